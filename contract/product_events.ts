@@ -1,0 +1,17 @@
+/**
+ * Names and properties of the product's own events. Imports nothing: `web/` is its own root and imports this file by path.
+ */
+
+/** A user used a feature; the fifth distinct one earns the discount offer. */
+export const FEATURE_USED = "feature_used";
+/** A generation failed; its prompt and reason become training data. */
+export const GENERATION_FAILED = "generation_failed";
+/** A person wants no more mail: from our own unsubscribe door or from PostHog. */
+export const EMAIL_UNSUBSCRIBED = "email_unsubscribed";
+/** A person's data must go. Only a record with the header `source: erase`, which the erase command sets, means it. */
+export const ERASE = "$erase";
+
+/** What the product sends with {@link GENERATION_FAILED}. */
+export type GenerationFailedProperties = { input_prompt: string; failure_reason: string };
+/** What the product sends with {@link FEATURE_USED}. */
+export type FeatureUsedProperties = { feature: string };

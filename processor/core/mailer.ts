@@ -1,0 +1,40 @@
+/** A mail as it goes out. `to` is one address; the unsubscribe address carries a signed token. */
+export type OutgoingMail = {
+  readonly messageId: string;
+  readonly from: string;
+  readonly to: string;
+  readonly subject: string;
+  readonly text: string;
+  readonly html: string;
+  /** https or http address for `List-Unsubscribe` (RFC 8058). */
+  readonly unsubscribeUrl: string;
+};
+
+/**
+ * What became of one attempt. `words` are the server's, without addresses.
+ *
+ * `relay` says that the trouble is the relay's and not this mail's (connection, TLS, EHLO, AUTH, MAIL FROM): no attempt
+ * is used. `claimed` says whether the claim had been published when the answer came.
+ */
+export type SendOutcome =
+  | { readonly is: "accepted"; readonly words: string }
+  | { readonly is: "deferred"; readonly words: string; readonly claimed: boolean }
+  | { readonly is: "refused"; readonly words: string; readonly claimed: boolean }
+  | { readonly is: "relay"; readonly words: string }
+  /** The claim did not hold: broken off, nothing was sent. */
+  | { readonly is: "void" }
+  /** Claimed, and it cannot be known whether the server took it. */
+  | { readonly is: "unknown"; readonly words: string };
+
+export interface Mailer {
+  readonly kind: "smtp" | "maildir";
+  /**
+   * Sends one mail. `claim` is called once everything but the final dot (or the rename into place) has been done; only
+   * if it resolves with true the mail is let go. If it resolves with false or rejects, nothing is sent.
+   * Gives up 45 s after the claim, and looks again right before the dot.
+   */
+  send(mail: OutgoingMail, claim: () => Promise<boolean>): Promise<SendOutcome>;
+  /** What became of a message that an earlier run on this DATA_DIR claimed; asked about nothing else. */
+  outcomeOf(messageId: string): Promise<"accepted" | "not_sent" | "unknown">;
+  close(): Promise<void>;
+}

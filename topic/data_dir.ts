@@ -1,0 +1,88 @@
+import { join } from "node:path";
+import { randomBytes } from "node:crypto";
+
+/** What a process holds in DATA_DIR: its lock, and the secret that the services share. */
+
+/** Another process of the same kind works in this DATA_DIR. */
+export class DataDirInUseError extends Error {
+  override name = "DataDirInUseError";
+  readonly code = "data_dir_in_use";
+}
+
+/** A lock that the operating system lets go of when the process ends, however it ends. */
+export type HeldLock = { release(): void };
+
+/** Takes the lock on `path`, making the file where it is missing; null where another holder has it. */
+export function tryLockFile(path: string): HeldLock | null {
+  const file = Deno.openSync(path, { create: true, read: true, write: true });
+  if (!file.tryLockSync(true)) {
+    file.close();
+    return null;
+  }
+  return { release: () => file.close() };
+}
+
+/** Makes DATA_DIR where it is missing and takes the one place in it for a process of this name. */
+export function enterDataDir(dataDir: string, processName: "ingest" | "processor"): HeldLock {
+  Deno.mkdirSync(dataDir, { recursive: true });
+  const lock = tryLockFile(join(dataDir, `${processName}.lock`));
+  if (lock) return lock;
+  throw new DataDirInUseError(
+    `Cannot start ${processName} on DATA_DIR "${dataDir}": another ${processName} already works there. ` +
+      `Stop it, or give this one a DATA_DIR of its own.`,
+  );
+}
+
+/**
+ * The pipeline's secret: from the environment, else the one kept in DATA_DIR, made at the first start.
+ *
+ * Two services may start at once: the secret is written whole into a temporary file (0600) and linked into place;
+ * `link` refuses an existing name, so the first one stands and both read it.
+ */
+export function pipelineSecret(dataDir: string, fromEnvironment: string | undefined): string {
+  if (fromEnvironment !== undefined) return fromEnvironment;
+  Deno.mkdirSync(dataDir, { recursive: true });
+  const path = join(dataDir, "pipeline.secret");
+  const kept = readIfThere(path);
+  if (kept !== null) return kept;
+  const temporary = join(dataDir, `.pipeline.secret.${randomBytes(8).toString("hex")}`);
+  const file = Deno.openSync(temporary, { createNew: true, write: true, mode: 0o600 });
+  try {
+    file.writeSync(new TextEncoder().encode(randomBytes(32).toString("base64url") + "\n"));
+    file.syncSync();
+  } finally {
+    file.close();
+  }
+  try {
+    Deno.linkSync(temporary, path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  } finally {
+    Deno.removeSync(temporary);
+  }
+  syncDirectory(dataDir);
+  return readIfThere(path)!;
+}
+
+/** Makes the names in a directory durable: a rename or a new file is on disk only after this. */
+export function syncDirectory(path: string): void {
+  const directory = Deno.openSync(path, { read: true });
+  try {
+    directory.syncSync();
+  } finally {
+    directory.close();
+  }
+}
+
+function readIfThere(path: string): string | null {
+  try {
+    const text = Deno.readTextFileSync(path).trim();
+    if (text.length < 16) {
+      throw new Error(`Cannot use "${path}": it holds less than 16 characters. Restore it from a backup.`);
+    }
+    return text;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,19 @@
+import type { FaultPoint } from "../contract/fault_point.ts";
+import { noFaultPoint } from "../contract/fault_point.ts";
+
+/**
+ * Stops this process at the n-th passing of a named place, for crash tests: it writes the place's name to standard
+ * error, then stops itself (SIGSTOP), so that the test can look and kill it with -9. No exception, no exit handler.
+ *
+ * @param setting `FAULT_POINT`: `name` or `name:n`; undefined makes every place do nothing.
+ */
+export function faultPointFrom(setting: string | undefined): FaultPoint {
+  if (setting === undefined) return noFaultPoint;
+  const [wanted, count] = setting.split(":");
+  let left = Number(count ?? 1);
+  return (name) => {
+    if (name !== wanted || --left !== 0) return;
+    Deno.stderr.writeSync(new TextEncoder().encode(`fault point ${name}\n`));
+    Deno.kill(Deno.pid, "SIGSTOP");
+  };
+}

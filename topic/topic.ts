@@ -1,0 +1,187 @@
+/**
+ * The port of the log. Its comments are the specification; `topic_contract.ts` runs it against every adapter.
+ *
+ * A log holds topics; a topic holds numbered partitions; a partition is an ordered, append-only row of records. The
+ * log knows bytes, not envelopes. Offsets are safe integers, grow by at least one from record to record, and may have
+ * gaps: compare them, never count them.
+ */
+
+/** Names with values, readable without decoding the record's value. */
+export type RecordHeaders = Readonly<Record<string, string>>;
+
+/** One entry of a topic as it is read. */
+export type TopicRecord = {
+  readonly partition: number;
+  readonly offset: number;
+  /** Milliseconds since 1970, UTC, as the publisher set it. */
+  readonly timestamp: number;
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array;
+  readonly headers: RecordHeaders;
+};
+
+/** One entry of a topic as it is published. */
+export type RecordToPublish = {
+  /** Chooses the partition, by {@link partitionOf}, unless `partition` does. */
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array;
+  readonly headers: RecordHeaders;
+  /** Milliseconds since 1970, UTC; kept as it is. */
+  readonly timestamp: number;
+  readonly partition?: number;
+};
+
+/** Where one record lies. */
+export type RecordPosition = { readonly partition: number; readonly offset: number };
+
+/** What a partition holds: `startOffset` ≤ offsets < `endOffset` (the high watermark); equal where it is empty. */
+export type PartitionBounds = {
+  readonly partition: number;
+  readonly startOffset: number;
+  readonly endOffset: number;
+};
+
+/** How far one group is behind in one partition. */
+export type PartitionLag = {
+  readonly partition: number;
+  /** The committed one; null where the group has committed nothing yet (lag then counts from the log's start). */
+  readonly nextOffset: number | null;
+  readonly endOffset: number;
+  /** Records not yet handled. */
+  readonly lag: number;
+  /** Age of the oldest record not yet handled, in seconds; 0 where lag is 0. */
+  readonly lagSeconds: number;
+};
+
+/** A topic as a service needs it at start. */
+export type TopicSpec = {
+  readonly name: string;
+  readonly partitions: number;
+  /** Milliseconds a record is kept; null keeps it for ever. */
+  readonly retentionMs: number | null;
+  /** Bytes a partition may hold before its oldest records go; null sets no bound. */
+  readonly retentionBytes: number | null;
+  /** Largest record (key, value and headers together), in bytes. */
+  readonly recordBytesMax: number;
+};
+
+/** Records of one partition, in order, none missing between them but what the log no longer holds. */
+export type RecordBatch = {
+  readonly partition: number;
+  readonly records: readonly TopicRecord[];
+  /** The offset to go on from: above the last record, also above gaps behind it. */
+  readonly nextOffset: number;
+  /** The high watermark as it was known when the batch was polled. */
+  readonly endOffset: number;
+};
+
+/** What a group file brings; the adapter calls it. */
+export type PartitionHandler = {
+  /**
+   * A partition has come to this member. Answers the offset to start at; null means the committed one, or the log's
+   * start where nothing is committed. May take as long as it must (waiting for a lock): meanwhile heartbeats go on and
+   * other partitions flow. `signal` aborts when the partition is taken away before that; what it answers then is
+   * ignored, and `revoked` is called all the same.
+   */
+  assigned(partition: number, control: { readonly signal: AbortSignal }): Promise<number | null>;
+  /**
+   * Handles a batch; at most one is in flight per partition, batches of different partitions may overlap. When it
+   * resolves with `handled` its effects are durable and `nextOffset` of the batch is committed. `reassign` commits
+   * nothing and begins the partition anew with `assigned`. `heartbeat` is called between the steps of a long batch.
+   * A rejection is a bug: it ends the consumption, whose `ended` rejects with it.
+   */
+  handle(
+    batch: RecordBatch,
+    control: { readonly signal: AbortSignal; heartbeat(): Promise<void> },
+  ): Promise<"handled" | "reassign">;
+  /** The partition has gone from this member, or the consumption stops; awaited, and never during its `handle`. */
+  revoked(partition: number): Promise<void>;
+};
+
+export type ConsumeOptions = {
+  readonly topic: string;
+  readonly group: string;
+  readonly handler: PartitionHandler;
+  /** Most records in one batch; default 500. */
+  readonly batchRecordsMax?: number;
+  /** A batch ends with the record that reaches this many bytes of values; default 4 MiB. */
+  readonly batchBytesMax?: number;
+};
+
+/** A running membership in a consumer group. */
+export type Consumption = {
+  /** `joining` until the first assignment; `away` while the log cannot be reached, with its words. */
+  state(): {
+    readonly is: "joining" | "joined" | "away";
+    readonly partitions: readonly number[];
+    readonly words?: string;
+  };
+  /** Lets batches in flight finish, commits them, revokes every partition and leaves the group. May be called twice. */
+  stop(): Promise<void>;
+  /** Resolves after `stop`; rejects if a handler threw. */
+  readonly ended: Promise<void>;
+};
+
+export type ReadOptions = {
+  readonly partition: number;
+  /** First offset wanted; one below the log's start begins at the start. */
+  readonly from: number;
+  /** Ends when everything below it has been read (or is gone); undefined follows the partition until `signal` aborts. */
+  readonly until?: number;
+  readonly signal?: AbortSignal;
+  /** Most records in one batch; default 500. */
+  readonly batchRecordsMax?: number;
+};
+
+/** The log cannot be reached or is busy now; the same call may succeed later. What was in flight may have landed. */
+export class LogUnavailableError extends Error {
+  override name = "LogUnavailableError";
+  readonly code = "log_unavailable";
+}
+
+/** The log will never take this record as it is (too large, or not permitted). */
+export class RecordRefusedError extends Error {
+  override name = "RecordRefusedError";
+  constructor(readonly code: "record_too_large" | "not_authorised", message: string, options?: ErrorOptions) {
+    super(message, options);
+  }
+}
+
+/** A topic, group or permission that must be there is not; an operator has to act. */
+export class LogSetupError extends Error {
+  override name = "LogSetupError";
+  readonly code = "log_setup";
+}
+
+export interface TopicLog {
+  readonly kind: "embedded" | "kafka";
+
+  /** Makes the topic where it is missing; raises what is too low, never lowers an existing setting. */
+  ensureTopic(spec: TopicSpec): Promise<void>;
+
+  /**
+   * Appends records and resolves, with their positions in the same order, when all of them are durable (SQLite:
+   * fsynced; Kafka: acks = all). Records of one call and one partition keep their order. Calls made at the same time
+   * share one commit or one send. Rejects with {@link RecordRefusedError} (nothing of the call was published) or
+   * {@link LogUnavailableError} (any part of it may have been).
+   */
+  publish(topic: string, records: readonly RecordToPublish[]): Promise<readonly RecordPosition[]>;
+
+  /** Joins a consumer group. At-least-once: after a crash a batch comes again from the last committed offset on. */
+  consume(options: ConsumeOptions): Consumption;
+
+  /** Reads one partition by position: joins no group that anybody sees and commits nothing. */
+  read(topic: string, options: ReadOptions): AsyncIterable<RecordBatch>;
+
+  /** What each partition holds, by partition number. Rejects with {@link LogSetupError} where the topic is missing. */
+  bounds(topic: string): Promise<readonly PartitionBounds[]>;
+
+  /** Next offsets that a group has committed, by partition number; null where there is none. */
+  committed(topic: string, group: string): Promise<readonly (number | null)[]>;
+
+  /** How far a group is behind, by partition number. `now` in milliseconds since 1970. */
+  lag(topic: string, group: string, now: number): Promise<readonly PartitionLag[]>;
+
+  /** Waits for publishes in flight, stops consumptions, lets go of everything. */
+  close(): Promise<void>;
+}
