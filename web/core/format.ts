@@ -1,0 +1,64 @@
+/** How numbers, sizes, times and ids are written on every page. Pure: the clock is an argument. */
+
+/** `1024` as `1,024`. */
+export function count(value: number): string {
+  return value.toLocaleString("en-US");
+}
+
+/** Bytes in decimal units, as `3.4 kB`. */
+export function bytes(value: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let unit = 0;
+  let size = value;
+  while (size >= 999.5 && unit < units.length - 1) {
+    size /= 1000;
+    unit++;
+  }
+  const digits = unit === 0 || size >= 99.95 ? 0 : 1;
+  return `${size.toFixed(digits)} ${units[unit]}`;
+}
+
+/** How long something took, as `9 ms`, `1.2 s`, `3 min`; clocks of two machines may disagree, which is said. */
+export function duration(ms: number): string {
+  if (ms < -1) return "clocks differ";
+  if (ms < 1) return "<1 ms";
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
+  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 3_570_000) return `${Math.round(ms / 60_000)} min`;
+  return `${Math.round(ms / 3_600_000)} h`;
+}
+
+/** How long ago `at` (ISO 8601) was, as `2 s ago`; the moment just gone and a clock that is ahead are `just now`. */
+export function ago(at: string, now: number): string {
+  const seconds = Math.floor((now - Date.parse(at)) / 1000);
+  if (Number.isNaN(seconds)) return "at an unknown time";
+  if (seconds < 1) return "just now";
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86_400)} d ago`;
+}
+
+/** Time left until `at` (ISO 8601), as `1:43` or `2:03:00`; never below `0:00`. */
+export function countdown(at: string, now: number): string {
+  const left = Math.max(0, Math.ceil((Date.parse(at) - now) / 1000));
+  const two = (value: number) => String(value).padStart(2, "0");
+  const minutes = Math.floor(left / 60) % 60;
+  const hours = Math.floor(left / 3600);
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(left % 60)}` : `${minutes}:${two(left % 60)}`;
+}
+
+/** A long id shortened to its two ends; the whole belongs into `title`. */
+export function shortId(id: string, { keep = 8 }: { keep?: number } = {}): string {
+  return id.length <= keep * 2 + 1 ? id : `${id.slice(0, keep)}…${id.slice(-4)}`;
+}
+
+/** The last part of a dataset path, without its ending: `p00003-0000`. */
+export function fileStem(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1).replace(/\.jsonl$/, "");
+}
+
+/** `one` for 1, else `many`. */
+export function plural(value: number, one: string, many = `${one}s`): string {
+  return value === 1 ? one : many;
+}

@@ -1,0 +1,150 @@
+/**
+ * The status strip: five stations in the order of the flow, each with a word, a port and one number. Pure: made from
+ * what the services answered, by the server for the first paint and by the browser from then on.
+ */
+import type { PipelineStatus } from "../../contract/processor_api.ts";
+import { count, plural } from "./format.ts";
+
+/** What web's server found when it asked each service (`GET /api/services`). */
+export type Services = {
+  readonly posthog: {
+    readonly name: string;
+    /** `remote`: PostHog's own, which is not asked. */
+    readonly state: "ready" | "away" | "remote";
+    readonly port: string | null;
+    readonly delivered: number | null;
+  };
+  readonly ingest: {
+    readonly state: "ready" | "spooling" | "refusing" | "away";
+    readonly port: string;
+    readonly spooled: number | null;
+  };
+  readonly processor: {
+    readonly state: "ready" | "not ready" | "away";
+    readonly port: string;
+    /** Its own words on why it is not ready. */
+    readonly says: string | null;
+  };
+  /** The processor's `GET /api/status`; null where it could not be had. */
+  readonly status: PipelineStatus | null;
+};
+
+/** Tone decides colour and shape; the word says it. */
+export type Station = {
+  readonly name: string;
+  readonly tone: "ok" | "warn" | "bad" | "quiet";
+  readonly word: string;
+  readonly number: string | null;
+  readonly port: string | null;
+  /** The whole story, for `title`. */
+  readonly detail: string;
+};
+
+/** Lag below this many seconds is the ordinary breath of a running pipeline. */
+const BEHIND_SECONDS = 5;
+const RAW_TOPIC = "posthog.webhooks";
+
+/** The five stations; before anything is known each is `asking`. */
+export function stations(services: Services | null, browser: { sent: number; live: boolean }): Station[] {
+  return [browserStation(browser), posthog(services), ingest(services), topic(services), processor(services)];
+}
+
+function browserStation({ sent, live }: { sent: number; live: boolean }): Station {
+  return {
+    name: "Browser",
+    tone: live ? "ok" : "quiet",
+    word: live ? "live" : "connecting",
+    number: `${count(sent)} captured`,
+    port: null,
+    detail: live ? "This page hears every step as it happens." : "This page is connecting to the event stream.",
+  };
+}
+
+const ASKING = { tone: "quiet", word: "asking", number: null, port: null, detail: "Not asked yet." } as const;
+
+function posthog(services: Services | null): Station {
+  if (!services) return { name: "PostHog", ...ASKING };
+  const { name, state, port, delivered } = services.posthog;
+  return {
+    name,
+    tone: state === "away" ? "bad" : "ok",
+    word: state,
+    number: delivered === null ? null : `${count(delivered)} delivered`,
+    port,
+    detail: state === "away"
+      ? "It does not answer. posthog-js keeps events and tries again while this page is open."
+      : "Takes events from posthog-js and delivers them as webhooks.",
+  };
+}
+
+function ingest(services: Services | null): Station {
+  if (!services) return { name: "Ingest", ...ASKING };
+  const { state, port, spooled } = services.ingest;
+  const detail = {
+    ready: "Answers 200 once an event is durable in the log.",
+    spooling: "The log is away: events are kept on disk and published when it is back.",
+    refusing: "It can make nothing durable now and answers 503, so that PostHog tries again.",
+    away: "It does not answer. PostHog tries a delivery three times.",
+  }[state];
+  return {
+    name: "Ingest",
+    tone: state === "ready" ? "ok" : state === "spooling" ? "warn" : "bad",
+    word: state,
+    number: spooled === null ? null : `${count(spooled)} spooled`,
+    port,
+    detail,
+  };
+}
+
+function topic(services: Services | null): Station {
+  if (!services) return { name: "Topic", ...ASKING };
+  if (!services.status) {
+    return { name: "Topic", tone: "quiet", word: "unknown", number: null, port: null, detail: "Only the processor can tell, and it is away." };
+  }
+  const records = recordsOf(services.status);
+  return {
+    name: "Topic",
+    tone: "ok",
+    word: services.status.log === "kafka" ? "Kafka" : "embedded log",
+    number: `${count(records)} ${plural(records, "record")}`,
+    port: null,
+    detail: `${RAW_TOPIC}: one record per webhook delivery, as it came.`,
+  };
+}
+
+/** End offsets of the raw topic together: it is kept for ever unless set otherwise. */
+function recordsOf(status: PipelineStatus): number {
+  const group = status.groups.find((group) => group.topic.endsWith(RAW_TOPIC));
+  return group?.partitions.reduce((sum, partition) => sum + partition.endOffset, 0) ?? 0;
+}
+
+function processor(services: Services | null): Station {
+  if (!services) return { name: "Processor", ...ASKING };
+  const { state, port, says } = services.processor;
+  const lag = lagOf(services.status);
+  if (state === "away") {
+    return { name: "Processor", tone: "bad", word: "away", number: null, port, detail: "It does not answer. Events wait in the topic; nothing is lost." };
+  }
+  const number = lag ? `lag ${count(lag.records)} · ${count(Math.round(lag.seconds))} s` : null;
+  if (state === "not ready") {
+    return { name: "Processor", tone: "warn", word: "not ready", number, port, detail: says ?? "Its groups have not joined yet." };
+  }
+  const behind = lag !== null && lag.records > 0 && lag.seconds >= BEHIND_SECONDS;
+  return {
+    name: "Processor",
+    tone: behind ? "warn" : "ok",
+    word: behind ? "behind" : "ready",
+    number,
+    port,
+    detail: lag ? lag.groups.join("; ") : "Writes the dataset and sends the offers.",
+  };
+}
+
+function lagOf(status: PipelineStatus | null) {
+  if (!status || status.groups.length === 0) return null;
+  return {
+    records: Math.max(...status.groups.map((group) => group.lag)),
+    seconds: Math.max(...status.groups.map((group) => group.lagSeconds)),
+    groups: status.groups.map((group) => `${group.group}: lag ${count(group.lag)}, ${Math.round(group.lagSeconds)} s`),
+  };
+}
