@@ -1,0 +1,51 @@
+import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { readProcessorConfig } from "../processor/config.ts";
+import { groupLag } from "../topic/group_lag.ts";
+import { openTopicLog } from "../topic/open_topic.ts";
+import { type Command, print, runCommand, table, UsageError } from "./command.ts";
+
+/** `deno task lag`: how far each consumer group is behind, from the log itself; no processor has to run. */
+export const lagCommand: Command = {
+  help: `Shows how far each consumer group is behind.
+
+Usage: deno task lag [--json]
+
+  --json   the groups as one JSON array, as /api/status has them
+  --help   this text
+
+Next offset is the committed one ("none" before the first commit: lag then counts from the log's start).
+Lag in seconds is the age of the oldest record not yet handled.
+DATA_DIR, or KAFKA_BROKERS and what goes with it, say which log.
+`,
+  async run({ positionals, json }) {
+    if (positionals.length > 0) {
+      throw new UsageError(`Cannot read "${positionals[0]}": lag takes no arguments.`);
+    }
+    const config = readProcessorConfig(Deno.env.toObject());
+    const log = await openTopicLog(config.log, "command");
+    try {
+      const now = Date.now();
+      const groups = await Promise.all(
+        [DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP].map((group) =>
+          groupLag(log, { topic: WEBHOOKS_TOPIC, group, now })
+        ),
+      );
+      if (json) return print(JSON.stringify(groups));
+      const rows = groups.flatMap(({ group, partitions }) =>
+        partitions.map((one) => [
+          group,
+          one.partition,
+          one.nextOffset === null ? "none" : String(one.nextOffset),
+          one.endOffset,
+          one.lag,
+          Math.round(one.lagSeconds * 10) / 10,
+        ])
+      );
+      print(table(["GROUP", "PARTITION", "NEXT OFFSET", "END OFFSET", "LAG", "LAG SECONDS"], rows));
+    } finally {
+      await log.close();
+    }
+  },
+};
+
+if (import.meta.main) Deno.exit(await runCommand(lagCommand, Deno.args));
