@@ -1,0 +1,59 @@
+import { LogSetupError, LogUnavailableError, RecordRefusedError } from "./topic.ts";
+
+/** What the client throws, as far as its kind can be told from outside. */
+type ClientError = Error & { type?: string; code?: number; originalError?: unknown; cause?: unknown };
+
+const NOT_AUTHORISED = new Set([
+  "TOPIC_AUTHORIZATION_FAILED",
+  "GROUP_AUTHORIZATION_FAILED",
+  "CLUSTER_AUTHORIZATION_FAILED",
+]);
+const TOO_LARGE = new Set(["MESSAGE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"]);
+const MISSING = new Set(["UNKNOWN_TOPIC_OR_PARTITION", "INVALID_TOPIC_EXCEPTION"]);
+
+/** The port's error for one of the client's; `doing` is a phrase such as `publish to "t"`. */
+export function portError(error: unknown, doing: string): Error {
+  if (
+    error instanceof LogUnavailableError || error instanceof LogSetupError ||
+    error instanceof RecordRefusedError
+  ) {
+    return error;
+  }
+  const type = typeOf(error);
+  const words = (error as Error).message;
+  if (type !== null && TOO_LARGE.has(type)) {
+    const text =
+      `Cannot ${doing}: the broker takes no record of this size. Raise max.message.bytes of the topic.`;
+    return new RecordRefusedError("record_too_large", text, { cause: error });
+  }
+  if (type !== null && NOT_AUTHORISED.has(type)) {
+    const text =
+      `Cannot ${doing}: not authorised (${type}). Grant this user Read, Write, Create, Describe, ` +
+      "DescribeConfigs and AlterConfigs on the pipeline's topics and Read on its consumer groups.";
+    return doing.startsWith("publish")
+      ? new RecordRefusedError("not_authorised", text, { cause: error })
+      : new LogSetupError(text, { cause: error });
+  }
+  if (type !== null && MISSING.has(type)) {
+    return new LogSetupError(
+      `Cannot ${doing}: the topic is missing. Start a service that makes it, or make it with rpk or kafka-topics.`,
+      { cause: error },
+    );
+  }
+  if (/SASL|authentication/i.test((error as Error).name) || type === "SASL_AUTHENTICATION_FAILED") {
+    const text = `Cannot ${doing}: the broker refused KAFKA_SASL_USERNAME and its password (${words}).`;
+    return new LogSetupError(text, { cause: error });
+  }
+  return new LogUnavailableError(`Cannot ${doing}: ${words}. Check KAFKA_BROKERS and that a broker is up.`, {
+    cause: error,
+  });
+}
+
+/** The protocol's name of an error, also where the client wrapped it. */
+export function typeOf(error: unknown): string | null {
+  for (let at = error as ClientError | undefined, depth = 0; at && depth < 6; depth++) {
+    if (typeof at.type === "string") return at.type;
+    at = (at.originalError ?? at.cause) as ClientError | undefined;
+  }
+  return null;
+}
