@@ -1,0 +1,11 @@
+/** Builds a Fresh app on npm packages: `deno run -A fresh-npm/build.ts [APP_FOLDER]`, by default web/. */
+import { fileURLToPath } from "node:url";
+import { createBuilder } from "vite";
+import { fresh } from "./vite.ts";
+
+export async function buildApp(root: string): Promise<void> {
+  const builder = await createBuilder({ root, configFile: false, logLevel: "warn", plugins: [fresh()] });
+  await builder.buildApp();
+}
+
+if (import.meta.main) await buildApp(Deno.args[0] ?? fileURLToPath(new URL("../web", import.meta.url)));

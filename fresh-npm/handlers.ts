@@ -1,0 +1,53 @@
+/** What routes and middlewares are, as types, and the helpers that infer them. */
+import type { AnyComponent } from "preact";
+import type { Context, PageProps } from "./context.ts";
+import type { Method } from "./router.ts";
+
+export type Middleware<State> = (ctx: Context<State>) => Response | Promise<Response>;
+
+/** What a handler returns to have its page rendered. */
+export type PageResponse<Data> = { data: Data; status?: number; headers?: HeadersInit };
+
+export type HandlerFn<Data, State> = (
+  ctx: Context<State>,
+) => Response | PageResponse<Data> | Promise<Response | PageResponse<Data>>;
+export type HandlerByMethod<Data, State> = { [M in Method]?: HandlerFn<Data, State> };
+export type RouteHandler<Data, State> = HandlerFn<Data, State> | HandlerByMethod<Data, State>;
+
+/** Renders the route's page with this data; status 200 unless said otherwise. */
+export function page<Data>(
+  data: Data,
+  options?: { status?: number; headers?: HeadersInit },
+): PageResponse<Data>;
+export function page(): PageResponse<undefined>;
+export function page(
+  data?: unknown,
+  options?: { status?: number; headers?: HeadersInit },
+): PageResponse<unknown> {
+  return { ...options, data };
+}
+
+/** Functions that return what they get and only tell the compiler its type. */
+export type Define<State> = {
+  handlers<Data, Handlers extends RouteHandler<Data, State> = RouteHandler<Data, State>>(
+    handlers: Handlers,
+  ): Handlers;
+  page<
+    // deno-lint-ignore no-explicit-any
+    Handler extends RouteHandler<any, State> = never,
+    Data = Handler extends HandlerFn<infer D, State> ? D
+      : Handler extends HandlerByMethod<infer D, State> ? D
+      : never,
+  >(page: AnyComponent<PageProps<Data, State>>): AnyComponent<PageProps<Data, State>>;
+  layout(layout: AnyComponent<PageProps<unknown, State>>): AnyComponent<PageProps<unknown, State>>;
+  middleware<M extends Middleware<State> | Middleware<State>[]>(middleware: M): M;
+};
+
+export function createDefine<State>(): Define<State> {
+  return {
+    handlers: (handlers) => handlers,
+    page: (page) => page,
+    layout: (layout) => layout,
+    middleware: (middleware) => middleware,
+  };
+}

@@ -1,0 +1,61 @@
+/** Which route a request belongs to: exact paths first, then patterns in the order they were added. */
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] as const;
+export type Method = typeof METHODS[number];
+
+export type Match<T> = {
+  readonly pattern: string | null;
+  readonly params: Record<string, string>;
+  /** undefined: no route there, or none for this method. */
+  readonly item: T | undefined;
+};
+
+type Route<T> = { readonly pattern: string; readonly byMethod: Map<string, T>; readonly url?: URLPattern };
+
+export class Router<T> {
+  readonly #exact = new Map<string, Route<T>>();
+  readonly #patterns = new Map<string, Route<T>>();
+
+  /** The first item for a method and pattern stands. */
+  add(method: Method | "ALL", pattern: string, item: T): void {
+    const routes = /[*:{}+?()]/.test(pattern) ? this.#patterns : this.#exact;
+    const route = routes.get(pattern) ?? {
+      pattern,
+      byMethod: new Map<string, T>(),
+      ...(routes === this.#patterns && { url: new URLPattern({ pathname: pattern }) }),
+    };
+    routes.set(pattern, route);
+    for (const name of method === "ALL" ? METHODS : [method]) {
+      if (!route.byMethod.has(name)) route.byMethod.set(name, item);
+    }
+  }
+
+  /** HEAD falls back to GET. Parameters are decoded; one that cannot be stays as it came. */
+  match(method: string, url: URL): Match<T> {
+    const { route, groups } = this.#find(url);
+    if (!route) return { pattern: null, params: {}, item: undefined };
+    const item = route.byMethod.get(method) ?? (method === "HEAD" ? route.byMethod.get("GET") : undefined);
+    const params = Object.fromEntries(
+      Object.entries(groups).map(([key, value]) => [key, decode(value ?? "")]),
+    );
+    return { pattern: route.pattern, params, item };
+  }
+
+  #find(url: URL): { route?: Route<T>; groups: Record<string, string | undefined> } {
+    const exact = this.#exact.get(url.pathname);
+    if (exact) return { route: exact, groups: {} };
+    for (const route of this.#patterns.values()) {
+      const match = route.url?.exec(url);
+      if (match) return { route, groups: match.pathname.groups };
+    }
+    return { groups: {} };
+  }
+}
+
+/** As Fresh does: `decodeURI`, so `%2F` and `%40` stay escaped. */
+function decode(value: string): string {
+  try {
+    return decodeURI(value);
+  } catch {
+    return value;
+  }
+}

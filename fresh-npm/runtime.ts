@@ -1,0 +1,28 @@
+/** `fresh/runtime`: what components may use on the server and in the browser alike. */
+import { type ComponentChildren, createContext } from "preact";
+import { useContext } from "preact/hooks";
+
+export const IS_BROWSER: boolean = typeof document !== "undefined";
+
+declare const __FRESH_BUILD_ID__: string | undefined;
+
+/** Names this build of the static files; a URL that carries it may be cached for ever. */
+export const BUILD_ID: string = typeof __FRESH_BUILD_ID__ === "string" ? __FRESH_BUILD_ID__ : "unbuilt";
+export const BUILD_ID_PARAMETER = "__frsh_c";
+
+/** URL of a file in `static/` that changes with each build, so that it is served with a cache lifetime of a year. */
+export function asset(path: string): string {
+  if (!path.startsWith("/") || path.startsWith("//")) return path;
+  const url = new URL(path, "http://localhost");
+  if (!url.searchParams.has(BUILD_ID_PARAMETER)) url.searchParams.set(BUILD_ID_PARAMETER, BUILD_ID);
+  return url.pathname + url.search + url.hash;
+}
+
+/** Where `<Head>` puts its elements while a page is rendered; null in the browser. */
+export const HeadSink = createContext<((elements: ComponentChildren) => void) | null>(null);
+
+/** Adds elements to the document's head; a title, or one with the same key or meta name, replaces `_app`'s. */
+export function Head({ children }: { children?: ComponentChildren }): null {
+  useContext(HeadSink)?.(children);
+  return null;
+}
