@@ -1,0 +1,179 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { deadLetterRecord } from "../contract/dead_letter.ts";
+import { DEAD_LETTER_TOPIC, RECORD_BYTES_MAX, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { killAtFaultPoint, runProgram, spawnProgram } from "../tests/run_command.ts";
+import { openTopicLog } from "../topic/open_topic.ts";
+import type { TopicLog, TopicRecord } from "../topic/topic.ts";
+
+let dataDir: string;
+let log: TopicLog;
+
+beforeEach(async () => {
+  dataDir = await Deno.makeTempDir({ prefix: "dead-letters-" });
+  log = await openTopicLog({ kind: "embedded", dataDir }, "processor");
+  const kept = { retentionMs: null, retentionBytes: null, recordBytesMax: RECORD_BYTES_MAX };
+  await log.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: 6, ...kept });
+  await log.ensureTopic({ name: DEAD_LETTER_TOPIC, partitions: 1, ...kept });
+});
+
+afterEach(async () => {
+  await log.close();
+  await Deno.remove(dataDir, { recursive: true });
+});
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const env = () => ({ DATA_DIR: dataDir });
+const deadLetters = (...args: string[]) => runProgram("tools/dead_letters.ts", { args, env: env() });
+const lines = (stdout: string) => stdout.trim().split("\n").map((line) => JSON.parse(line));
+
+/** Publishes a record and its letter, as the dataset writer does. */
+async function setAside(
+  id: string,
+  { redrives = 0, reason = "input_prompt is no text" } = {},
+): Promise<void> {
+  const record = {
+    key: bytes(`user-${id}`),
+    value: bytes(`{"event":"generation_failed","id":"${id}"}`),
+    headers: { id, event: "generation_failed", ...(redrives > 0 ? { redrives: String(redrives) } : {}) },
+    timestamp: Date.UTC(2025, 10, 30),
+  };
+  const [position] = await log.publish(WEBHOOKS_TOPIC, [record]);
+  const letter = deadLetterRecord({ ...record, ...position! }, {
+    topic: WEBHOOKS_TOPIC,
+    reason,
+    step: "parse",
+  });
+  await log.publish(DEAD_LETTER_TOPIC, [letter, letter]);
+}
+
+async function records(topic: string): Promise<TopicRecord[]> {
+  const found: TopicRecord[] = [];
+  for (const { partition, endOffset } of await log.bounds(topic)) {
+    for await (const batch of log.read(topic, { partition, from: 0, until: endOffset })) {
+      found.push(...batch.records);
+    }
+  }
+  return found;
+}
+
+const copies = async () =>
+  (await records(WEBHOOKS_TOPIC)).filter(({ headers }) => headers.redrives !== undefined);
+
+describe("dead-letters list", () => {
+  test("lists one letter per source position, with the keys of the contract", async () => {
+    await setAside("a");
+    const { code, stdout } = await deadLetters("list", "--json");
+    expect(code).toBe(0);
+    expect(lines(stdout)).toEqual([{
+      id: "0:0",
+      reason: "input_prompt is no text",
+      step: "parse",
+      topic: WEBHOOKS_TOPIC,
+      partition: expect.any(Number),
+      offset: 0,
+      firstSeen: "2025-11-30T00:00:00.000Z",
+      redrives: 0,
+      redriven: false,
+    }]);
+  });
+
+  test("shows a histogram by reason first", async () => {
+    await setAside("a");
+    await setAside("b", { reason: "body is no JSON" });
+    await setAside("c");
+    const { stdout } = await deadLetters("list");
+    expect(stdout.split("\n").slice(0, 3).map((line) => line.trim())).toEqual([
+      "COUNT  REASON",
+      "2  input_prompt is no text",
+      "1  body is no JSON",
+    ]);
+  });
+
+  test("says so where there are none", async () => {
+    expect((await deadLetters("list")).stdout).toBe("No dead letters.\n");
+  });
+});
+
+describe("dead-letters show", () => {
+  test("shows the record as it came", async () => {
+    await setAside("a");
+    const { stdout } = await deadLetters("show", "0:0", "--json");
+    expect(lines(stdout)[0]).toMatchObject({
+      key: "user-a",
+      value: '{"event":"generation_failed","id":"a"}',
+    });
+  });
+
+  test("fails with a sentence where there is no such letter", async () => {
+    const { code, stderr } = await deadLetters("show", "0:9");
+    expect([code, stderr]).toEqual([1, 'Cannot find dead letter "0:9": see dead-letters list --all.\n']);
+  });
+});
+
+describe("dead-letters redrive", () => {
+  test("publishes the record once more, marked, into its own partition, and the letter leaves the list", async () => {
+    await setAside("a");
+    const [source] = await records(WEBHOOKS_TOPIC);
+    expect((await deadLetters("redrive", "--all")).code).toBe(0);
+    const [copy, ...more] = await copies();
+    expect(more).toEqual([]);
+    expect(copy).toMatchObject({
+      partition: source!.partition,
+      key: source!.key,
+      value: source!.value,
+      timestamp: source!.timestamp,
+      headers: { id: "a", event: "generation_failed", redrives: "1" },
+    });
+    expect((await deadLetters("list")).stdout).toBe("No dead letters.\n");
+    expect(lines((await deadLetters("list", "--all", "--json")).stdout)).toMatchObject([{ redriven: true }]);
+    const again = await deadLetters("redrive", "0:0");
+    expect([again.code, again.stderr]).toEqual([1, 'Cannot redrive "0:0": it has been redriven already.\n']);
+    expect(await copies()).toHaveLength(1);
+  });
+
+  test("refuses a letter after three rounds and redrives the others", async () => {
+    await setAside("worn", { redrives: 3 });
+    await setAside("fresh");
+    const { code, stderr } = await deadLetters("redrive", "--all");
+    expect([code, stderr]).toEqual([1, "Cannot redrive 1 of 2: after 3 rounds another one does not help.\n"]);
+    expect((await copies()).map(({ headers }) => [headers.id, headers.redrives])).toContainEqual([
+      "fresh",
+      "1",
+    ]);
+    expect((await copies()).filter(({ headers }) => headers.redrives === "4")).toEqual([]);
+  });
+
+  test("--dry-run says what would be done and does nothing", async () => {
+    await setAside("a");
+    const before = await records(DEAD_LETTER_TOPIC);
+    const { stdout } = await deadLetters("redrive", "--all", "--dry-run");
+    expect(stdout).toContain("would be redriven");
+    expect([await copies(), await records(DEAD_LETTER_TOPIC)]).toEqual([[], before]);
+  });
+
+  test.each(["redrive.begun", "redrive.copied"])(
+    "killed at %s and run again publishes the copy once",
+    async (point) => {
+      await setAside("a");
+      const killed = spawnProgram("tools/dead_letters.ts", {
+        args: ["redrive", "--all"],
+        env: { ...env(), FAULT_POINT: point },
+      });
+      await killAtFaultPoint(killed, point);
+      expect(await copies()).toHaveLength(point === "redrive.begun" ? 0 : 1);
+      expect((await deadLetters("redrive", "--all")).code).toBe(0);
+      expect(await copies()).toHaveLength(1);
+      expect((await deadLetters("list")).stdout).toBe("No dead letters.\n");
+    },
+  );
+
+  test.each([[["redrive"]], [["redrive", "0:0", "--all"]], [["burn"]], [["list", "x"]], [[
+    "list",
+    "--what",
+  ]]])(
+    "%j is wrong usage",
+    async (args) => {
+      expect((await deadLetters(...args)).code).toBe(2);
+    },
+  );
+});
