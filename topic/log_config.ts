@@ -5,6 +5,9 @@ export type LogConfig =
   | { readonly kind: "embedded"; readonly dataDir: string }
   | ({ readonly kind: "kafka" } & KafkaConfig);
 
+/** Who opens the log: how large its transactions are, how long it waits for a lock, and which records it lets expire. */
+export type LogRole = "ingest" | "processor" | "command";
+
 export type KafkaConfig = {
   readonly brokers: readonly string[];
   /** Before topics and groups; empty for none. */

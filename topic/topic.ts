@@ -79,9 +79,10 @@ export type RecordBatch = {
 export type PartitionHandler = {
   /**
    * A partition has come to this member. Answers the offset to start at; null means the committed one, or the log's
-   * start where nothing is committed. May take as long as it must (waiting for a lock): meanwhile heartbeats go on and
-   * other partitions flow. `signal` aborts when the partition is taken away before that; what it answers then is
-   * ignored, and `revoked` is called all the same.
+   * start where nothing is committed. One beyond the log's end ends the consumption ({@link LogSetupError}): the state
+   * was made from another log, and waiting there would skip this one's records. May take as long as it must (waiting
+   * for a lock): meanwhile heartbeats go on and other partitions flow. `signal` aborts when the partition is taken away
+   * before that; what it answers then is ignored, and `revoked` is called all the same.
    */
   assigned(partition: number, control: { readonly signal: AbortSignal }): Promise<number | null>;
   /**
