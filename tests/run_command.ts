@@ -3,6 +3,9 @@ import { resolve } from "node:path";
 /** What a command printed and how it ended. */
 export type CommandRun = { readonly code: number; readonly stdout: string; readonly stderr: string };
 
+/** The library types of Deno and of the DOM differ in the buffers they name. */
+export type TextStream = ReadableWritablePair<string, Uint8Array<ArrayBuffer>>;
+
 const ROOT = resolve(import.meta.dirname!, "..");
 
 /** Environment that a child needs beside what a test gives it; nothing of the tester's own settings leaks in. */
@@ -54,7 +57,7 @@ export function spawnProgram(
 /** Waits until a program has stopped itself at a fault point, then kills it with -9. */
 export async function killAtFaultPoint(child: Deno.ChildProcess, name: string): Promise<void> {
   let seen = "";
-  for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+  for await (const text of child.stderr.pipeThrough(new TextDecoderStream() as TextStream)) {
     seen += text;
     if (seen.includes(`fault point ${name}`)) break;
   }

@@ -1,0 +1,206 @@
+import { join } from "node:path";
+import type { OfferView, PipelineStatus } from "../contract/processor_api.ts";
+import { killAtFaultPoint, spawnProgram, type TextStream } from "./run_command.ts";
+import { until } from "./until.ts";
+
+/** A service of the pipeline as a real process on a port of its own. */
+export type Service = {
+  readonly url: string;
+  readonly process: Deno.ChildProcess;
+  /** Everything it has written to standard error so far. */
+  errors(): string;
+  /** kill -9. */
+  kill(): Promise<void>;
+  /** Ctrl-C; answers its exit code. */
+  stop(): Promise<number>;
+  signal(name: Deno.Signal): void;
+};
+
+export type ServiceName = "ingest" | "processor";
+
+/** Starts a service and waits for the line that says where it listens. */
+export async function startService(name: ServiceName, env: Record<string, string>): Promise<Service> {
+  const process = spawnProgram(`${name}/main.ts`, { env: { INGEST_PORT: "0", PROCESSOR_PORT: "0", ...env } });
+  let errors = "";
+  const reading = (async () => {
+    for await (const text of process.stderr.pipeThrough(new TextDecoderStream() as TextStream)) {
+      errors += text;
+    }
+  })();
+  const url = await firstUrl(process.stdout, () => errors);
+  const ended = async () => {
+    const { code } = await process.status;
+    await reading;
+    return code;
+  };
+  const signal = (name: Deno.Signal) => {
+    try {
+      process.kill(name);
+    } catch {
+      // It has ended by itself.
+    }
+  };
+  return {
+    url,
+    process,
+    errors: () => errors,
+    signal,
+    async kill() {
+      signal("SIGKILL");
+      await ended();
+    },
+    async stop() {
+      signal("SIGINT");
+      return await ended();
+    },
+  };
+}
+
+/** Starts a service that stops itself at a fault point, and kills it there with -9 as soon as `act` has brought it there. */
+export async function killServiceAt(
+  name: ServiceName,
+  { env, point, act }: {
+    readonly env: Record<string, string>;
+    readonly point: string;
+    readonly act: (url: string) => Promise<unknown>;
+  },
+): Promise<void> {
+  const process = spawnProgram(`${name}/main.ts`, {
+    env: { INGEST_PORT: "0", PROCESSOR_PORT: "0", ...env, FAULT_POINT: point },
+  });
+  const [stdout, kept] = process.stdout.tee();
+  const killed = killAtFaultPoint({ ...processParts(process), stdout: kept } as Deno.ChildProcess, point);
+  const url = firstUrl(stdout, () => "");
+  await Promise.race([killed, url.then(act).then(() => killed, () => killed)]);
+}
+
+function processParts(process: Deno.ChildProcess) {
+  return {
+    stderr: process.stderr,
+    status: process.status,
+    kill: (signal: Deno.Signal) => process.kill(signal),
+  };
+}
+
+async function firstUrl(stdout: ReadableStream<Uint8Array>, errors: () => string): Promise<string> {
+  const reader = stdout.pipeThrough(new TextDecoderStream() as TextStream).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    text += value ?? "";
+    const url = /https?:\/\/\S+/.exec(text)?.[0];
+    if (url) {
+      reader.releaseLock();
+      return url;
+    }
+    if (done) throw new Error(`The service ended before it listened:\n${text}${errors()}`);
+  }
+}
+
+/** A user's event as PostHog delivers it. */
+export function posthogBody(
+  { uuid = crypto.randomUUID(), event = "generation_failed", distinctId = "user-1", ...rest }: {
+    uuid?: string;
+    event?: string;
+    distinctId?: string;
+    timestamp?: string;
+    properties?: Record<string, unknown>;
+    email?: string;
+  } = {},
+): string {
+  const timestamp = rest.timestamp ?? new Date().toISOString();
+  const properties = rest.properties ??
+    (event === "generation_failed" ? { input_prompt: `prompt ${uuid}`, failure_reason: "timeout" } : {});
+  const person = { id: crypto.randomUUID(), properties: rest.email ? { email: rest.email } : {} };
+  return JSON.stringify({ event: { uuid, event, distinct_id: distinctId, properties, timestamp }, person });
+}
+
+/** Posts a webhook; answers the status, 0 where nobody answered. */
+export async function post(
+  ingestUrl: string,
+  body: string,
+  headers: Record<string, string> = {},
+): Promise<number> {
+  try {
+    const response = await fetch(`${ingestUrl}/api/webhooks`, {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body,
+    });
+    await response.body?.cancel();
+    return response.status;
+  } catch {
+    return 0;
+  }
+}
+
+export async function statusOf(processorUrl: string): Promise<PipelineStatus | null> {
+  try {
+    const response = await fetch(`${processorUrl}/api/status`);
+    if (response.ok) return await response.json();
+    await response.body?.cancel();
+  } catch {
+    // Not there (yet).
+  }
+  return null;
+}
+
+export async function offerOf(processorUrl: string, distinctId: string): Promise<OfferView | null> {
+  const response = await fetch(`${processorUrl}/api/offers/${encodeURIComponent(distinctId)}`);
+  if (response.ok) return await response.json();
+  await response.body?.cancel();
+  return null;
+}
+
+/** Waits until both groups have committed everything that the topic holds. */
+export async function untilCaughtUp(processorUrl: string): Promise<PipelineStatus> {
+  return await until("both groups have caught up", async () => {
+    const status = await statusOf(processorUrl);
+    const behind = status?.groups.some(({ partitions }) =>
+      partitions.some(({ lag, nextOffset, endOffset }) => lag > 0 || (endOffset > 0 && nextOffset === null))
+    );
+    return status !== null && !behind && status;
+  }, { limitMs: 60_000 });
+}
+
+/** Every line of a dataset by its file's path, read as any program would. */
+export function datasetFiles(dataDir: string): Map<string, string> {
+  const root = join(dataDir, "dataset");
+  const files = new Map<string, string>();
+  const walk = (dir: string) => {
+    for (const entry of Deno.readDirSync(join(root, dir))) {
+      const path = join(dir, entry.name);
+      if (entry.isDirectory) walk(path);
+      else if (entry.name.endsWith(".jsonl")) files.set(path, Deno.readTextFileSync(join(root, path)));
+    }
+  };
+  try {
+    walk("");
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return files;
+}
+
+export type Line = {
+  timestamp: string;
+  event: string;
+  failure_reason: string | null;
+  input_prompt: string;
+  distinct_id: string;
+};
+
+export function datasetLines(dataDir: string): Line[] {
+  return [...datasetFiles(dataDir).values()].flatMap((text) =>
+    text.split("\n").filter(Boolean).map((line) => JSON.parse(line))
+  );
+}
+
+export function mailFiles(dataDir: string): string[] {
+  try {
+    return [...Deno.readDirSync(join(dataDir, "mail", "new"))].map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
