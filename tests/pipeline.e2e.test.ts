@@ -223,7 +223,7 @@ describe.each(LOGS)("The pipeline on $name", ({ kafka, why }) => {
     const use = () =>
       post(ingest.url, posthogBody({ event: "feature_used", distinctId: "ada", email: "ada@example.org" }));
     for (let i = 0; i < 5; i++) expect(await use()).toBe(200);
-    await killServiceAt("processor", { env, point, act: () => Promise.resolve() });
+    await killServiceAt("processor", { env, point, act: use });
     const processor = await start("processor");
     await until("the mail is sent", async () => (await offerOf(processor.url, "ada"))?.state === "offered");
     await use();

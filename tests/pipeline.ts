@@ -56,7 +56,10 @@ export async function startService(name: ServiceName, env: Record<string, string
   };
 }
 
-/** Starts a service that stops itself at a fault point, and kills it there with -9 as soon as `act` has brought it there. */
+/**
+ * Starts a service that stops itself at a fault point, and kills it there with -9. `act` is what brings it there, once it
+ * listens: called again and again until it is there, since some points come only with the next chunk.
+ */
 export async function killServiceAt(
   name: ServiceName,
   { env, point, act }: {
@@ -70,8 +73,14 @@ export async function killServiceAt(
   });
   const [stdout, kept] = process.stdout.tee();
   const killed = killAtFaultPoint({ ...processParts(process), stdout: kept } as Deno.ChildProcess, point);
-  const url = firstUrl(stdout, () => "");
-  await Promise.race([killed, url.then(act).then(() => killed, () => killed)]);
+  let there = false;
+  killed.catch(() => {}).finally(() => there = true);
+  const url = await firstUrl(stdout, () => "").catch(() => null);
+  while (!there && url !== null) {
+    await Promise.race([act(url), killed]);
+    await Promise.race([killed, new Promise((resolve) => setTimeout(resolve, 50))]);
+  }
+  await killed;
 }
 
 function processParts(process: Deno.ChildProcess) {

@@ -1,0 +1,297 @@
+import { systemClock } from "../contract/clock.ts";
+import { ConfigurationError } from "../contract/environment.ts";
+import { createKeyedHashes, type KeyedHashes } from "../contract/keyed_hash.ts";
+import {
+  DATASET_WRITER_GROUP,
+  DEAD_LETTER_TOPIC,
+  DISCOUNT_OFFERS_GROUP,
+  FACTS_TOPIC,
+  RECORD_BYTES_MAX,
+  WEBHOOKS_PARTITIONS,
+  WEBHOOKS_TOPIC,
+} from "../contract/names.ts";
+import type { PipelineStatus } from "../contract/processor_api.ts";
+import { enterDataDir, pipelineSecret } from "../topic/data_dir.ts";
+import { groupLag } from "../topic/group_lag.ts";
+import { openTopicLog } from "../topic/open_topic.ts";
+import type { TopicLog } from "../topic/topic.ts";
+import { listDataset, tailDataset } from "./adapters/jsonl_dataset.ts";
+import { openOfferStatus } from "./adapters/offer_status.ts";
+import { type ProcessorConfig, readProcessorConfig } from "./config.ts";
+import { retrying } from "./consume.ts";
+import { DeadLetterList } from "./dead_letter_list.ts";
+import type { LoopHealth, LoopMessage } from "./loop.ts";
+import { type LoopName, type RunningLoop, startLoop } from "./loop_workers.ts";
+import { listMails, readMail } from "./mails.ts";
+import { createProcessorMetrics } from "./metrics.ts";
+import { committedBefore, confirmSecret } from "./pipeline_identity.ts";
+import { createStatusApi } from "./status_api.ts";
+import { createTraceHub } from "./trace_hub.ts";
+
+/** The composition root of the processor: its loops, each in a Worker, and the status API over what they tell. */
+
+export type RunningProcessor = {
+  readonly url: string;
+  readonly port: number;
+  /** Rejects when a loop had to stop, with its words; resolves after `stop`. */
+  readonly ended: Promise<void>;
+  /** Lets every loop finish its chunk, then lets go of everything. May be called twice. */
+  stop(): Promise<void>;
+};
+
+const STATUS_KEPT_MS = 250;
+
+export async function startProcessor(config: ProcessorConfig): Promise<RunningProcessor> {
+  const place = enterDataDir(config.dataDir, "processor");
+  const held: (() => unknown)[] = [() => place.release()];
+  const letGo = async () => {
+    for (const release of held.splice(0).reverse()) await release();
+  };
+  try {
+    const secret = pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined);
+    const hashes = createKeyedHashes(secret);
+    const log = await openTopicLog(config.log, "processor");
+    held.push(() => log.close());
+
+    const hub = createTraceHub(Date.now().toString(36));
+    const metrics = createProcessorMetrics();
+    const health = new Map<LoopName, LoopHealth>();
+    const starting: { words: string | null } = { words: "the log's topics and the pipeline's secret" };
+    const offers = openOfferStatus(config, { hashes });
+    held.push(() => offers.close());
+    const status = statusSource(config, { log, offers: () => offers.status() });
+
+    const app = createStatusApi({
+      hub,
+      notReady: () => notReady(config, { health, starting: starting.words }),
+      staysOut: () => words(health, "stays_out"),
+      status,
+      offerOf: (distinctId) => offers.offerOf(distinctId),
+      codeIsValid: (code) => offers.codeIsValid(code),
+      dataset: () => listDataset(config.datasetDir),
+      tail: (file, lines) => tailDataset(config.datasetDir, { file, lines }),
+      mails: () => listMails(config.dataDir, config.smtpUrl === null ? "maildir" : "smtp"),
+      mailSource: (messageId) => readMail(config.dataDir, messageId),
+      metrics: async () => await metrics.text(await status()),
+      showsRaw: config.showRaw,
+    });
+    const server = Deno.serve({ hostname: config.host, port: config.port, onListen: () => {} }, app.fetch);
+    held.push(() => Promise.race([server.shutdown(), systemClock.wait(1_000)]));
+
+    const hear = (loop: LoopName) => (message: LoopMessage) => {
+      if (message.kind === "steps") hub.add(message.steps);
+      else if (message.kind === "health") health.set(loop, message.health);
+      else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
+      else console.error(`processor: ${message.level}: ${loop}: ${message.text}`);
+    };
+    const stopping = new AbortController();
+    const loops: RunningLoop[] = [];
+    const running = prepare(config, { log, hashes, signal: stopping.signal, starting }).then(() => {
+      starting.words = null;
+      if (stopping.signal.aborted) return;
+      for (const loop of loopsOf(config)) {
+        loops.push(startLoop(loop, { config, pipelineSecret: secret, report: hear(loop) }));
+      }
+      return allEnded(loops);
+    });
+    let stopped: Promise<void> | null = null;
+    const stop = async () => {
+      stopping.abort();
+      for (const loop of loops) loop.drain();
+      await running.catch(() => {});
+      await letGo();
+    };
+    const url = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${server.addr.port}`;
+    return { url, port: server.addr.port, ended: running, stop: () => stopped ??= stop() };
+  } catch (error) {
+    await letGo();
+    throw error;
+  }
+}
+
+/** The view runs in every processor: any of them answers for an offer. */
+function loopsOf(config: ProcessorConfig): readonly LoopName[] {
+  const dataset: LoopName[] = config.groups.includes(DATASET_WRITER_GROUP) ? ["dataset-writer"] : [];
+  const offers: LoopName[] = config.groups.includes(DISCOUNT_OFFERS_GROUP)
+    ? ["discount-offers", "offer-sender"]
+    : [];
+  return [...dataset, "offer-view", ...offers];
+}
+
+/** When one loop has to stop the others drain: half a processor would look alive. */
+async function allEnded(loops: readonly RunningLoop[]): Promise<void> {
+  try {
+    await Promise.all(loops.map(({ ended }) => ended));
+  } catch (error) {
+    for (const loop of loops) loop.drain();
+    await Promise.allSettled(loops.map(({ ended }) => ended));
+    throw error;
+  }
+}
+
+/** Makes the topics and confirms the secret, however long the log is away; rejects where the secret is another one. */
+async function prepare(
+  config: ProcessorConfig,
+  { log, hashes, signal, starting }: {
+    readonly log: TopicLog;
+    readonly hashes: KeyedHashes;
+    readonly signal: AbortSignal;
+    readonly starting: { words: string | null };
+  },
+): Promise<void> {
+  await retrying(async () => {
+    const kept = { retentionMs: null, retentionBytes: null, recordBytesMax: RECORD_BYTES_MAX };
+    await log.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: WEBHOOKS_PARTITIONS, ...kept });
+    await log.ensureTopic({ name: DEAD_LETTER_TOPIC, partitions: 1, ...kept });
+    const ranBefore = await committedBefore(log) ?? ranBeforeByDataset(config);
+    const identity = await confirmSecret(log, { ranBefore, hashes, clock: systemClock });
+    if (identity.is === "lost") {
+      console.error(
+        `processor: error: the facts in ${FACTS_TOPIC} are gone although this pipeline has run: whatever is earned from ` +
+          "records before now is closed as state_lost, so that nobody is mailed twice.",
+      );
+    }
+  }, {
+    clock: systemClock,
+    signal,
+    trouble: ({ error, waitMs }) => {
+      starting.words = error.message;
+      console.error(`processor: warn: ${error.message} Trying again in ${waitMs} ms.`);
+    },
+  });
+}
+
+/** Next offsets of the dataset's manifests: they show that the pipeline has run where committed offsets have expired. */
+function ranBeforeByDataset(config: ProcessorConfig): Record<number, number> | null {
+  const found: Record<number, number> = {};
+  for (let partition = 0; partition < WEBHOOKS_PARTITIONS; partition++) {
+    const path = `${config.datasetDir}/_manifest/p${String(partition).padStart(5, "0")}.json`;
+    try {
+      found[partition] = JSON.parse(Deno.readTextFileSync(path)).nextOffset;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return Object.keys(found).length === 0 ? null : found;
+}
+
+type OfferStatus = Pick<PipelineStatus, "offers" | "mails">;
+
+/** `/api/status`; one look at the log serves everybody who asks within a quarter of a second. */
+function statusSource(
+  config: ProcessorConfig,
+  { log, offers }: { readonly log: TopicLog; readonly offers: () => OfferStatus },
+): () => Promise<PipelineStatus> {
+  const letters = new DeadLetterList(log);
+  const look = async (): Promise<PipelineStatus> => {
+    const now = Date.now();
+    const [groups] = await Promise.all([
+      Promise.all(
+        [DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP].map((group) =>
+          groupLag(log, { topic: WEBHOOKS_TOPIC, group, now })
+        ),
+      ),
+      letters.catchUp(),
+    ]);
+    const { records, bytes, files } = listDataset(config.datasetDir);
+    const byReason = letters.byReason();
+    const total = Object.values(byReason).reduce((sum, count) => sum + count, 0);
+    return {
+      log: log.kind,
+      groups,
+      dataset: { records, bytes, files },
+      ...offers(),
+      deadLetters: { total, byReason },
+    };
+  };
+  let last: { at: number; status: Promise<PipelineStatus> } | null = null;
+  return () => {
+    const at = performance.now();
+    if (last === null || at - last.at > STATUS_KEPT_MS) {
+      last = { at, status: look() };
+      last.status.catch(() => last = null);
+    }
+    return last.status;
+  };
+}
+
+function notReady(
+  config: ProcessorConfig,
+  { health, starting }: {
+    readonly health: ReadonlyMap<LoopName, LoopHealth>;
+    readonly starting: string | null;
+  },
+): string[] {
+  if (starting !== null) return [`waits for ${starting}`];
+  return loopsOf(config).flatMap((loop) => {
+    const now = health.get(loop);
+    if (now?.is === "ready" || now?.is === "stays_out") return [];
+    return [`${loop}: ${now?.words ?? now?.is ?? "starting"}`];
+  });
+}
+
+function words(health: ReadonlyMap<LoopName, LoopHealth>, is: LoopHealth["is"]): string[] {
+  return [...health].filter(([, now]) => now.is === is).map(([loop, now]) => `${loop}: ${now.words ?? ""}`);
+}
+
+const USAGE = `Usage: deno task processor
+
+Reads the raw topic in two consumer groups: dataset-writer writes training data, discount-offers counts uses and sends
+the one discount e-mail. Configured by the environment: DATA_DIR, DATASET_DIR, HOST, PROCESSOR_PORT, KAFKA_BROKERS,
+PROCESSOR_GROUPS, SMTP_URL and more: see README.md.`;
+
+const STOP_MS_MAX = 10_000;
+
+/** Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or configuration. */
+async function main(args: readonly string[]): Promise<number> {
+  if (args.includes("--help")) return console.log(USAGE), 0;
+  if (args.length > 0) {
+    return console.error(`Cannot read "${args[0]}": the processor takes no arguments. Try --help.`), 2;
+  }
+  try {
+    const config = readProcessorConfig(Deno.env.toObject());
+    warn(config);
+    const asked = signalled();
+    const processor = await startProcessor(config);
+    console.log(`processor: ${processor.url} (${config.log.kind === "embedded" ? "embedded log" : "Kafka"})`);
+    await Promise.race([asked, processor.ended]);
+    return await Promise.race([processor.stop().then(() => 0), systemClock.wait(STOP_MS_MAX).then(late)]);
+  } catch (error) {
+    const problems = error instanceof ConfigurationError
+      ? error.problems
+      : [`processor: ${startWords(error)}`];
+    for (const problem of problems) console.error(problem);
+    return error instanceof ConfigurationError ? 2 : 1;
+  }
+}
+
+function warn(config: ProcessorConfig): void {
+  if (config.log.kind === "kafka" && config.pipelineSecret === null) {
+    console.error(
+      "processor: warn: PIPELINE_SECRET is not set: the one in DATA_DIR is used. Set it where several machines must agree.",
+    );
+  }
+}
+
+/** The listeners stay: a second Ctrl-C, or the copy that `deno task` hands on, must not cut draining short. */
+function signalled(): Promise<void> {
+  return new Promise((resolve) => {
+    Deno.addSignalListener("SIGTERM", () => resolve());
+    Deno.addSignalListener("SIGINT", () => resolve());
+  });
+}
+
+/** Safe by construction: what is durable counts, the rest comes again. */
+function late(): number {
+  console.error(`processor: error: could not stop within ${STOP_MS_MAX} ms: the process ends all the same`);
+  return 1;
+}
+
+function startWords(error: unknown): string {
+  if (error instanceof Deno.errors.AddrInUse) {
+    return "Cannot listen: the port is taken. Stop what uses it, or set PROCESSOR_PORT to another one.";
+  }
+  return (error as Error).message;
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
