@@ -1,8 +1,11 @@
 import { join, resolve } from "node:path";
 import { type Environment, EnvironmentReader } from "../contract/environment.ts";
+import { isLoopback } from "../contract/loopback.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP } from "../contract/names.ts";
 import { GENERATION_FAILED } from "../contract/product_events.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";
+
+export { isLoopback };
 
 /** Settings of the processor, resolved: nothing optional, durations in ms, sizes in bytes. Plain data, for its Workers. */
 export type ProcessorConfig = {
@@ -89,11 +92,6 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
   }
   env.finish();
   return config;
-}
-
-/** True for a host name or address that only this machine can reach. */
-export function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
 function readGroups(env: EnvironmentReader): readonly ProcessorGroup[] {

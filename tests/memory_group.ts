@@ -27,10 +27,6 @@ export class MemoryGroup {
     return member;
   }
 
-  async stopAll(): Promise<void> {
-    await Promise.all(this.#members.map((member) => member.stop()));
-  }
-
   async #leave(member: Member): Promise<void> {
     const place = this.#members.indexOf(member);
     if (place >= 0) this.#members.splice(place, 1);
@@ -102,7 +98,6 @@ class Member implements Consumption {
   async giveUp(keeps: (partition: number) => boolean): Promise<void> {
     const going = [...this.#owned].filter(([partition]) => !keeps(partition));
     for (const [, one] of going) one.taken.abort();
-    // A member whose own handler threw leaves from inside that partition's run: it must not wait for itself.
     await Promise.all(going.map(async ([partition, one]) => {
       await one.done;
       this.#owned.delete(partition);

@@ -33,12 +33,17 @@ export type MemoryLogOptions = {
 
 export class MemoryLog implements TopicLog {
   readonly kind = "kafka";
-  readonly #topics = new Map<string, MemoryTopic>();
-  readonly #groups = new Map<string, MemoryGroup>();
+  readonly #topics: Map<string, MemoryTopic>;
+  readonly #groups: Map<string, MemoryGroup>;
+  readonly #consumptions = new Set<Consumption>();
   #away = false;
   #closed = false;
 
-  constructor(private readonly options: MemoryLogOptions = {}) {}
+  /** With `shared`: one more handle on the same records and groups, as another process would have it. */
+  constructor(private readonly options: MemoryLogOptions = {}, shared?: MemoryLog) {
+    this.#topics = shared ? shared.#topics : new Map();
+    this.#groups = shared ? shared.#groups : new Map();
+  }
 
   ensureTopic(spec: TopicSpec): Promise<void> {
     if (!this.#topics.has(spec.name)) this.#topics.set(spec.name, new MemoryTopic(spec));
@@ -81,7 +86,9 @@ export class MemoryLog implements TopicLog {
   }
 
   consume(options: ConsumeOptions): Consumption {
-    return this.#group(options.topic, options.group).join(options);
+    const consumption = this.#group(options.topic, options.group).join(options);
+    this.#consumptions.add(consumption);
+    return consumption;
   }
 
   async *read(topic: string, options: ReadOptions): AsyncIterable<RecordBatch> {
@@ -134,7 +141,7 @@ export class MemoryLog implements TopicLog {
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#groups.values()].map((group) => group.stopAll()));
+    await Promise.all([...this.#consumptions].map((consumption) => consumption.stop()));
     for (const topic of this.#topics.values()) topic.wake();
   }
 

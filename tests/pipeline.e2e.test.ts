@@ -170,7 +170,11 @@ describe.each(LOGS)("The pipeline on $name", ({ kafka, why }) => {
     async (point) => {
       const body = posthogBody();
       let answer = -1;
-      await killServiceAt("ingest", { env, point, act: async (url) => answer = await post(url, body) });
+      const act = async (url: string) => {
+        answer = -1;
+        answer = await post(url, body);
+      };
+      await killServiceAt("ingest", { env, point, act });
       expect(answer).not.toBe(200);
       const [ingest, processor] = [await start("ingest"), await start("processor")];
       expect(await post(ingest.url, body)).toBe(200);

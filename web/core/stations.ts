@@ -40,24 +40,29 @@ export type Station = {
   readonly detail: string;
 };
 
+/** How this page itself is connected, and how many events it handed to posthog-js. */
+export type BrowserState = {
+  readonly sent: number;
+  readonly connection: "connecting" | "live" | "away" | "lost";
+};
+
 /** Lag below this many seconds is the ordinary breath of a running pipeline. */
 const BEHIND_SECONDS = 5;
 const RAW_TOPIC = "posthog.webhooks";
 
 /** The five stations; before anything is known each is `asking`. */
-export function stations(services: Services | null, browser: { sent: number; live: boolean }): Station[] {
+export function stations(services: Services | null, browser: BrowserState): Station[] {
   return [browserStation(browser), posthog(services), ingest(services), topic(services), processor(services)];
 }
 
-function browserStation({ sent, live }: { sent: number; live: boolean }): Station {
-  return {
-    name: "Browser",
-    tone: live ? "ok" : "quiet",
-    word: live ? "live" : "connecting",
-    number: `${count(sent)} captured`,
-    port: null,
-    detail: live ? "This page hears every step as it happens." : "This page is connecting to the event stream.",
-  };
+function browserStation({ sent, connection }: BrowserState): Station {
+  const [tone, word, detail] = {
+    connecting: ["quiet", "connecting", "This page is connecting to the event stream."],
+    live: ["ok", "live", "This page hears every step as it happens."],
+    away: ["warn", "waiting", "The processor is away; this page reconnects by itself and misses nothing."],
+    lost: ["bad", "offline", "The connection to web is lost; this page tries again by itself."],
+  }[connection] as [Station["tone"], string, string];
+  return { name: "Browser", tone, word, number: `${count(sent)} captured`, port: null, detail };
 }
 
 const ASKING = { tone: "quiet", word: "asking", number: null, port: null, detail: "Not asked yet." } as const;
@@ -99,13 +104,20 @@ function ingest(services: Services | null): Station {
 function topic(services: Services | null): Station {
   if (!services) return { name: "Topic", ...ASKING };
   if (!services.status) {
-    return { name: "Topic", tone: "quiet", word: "unknown", number: null, port: null, detail: "Only the processor can tell, and it is away." };
+    return {
+      name: "Topic",
+      tone: "quiet",
+      word: "unknown",
+      number: null,
+      port: null,
+      detail: "Only the processor can tell, and it is away.",
+    };
   }
   const records = recordsOf(services.status);
   return {
     name: "Topic",
     tone: "ok",
-    word: services.status.log === "kafka" ? "Kafka" : "embedded log",
+    word: "ready",
     number: `${count(records)} ${plural(records, "record")}`,
     port: null,
     detail: `${RAW_TOPIC}: one record per webhook delivery, as it came.`,
@@ -123,11 +135,25 @@ function processor(services: Services | null): Station {
   const { state, port, says } = services.processor;
   const lag = lagOf(services.status);
   if (state === "away") {
-    return { name: "Processor", tone: "bad", word: "away", number: null, port, detail: "It does not answer. Events wait in the topic; nothing is lost." };
+    return {
+      name: "Processor",
+      tone: "bad",
+      word: "away",
+      number: null,
+      port,
+      detail: "It does not answer. Events wait in the topic; nothing is lost.",
+    };
   }
   const number = lag ? `lag ${count(lag.records)} · ${count(Math.round(lag.seconds))} s` : null;
   if (state === "not ready") {
-    return { name: "Processor", tone: "warn", word: "not ready", number, port, detail: says ?? "Its groups have not joined yet." };
+    return {
+      name: "Processor",
+      tone: "warn",
+      word: "not ready",
+      number,
+      port,
+      detail: says ?? "Its groups have not joined yet.",
+    };
   }
   const behind = lag !== null && lag.records > 0 && lag.seconds >= BEHIND_SECONDS;
   return {
@@ -145,6 +171,8 @@ function lagOf(status: PipelineStatus | null) {
   return {
     records: Math.max(...status.groups.map((group) => group.lag)),
     seconds: Math.max(...status.groups.map((group) => group.lagSeconds)),
-    groups: status.groups.map((group) => `${group.group}: lag ${count(group.lag)}, ${Math.round(group.lagSeconds)} s`),
+    groups: status.groups.map((group) =>
+      `${group.group}: lag ${count(group.lag)}, ${Math.round(group.lagSeconds)} s`
+    ),
   };
 }

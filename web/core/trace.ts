@@ -102,7 +102,12 @@ function grow(rows: Trace, step: TraceStep | Capture): TraceRow {
     case "written": {
       const row = eventRow(rows, step.id);
       const { file, line, at } = step;
-      return { ...row, event: row.event ?? GENERATION_FAILED, after: step.prompt, ending: { kind: "written", file, line, at } };
+      return {
+        ...row,
+        event: row.event ?? GENERATION_FAILED,
+        after: step.prompt,
+        ending: { kind: "written", file, line, at },
+      };
     }
     case "counted": {
       const row = eventRow(rows, step.id);
@@ -110,7 +115,10 @@ function grow(rows: Trace, step: TraceStep | Capture): TraceRow {
       return { ...row, event: row.event ?? FEATURE_USED, ending: { kind: "counted", uses, threshold, at } };
     }
     case "dead_lettered":
-      return { ...eventRow(rows, step.id), ending: { kind: "dead_lettered", reason: step.reason, at: step.at } };
+      return {
+        ...eventRow(rows, step.id),
+        ending: { kind: "dead_lettered", reason: step.reason, at: step.at },
+      };
     case "duplicate": {
       const row = eventRow(rows, step.id);
       return row.repeats.includes(step.position) ? row : { ...row, repeats: [...row.repeats, step.position] };
@@ -153,7 +161,9 @@ function polled(row: EventRow, step: Extract<TraceStep, { step: "polled" }>): Ev
 function noteFifthUse(rows: Map<string, TraceRow>, step: Extract<TraceStep, { step: "earned" }>): void {
   const use = rows.get(step.id);
   const offer = rows.get(`offer ${step.offer}`);
-  if (use?.kind === "event" && offer?.kind === "offer" && offer.distinctId === null && use.distinctId !== null) {
+  if (
+    use?.kind === "event" && offer?.kind === "offer" && offer.distinctId === null && use.distinctId !== null
+  ) {
     rows.set(offer.key, { ...offer, distinctId: use.distinctId });
   }
 }
@@ -231,9 +241,9 @@ export function asCurl(row: EventRow, { url, withSecret }: { url: string; withSe
     properties,
   };
   const secret = withSecret ? ` \\\n  -H "Authorization: Bearer $WEBHOOK_SECRET"` : "";
-  return `curl -sS ${url}/api/webhooks \\\n  -H 'Content-Type: application/json'${secret} \\\n  -d ${
-    shellQuoted(JSON.stringify({ event }))
-  }`;
+  return `curl -sS ${
+    shellQuoted(`${url}/api/webhooks`)
+  } \\\n  -H 'Content-Type: application/json'${secret} \\\n  -d ${shellQuoted(JSON.stringify({ event }))}`;
 }
 
 function shellQuoted(text: string): string {
