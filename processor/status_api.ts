@@ -56,7 +56,7 @@ export function createStatusApi(sources: StatusSources): Hono {
         403,
       );
     }
-    return eventStream(sources.hub, c.req.header("last-event-id") ?? null, c.req.raw.signal);
+    return eventStream(sources.hub, c.req.header("last-event-id") ?? null);
   });
   app.get("/api/offers/:id", async (c) => {
     const offer = await sources.offerOf(c.req.param("id"));
@@ -92,7 +92,7 @@ export function createStatusApi(sources: StatusSources): Hono {
   return app;
 }
 
-function eventStream(hub: TraceHub, lastEventId: string | null, gone: AbortSignal): Response {
+function eventStream(hub: TraceHub, lastEventId: string | null): Response {
   const encoder = new TextEncoder();
   let stop = () => {};
   const body = new ReadableStream<Uint8Array>({
@@ -116,7 +116,6 @@ function eventStream(hub: TraceHub, lastEventId: string | null, gone: AbortSigna
         unlisten();
         clearInterval(keepAlive);
       };
-      gone.addEventListener("abort", end, { once: true });
     },
     cancel: () => stop(),
   }, new ByteLengthQueuingStrategy({ highWaterMark: LISTENER_BYTES_MAX }));

@@ -211,7 +211,11 @@ describe("by HTTP", () => {
   });
 
   test("the relay reaches PostHog, and takes no cookie there or back", async () => {
-    const response = await get("/relay/e/?ver=1", { method: "POST", body: "[]", headers: { cookie: "a=1" } })
+    const response = await get("/relay/e/?ver=1", {
+      method: "POST",
+      body: '{"batch":[]}',
+      headers: { cookie: "a=1" },
+    })
       .catch(() => null);
     await response?.body?.cancel();
     expect(fakes.captured[0]).toMatchObject({ method: "POST", path: "/e/?ver=1" });
