@@ -1,0 +1,144 @@
+/**
+ * How a dead letter lies in its topic and how it is read back, and the marks that redriving leaves there.
+ *
+ * A letter keeps the source record's key, value and timestamp as they were, and its headers beside our own. A letter's
+ * id is its own position in the dead-letter topic, `partition:offset`.
+ */
+
+/** Which step of the dataset writer could not go on with the record. */
+export type DeadLetterStep = "parse" | "sanitise" | "erase";
+
+/** Where the record lies that was set aside. */
+export type LetterSource = { readonly topic: string; readonly partition: number; readonly offset: number };
+
+/** A letter as it is read; `headers` are the source's own. */
+export type DeadLetter = {
+  readonly id: string;
+  readonly source: LetterSource;
+  /** In words, without anything of the record itself. */
+  readonly reason: string;
+  readonly step: string;
+  /** Received time of the source record, ISO 8601, UTC. */
+  readonly firstSeen: string;
+  /** How often it had been redriven when it failed. */
+  readonly redrives: number;
+  readonly headers: Readonly<Record<string, string>>;
+};
+
+/** A redrive that began, with the raw partition's end offset of that moment, or one whose copy has been published. */
+export type RedriveMark = {
+  readonly mark: "begun" | "done";
+  /** The letter's id. */
+  readonly letter: string;
+  /** Of the letter's raw partition, when the redrive began: its copy lies at or above it; null on `done`. */
+  readonly endOffset: number | null;
+};
+
+/** What a record of the dead-letter topic is; `other` was written by nobody we know and is passed over. */
+export type DeadLetterEntry =
+  | { readonly is: "letter"; readonly letter: DeadLetter }
+  | { readonly is: "redrive"; readonly redrive: RedriveMark }
+  | { readonly is: "scrubbed" }
+  | { readonly is: "other" };
+
+/** Event name of a record whose bytes were taken out by an erasure: offset and timestamp are all that is left. */
+export const SCRUBBED = "$scrubbed";
+
+type Headers = Readonly<Record<string, string>>;
+/** Structurally what the log reads and takes, so that this file knows nothing of it. */
+type Content = { readonly key: Uint8Array | null; readonly value: Uint8Array; readonly timestamp: number };
+type Read = Content & { readonly headers: Headers; readonly partition: number; readonly offset: number };
+
+const OWN_HEADERS = [
+  "reason",
+  "step",
+  "source-topic",
+  "source-partition",
+  "source-offset",
+  "first-seen",
+] as const;
+
+/** The letter of a record, ready to be published; a function of the record and the reason alone, so repeats are equal. */
+export function deadLetterRecord(
+  record: Read,
+  { topic, reason, step }: { readonly topic: string; readonly reason: string; readonly step: DeadLetterStep },
+): Content & { readonly headers: Headers } {
+  return {
+    key: record.key,
+    value: record.value,
+    timestamp: record.timestamp,
+    headers: {
+      ...record.headers,
+      reason,
+      step,
+      "source-topic": topic,
+      "source-partition": String(record.partition),
+      "source-offset": String(record.offset),
+      "first-seen": isoOf(record.timestamp),
+      redrives: record.headers.redrives ?? "0",
+    },
+  };
+}
+
+/** The mark around a redrive; `at` in milliseconds since 1970. `endOffset` belongs to `begun`. */
+export function redriveMarkRecord(redrive: RedriveMark, at: number): Content & { readonly headers: Headers } {
+  const headers: Record<string, string> = { redrive: redrive.mark, letter: redrive.letter };
+  if (redrive.endOffset !== null) headers["end-offset"] = String(redrive.endOffset);
+  return { key: null, value: new Uint8Array(), timestamp: at, headers };
+}
+
+/** The headers of a letter's redriven copy: the source's own, with one redrive more. */
+export function redrivenHeaders(letter: DeadLetter): Headers {
+  return { ...letter.headers, redrives: String(letter.redrives + 1) };
+}
+
+/** True for a record that an erasure has emptied; every reader passes over it. */
+export function isScrubbed(record: { readonly value: Uint8Array; readonly headers: Headers }): boolean {
+  return record.headers.event === SCRUBBED && record.value.length === 0 && record.headers.id === undefined;
+}
+
+export function readDeadLetterEntry(record: Read): DeadLetterEntry {
+  const { headers } = record;
+  if (isScrubbed(record)) return { is: "scrubbed" };
+  const mark = headers.redrive;
+  if (mark === "begun" || mark === "done") {
+    const redrive = { mark, letter: headers.letter ?? "", endOffset: number(headers["end-offset"]) } as const;
+    return { is: "redrive", redrive };
+  }
+  const source = readSource(headers);
+  if (!source || headers.reason === undefined) return { is: "other" };
+  const letter: DeadLetter = {
+    id: `${record.partition}:${record.offset}`,
+    source,
+    reason: headers.reason,
+    step: headers.step ?? "",
+    firstSeen: headers["first-seen"] ?? isoOf(record.timestamp),
+    redrives: number(headers.redrives) ?? 0,
+    headers: ownHeaders(headers),
+  };
+  return { is: "letter", letter };
+}
+
+function readSource(headers: Headers): LetterSource | null {
+  const topic = headers["source-topic"];
+  const partition = number(headers["source-partition"]);
+  const offset = number(headers["source-offset"]);
+  return topic === undefined || partition === null || offset === null ? null : { topic, partition, offset };
+}
+
+/** A first record carries no `redrives`; the letter's 0 is ours. */
+function ownHeaders(headers: Headers): Headers {
+  const own: Record<string, string> = { ...headers };
+  for (const name of OWN_HEADERS) delete own[name];
+  if (own.redrives === "0") delete own.redrives;
+  return own;
+}
+
+/** A record that another program published may carry any number as its time. */
+function isoOf(timestamp: number): string {
+  return new Date(Math.abs(timestamp) <= 8.64e15 ? timestamp : 0).toISOString();
+}
+
+function number(text: string | undefined): number | null {
+  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : null;
+}

@@ -1,0 +1,102 @@
+import { describe, expect, it } from "vitest";
+import { ConfigurationError, type Environment } from "../contract/environment.ts";
+import { planDemo } from "./demo_environment.ts";
+
+function plan(environment: Environment = {}) {
+  let port = 40_000;
+  return planDemo({ DATA_DIR: "/data", ...environment }, () => port++);
+}
+
+function problemsOf(environment: Environment): readonly string[] {
+  try {
+    plan(environment);
+  } catch (error) {
+    return (error as ConfigurationError).problems;
+  }
+  throw new Error("It was accepted");
+}
+
+describe("the demo's plan", () => {
+  it("points everybody to each other, on the embedded default", () => {
+    const { environment, services, webUrl, standIn } = plan();
+    expect(environment).toMatchObject({
+      DATA_DIR: "/data",
+      SHOW_RAW: "1",
+      POSTHOG_HOST: "http://127.0.0.1:8010",
+      POSTHOG_KEY: "phc_demo",
+      INGEST_URL: "http://127.0.0.1:3000",
+      PROCESSOR_URL: "http://127.0.0.1:3001",
+      PUBLIC_URL: "http://localhost:8000",
+    });
+    expect(webUrl).toBe("http://localhost:8000");
+    expect(standIn).toEqual({ url: "http://127.0.0.1:8010", key: "phc_demo" });
+    expect(services.map(({ name, readyUrl, after }) => [name, readyUrl, after])).toEqual([
+      ["processor", "http://127.0.0.1:3001/readyz", undefined],
+      ["ingest", "http://127.0.0.1:3000/readyz", undefined],
+      ["posthog-stand-in", "http://127.0.0.1:8010/healthz", "ingest"],
+      ["web", "http://127.0.0.1:8000/", undefined],
+    ]);
+  });
+
+  it("lets the environment through, and lets it win", () => {
+    const { environment } = plan({ KAFKA_BROKERS: "localhost:9092", SHOW_RAW: "0", DISCOUNT_WAIT: "5s" });
+    expect(environment).toMatchObject({
+      KAFKA_BROKERS: "localhost:9092",
+      SHOW_RAW: "0",
+      DISCOUNT_WAIT: "5s",
+    });
+  });
+
+  it("finds a port for 0, the same for all who need it", () => {
+    const { environment, webUrl } = plan({ INGEST_PORT: "0", WEB_PORT: "0" });
+    expect(environment).toMatchObject({
+      INGEST_PORT: "40000",
+      INGEST_URL: "http://127.0.0.1:40000",
+      WEB_PORT: "40001",
+      PUBLIC_URL: "http://localhost:40001",
+    });
+    expect(webUrl).toBe("http://localhost:40001");
+  });
+
+  it("shows no raw prompts where other machines can look", () => {
+    const { environment } = plan({ HOST: "0.0.0.0", WEBHOOK_SECRET: "a static secret" });
+    expect(environment).not.toHaveProperty("SHOW_RAW");
+    expect(environment.INGEST_URL).toBe("http://127.0.0.1:3000");
+  });
+
+  it("does without the stand-in where the environment names a PostHog", () => {
+    const own = plan({ POSTHOG_HOST: "https://eu.i.posthog.com", POSTHOG_KEY: "phc_own" });
+    expect(own.standIn).toBeNull();
+    expect(own.services.map(({ name }) => name)).toEqual(["processor", "ingest", "web"]);
+    expect(own.environment).toMatchObject({
+      POSTHOG_HOST: "https://eu.i.posthog.com",
+      POSTHOG_KEY: "phc_own",
+    });
+  });
+
+  it("names every problem of every service once, before anything starts", () => {
+    const problems = problemsOf({
+      INGEST_PORT: "x",
+      SPOOL_MAX_BYTES: "much",
+      DISCOUNT_WAIT: "soon",
+      STAND_IN_DROP: "2",
+      FRESH: "stale",
+      POSTHOG_STAND_IN_PORT: "8000",
+    });
+    const about = (word: string) => problems.filter((problem) => problem.includes(word));
+    for (
+      const word of ["INGEST_PORT", "SPOOL_MAX_BYTES", "DISCOUNT_WAIT", "STAND_IN_DROP", "FRESH", "8000"]
+    ) {
+      expect([word, about(word).length]).toEqual([word, 1]);
+    }
+    expect(problems).toHaveLength(6);
+  });
+
+  it("wants the key of a PostHog that is named, and what real mail needs", () => {
+    expect(problemsOf({ POSTHOG_HOST: "https://eu.i.posthog.com" })).toEqual([
+      expect.stringMatching(/POSTHOG_KEY/),
+    ]);
+    const problems = problemsOf({ SMTP_URL: "smtp://localhost:1025" });
+    expect(problems.join("\n")).toMatch(/MAIL_FROM[\s\S]*PUBLIC_URL/);
+  });
+});

@@ -1,0 +1,148 @@
+import { join, resolve } from "node:path";
+import { ConfigurationError, type Environment } from "../contract/environment.ts";
+import { isLoopback } from "../contract/loopback.ts";
+import { readIngestConfig } from "../ingest/config.ts";
+import { readProcessorConfig } from "../processor/config.ts";
+import type { ServiceSpec } from "./services.ts";
+import { readStandInConfig } from "./stand_in_config.ts";
+import { readWebConfig } from "./web.ts";
+
+/** What the demo sets for its services, and where each of them is found. Pure: free ports are an argument. */
+
+/** A port that one of the services will listen on. */
+export type DemoPort = { readonly service: string; readonly variable: string; readonly port: number };
+
+export type DemoPlan = {
+  readonly environment: Readonly<Record<string, string>>;
+  readonly host: string;
+  readonly dataDir: string;
+  readonly ports: readonly DemoPort[];
+  /** In the order in which data flows backwards: the last one is stopped first. */
+  readonly services: readonly ServiceSpec[];
+  readonly webUrl: string;
+  /** The stand-in's; null where the environment names a PostHog of its own, which gets no sample. */
+  readonly standIn: { readonly url: string; readonly key: string } | null;
+};
+
+/** The key that the demo's page uses towards the stand-in, which takes any. */
+const DEMO_KEY = "phc_demo";
+const PORTS = [
+  { service: "ingest", variable: "INGEST_PORT", otherwise: 3000 },
+  { service: "processor", variable: "PROCESSOR_PORT", otherwise: 3001 },
+  { service: "posthog-stand-in", variable: "POSTHOG_STAND_IN_PORT", otherwise: 8010 },
+  { service: "web", variable: "WEB_PORT", otherwise: 8000 },
+] as const;
+
+/**
+ * Decides everything before anything starts; throws `ConfigurationError` with every problem of every service.
+ * `freePort` answers a port for one that is set to 0: the services must know each other's before they start.
+ */
+export function planDemo(environment: Environment, freePort: () => number): DemoPlan {
+  const host = environment.HOST || "127.0.0.1";
+  const ownPosthog = Boolean(environment.POSTHOG_HOST);
+  const ports = PORTS
+    .filter(({ service }) => !(ownPosthog && service === "posthog-stand-in"))
+    .map(({ service, variable, otherwise }) => {
+      const text = environment[variable] || String(otherwise);
+      // What is no number stays as it is, for its service to complain about.
+      return { service, variable, port: text === "0" ? freePort() : Number(text) || otherwise };
+    });
+  const portOf = (service: string) => ports.find((port) => port.service === service)?.port ?? 0;
+  const url = (service: string) => `http://${reachable(host)}:${portOf(service)}`;
+  const dataDir = resolve(environment.DATA_DIR || "./data");
+  const webUrl = `http://${host === "127.0.0.1" ? "localhost" : reachable(host)}:${portOf("web")}`;
+  const standIn = ownPosthog
+    ? null
+    : { url: url("posthog-stand-in"), key: environment.POSTHOG_KEY || DEMO_KEY };
+  const set = {
+    ...(isLoopback(host) ? { SHOW_RAW: "1" } : {}),
+    ...(environment.SMTP_URL ? {} : { PUBLIC_URL: webUrl }),
+    INGEST_URL: url("ingest"),
+    PROCESSOR_URL: url("processor"),
+    ...(standIn === null ? {} : { POSTHOG_HOST: standIn.url, POSTHOG_KEY: standIn.key }),
+  };
+  const own = Object.entries(environment).filter((entry): entry is [string, string] => Boolean(entry[1]));
+  const whole: Record<string, string> = { ...set, ...Object.fromEntries(own), DATA_DIR: dataDir };
+  for (const { variable, port } of ports) {
+    if (!environment[variable] || environment[variable] === "0") whole[variable] = String(port);
+  }
+  refuseProblems(whole, { ports, ownPosthog });
+  return {
+    environment: whole,
+    host,
+    dataDir,
+    ports,
+    services: servicesOf({ environment: whole, url, withStandIn: standIn !== null }),
+    webUrl,
+    standIn,
+  };
+}
+
+function servicesOf({ environment, url, withStandIn }: {
+  environment: Readonly<Record<string, string>>;
+  url: (service: string) => string;
+  withStandIn: boolean;
+}): ServiceSpec[] {
+  const root = new URL("..", import.meta.url);
+  const module = (path: string) => new URL(path, root).href;
+  const processor = {
+    name: "processor",
+    module: module("processor/main.ts"),
+    environment,
+    readyUrl: `${url("processor")}/readyz`,
+  };
+  const ingest = {
+    name: "ingest",
+    module: module("ingest/main.ts"),
+    environment,
+    readyUrl: `${url("ingest")}/readyz`,
+  };
+  // It begins with what it still owes from the last run, and each of that has three attempts only.
+  const standIn = {
+    name: "posthog-stand-in",
+    module: module("demo/posthog_stand_in_main.ts"),
+    environment,
+    readyUrl: `${url("posthog-stand-in")}/healthz`,
+    after: "ingest",
+  };
+  const web = { name: "web", module: module("demo/web.ts"), environment, readyUrl: `${url("web")}/` };
+  return withStandIn ? [processor, ingest, standIn, web] : [processor, ingest, web];
+}
+
+function refuseProblems(
+  environment: Environment,
+  { ports, ownPosthog }: { ports: readonly DemoPort[]; ownPosthog: boolean },
+): void {
+  const problems = new Set<string>();
+  const readers = [readIngestConfig, readProcessorConfig, readWebConfig];
+  for (const read of ownPosthog ? readers : [...readers, readStandInConfig]) {
+    try {
+      read(environment);
+    } catch (error) {
+      if (!(error instanceof ConfigurationError)) throw error;
+      for (const problem of error.problems) problems.add(problem);
+    }
+  }
+  for (const { variable, port } of ports) {
+    const same = ports.find((other) => other.port === port && other.variable !== variable);
+    if (same && same.variable > variable) {
+      problems.add(`Cannot use port ${port} for both ${variable} and ${same.variable}: give each its own.`);
+    }
+  }
+  if (ownPosthog && !environment.POSTHOG_KEY) {
+    problems.add("Cannot use POSTHOG_HOST without POSTHOG_KEY: set it to the project's key, phc_….");
+  }
+  if (problems.size > 0) throw new ConfigurationError([...problems]);
+}
+
+/** How this machine reaches what listens on `host`. */
+function reachable(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  if (host === "::") return "[::1]";
+  return host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
+}
+
+/** The file that says that a DATA_DIR has seen its first start. */
+export function firstStartMarker(dataDir: string): string {
+  return join(dataDir, "posthog-stand-in", "first-start");
+}

@@ -1,0 +1,173 @@
+import { dirname } from "node:path";
+import { systemClock } from "../contract/clock.ts";
+import { ConfigurationError } from "../contract/environment.ts";
+import { type DemoPlan, type DemoPort, firstStartMarker, planDemo } from "./demo_environment.ts";
+import { runServices, type ServicesEnd } from "./services.ts";
+import { sampleEvents, sendAsPosthogJs } from "./traffic.ts";
+
+/** `deno task demo`: the whole pipeline on one machine, from one command. */
+
+const HELP =
+  `Starts everything on this machine: PostHog stand-in, ingest, processor, web. Ctrl-C stops all of it.
+
+Usage: deno task demo [--no-sample] [--help]
+
+  --no-sample   plays no sample of fictional events at the very first start
+
+A second start continues with the same data (DATA_DIR, default ./data). The environment passes through to the
+services, for instance KAFKA_BROKERS, SMTP_URL, DISCOUNT_WAIT, FRESH; POSTHOG_HOST and POSTHOG_KEY name a PostHog to
+use in place of the stand-in. README.md lists all of it.`;
+
+/** The first start builds the page, from JSR within 90 s, or without it within 60 s more. */
+const READY_MS_MAX = 180_000;
+const STOP_MS_MAX = 15_000;
+/** A demo that was killed a moment ago takes its services with it; so long its ports are waited for. */
+const PORT_WAIT_MS_MAX = 5_000;
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
+
+/** Exit codes: 0 stopped as asked, 1 something died or could not start, 2 wrong usage or configuration. */
+async function main(args: readonly string[]): Promise<number> {
+  const unknown = args.find((arg) => arg !== "--no-sample" && arg !== "--help");
+  if (unknown !== undefined) {
+    console.error(`Cannot understand "${unknown}": demo takes --no-sample and --help.`);
+    return 2;
+  }
+  if (args.includes("--help")) {
+    console.log(HELP);
+    return 0;
+  }
+  const stop = stopSignal();
+  try {
+    const plan = planDemo(Deno.env.toObject(), freePort);
+    await portsFree(plan, stop);
+    if (stop.aborted) return 0;
+    return await run(plan, { stop, withSample: !args.includes("--no-sample") });
+  } catch (error) {
+    console.error((error as Error).message);
+    return error instanceof ConfigurationError ? 2 : 1;
+  }
+}
+
+async function run(
+  plan: DemoPlan,
+  { stop, withSample }: { stop: AbortSignal; withSample: boolean },
+): Promise<number> {
+  stop.addEventListener("abort", () => console.log("Stopping: what is under way is finished first."));
+  const end = await runServices(plan.services, {
+    clock: systemClock,
+    print: (line) => console.log(line),
+    async whenReady() {
+      await playSample(plan, { withSample });
+      const seconds = (performance.now() / 1000).toFixed(1);
+      console.log(`Ready in ${seconds} s: ${plan.webUrl} · data in ${plan.dataDir} · Ctrl-C stops all of it`);
+    },
+    stop,
+    readyMsMax: READY_MS_MAX,
+    stopMsMax: STOP_MS_MAX,
+  });
+  for (const line of wordsOf(end)) console.error(line);
+  return end.is === "stopped" && end.killed.length === 0 ? 0 : 1;
+}
+
+/** What to tell people about an end that was not asked for. */
+function wordsOf(end: ServicesEnd): string[] {
+  const killed = end.killed.map((name) =>
+    `${name} did not stop within ${STOP_MS_MAX / 1000} s and was killed.`
+  );
+  switch (end.is) {
+    case "stopped":
+      return killed;
+    case "died": {
+      const lines = end.lastLines.length > 0 ? end.lastLines : ["(it said nothing)"];
+      return [
+        ...killed,
+        `${end.name} died (${end.words}); the rest was stopped. Its last lines:`,
+        ...lines.map((line) => `  ${line}`),
+      ];
+    }
+    case "not_ready":
+      return [
+        ...killed,
+        `Not ready within ${READY_MS_MAX / 1000} s: ${end.names.join(", ")}. All was stopped.`,
+      ];
+  }
+}
+
+/**
+ * At the very first start on a DATA_DIR: a small sample, so that nobody looks at an empty page. The marker is written
+ * last; a start cut off before it sends the same events again, which the pipeline takes for the repeats they are.
+ */
+async function playSample(
+  { dataDir, standIn }: DemoPlan,
+  { withSample }: { withSample: boolean },
+): Promise<void> {
+  const marker = firstStartMarker(dataDir);
+  if (standIn === null || exists(marker)) return;
+  const now = Date.now();
+  if (withSample) {
+    const events = sampleEvents({ now, key: standIn.key });
+    await sendAsPosthogJs(events, { posthogUrl: standIn.url, key: standIn.key, fetch, now });
+    console.log(`Sample: ${events.length} events of fictional users, since this is the first start here`);
+  }
+  Deno.mkdirSync(dirname(marker), { recursive: true });
+  Deno.writeTextFileSync(marker, `${new Date(now).toISOString()}\n`);
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** Throws with what to do where a port stays taken. */
+async function portsFree({ host, ports }: DemoPlan, stop: AbortSignal): Promise<void> {
+  const end = performance.now() + PORT_WAIT_MS_MAX;
+  let told = false;
+  for (let taken = takenPorts(host, ports); taken.length > 0; taken = takenPorts(host, ports)) {
+    if (stop.aborted) return;
+    if (performance.now() > end) {
+      const words = taken.map(({ service, variable, port }) => `${port} (${service}, ${variable})`).join(
+        ", ",
+      );
+      throw new Error(
+        `Cannot start: taken on ${host} already: port ${words}. Stop what listens there, or set other ports.`,
+      );
+    }
+    if (!told) console.log("A port is taken: waiting a moment, in case an earlier demo is still stopping.");
+    told = true;
+    await systemClock.wait(100, stop);
+  }
+}
+
+function takenPorts(hostname: string, ports: readonly DemoPort[]): DemoPort[] {
+  return ports.filter(({ port }) => {
+    try {
+      Deno.listen({ hostname, port }).close();
+      return false;
+    } catch (error) {
+      if (error instanceof Deno.errors.AddrInUse) return true;
+      throw error;
+    }
+  });
+}
+
+function freePort(): number {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  return port;
+}
+
+/** Aborts at the first of these signals; the copies that `deno task` hands on change nothing. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    Deno.addSignalListener(signal, () => controller.abort());
+  }
+  return controller.signal;
+}

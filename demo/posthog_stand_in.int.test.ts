@@ -1,0 +1,319 @@
+import { gzipSync } from "node:zlib";
+import { randomUUID } from "node:crypto";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { PostHog as PostHogNode } from "posthog-node";
+import { PostHog as PostHogLite } from "posthog-js-lite";
+import { systemClock } from "../contract/clock.ts";
+import { startReceiver } from "./fixtures/receiver.ts";
+import { type PosthogStandIn, startPosthogStandIn } from "./posthog_stand_in.ts";
+import { readStandInConfig, type StandInConfig } from "./stand_in_config.ts";
+import { until } from "../tests/until.ts";
+
+const UUID = "0190a000-0000-7000-8000-000000000001";
+let dataDir: string;
+let receiver: ReturnType<typeof startReceiver>;
+let standIn: PosthogStandIn;
+
+beforeEach(async () => {
+  dataDir = await Deno.makeTempDir();
+  receiver = startReceiver({ clock: systemClock });
+  standIn = start();
+});
+afterEach(async () => {
+  await standIn.stop();
+  await receiver.stop();
+  await Deno.remove(dataDir, { recursive: true });
+});
+
+function start(overrides: Partial<StandInConfig> = {}): PosthogStandIn {
+  const config = readStandInConfig({
+    DATA_DIR: dataDir,
+    POSTHOG_STAND_IN_PORT: "0",
+    POSTHOG_STAND_IN_WEBHOOK_URL: receiver.url,
+  });
+  return startPosthogStandIn({ ...config, ...overrides }, {
+    clock: systemClock,
+    fetch,
+    random: Math.random,
+    newId: randomUUID,
+    onFailure: () => {},
+  });
+}
+
+function event(name: string, distinctId: string, properties: Record<string, unknown> = {}) {
+  return {
+    uuid: randomUUID(),
+    event: name,
+    properties: { distinct_id: distinctId, token: "phc_demo", ...properties },
+    timestamp: new Date().toISOString(),
+  };
+}
+
+function post(path: string, body: unknown, init: RequestInit = {}): Promise<Response> {
+  const text = typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body);
+  return fetch(standIn.url + path, { method: "POST", body: text as BodyInit, ...init });
+}
+
+async function capture(...events: unknown[]): Promise<void> {
+  const response = await post("/e/", {
+    api_key: "phc_demo",
+    batch: events,
+    sent_at: new Date().toISOString(),
+  });
+  expect([response.status, await response.text()]).toEqual([200, '{"status":"Ok"}']);
+}
+
+const bodies = () => receiver.received.map(({ body }) => body);
+
+describe("the capture endpoint", () => {
+  it("turns posthog-js's gzip into PostHog's default webhook", async () => {
+    const captured = event("generation_failed", "user-1", { input_prompt: "x", failure_reason: null });
+    const sent = {
+      api_key: "phc_demo",
+      batch: [{ ...captured, uuid: UUID, $set: { email: "a@example.org" } }],
+      sent_at: captured.timestamp,
+    };
+    const before = Date.now();
+    const response = await post("/e/", gzipSync(JSON.stringify(sent)), {
+      headers: { "content-type": "text/plain" },
+    });
+    expect(response.status).toBe(200);
+    expect(response.headers.get("content-type")).toMatch(/^application\/json/);
+    expect(await response.json()).toEqual({ status: "Ok" });
+    expect(response.headers.get("access-control-allow-origin")).toBe("*");
+
+    await standIn.deliveries.settled();
+    const [webhook] = bodies();
+    expect(Object.keys(webhook!)).toEqual(["event", "person"]);
+    expect(Object.keys(webhook!.event)).toEqual([
+      "uuid",
+      "event",
+      "distinct_id",
+      "properties",
+      "elements_chain",
+      "timestamp",
+      "captured_at",
+      "url",
+    ]);
+    const project = `${standIn.url}/project/1`;
+    expect(webhook!.event).toMatchObject({
+      uuid: UUID,
+      event: "generation_failed",
+      distinct_id: "user-1",
+      properties: { input_prompt: "x", failure_reason: null, $set: { email: "a@example.org" } },
+      elements_chain: "",
+    });
+    expect(webhook!.event.url).toBe(
+      `${project}/events/${UUID}/${encodeURIComponent(webhook!.event.timestamp)}`,
+    );
+    const capturedAt = Date.parse(webhook!.event.captured_at as string);
+    expect(capturedAt).toBeGreaterThanOrEqual(before);
+    expect(webhook!.person).toEqual({
+      id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      properties: { email: "a@example.org", $creator_event_uuid: UUID },
+      name: "a@example.org",
+      url: `${project}/person/user-1`,
+    });
+  });
+
+  it.each(
+    ["/e", "/i/v0/e", "/capture", "/track", "/engage", "/batch"].flatMap((path) => [path, `${path}/`]),
+  )("answers at %s by POST, GET and preflight", async (path) => {
+    const one = { ...event("feature_used", "user-1"), api_key: "phc_demo" };
+    const posted = await post(`${path}?ip=0&ver=1.260.0`, one);
+    expect([posted.status, await posted.text()]).toEqual([200, '{"status":"Ok"}']);
+    const data = encodeURIComponent(btoa(JSON.stringify(one)));
+    const got = await fetch(`${standIn.url}${path}?data=${data}`);
+    expect([got.status, await got.text()]).toEqual([200, '{"status":"Ok"}']);
+    const preflight = await fetch(standIn.url + path, {
+      method: "OPTIONS",
+      headers: {
+        origin: "http://localhost:8000",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "content-type,content-encoding",
+      },
+    });
+    expect(preflight.status).toBeLessThan(300);
+    expect(preflight.headers.get("access-control-allow-origin")).toBe("*");
+    expect(preflight.headers.get("access-control-allow-headers")).toBe("content-type,content-encoding");
+    expect(preflight.headers.get("access-control-allow-methods")).toBe("GET,POST,OPTIONS");
+    await standIn.deliveries.settled();
+    expect(bodies().map((body) => body.event.uuid)).toEqual([one.uuid, one.uuid]);
+  });
+
+  it("refuses as PostHog does, and takes the next good event", async () => {
+    const good = event("feature_used", "user-1");
+    const refused = async (body: unknown) => (await post("/e/", body)).status;
+    expect(await refused({ batch: [{ ...good, properties: { distinct_id: "u" } }] })).toBe(401);
+    expect(await refused({ api_key: "phx_personal", batch: [good] })).toBe(401);
+    expect(await refused({ api_key: "phc_demo", batch: [] })).toBe(400);
+    expect(await refused("no json")).toBe(400);
+    expect(await refused(new Uint8Array(standInBodyBytesMax + 1))).toBe(413);
+    await capture(good);
+    await standIn.deliveries.settled();
+    expect(bodies().map((body) => body.event.uuid)).toEqual([good.uuid]);
+  });
+
+  it("takes all events of a batch or none", async () => {
+    const response = await post("/batch/", {
+      api_key: "phc_demo",
+      batch: [event("feature_used", "user-1"), { event: "feature_used" }],
+    });
+    expect(response.status).toBe(400);
+    await standIn.deliveries.settled();
+    expect(bodies()).toEqual([]);
+  });
+
+  it("answers 503, so that the client tries again, while there is no more room for deliveries", async () => {
+    await standIn.stop();
+    const limits = { ...readStandInConfig({}).limits, owedMax: 1 };
+    standIn = start({ limits });
+    const two = [event("feature_used", "u"), event("feature_used", "u")];
+    const response = await post("/e/", { api_key: "phc_demo", batch: two });
+    expect(response.status).toBe(503);
+    await capture(two[0]);
+  });
+
+  it("names the client's address, but not a loopback one", async () => {
+    const body = { api_key: "phc_demo", batch: [event("feature_used", "u")] };
+    await post("/e/", body, { headers: { "x-forwarded-for": "203.0.113.7, 10.0.0.1" } });
+    await post("/e/", body);
+    await standIn.deliveries.settled();
+    expect(bodies().map((sent) => sent.event.properties.$ip).sort()).toEqual(["203.0.113.7", undefined]);
+  });
+});
+
+describe("the event matcher", () => {
+  it("delivers the pipeline's events and nothing else", async () => {
+    const names = ["feature_used", "$pageview", "generation_failed", "$set", "$$client_ingestion_warning"];
+    await capture(...names.map((name) => event(name, "user-1")));
+    await standIn.deliveries.settled();
+    expect(bodies().map((body) => body.event.event).sort()).toEqual([
+      "$set",
+      "feature_used",
+      "generation_failed",
+    ]);
+  });
+
+  it("* delivers everything", async () => {
+    await standIn.stop();
+    standIn = start({ events: ["*"] });
+    await capture(event("$pageview", "user-1"));
+    await standIn.deliveries.settled();
+    expect(bodies()).toHaveLength(1);
+  });
+});
+
+describe("a restart", () => {
+  it("keeps persons and what was owed", async () => {
+    await capture(
+      event("$identify", "user", { $anon_distinct_id: "anon", $set: { email: "a@example.org" } }),
+    );
+    await standIn.deliveries.settled();
+    const before = bodies()[0]!.person;
+    const { url } = receiver;
+    await receiver.stop();
+    await capture(event("feature_used", "anon"));
+    await until("an attempt failed", () => standIn.deliveries.status().retried === 1);
+    await standIn.stop();
+
+    receiver = startReceiver({ clock: systemClock });
+    standIn = start();
+    expect(receiver.url).not.toBe(url);
+    await standIn.deliveries.settled();
+    expect(bodies().map(({ event, person }) => [event.event, person.id, person.properties.email])).toEqual([
+      ["feature_used", before.id, "a@example.org"],
+    ]);
+    expect(standIn.deliveries.status()).toMatchObject({ delivered: 2, failed: 0, waiting: 0 });
+  });
+
+  it("a second stand-in on the same directory is refused", () => {
+    expect(() => start()).toThrow(/another one already works there/);
+  });
+
+  it("a port that is taken is refused, and the directory is free again", async () => {
+    const port = Number(new URL(standIn.url).port);
+    const other = await Deno.makeTempDir();
+    expect(() => start({ port, directory: other })).toThrow(Deno.errors.AddrInUse);
+    await start({ directory: other }).stop();
+    await Deno.remove(other, { recursive: true });
+  });
+});
+
+describe("what keeps clients quiet", () => {
+  it.each([
+    ["/array/phc_demo/config", { supportedCompression: ["gzip", "gzip-js"], hasFeatureFlags: false }],
+    ["/flags/?v=2", { flags: {}, errorsWhileComputingFlags: false }],
+    ["/decide/?v=4", { featureFlags: {}, sessionRecording: false }],
+    ["/api/surveys/?token=phc_demo", { surveys: [] }],
+    ["/healthz", { status: "ok", delivered: 0 }],
+    ["/api/deliveries", { delivered: 0, failed: 0, inFlight: 0, waiting: 0, lastErrors: [] }],
+  ])("GET %s", async (path, expected) => {
+    const response = await fetch(standIn.url + path);
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject(expected);
+  });
+
+  it("the script of the remote configuration is empty, recordings are thrown away, extras do not exist", async () => {
+    const script = await fetch(`${standIn.url}/array/phc_demo/config.js`);
+    expect([script.status, script.headers.get("content-type"), await script.text()]).toEqual([
+      200,
+      expect.stringMatching(/^text\/javascript/),
+      "",
+    ]);
+    expect((await post("/s/", "[]")).status).toBe(200);
+    expect((await post("/flags/?v=2", "{}")).status).toBe(200);
+    expect((await fetch(`${standIn.url}/static/1/surveys.js`)).status).toBe(404);
+  });
+});
+
+describe("real clients", () => {
+  it("posthog-node is understood: events, identification and aliases", async () => {
+    const client = new PostHogNode("phc_node", { host: standIn.url, flushAt: 1, disableGeoip: false });
+    client.identify({ distinctId: "user", properties: { email: "a@example.org" } });
+    client.capture({ distinctId: "user", event: "feature_used", properties: { feature: "s" }, uuid: UUID });
+    await client.flush();
+    client.alias({ distinctId: "user", alias: "other" });
+    client.capture({ distinctId: "other", event: "generation_failed", properties: { input_prompt: "p" } });
+    await client.shutdown();
+    await standIn.deliveries.settled();
+    const byEvent = new Map(bodies().map((body) => [body.event.event, body]));
+    expect([...byEvent.keys()].sort()).toEqual([
+      "$create_alias",
+      "$identify",
+      "feature_used",
+      "generation_failed",
+    ]);
+    expect(byEvent.get("feature_used")).toMatchObject({
+      event: { uuid: UUID, distinct_id: "user", properties: { feature: "s", $lib: "posthog-node" } },
+    });
+    expect(byEvent.get("generation_failed")!.person).toMatchObject({
+      id: byEvent.get("$identify")!.person.id,
+      properties: { email: "a@example.org" },
+    });
+  });
+
+  it("posthog-js-lite is understood: the anonymous id joins the identified one", async () => {
+    const client = new PostHogLite("phc_lite", {
+      host: standIn.url,
+      persistence: "memory",
+      flushAt: 1,
+      captureHistoryEvents: false,
+    });
+    const anonymous = client.getDistinctId();
+    client.capture("feature_used", { feature: "s" });
+    client.identify("user", { email: "a@example.org" });
+    client.capture("generation_failed", { input_prompt: "p" });
+    await client.shutdown();
+    await standIn.deliveries.settled();
+    const byEvent = new Map(bodies().map((body) => [body.event.event, body]));
+    expect([...byEvent.keys()].sort()).toEqual(["$identify", "feature_used", "generation_failed"]);
+    expect(byEvent.get("feature_used")!.event.distinct_id).toBe(anonymous);
+    expect(byEvent.get("$identify")!.event.properties.$anon_distinct_id).toBe(anonymous);
+    expect(byEvent.get("generation_failed")!.person).toMatchObject({
+      properties: { email: "a@example.org" },
+    });
+  });
+});
+
+const standInBodyBytesMax = readStandInConfig({}).limits.bodyBytesMax;

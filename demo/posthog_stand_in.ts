@@ -1,0 +1,251 @@
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { type Context, Hono } from "hono";
+import { cors } from "hono/cors";
+import type { Clock } from "../contract/clock.ts";
+import { type HeldLock, tryLockFile } from "../topic/data_dir.ts";
+import { type CapturedEvent, readCapture } from "./capture_body.ts";
+import { createDeliveries, type Deliveries, type FailedDelivery } from "./deliveries.ts";
+import { type Invocation, openDeliveryQueue } from "./delivery_queue.ts";
+import { openPersons, type Persons, type PersonSnapshot } from "./persons.ts";
+import type { StandInConfig } from "./stand_in_config.ts";
+
+/**
+ * A stand-in for PostHog on one machine: takes what its browser and server clients send, keeps persons, and delivers
+ * webhooks as its HTTP Webhook destination does.
+ *
+ * Not imitated: insight and query APIs, feature flags, recordings (taken and thrown away), groups, geo-IP, the lz64
+ * encoding of very old clients, limits and billing.
+ */
+
+export type StandInDependencies = {
+  readonly clock: Clock;
+  readonly fetch: typeof globalThis.fetch;
+  /** From 0 up to 1. */
+  readonly random: () => number;
+  readonly newId: () => string;
+  readonly onFailure: (failure: FailedDelivery) => void;
+};
+
+export type PosthogStandIn = {
+  readonly url: string;
+  readonly deliveries: Deliveries;
+  /** Takes no more requests, lets those in flight and their deliveries end; what is still owed waits on disk: how many, it answers. */
+  stop(): Promise<number>;
+};
+
+/** Ms that requests under way have to end when it stops. */
+const STOP_MS_MAX = 2_000;
+
+/** Paths of the one capture handler, with and without a slash at the end. */
+const CAPTURE_PATHS = ["/e", "/i/v0/e", "/capture", "/track", "/engage", "/batch"] as const;
+
+/** Answers that keep every client quiet: nothing to load, flags and recordings off, compression on. */
+const REMOTE_CONFIG = {
+  supportedCompression: ["gzip", "gzip-js"],
+  hasFeatureFlags: false,
+  sessionRecording: false,
+  surveys: false,
+  heatmaps: false,
+  capturePerformance: false,
+  autocapture_opt_out: true,
+  siteApps: [],
+};
+const NO_FLAGS = { flags: {}, featureFlags: {}, featureFlagPayloads: {}, errorsWhileComputingFlags: false };
+
+/** Opens the store, listens, and begins with what an earlier run still owed. Throws where the port or store is taken. */
+export function startPosthogStandIn(
+  config: StandInConfig,
+  dependencies: StandInDependencies,
+): PosthogStandIn {
+  const { lock, db } = openStore(config.directory);
+  try {
+    const queue = openDeliveryQueue(db);
+    const deliveries = createDeliveries({
+      ...dependencies,
+      queue,
+      target: config.target,
+      disturbance: config.disturbance,
+      inFlightMax: config.limits.inFlightMax,
+      owedMax: config.limits.owedMax,
+      owedBytesMax: config.limits.owedBytesMax,
+    });
+    const cutOff = new AbortController();
+    let projectUrl = "";
+    const options = { ...dependencies, config, db, deliveries, projectUrl: () => projectUrl };
+    const server = Deno.serve(
+      { hostname: config.host, port: config.port, signal: cutOff.signal, onListen: () => {} },
+      buildApp(options).fetch,
+    );
+    const url = `http://${urlHost(config.host)}:${server.addr.port}`;
+    projectUrl = `${url}/project/1`;
+    deliveries.begin(queue.owed());
+    return {
+      url,
+      deliveries,
+      async stop() {
+        const drained = new AbortController();
+        void dependencies.clock.wait(STOP_MS_MAX, drained.signal).then(() => {
+          if (!drained.signal.aborted) cutOff.abort();
+        });
+        await server.shutdown();
+        drained.abort();
+        await deliveries.stop();
+        const { waiting } = deliveries.status();
+        db.close();
+        lock.release();
+        return waiting;
+      },
+    };
+  } catch (error) {
+    db.close();
+    lock.release();
+    throw error;
+  }
+}
+
+function openStore(directory: string): { lock: HeldLock; db: DatabaseSync } {
+  Deno.mkdirSync(directory, { recursive: true });
+  const lock = tryLockFile(join(directory, "stand-in.lock"));
+  if (lock === null) {
+    throw new Error(
+      `Cannot start posthog-stand-in on "${directory}": another one already works there. ` +
+        "Stop it, or give this one a DATA_DIR of its own.",
+    );
+  }
+  const db = new DatabaseSync(join(directory, "stand_in.sqlite"));
+  db.exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON");
+  return { lock, db };
+}
+
+type AppOptions = StandInDependencies & {
+  readonly config: StandInConfig;
+  readonly db: DatabaseSync;
+  readonly deliveries: Deliveries;
+  readonly projectUrl: () => string;
+};
+
+function buildApp(options: AppOptions): Hono {
+  const app = new Hono();
+  const intake = createIntake(options);
+  app.use(cors({ origin: "*", allowMethods: ["GET", "POST", "OPTIONS"], maxAge: 600 }));
+  for (const path of CAPTURE_PATHS) {
+    app.on(["GET", "POST"], [path, `${path}/`], (c) => capture(c, { ...options, intake }));
+  }
+  app.get("/array/:token/config", (c) => c.json(REMOTE_CONFIG));
+  app.get("/array/:token/config.js", (c) => c.body("", 200, { "content-type": "text/javascript" }));
+  app.on(["GET", "POST"], ["/flags", "/flags/"], (c) => c.json(NO_FLAGS));
+  app.on(["GET", "POST"], ["/decide", "/decide/"], (c) => c.json({ ...REMOTE_CONFIG, ...NO_FLAGS }));
+  app.on(["GET", "POST"], ["/s", "/s/"], (c) => c.json({ status: "Ok" }));
+  app.get("/api/surveys", (c) => c.json({ surveys: [] }));
+  app.get("/api/surveys/", (c) => c.json({ surveys: [] }));
+  app.get("/api/deliveries", (c) => c.json(options.deliveries.status()));
+  app.get("/healthz", (c) => c.json({ status: "ok", delivered: options.deliveries.status().delivered }));
+  return app;
+}
+
+/** Answers as PostHog does: exactly 200 (anything else makes posthog-js send again), refusals as plain text. */
+async function capture(c: Context, options: AppOptions & { intake: Intake }): Promise<Response> {
+  const { limits } = options.config;
+  const body = await readBody(c.req.raw, limits.bodyBytesMax);
+  if (body === null) {
+    return c.text(`maximum event size exceeded: more than ${limits.bodyBytesMax} bytes`, 413);
+  }
+  const url = new URL(c.req.url);
+  const receivedAt = options.clock.now();
+  const outcome = readCapture(body, {
+    path: url.pathname,
+    query: url.searchParams,
+    receivedAt,
+    newUuid: options.newId,
+    decodedBytesMax: limits.decodedBytesMax,
+  });
+  if (!outcome.ok) return c.text(outcome.words, outcome.status);
+  const taken = options.intake(outcome.events, { receivedAt, ip: clientIp(c) });
+  return taken ? c.json({ status: "Ok" }) : c.text("transient error, please retry", 503);
+}
+
+/** The body, or null as soon as more than `bytesMax` have come. */
+async function readBody(request: Request, bytesMax: number): Promise<Uint8Array | null> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of request.body ?? []) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) return null;
+    chunks.push(chunk);
+  }
+  const body = new Uint8Array(bytes);
+  let at = 0;
+  for (const chunk of chunks) {
+    body.set(chunk, at);
+    at += chunk.length;
+  }
+  return body;
+}
+
+/** A loopback address says nothing about a person, so that it is no `$ip`. */
+function clientIp(c: Context): string | null {
+  const forwarded = c.req.header("x-forwarded-for")?.split(",")[0]?.trim();
+  const ip = forwarded || (c.env as { remoteAddr?: { hostname?: string } })?.remoteAddr?.hostname || "";
+  return ip === "" || ip === "::1" || /^(::ffff:)?127\./.test(ip) ? null : ip;
+}
+
+/** Persons and owed deliveries of one request, in one transaction; false where there is no room for them now. */
+type Intake = (events: readonly CapturedEvent[], at: { receivedAt: number; ip: string | null }) => boolean;
+
+function createIntake({ config, db, deliveries, projectUrl }: AppOptions): Intake {
+  const matches = (event: string) => config.events.includes("*") || config.events.includes(event);
+  let persons: Persons | null = null;
+  return (events, { receivedAt, ip }) => {
+    if (!deliveries.hasRoomFor(events.length)) return false;
+    persons ??= openPersons(db, { projectUrl: projectUrl() });
+    db.exec("BEGIN IMMEDIATE");
+    let owed;
+    try {
+      const invocations: Invocation[] = [];
+      for (const event of events) {
+        const person = persons.apply(event);
+        if (person === null || !matches(event.event)) continue;
+        const body = webhookBody(event, person, { capturedAt: receivedAt, ip, projectUrl: projectUrl() });
+        invocations.push({ uuid: event.uuid, event: event.event, body });
+      }
+      owed = deliveries.owe(invocations);
+      db.exec("COMMIT");
+    } catch (error) {
+      db.exec("ROLLBACK");
+      throw error;
+    }
+    deliveries.begin(owed);
+    return true;
+  };
+}
+
+/** The default body of PostHog's HTTP Webhook destination, compact. */
+export function webhookBody(
+  captured: CapturedEvent,
+  person: PersonSnapshot,
+  { capturedAt, ip, projectUrl }: { capturedAt: number; ip: string | null; projectUrl: string },
+): Uint8Array {
+  const { uuid, event, distinctId, timestamp, properties } = captured;
+  const { $elements_chain: chain, ...rest } = properties;
+  const body = {
+    event: {
+      uuid,
+      event,
+      distinct_id: distinctId,
+      properties: ip === null || "$ip" in rest ? rest : { ...rest, $ip: ip },
+      elements_chain: typeof chain === "string" ? chain : "",
+      timestamp,
+      captured_at: new Date(capturedAt).toISOString(),
+      url: `${projectUrl}/events/${encodeURIComponent(uuid)}/${encodeURIComponent(timestamp)}`,
+    },
+    person,
+  };
+  return new TextEncoder().encode(JSON.stringify(body));
+}
+
+function urlHost(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  if (host === "::") return "[::1]";
+  return host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
+}

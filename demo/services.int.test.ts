@@ -1,0 +1,259 @@
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type Clock, systemClock } from "../contract/clock.ts";
+import { manualClock, settle } from "../tests/manual_clock.ts";
+import { until } from "../tests/until.ts";
+import { runServices, type ServicesEnd, type ServicesOptions, type ServiceSpec } from "./services.ts";
+
+const MODULE = new URL("fixtures/service.ts", import.meta.url).href;
+let directory: string;
+let printed: string[];
+let stop: AbortController;
+let running: Promise<ServicesEnd> | null;
+
+beforeEach(async () => {
+  directory = await Deno.makeTempDir();
+  printed = [];
+  stop = new AbortController();
+  running = null;
+});
+afterEach(async () => {
+  stop.abort();
+  await running?.catch(() => {});
+  // Only where a test has failed.
+  for (const pid of log().flatMap((line) => / started (\d+)$/.exec(line)?.[1] ?? []).map(Number)) {
+    if (lives(pid)) Deno.kill(pid, "SIGKILL");
+  }
+  await Deno.remove(directory, { recursive: true });
+});
+
+function spec(name: string, environment: Record<string, string> = {}, after?: string): ServiceSpec {
+  const port = freePort();
+  return {
+    name,
+    module: MODULE,
+    environment: { NAME: name, PORT: String(port), LOG: join(directory, "log"), ...environment },
+    readyUrl: `http://127.0.0.1:${port}/`,
+    after,
+  };
+}
+
+function run(specs: readonly ServiceSpec[], overrides: Partial<ServicesOptions> = {}): Promise<ServicesEnd> {
+  return running = runServices(specs, {
+    clock: systemClock,
+    print: (line) => printed.push(line),
+    whenReady: () => Promise.resolve(void printed.push("all ready")),
+    stop: stop.signal,
+    readyMsMax: 60_000,
+    stopMsMax: 30_000,
+    ...overrides,
+  });
+}
+
+const allReady = () => until("all services are ready", () => printed.includes("all ready"));
+const log = () => readIfThere(join(directory, "log")).split("\n").filter((line) => line !== "");
+const pidOf = (name: string) =>
+  Number(log().find((line) => line.startsWith(`${name} started`))!.split(" ")[2]);
+
+function freePort(): number {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  return port;
+}
+
+function readIfThere(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
+  }
+}
+
+/** A process that has ended and was not waited for by its parent yet is no living one. */
+function lives(pid: number): boolean {
+  if (Deno.build.os === "linux") return /^State:\s+[^ZX]/m.test(readIfThere(`/proc/${pid}/status`));
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+describe("services that run", () => {
+  it("are told of with all their lines, and stopped one after the other, the last named first", async () => {
+    const end = run([spec("alpha", { SAYS: "alpha: here\nplain words" }), spec("beta", { SAYS: "hello" })]);
+    await allReady();
+    const pids = ["alpha", "beta"].map(pidOf);
+    stop.abort();
+    expect(await end).toEqual({ is: "stopped", killed: [] });
+    expect(printed.filter((line) => line !== "all ready").sort()).toEqual([
+      "alpha: here",
+      "alpha: plain words",
+      "beta: hello",
+    ]);
+    expect(log().slice(2)).toEqual(["beta SIGTERM", "beta drained", "alpha SIGTERM", "alpha drained"]);
+    expect(pids.map(lives)).toEqual([false, false]);
+  });
+
+  it("start after the one they need is ready", async () => {
+    const gate = join(directory, "gate");
+    const end = run([spec("alpha", { WAITS_FOR: gate }), spec("beta", {}, "alpha"), spec("gamma")]);
+    await until("alpha and gamma run", () => log().length === 2);
+    expect(log().map((line) => line.split(" ")[0]).sort()).toEqual(["alpha", "gamma"]);
+    await Deno.writeTextFile(gate, "");
+    await allReady();
+    expect(log()[2]).toMatch(/^beta started/);
+    stop.abort();
+    await end;
+  });
+
+  it("are all stopped where what follows their start fails", async () => {
+    const end = run([spec("alpha")], { whenReady: () => Promise.reject(new Error("no sample")) });
+    await expect(end).rejects.toThrow("no sample");
+    expect(log().at(-1)).toBe("alpha drained");
+  });
+});
+
+describe("a service that dies", () => {
+  it("is named with its last lines, and the rest is stopped", async () => {
+    const lines = Array.from({ length: 30 }, (_, i) => `line ${i}`);
+    const alpha = spec("alpha");
+    const beta = spec("beta", { SAYS: lines.join("\n") });
+    const end = run([alpha, beta, spec("gamma")]);
+    await allReady();
+    await fetch(`${beta.readyUrl}die`, { method: "POST", body: "7" }).catch(() => {});
+    expect(await end).toEqual({
+      is: "died",
+      name: "beta",
+      words: "exit code 7",
+      lastLines: [...lines.slice(-19).map((line) => `beta: ${line}`), "beta: a last word"],
+      killed: [],
+    });
+    expect(log().filter((line) => line.endsWith("drained")).sort()).toEqual([
+      "alpha drained",
+      "gamma drained",
+    ]);
+  });
+
+  it("is named with its signal", async () => {
+    const end = run([spec("alpha")]);
+    await allReady();
+    Deno.kill(pidOf("alpha"), "SIGKILL");
+    expect(await end).toMatchObject({ is: "died", name: "alpha", words: "SIGKILL" });
+  });
+
+  it("before it was ready ends the start, also of those that wait for it", async () => {
+    const port = freePort();
+    using _taken = Deno.listen({ hostname: "127.0.0.1", port });
+    const broken = { ...spec("alpha"), environment: { ...spec("alpha").environment, PORT: String(port) } };
+    const end = await run([broken, spec("beta", {}, "alpha")]);
+    expect(end).toMatchObject({ is: "died", name: "alpha", words: "exit code 1" });
+    expect(end.is === "died" && end.lastLines.join("\n")).toMatch(/AddrInUse/);
+    expect(printed).not.toContain("all ready");
+    expect(log()).toEqual([]);
+  });
+});
+
+describe("time limits", () => {
+  /** Real waits for readiness, manual ones for the long limits. */
+  function limitsOf(manual: ReturnType<typeof manualClock>): Clock {
+    return { ...systemClock, wait: (ms, signal) => (ms >= 1_000 ? manual : systemClock).wait(ms, signal) };
+  }
+
+  it("a service that hangs is killed, named, after those that do not hang were drained", async () => {
+    const manual = manualClock();
+    const end = run([spec("alpha"), spec("beta", { HANGS: "1" })], {
+      clock: limitsOf(manual),
+      stopMsMax: 15_000,
+    });
+    await allReady();
+    const pid = pidOf("beta");
+    const exists = (pid: number) => {
+      try {
+        return process.kill(pid, 0);
+      } catch {
+        return false;
+      }
+    };
+    stop.abort();
+    await until("beta was told to stop", () => log().includes("beta SIGTERM"));
+    expect(log()).not.toContain("alpha SIGTERM");
+    await manual.advance(4_000);
+    await until("alpha has drained all the same", () => log().includes("alpha drained"));
+    await until("alpha was waited for", () => !exists(pidOf("alpha")));
+    await settle();
+    await manual.advance(10_999);
+    expect(lives(pid)).toBe(true);
+    await manual.advance(1);
+    expect(await end).toEqual({ is: "stopped", killed: ["beta"] });
+    expect(lives(pid)).toBe(false);
+  });
+
+  it("services that never become ready are named, and all are stopped", async () => {
+    const manual = manualClock();
+    const never = { WAITS_FOR: join(directory, "never") };
+    const end = run([spec("alpha"), spec("beta", never), spec("gamma", never, "alpha")], {
+      clock: limitsOf(manual),
+    });
+    await until("gamma runs, so alpha is ready", () => log().length === 3);
+    await manual.advance(59_999);
+    expect(log()).toHaveLength(3);
+    await manual.advance(1);
+    expect(await end).toEqual({ is: "not_ready", names: ["beta", "gamma"], killed: [] });
+    expect(log().filter((line) => line.endsWith("drained"))).toHaveLength(3);
+  });
+});
+
+describe.skipIf(Deno.build.os !== "linux")("from outside (needs setsid)", () => {
+  const children: Deno.ChildProcess[] = [];
+  afterEach(async () => {
+    for (const child of children.splice(0)) {
+      try {
+        child.kill("SIGTERM");
+      } catch { /* It has ended. */ }
+      await child.status;
+    }
+  });
+
+  function supervisor(specs: readonly ServiceSpec[]) {
+    const child = new Deno.Command("setsid", {
+      args: [Deno.execPath(), "run", "-A", fileURLToPath(new URL("fixtures/supervisor.ts", import.meta.url))],
+      env: { SPECS: JSON.stringify(specs) },
+      stdout: "piped",
+    }).spawn();
+    children.push(child);
+    child.stdout.pipeThrough(new TextDecoderStream()).pipeTo(
+      new WritableStream({
+        write: (text) => void printed.push(...text.split("\n").filter((line) => line !== "")),
+      }),
+    );
+    return child;
+  }
+
+  it("Ctrl-C, which reaches the whole process group and that twice, drains and stops all", async () => {
+    const child = supervisor([spec("alpha"), spec("beta")]);
+    await allReady();
+    Deno.kill(-child.pid, "SIGINT");
+    Deno.kill(-child.pid, "SIGINT");
+    expect((await child.status).code).toBe(0);
+    await until("the end was told", () => printed.includes('end {"is":"stopped","killed":[]}'));
+    const pids = ["alpha", "beta"].map(pidOf);
+    expect(pids.map(lives)).toEqual([false, false]);
+    expect(log().filter((line) => line.endsWith("drained")).sort()).toEqual([
+      "alpha drained",
+      "beta drained",
+    ]);
+  });
+
+  it("services whose demo was killed stop by themselves", async () => {
+    const child = supervisor([spec("alpha"), spec("beta")]);
+    await allReady();
+    const pids = ["alpha", "beta"].map(pidOf);
+    child.kill("SIGKILL");
+    await until("both are gone", () => pids.every((pid) => !lives(pid)));
+    expect(log().filter((line) => line.endsWith("drained"))).toHaveLength(2);
+  });
+});

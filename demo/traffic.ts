@@ -1,0 +1,225 @@
+import { parseArgs } from "node:util";
+import { gzipSync } from "node:zlib";
+import { FEATURE_USED, GENERATION_FAILED } from "../contract/product_events.ts";
+import { uuidV5 } from "./uuid_v5.ts";
+
+/**
+ * Fictional people and what they do: the sample of the demo's first start, and as much traffic of the same kind as
+ * wanted. Sent as posthog-js sends it: its batch envelope, gzip, as text/plain.
+ *
+ * Addresses lie under example.org, .com and .net, telephone numbers in ranges kept for fiction.
+ */
+
+/** One event inside posthog-js's envelope. */
+export type ClientEvent = {
+  readonly uuid: string;
+  readonly event: string;
+  readonly properties: Readonly<Record<string, unknown>>;
+  readonly timestamp: string;
+};
+
+export type SendOptions = {
+  /** PostHog's address. */
+  readonly posthogUrl: string;
+  readonly key: string;
+  readonly fetch: typeof globalThis.fetch;
+  /** Milliseconds since 1970: when it is sent. */
+  readonly now: number;
+};
+
+type SampleUser = {
+  readonly name: string;
+  readonly email: string;
+  readonly phone: string;
+  /** In the order in which they happened. */
+  readonly did: readonly SampleAct[];
+};
+type SampleAct =
+  | { readonly used: string }
+  | { readonly failed: string; readonly reason: string };
+
+/** Namespace of the sample's ids: fixed, so that a sample sent twice is the same events. */
+const NAMESPACE = "5f0d4a3e-7c1b-4f57-9a8e-2d6c0b9e1f43";
+/** Milliseconds between two acts of the sample, and from its last one to now. */
+const ACT_MS = 7_000;
+
+/** A key that looks real stands in no file: it would set off every scanner. */
+const FICTIONAL_KEY = ["AKIA", "IOSFODNN7", "EXAMPLE"].join("");
+
+const SAMPLE: readonly SampleUser[] = [
+  {
+    name: "Grace Okafor",
+    email: "grace.okafor@example.org",
+    phone: "+44 7700 900123",
+    did: [
+      { used: "summarise" },
+      { used: "translate" },
+      {
+        failed: "Write a follow-up to grace.okafor@example.org and her colleague tom@example.net, " +
+          "or call +44 7700 900123 if the mail bounces.",
+        reason: "timeout",
+      },
+      { used: "summarise" },
+      { used: "rewrite" },
+      { used: "outline" },
+    ],
+  },
+  {
+    name: "Jonas Weber",
+    email: "jonas.weber@example.com",
+    phone: "(415) 555-0132",
+    did: [
+      {
+        failed: "Draft a refund letter: card 4111 1111 1111 1111, IBAN DE89 3704 0044 0532 0130 00, " +
+          "telephone (415) 555-0132.",
+        reason: "content_filter",
+      },
+      { used: "rewrite" },
+      { used: "rewrite" },
+    ],
+  },
+  {
+    name: "Mei Tanaka",
+    email: "mei.tanaka@example.net",
+    phone: "+1 202-555-0143",
+    did: [
+      {
+        failed:
+          `Why does this fail? curl https://deploy:hunter2@ci.example.com/build -H "X-Key: ${FICTIONAL_KEY}"`,
+        reason: "rate limited for mei.tanaka@example.net",
+      },
+      { failed: "Summarise our release notes in three sentences.", reason: "model_overloaded" },
+    ],
+  },
+  {
+    name: "Amara Silva",
+    email: "amara.silva@example.org",
+    phone: "555-0199",
+    did: [{ used: "translate" }, { failed: "generate a marketing email for new users", reason: "timeout" }],
+  },
+];
+
+/** The sample, oldest event first, its last one just before `now`. The first user has five uses and an address. */
+export function sampleEvents({ now, key }: { now: number; key: string }): ClientEvent[] {
+  const steps = SAMPLE.flatMap((user) => [null, ...user.did].map((act) => ({ user, act })));
+  return steps.map(({ user, act }, index) => {
+    const id = (what: string) => uuidV5(`${user.email}/${what}`, { namespace: NAMESPACE });
+    const timestamp = new Date(now - (steps.length - index) * ACT_MS).toISOString();
+    const common = { distinct_id: id("user"), token: key, $lib: "web" };
+    if (act !== null) return { uuid: id(`act ${index}`), timestamp, ...eventOf(act, common) };
+    const { name, email, phone } = user;
+    const properties = { ...common, $anon_distinct_id: id("anonymous"), $set: { email, name, phone } };
+    return { uuid: id("identify"), event: "$identify", properties, timestamp };
+  });
+}
+
+function eventOf(act: SampleAct, common: Readonly<Record<string, unknown>>) {
+  if ("used" in act) return { event: FEATURE_USED, properties: { ...common, feature: act.used } };
+  const properties = { ...common, input_prompt: act.failed, failure_reason: act.reason };
+  return { event: GENERATION_FAILED, properties };
+}
+
+/**
+ * Endless traffic: event `index` of a run over `users` people; the same arguments but for the time give the same event.
+ * Every tenth is an identification, of the rest two thirds are uses.
+ */
+export function trafficEvent(
+  index: number,
+  { run, users, now, key }: { run: string; users: number; now: number; key: string },
+): ClientEvent {
+  const id = (what: string) => uuidV5(`${run}/${what}`, { namespace: NAMESPACE });
+  const user = Math.imul(index, 2654435761) >>> 0;
+  const number = user % users;
+  const like = SAMPLE[number % SAMPLE.length]!;
+  const common = { distinct_id: id(`user ${number}`), token: key, $lib: "web" };
+  const event = { uuid: id(`event ${index}`), timestamp: new Date(now).toISOString() };
+  if (index % 10 === 0) {
+    const email = like.email.replace("@", `.${number}@`);
+    return { ...event, event: "$identify", properties: { ...common, $set: { email, name: like.name } } };
+  }
+  if (index % 3 !== 0) return { ...event, ...eventOf({ used: "summarise" }, common) };
+  const prompt = `Call ${like.name} on ${like.phone} about order ${index}, or write to ${like.email}.`;
+  return { ...event, ...eventOf({ failed: prompt, reason: "timeout" }, common) };
+}
+
+/** Sends events as posthog-js does; throws where PostHog does not answer 200. */
+export async function sendAsPosthogJs(events: readonly ClientEvent[], options: SendOptions): Promise<void> {
+  const envelope = { api_key: options.key, batch: events, sent_at: new Date(options.now).toISOString() };
+  const response = await options.fetch(`${options.posthogUrl}/i/v0/e/`, {
+    method: "POST",
+    headers: { "content-type": "text/plain" },
+    body: gzipSync(JSON.stringify(envelope)) as Uint8Array<ArrayBuffer>,
+  });
+  const words = await response.text();
+  if (response.status !== 200) {
+    throw new Error(`Cannot send events to ${options.posthogUrl}: answered ${response.status} ${words}`);
+  }
+}
+
+const HELP = `Sends fictional traffic to PostHog or its stand-in, as posthog-js does.
+
+Usage: deno run -A demo/traffic.ts [--posthog http://127.0.0.1:8010] [--key phc_demo] [--events 100] [--users 20]
+       [--per-second 20]`;
+/** Events that one invocation may send; more is a load test of PostHog. */
+const EVENTS_MAX = 1_000_000;
+
+if (import.meta.main) Deno.exit(await main(Deno.args));
+
+async function main(args: readonly string[]): Promise<number> {
+  const line = readArgs(args);
+  if (line === null) return 2;
+  if (line.help) {
+    console.log(HELP);
+    return 0;
+  }
+  const run = crypto.randomUUID();
+  const { posthogUrl, key, users } = line;
+  for (let sent = 0; sent < line.events;) {
+    const batch = Math.min(line.perSecond, line.events - sent);
+    const now = Date.now();
+    const events = Array.from({ length: batch }, (_, i) => trafficEvent(sent + i, { run, users, now, key }));
+    try {
+      await sendAsPosthogJs(events, { posthogUrl, key, fetch, now });
+    } catch (error) {
+      console.error((error as Error).message);
+      return 1;
+    }
+    sent += batch;
+    console.log(`${sent} of ${line.events} events sent`);
+    if (sent < line.events) await new Promise((resolve) => setTimeout(resolve, now + 1_000 - Date.now()));
+  }
+  return 0;
+}
+
+function readArgs(args: readonly string[]) {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        help: { type: "boolean", default: false },
+        posthog: { type: "string", default: "http://127.0.0.1:8010" },
+        key: { type: "string", default: "phc_demo" },
+        events: { type: "string", default: "100" },
+        users: { type: "string", default: "20" },
+        "per-second": { type: "string", default: "20" },
+      },
+    });
+    return {
+      help: values.help,
+      posthogUrl: values.posthog.replace(/\/+$/, ""),
+      key: values.key,
+      events: whole("--events", values.events, EVENTS_MAX),
+      users: whole("--users", values.users, EVENTS_MAX),
+      perSecond: whole("--per-second", values["per-second"], 5_000),
+    };
+  } catch (error) {
+    console.error(`${(error as Error).message}\nSee --help.`);
+    return null;
+  }
+}
+
+function whole(name: string, text: string, max: number): number {
+  const number = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+  if (number >= 1 && number <= max) return number;
+  throw new Error(`Cannot read ${name} "${text}": expected a whole number from 1 to ${max}.`);
+}
