@@ -1,29 +1,43 @@
-import type { ConsumeOptions, Consumption, RecordBatch } from "../topic/topic.ts";
+import { setImmediate } from "node:timers";
+import { type ConsumeOptions, type Consumption, LogSetupError, type RecordBatch } from "../topic/topic.ts";
 
 /** What a group of the memory log needs of its topic. */
 export type GroupTopic = {
-  readonly partitions: number;
-  start(partition: number): number;
+  readonly topic: string;
+  partitions(): number;
+  bounds(partition: number): { readonly start: number; readonly end: number };
   /** Null where nothing is there to read. */
-  poll(partition: number, wanted: { from: number; recordsMax: number | undefined }): RecordBatch | null;
+  poll(partition: number, wanted: {
+    readonly from: number;
+    readonly recordsMax: number | undefined;
+    readonly bytesMax: number | undefined;
+  }): RecordBatch | null;
   changed(signal: AbortSignal): Promise<void>;
 };
 
 /** The members of one consumer group and who owns which partition. A partition is revoked before it is assigned anew. */
 export class MemoryGroup {
-  readonly committed: (number | null)[];
+  readonly #committed = new Map<number, number>();
   readonly #members: Member[] = [];
   #rebalancing: Promise<void> = Promise.resolve();
+  #known = 0;
 
-  constructor(private readonly topic: GroupTopic) {
-    this.committed = Array.from({ length: topic.partitions }, () => null);
+  constructor(private readonly topic: GroupTopic) {}
+
+  /** Committed next offsets by partition number. */
+  offsets(): (number | null)[] {
+    return Array.from(
+      { length: this.topic.partitions() },
+      (_, partition) => this.#committed.get(partition) ?? null,
+    );
   }
 
   join(options: ConsumeOptions): Consumption {
-    const member = new Member(this.topic, { options, committed: this.committed });
+    const member = new Member(this.topic, { options, committed: this.#committed });
     member.leave = () => this.#leave(member);
     this.#members.push(member);
     this.#rebalance();
+    if (this.#members.length === 1) this.#followPartitions(member);
     return member;
   }
 
@@ -34,13 +48,24 @@ export class MemoryGroup {
     this.#rebalance();
   }
 
+  /** Partitions that are added while the group has members come to them too. */
+  async #followPartitions(first: Member): Promise<void> {
+    while (!first.left.aborted) {
+      await this.topic.changed(first.left);
+      if (this.topic.partitions() > this.#known) this.#rebalance();
+    }
+    const [next] = this.#members;
+    if (next) this.#followPartitions(next);
+  }
+
   /** Partition i belongs to member i modulo their number, in the order of joining. */
   #rebalance(): void {
     this.#rebalancing = this.#rebalancing.then(async () => {
       const members = [...this.#members];
+      this.#known = this.topic.partitions();
       const ownerOf = (partition: number) => members[partition % members.length];
       await Promise.all(members.map((member) => member.giveUp((partition) => ownerOf(partition) === member)));
-      for (let partition = 0; partition < this.topic.partitions; partition++) {
+      for (let partition = 0; partition < this.#known; partition++) {
         ownerOf(partition)?.take(partition);
       }
       for (const member of members) member.joined = true;
@@ -54,14 +79,15 @@ class Member implements Consumption {
   leave: () => Promise<void> = () => Promise.resolve();
   readonly #owned = new Map<number, { readonly taken: AbortController; readonly done: Promise<void> }>();
   readonly #options: ConsumeOptions;
-  readonly #committed: (number | null)[];
+  readonly #committed: Map<number, number>;
+  readonly #leaving = new AbortController();
   #resolve!: () => void;
   #reject!: (error: unknown) => void;
   #stopping: Promise<void> | null = null;
 
   constructor(
     private readonly topic: GroupTopic,
-    given: { readonly options: ConsumeOptions; readonly committed: (number | null)[] },
+    given: { readonly options: ConsumeOptions; readonly committed: Map<number, number> },
   ) {
     this.#options = given.options;
     this.#committed = given.committed;
@@ -79,7 +105,13 @@ class Member implements Consumption {
     };
   }
 
+  /** Aborts when this member leaves. */
+  get left(): AbortSignal {
+    return this.#leaving.signal;
+  }
+
   stop(): Promise<void> {
+    this.#leaving.abort();
     this.#stopping ??= this.leave().then(() => this.#resolve());
     return this.#stopping;
   }
@@ -89,6 +121,7 @@ class Member implements Consumption {
     const taken = new AbortController();
     const done = this.#run(partition, taken.signal).catch((error) => {
       this.#reject(error);
+      this.#leaving.abort();
       this.#stopping ??= this.leave();
     });
     this.#owned.set(partition, { taken, done });
@@ -109,22 +142,32 @@ class Member implements Consumption {
     try {
       while (!taken.aborted) {
         const wanted = await handler.assigned(partition, { signal: taken });
-        await this.#flow(partition, {
-          from: wanted ?? this.#committed[partition] ?? this.topic.start(partition),
-          taken,
-        });
+        if (!taken.aborted) await this.#flow(partition, { from: this.#startFor(partition, wanted), taken });
       }
     } finally {
       await handler.revoked(partition);
     }
   }
 
+  #startFor(partition: number, wanted: number | null): number {
+    const { start, end } = this.topic.bounds(partition);
+    if (wanted !== null && wanted > end) {
+      throw new LogSetupError(
+        `Cannot begin partition ${partition} of "${this.topic.topic}" at ${wanted}: the log ends at ${end}.`,
+      );
+    }
+    return Math.max(wanted ?? this.#committed.get(partition) ?? start, start);
+  }
+
   /** Hands over batch after batch until the partition is taken away or the handler wants it assigned anew. */
   async #flow(partition: number, { from, taken }: { from: number; taken: AbortSignal }): Promise<void> {
-    const { handler, batchRecordsMax } = this.#options;
+    const { handler, batchRecordsMax: recordsMax, batchBytesMax: bytesMax } = this.#options;
     let next = from;
     while (!taken.aborted) {
-      const batch = this.topic.poll(partition, { from: next, recordsMax: batchRecordsMax });
+      // One turn of the event loop per batch: a handler that waits for nothing must not keep everybody else waiting.
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      if (taken.aborted) return;
+      const batch = this.topic.poll(partition, { from: next, recordsMax, bytesMax });
       if (!batch) {
         await this.topic.changed(taken);
         continue;
@@ -132,7 +175,7 @@ class Member implements Consumption {
       const heartbeat = () => Promise.resolve();
       if (await handler.handle(batch, { signal: taken, heartbeat }) === "reassign") return;
       next = batch.nextOffset;
-      this.#committed[partition] = next;
+      this.#committed.set(partition, next);
     }
   }
 }

@@ -22,7 +22,7 @@ import { MemoryGroup } from "./memory_group.ts";
  * share its partitions as on Kafka (revoked before another is assigned).
  *
  * What it does not imitate: durability (it ends with the process), heartbeats and session time-outs, retention by
- * time or size (see `trim`), batches by bytes.
+ * time or size (see `trim`).
  */
 export type MemoryLogOptions = {
   /** Records in the next batch of a consumer or reader, beside the bound that it asked for; default no bound. */
@@ -30,6 +30,8 @@ export type MemoryLogOptions = {
   /** Offsets left out before a record that is published; default 0. */
   readonly gapBefore?: (position: RecordPosition) => number;
 };
+
+const BATCH_BYTES_MAX = 4 * 1024 * 1024;
 
 export class MemoryLog implements TopicLog {
   readonly kind = "kafka";
@@ -46,7 +48,9 @@ export class MemoryLog implements TopicLog {
   }
 
   ensureTopic(spec: TopicSpec): Promise<void> {
-    if (!this.#topics.has(spec.name)) this.#topics.set(spec.name, new MemoryTopic(spec));
+    const known = this.#topics.get(spec.name);
+    if (known) known.raise(spec);
+    else this.#topics.set(spec.name, new MemoryTopic(spec));
     return Promise.resolve();
   }
 
@@ -99,6 +103,7 @@ export class MemoryLog implements TopicLog {
       if (options.until !== undefined && from >= options.until) return;
       const batch = partition.poll(from, {
         records: this.#batchRecords(options.batchRecordsMax),
+        bytes: BATCH_BYTES_MAX,
         until: options.until ?? Infinity,
       });
       if (batch) {
@@ -120,7 +125,7 @@ export class MemoryLog implements TopicLog {
   }
 
   committed(topic: string, group: string): Promise<readonly (number | null)[]> {
-    return Promise.resolve().then(() => [...this.#group(topic, group).committed]);
+    return Promise.resolve().then(() => this.#group(topic, group).offsets());
   }
 
   async lag(topic: string, group: string, now: number): Promise<readonly PartitionLag[]> {
@@ -157,11 +162,13 @@ export class MemoryLog implements TopicLog {
     if (known) return known;
     const target = this.#topic(topic);
     const made = new MemoryGroup({
-      partitions: target.partitions.length,
-      start: (partition) => target.partition(partition).start,
-      poll: (partition, { from, recordsMax }) =>
+      topic,
+      partitions: () => target.partitions.length,
+      bounds: (partition) => target.partition(partition),
+      poll: (partition, { from, recordsMax, bytesMax = BATCH_BYTES_MAX }) =>
         this.#away ? null : target.partition(partition).poll(from, {
           records: this.#batchRecords(recordsMax),
+          bytes: bytesMax,
           until: Infinity,
         }),
       changed: (signal) => target.changed(signal),
@@ -176,11 +183,21 @@ export class MemoryLog implements TopicLog {
 }
 
 class MemoryTopic {
-  readonly partitions: readonly MemoryPartition[];
-  #waiting: (() => void)[] = [];
+  readonly partitions: MemoryPartition[] = [];
+  #waiting = new Set<() => void>();
 
-  constructor(readonly spec: TopicSpec) {
-    this.partitions = Array.from({ length: spec.partitions }, (_, number) => new MemoryPartition(number));
+  constructor(public spec: TopicSpec) {
+    this.raise(spec);
+  }
+
+  /** Never lowers anything; retention is not imitated. */
+  raise(spec: TopicSpec): void {
+    const recordBytesMax = Math.max(this.spec.recordBytesMax, spec.recordBytesMax);
+    this.spec = { ...this.spec, recordBytesMax, partitions: Math.max(this.spec.partitions, spec.partitions) };
+    while (this.partitions.length < spec.partitions) {
+      this.partitions.push(new MemoryPartition(this.partitions.length));
+    }
+    this.wake();
   }
 
   partition(number: number): MemoryPartition {
@@ -199,15 +216,18 @@ class MemoryTopic {
   changed(signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
       if (signal?.aborted) return resolve();
-      this.#waiting.push(resolve);
-      signal?.addEventListener("abort", () => resolve(), { once: true });
+      const done = () => {
+        this.#waiting.delete(done);
+        signal?.removeEventListener("abort", done);
+        resolve();
+      };
+      this.#waiting.add(done);
+      signal?.addEventListener("abort", done);
     });
   }
 
   wake(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const resolve of waiting) resolve();
+    for (const done of [...this.#waiting]) done();
   }
 }
 
@@ -232,13 +252,18 @@ class MemoryPartition {
     return { partition: this.number, offset };
   }
 
-  poll(from: number, { records: most, until }: { records: number; until: number }): RecordBatch | null {
+  poll(
+    from: number,
+    { records: most, bytes, until }: { records: number; bytes: number; until: number },
+  ): RecordBatch | null {
     const first = this.#firstFrom(Math.max(from, this.start));
     const records: TopicRecord[] = [];
-    for (let i = first; i < this.records.length && records.length < most; i++) {
+    let taken = 0;
+    for (let i = first; i < this.records.length && records.length < most && taken < bytes; i++) {
       const record = this.records[i]!;
       if (record.offset >= until) break;
       records.push(record);
+      taken += record.value.length;
     }
     const last = records.at(-1);
     if (!last) return null;

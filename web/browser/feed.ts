@@ -1,0 +1,91 @@
+/**
+ * What the page hears: one event source and one look at the services, shared by every island of the page. Signals are
+ * written in the browser only; on the server they stay empty.
+ */
+import { signal } from "@preact/signals";
+import type { TraceStep } from "../../contract/trace_step.ts";
+import type { Services } from "../core/stations.ts";
+import { type Capture, follow, type Trace } from "../core/trace.ts";
+import { tick } from "./now.ts";
+
+/** `away`: web answers, the processor does not. `lost`: web itself does not answer. The browser tries again by itself. */
+export type Connection = "connecting" | "live" | "away" | "lost";
+
+export const connection = signal<Connection>("connecting");
+export const trace = signal<Trace>(new Map());
+export const services = signal<Services | null>(null);
+/** Events that this page handed to posthog-js. */
+export const sent = signal(0);
+
+/** Steps that come together are shown together. */
+const GATHER_MS = 16;
+const SERVICES_GAP_MS_MIN = 500;
+const SERVICES_EVERY_MS = 2_000;
+
+let started = false;
+
+/** Opens the event source and begins to ask the services; later calls do nothing. */
+export function startFeed(): void {
+  if (started) return;
+  started = true;
+  listen();
+  setInterval(() => {
+    if (!document.hidden) lookAtServices();
+  }, SERVICES_EVERY_MS);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) lookAtServices();
+  });
+}
+
+function listen(): void {
+  const source = new EventSource("/api/events");
+  source.addEventListener("here", () => connection.value = "live");
+  source.addEventListener("away", () => connection.value = "away");
+  source.addEventListener("message", ({ data }) => add([JSON.parse(data) as TraceStep]));
+  source.addEventListener("error", () => {
+    if (connection.value !== "away") connection.value = "lost";
+    // An EventSource that has given up (web answered with an error) is opened again; otherwise it does so itself.
+    if (source.readyState !== EventSource.CLOSED) return;
+    source.close();
+    setTimeout(listen, 2_000);
+  });
+}
+
+let gathered: (TraceStep | Capture)[] = [];
+
+/** Adds steps to the trace, within a frame. */
+export function add(steps: readonly (TraceStep | Capture)[]): void {
+  if (gathered.length === 0) setTimeout(flush, GATHER_MS);
+  gathered.push(...steps);
+}
+
+function flush(): void {
+  tick();
+  trace.value = follow(trace.value, gathered);
+  gathered = [];
+  lookAtServices();
+}
+
+let askedAt = -Infinity;
+let due: ReturnType<typeof setTimeout> | undefined;
+
+/** Asks the services, at most every {@link SERVICES_GAP_MS_MIN}; a call in between is made up for at its end. */
+function lookAtServices(): void {
+  if (due !== undefined) return;
+  const wait = Math.max(0, askedAt + SERVICES_GAP_MS_MIN - performance.now());
+  due = setTimeout(async () => {
+    askedAt = performance.now();
+    due = undefined;
+    services.value = await getJson<Services>("/api/services") ?? services.value;
+  }, wait);
+}
+
+/** JSON of one of web's own answers; null where web does not answer, or answers with an error. */
+export async function getJson<T>(path: string): Promise<T | null> {
+  try {
+    const response = await fetch(path, { headers: { accept: "application/json" } });
+    return response.ok ? await response.json() as T : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,81 @@
+import { FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
+import { duration, fileStem } from "../core/format.ts";
+import type { EventRow } from "../core/trace.ts";
+
+type Stop = {
+  /** What is there, or what is expected there. */
+  readonly label: string;
+  readonly at: string | null;
+  readonly state: "done" | "awaited" | "failed";
+  readonly title?: string;
+};
+
+/**
+ * The way of one event: a stop for each place it passes, with the measured time between them. `earned`: its person has
+ * an offer already, so that a use that is not counted is no use that is missing.
+ */
+export function EventPath({ row, earned }: { row: EventRow; earned: boolean }) {
+  const stops = stopsOf(row, earned);
+  return (
+    <ol class="path">
+      {stops.map((stop, i) => (
+        <li key={i} class={`stop ${stop.state}`} title={stop.title ?? stop.at ?? "not there yet"}>
+          {i > 0 && <Leg from={stops[i - 1]!.at} to={stop.at} />}
+          <span class="place">{stop.label}</span>
+          {stop.state === "awaited" && <span class="hidden">not there yet</span>}
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+/** The line between two stops; its time is shown once both are known. */
+function Leg({ from, to }: { from: string | null; to: string | null }) {
+  const took = from !== null && to !== null ? duration(Date.parse(to) - Date.parse(from)) : null;
+  return <span class="leg">{took}</span>;
+}
+
+function stopsOf(row: EventRow, earned: boolean): Stop[] {
+  const position = row.position?.split(":");
+  const stops: Stop[] = [
+    {
+      label: "captured",
+      at: row.capturedAt,
+      // What was received has been captured, also where its own time is not told.
+      state: row.capturedAt ?? row.receivedAt ? "done" : "awaited",
+      title: row.capturedAt ?? "its own time is not known here",
+    },
+    { label: "webhook", at: row.receivedAt, state: row.receivedAt ? "done" : "awaited" },
+    {
+      label: position ? `p${position[0]} @ ${position[1]}` : "topic",
+      at: row.polledAt,
+      state: row.polledAt ? "done" : "awaited",
+      title: position && row.polledAt
+        ? `partition ${position[0]}, offset ${position[1]}, polled ${row.polledAt}`
+        : undefined,
+    },
+  ];
+  const end = endOf(row, earned);
+  return end ? [...stops, end] : stops;
+}
+
+/** Only the two product events are expected to end somewhere; PostHog's own ones pass through the topic. */
+function endOf({ ending, event, polledAt }: EventRow, earned: boolean): Stop | null {
+  switch (ending?.kind) {
+    case "written": {
+      const { file, line, at } = ending;
+      return { label: `${fileStem(file)}:${line}`, at, state: "done", title: `${file}, line ${line}, ${at}` };
+    }
+    case "counted":
+      return { label: `counted ${ending.uses} of ${ending.threshold}`, at: ending.at, state: "done" };
+    case "dead_lettered":
+      return { label: "dead letter", at: ending.at, state: "failed", title: ending.reason };
+    case undefined:
+      if (event === GENERATION_FAILED) return { label: "dataset", at: null, state: "awaited" };
+      if (event === FEATURE_USED && earned && polledAt) {
+        return { label: "offer earned before", at: null, state: "done" };
+      }
+      if (event === FEATURE_USED) return { label: "count", at: null, state: "awaited" };
+      return null;
+  }
+}

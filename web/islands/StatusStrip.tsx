@@ -1,0 +1,40 @@
+import { useEffect } from "preact/hooks";
+import { startClock } from "../browser/now.ts";
+import { connection, sent, services, startFeed } from "../browser/feed.ts";
+import { startPosthog } from "../browser/person.ts";
+import { type Services, type Station, stations } from "../core/stations.ts";
+
+/**
+ * The strip of every page. It also starts what lives on a page: the event source, the clock and posthog-js, which is
+ * loaded only here, in the layout, after the page has been painted.
+ */
+export default function StatusStrip(
+  { initial, posthogKey, relayPath }: { initial: Services | null; posthogKey: string; relayPath: string },
+) {
+  useEffect(() => {
+    startClock();
+    startFeed();
+    startPosthog({ key: posthogKey, apiHost: relayPath });
+  }, []);
+  const list = stations(services.value ?? initial, { sent: sent.value, connection: connection.value });
+  return (
+    <ol class="strip" aria-label="Services, in the order of the flow">
+      {list.map((station) => <StationView key={station.name} station={station} />)}
+    </ol>
+  );
+}
+
+const SIGNS = { ok: "●", warn: "◆", bad: "✕", quiet: "○" } as const;
+
+function StationView({ station }: { station: Station }) {
+  return (
+    <li class={`station tone-${station.tone}`} title={station.detail}>
+      <span class="station-name">{station.name}</span>
+      {station.port && <span class="port">:{station.port}</span>}
+      <span class="state">
+        <span aria-hidden="true">{SIGNS[station.tone]}</span> {station.word}
+      </span>
+      <span class="number">{station.number ?? "\u00a0"}</span>
+    </li>
+  );
+}

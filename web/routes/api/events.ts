@@ -1,0 +1,12 @@
+import { events, mayShowRaw } from "../../server/events.ts";
+import { define, settings } from "../../utils.ts";
+
+/** The processor's steps as server-sent events. */
+export const handler = define.handlers({
+  GET: (ctx) =>
+    events({
+      processorUrl: settings().processorUrl,
+      lastEventId: ctx.req.headers.get("last-event-id"),
+      withRaw: mayShowRaw(ctx.url),
+    }),
+});

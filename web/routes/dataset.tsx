@@ -1,0 +1,69 @@
+import { page } from "fresh";
+import type { DatasetListing, DatasetTail } from "../../contract/processor_api.ts";
+import { OneLiners } from "../components/OneLiners.tsx";
+import { Unavailable } from "../components/Unavailable.tsx";
+import DatasetTable from "../islands/DatasetTable.tsx";
+import Tail from "../islands/Tail.tsx";
+import { services } from "../server/services.ts";
+import { ask } from "../server/upstream.ts";
+import { define, settings } from "../utils.ts";
+
+const TAIL_LINES = 200;
+
+export const handler = define.handlers({
+  async GET(ctx) {
+    const config = settings();
+    const api = `${config.processorUrl}/api/dataset`;
+    const [listing, found] = await Promise.all([ask<DatasetListing>(api), services(config)]);
+    ctx.state.title = "Dataset";
+    ctx.state.services = found;
+    const dataset = listing.ok ? listing.value : null;
+    const asked = ctx.url.searchParams.get("file");
+    const file = asked ?? dataset?.partitions.at(-1)?.paths.at(-1) ?? null;
+    const tail = file === null
+      ? null
+      : await ask<DatasetTail>(`${api}?file=${encodeURIComponent(file)}&lines=${TAIL_LINES}`);
+    return page({ dataset, file, tail: tail?.ok ? tail.value : null, datasetDir: config.datasetDir });
+  },
+});
+
+export default define.page<typeof handler>(function Dataset({ data: { dataset, file, tail, datasetDir } }) {
+  if (!dataset) {
+    return (
+      <div class="page">
+        <h1>Dataset</h1>
+        <Unavailable what="The dataset is on disk and safe" />
+      </div>
+    );
+  }
+  return (
+    <div class="page">
+      <h1>Dataset</h1>
+      {dataset.partitions.length === 0
+        ? (
+          <div class="empty">
+            <p>
+              <strong>No line yet.</strong>
+            </p>
+            <p class="quiet">
+              Click “Simulate Generation Failure” on the{" "}
+              <a href="/">live page</a>: its line stands here a moment later.
+            </p>
+          </div>
+        )
+        : <DatasetTable initial={dataset} chosen={file} />}
+      {file !== null && (
+        <section id="tail" aria-labelledby="tail-title">
+          <h2 id="tail-title">End of a file</h2>
+          {tail
+            ? <Tail initial={tail} lines={TAIL_LINES} />
+            : <p class="note warn">There is no file “{file}” in the dataset. Choose one of the table.</p>}
+        </section>
+      )}
+      <section aria-labelledby="read-it">
+        <h2 id="read-it">Read it</h2>
+        <OneLiners datasetDir={datasetDir} />
+      </section>
+    </div>
+  );
+});

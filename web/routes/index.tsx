@@ -1,0 +1,52 @@
+import { page } from "fresh";
+import BeAUser from "../islands/BeAUser.tsx";
+import TraceList from "../islands/TraceList.tsx";
+import { follow } from "../core/trace.ts";
+import { mayShowRaw, recentSteps } from "../server/events.ts";
+import { services } from "../server/services.ts";
+import { define, settings } from "../utils.ts";
+
+/** Rows in the page itself; the rest comes with the event source. */
+const ROWS_IN_PAGE = 30;
+
+export const handler = define.handlers({
+  async GET(ctx) {
+    const config = settings();
+    const [steps, found] = await Promise.all([
+      recentSteps({ processorUrl: config.processorUrl, withRaw: mayShowRaw(ctx.url) }),
+      services(config),
+    ]);
+    ctx.state.title = "Live";
+    ctx.state.services = found;
+    const rows = [...follow(new Map(), steps).values()].reverse().slice(0, ROWS_IN_PAGE);
+    return page({ rows, ingestUrl: config.ingestUrl, withSecret: config.withSecret });
+  },
+});
+
+export default define.page<typeof handler>(function Live({ data }) {
+  return (
+    <div class="live">
+      <section class="panel" aria-labelledby="be-a-user">
+        <div>
+          <h1 id="be-a-user">Be a user</h1>
+          <p class="note">
+            Each click is a real event. Watch that very one travel, get sanitised and land in a file.
+          </p>
+        </div>
+        <BeAUser />
+        <noscript>
+          <p class="note warn">
+            The buttons need script, because posthog-js is one. <a href="/dataset">Dataset</a> and{" "}
+            <a href="/mail">Mail</a> do not.
+          </p>
+        </noscript>
+      </section>
+      <section class="feed" aria-labelledby="what-happened">
+        <h2 id="what-happened">
+          What happened to it <span class="quiet">newest first</span>
+        </h2>
+        <TraceList {...data} />
+      </section>
+    </div>
+  );
+});

@@ -1,0 +1,111 @@
+import { page } from "fresh";
+import { Unavailable } from "../../../components/Unavailable.tsx";
+import Ago from "../../../islands/Ago.tsx";
+import { type Mail, readMail } from "../../../server/mail.ts";
+import { pathSegment } from "../../../server/path.ts";
+import { services } from "../../../server/services.ts";
+import { define, settings } from "../../../utils.ts";
+
+const VIEWS = ["rendered", "text", "headers", "source"] as const;
+type View = typeof VIEWS[number];
+
+export const handler = define.handlers({
+  async GET(ctx) {
+    const config = settings();
+    const [found, around] = await Promise.all([readMail(pathSegment(ctx.url, 1), config), services(config)]);
+    ctx.state.title = found.mail?.subject ?? "Mail";
+    ctx.state.services = around;
+    const asked = ctx.url.searchParams.get("view");
+    const view: View = VIEWS.find((name) => name === asked) ?? "rendered";
+    const status = found.mail ? 200 : found.why === "missing" ? 404 : 503;
+    return page({ ...found, view, path: ctx.url.pathname }, { status });
+  },
+});
+
+export default define.page<typeof handler>(function MailView({ data }) {
+  const { mail, view, path } = data;
+  return (
+    <div class="page">
+      <p class="crumb">
+        <a href="/mail">Mail</a>
+      </p>
+      {mail
+        ? (
+          <article class="mail">
+            <h1>{mail.subject}</h1>
+            <dl class="facts">
+              <dt>From</dt>
+              <dd>{mail.from}</dd>
+              <dt>To</dt>
+              <dd>{mail.to}</dd>
+              {mail.date && (
+                <>
+                  <dt>Sent</dt>
+                  <dd>
+                    <Ago at={mail.date} />
+                  </dd>
+                </>
+              )}
+            </dl>
+            <nav aria-label="Views of this mail">
+              <ul class="tabs">
+                {VIEWS.map((name) => (
+                  <li key={name}>
+                    <a href={`${path}?view=${name}`} aria-current={name === view ? "true" : undefined}>
+                      {name}
+                    </a>
+                  </li>
+                ))}
+              </ul>
+            </nav>
+            <MailBody mail={mail} view={view} path={path} />
+          </article>
+        )
+        : data.why === "missing"
+        ? (
+          <p class="empty">
+            There is no mail of this Message-ID here. Where mail goes out by SMTP no copy is kept.
+          </p>
+        )
+        : <Unavailable what="The mail is on disk and safe" />}
+    </div>
+  );
+});
+
+function MailBody({ mail, view, path }: { mail: Mail; view: View; path: string }) {
+  switch (view) {
+    case "rendered":
+      return mail.html === null ? <p class="empty">This mail has no HTML part; see its text.</p> : (
+        <iframe
+          class="sheet"
+          src={`${path}/html`}
+          title={`The mail “${mail.subject}”, as rendered`}
+          sandbox="allow-popups allow-popups-to-escape-sandbox"
+          referrerpolicy="no-referrer"
+          loading="lazy"
+        />
+      );
+    case "text":
+      return mail.text === null
+        ? <p class="empty">This mail has no text part.</p>
+        : <pre class="sheet" tabIndex={0}>{mail.text}</pre>;
+    case "headers":
+      return (
+        <div class="scroll" tabIndex={0} role="region" aria-label="Headers">
+          <table class="headers">
+            <caption class="hidden">Headers, in the order of the source</caption>
+            <tbody>
+              {mail.headers.map(({ name, value }, i) => (
+                <tr key={i}>
+                  <th scope="row" class="mono">{name}</th>
+                  <td class="mono">{value}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      );
+    case "source":
+      return <pre class="sheet" tabIndex={0}>{mail.source}</pre>;
+  }
+}

@@ -1,0 +1,50 @@
+import { page } from "fresh";
+import type { OfferView } from "../../../contract/processor_api.ts";
+import { Unavailable } from "../../components/Unavailable.tsx";
+import OfferLive from "../../islands/OfferLive.tsx";
+import { pathSegment } from "../../server/path.ts";
+import { services } from "../../server/services.ts";
+import { ask } from "../../server/upstream.ts";
+import { define, settings } from "../../utils.ts";
+
+export const handler = define.handlers({
+  async GET(ctx) {
+    const config = settings();
+    const id = pathSegment(ctx.url, 1);
+    const [answer, found] = await Promise.all([
+      ask<OfferView>(`${config.processorUrl}/api/offers/${encodeURIComponent(id)}`),
+      services(config),
+    ]);
+    ctx.state.title = "Offer";
+    ctx.state.services = found;
+    if (answer.ok) return page({ id, offer: answer.value, away: false });
+    const away = answer.status !== 404;
+    return page({ id, offer: null, away }, { status: away ? 503 : 404 });
+  },
+});
+
+export default define.page<typeof handler>(function Offer({ data: { id, offer, away } }) {
+  return (
+    <div class="page narrow">
+      <h1>Offer</h1>
+      <p class="crumb">
+        of <code class="mono break">{id}</code>
+      </p>
+      {offer
+        ? <OfferLive id={id} initial={offer} />
+        : away
+        ? <Unavailable what="Offers are kept in the log" />
+        : (
+          <div class="empty">
+            <p>
+              <strong>Nobody of this id has used anything yet.</strong>
+            </p>
+            <p class="quiet">
+              The first use brings a count, the fifth one an offer. Become a user on the{" "}
+              <a href="/">live page</a>.
+            </p>
+          </div>
+        )}
+    </div>
+  );
+});

@@ -1,0 +1,153 @@
+/** The processor's server-sent events, handed on to the browser: live, and what it still keeps for a page's first paint. */
+import { isLoopback } from "../../contract/loopback.ts";
+import type { TraceStep } from "../../contract/trace_step.ts";
+
+/** Reconnect after this long; EventSource sends the last id by itself. */
+const RETRY_MS = 1_000;
+const CONNECT_MS_MAX = 2_000;
+
+/**
+ * Streams `GET /api/events` of the processor. Ends when it does, or when the browser leaves. While the processor is away
+ * the answer is a 200 that says so and ends: the browser's EventSource then comes back by itself, with its last id, where
+ * an error status would make it give up for good. `withRaw: false` takes prompts as typed out of the stream.
+ */
+export async function events(
+  { processorUrl, lastEventId, withRaw }: {
+    processorUrl: string;
+    lastEventId: string | null;
+    withRaw: boolean;
+  },
+): Promise<Response> {
+  const upstream = new AbortController();
+  const limit = setTimeout(() => upstream.abort(), CONNECT_MS_MAX);
+  let body: ReadableStream<Uint8Array> | null = null;
+  try {
+    const response = await fetch(`${processorUrl}/api/events`, {
+      headers: {
+        accept: "text/event-stream",
+        ...(lastEventId === null ? {} : { "last-event-id": lastEventId }),
+      },
+      redirect: "manual",
+      signal: upstream.signal,
+    });
+    if (response.ok) body = response.body;
+    else await response.body?.cancel();
+  } catch {
+    // Away: said below, in the stream.
+  } finally {
+    clearTimeout(limit);
+  }
+  return new Response(
+    body ? opened(body, { withRaw, upstream }) : `retry: ${RETRY_MS}\nevent: away\ndata:\n\n`,
+    {
+      headers: {
+        "content-type": "text/event-stream",
+        // Neither kept nor compressed on the way, which would hold steps back.
+        "cache-control": "no-store, no-transform",
+        "x-accel-buffering": "no",
+      },
+    },
+  );
+}
+
+/** The processor's stream behind one line of ours, which tells the browser that it is connected before any step comes. */
+function opened(
+  body: ReadableStream<Uint8Array>,
+  { withRaw, upstream }: { withRaw: boolean; upstream: AbortController },
+): ReadableStream<Uint8Array> {
+  const reader = (withRaw ? body : body.pipeThrough(withoutRaw())).getReader();
+  const hello = new TextEncoder().encode(`retry: ${RETRY_MS}\nevent: here\ndata:\n\n`);
+  return new ReadableStream({
+    start: (controller) => controller.enqueue(hello),
+    async pull(controller) {
+      // The processor's end, clean or not, is the stream's end: the browser comes back with its last id.
+      const { value, done } = await reader.read().catch(() => ({ value: undefined, done: true }));
+      if (done || value === undefined) controller.close();
+      else controller.enqueue(value);
+    },
+    // Called when the browser leaves.
+    async cancel() {
+      upstream.abort();
+      await reader.cancel().catch(() => {});
+    },
+  });
+}
+
+function withoutRaw(): TransformStream<Uint8Array, Uint8Array> {
+  const decoder = new TextDecoder();
+  const encoder = new TextEncoder();
+  let rest = "";
+  return new TransformStream({
+    transform(chunk, controller) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+      rest = lines.pop()!;
+      for (const line of lines) controller.enqueue(encoder.encode(lineWithoutRaw(line) + "\n"));
+    },
+  });
+}
+
+function lineWithoutRaw(line: string): string {
+  if (!line.startsWith("data:") || !line.includes("rawPrompt")) return line;
+  const { rawPrompt: _, ...step } = JSON.parse(line.slice(5));
+  return `data: ${JSON.stringify(step)}`;
+}
+
+/**
+ * The steps that the processor still keeps, oldest first, for a page that is complete without script: read until the
+ * stream has been quiet for `quietMs`, `limitMs` in all. Empty while it is away; the live stream brings everything again.
+ */
+export async function recentSteps(
+  { processorUrl, withRaw, quietMs = 40, limitMs = 300 }: {
+    processorUrl: string;
+    withRaw: boolean;
+    quietMs?: number;
+    limitMs?: number;
+  },
+): Promise<TraceStep[]> {
+  const upstream = new AbortController();
+  const limit = setTimeout(() => upstream.abort(), limitMs);
+  let quiet: ReturnType<typeof setTimeout> | undefined;
+  let text = "";
+  try {
+    const response = await fetch(`${processorUrl}/api/events`, {
+      headers: { accept: "text/event-stream", "last-event-id": "0" },
+      redirect: "manual",
+      signal: upstream.signal,
+    });
+    if (!response.ok || !response.body) return [];
+    quiet = setTimeout(() => upstream.abort(), quietMs);
+    for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      clearTimeout(quiet);
+      quiet = setTimeout(() => upstream.abort(), quietMs);
+    }
+  } catch {
+    // Cut off on purpose, or away: what has come is what there is.
+  } finally {
+    clearTimeout(limit);
+    clearTimeout(quiet);
+    upstream.abort();
+  }
+  return parseSteps(text, { withRaw });
+}
+
+/** The steps in a text of server-sent events; a message that is cut off at the end is left out. */
+export function parseSteps(text: string, { withRaw }: { withRaw: boolean }): TraceStep[] {
+  const messages = text.replaceAll("\r\n", "\n").split("\n\n").slice(0, -1);
+  return messages.flatMap((message) => {
+    const data = message.split("\n").filter((line) => line.startsWith("data:"))
+      .map((line) => line.slice(5).trimStart());
+    if (data.length === 0 || data[0] === "") return [];
+    const step = JSON.parse(data.join("\n"));
+    if (!withRaw) delete step.rawPrompt;
+    return [step as TraceStep];
+  });
+}
+
+/**
+ * Whether a request to this address may see prompts as typed: these are for the developer at this machine. A foreign
+ * name that leads to it (DNS rebinding, a tunnel) gets the same stream without them.
+ */
+export function mayShowRaw(url: URL): boolean {
+  return isLoopback(url.hostname);
+}

@@ -1,0 +1,59 @@
+/** What a browser may do with our pages: nothing from another host, no inline script but Fresh's own boot script. */
+import { HttpError } from "fresh";
+import { ErrorMessage } from "../components/ErrorMessage.tsx";
+import { define } from "../utils.ts";
+
+/** Where Fresh leaves the nonce of a rendered page, for middlewares such as its own `csp()`. */
+const NONCE = Symbol.for("__freshNonce");
+
+/**
+ * Sets the Content-Security-Policy and its neighbours, on error pages too: these are rendered here, because a header set
+ * behind `ctx.next()` would not reach the page that `_error.tsx` renders further out. Fresh's own `csp()` is not used:
+ * where nothing was rendered it falls back to `'unsafe-inline'`, and its `upgrade-insecure-requests` breaks a page that
+ * is served by plain http to another machine. Here no nonce means no inline script. An answer that brings a policy of
+ * its own keeps it.
+ */
+export const policy = define.middleware(async (ctx) => {
+  const response = await ctx.next().catch((error) => {
+    const status = error instanceof HttpError ? error.status : 500;
+    if (status >= 500) console.error(error);
+    return ctx.render(<ErrorMessage status={status} />, { status });
+  });
+  const { headers } = response;
+  if (!headers.has("content-security-policy")) {
+    headers.set("content-security-policy", pagePolicy((response as { [NONCE]?: string })[NONCE]));
+  }
+  headers.set("x-content-type-options", "nosniff");
+  headers.set("referrer-policy", "same-origin");
+  headers.set("cross-origin-opener-policy", "same-origin");
+  headers.set("permissions-policy", "camera=(), geolocation=(), microphone=()");
+  return response;
+});
+
+function pagePolicy(nonce: string | undefined): string {
+  return [
+    "default-src 'none'",
+    `script-src 'self'${nonce ? ` 'nonce-${nonce}'` : ""}`,
+    "style-src 'self'",
+    "img-src 'self'",
+    "connect-src 'self'",
+    "frame-src 'self'",
+    "form-action 'self'",
+    "base-uri 'none'",
+    "frame-ancestors 'none'",
+  ].join("; ");
+}
+
+/**
+ * For the HTML of a mail, which is somebody else's: no script, nothing fetched from anywhere, shown in our frame only.
+ * Its links open elsewhere and learn nothing of this page.
+ */
+export const MAIL_POLICY = [
+  "default-src 'none'",
+  "style-src 'unsafe-inline'",
+  "img-src data:",
+  "form-action 'none'",
+  "base-uri 'none'",
+  "frame-ancestors 'self'",
+  "sandbox allow-popups allow-popups-to-escape-sandbox",
+].join("; ");

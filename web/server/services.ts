@@ -1,0 +1,53 @@
+/** Asks each service how it is, all at once and with a short limit, so that the strip is never late because one is away. */
+import type { PipelineStatus } from "../../contract/processor_api.ts";
+import type { Services } from "../core/stations.ts";
+import type { Settings } from "../utils.ts";
+import { ask } from "./upstream.ts";
+
+const LIMIT_MS = 800;
+
+/** Never throws: what does not answer is `away`. */
+export async function services(settings: Settings): Promise<Services> {
+  const [posthog, ingest, processor, status] = await Promise.all([
+    askPosthog(settings),
+    askIngest(settings),
+    askProcessor(settings),
+    ask<PipelineStatus>(`${settings.processorUrl}/api/status`, { limitMs: LIMIT_MS }),
+  ]);
+  return { posthog, ingest, processor, status: status.ok ? status.value : null };
+}
+
+async function askPosthog({ posthogUrl }: Settings): Promise<Services["posthog"]> {
+  const { hostname, port } = new URL(posthogUrl);
+  if (hostname.endsWith(".posthog.com")) {
+    return { name: "PostHog", state: "remote", port: null, delivered: null };
+  }
+  const answer = await ask<{ delivered?: unknown }>(`${posthogUrl}/healthz`, { limitMs: LIMIT_MS });
+  const delivered = answer.ok && typeof answer.value.delivered === "number" ? answer.value.delivered : null;
+  // A self-hosted PostHog knows no /healthz: whatever answers, lives.
+  const state = answer.ok || answer.status !== null ? "ready" : "away";
+  return { name: answer.ok ? "PostHog stand-in" : "PostHog", state, port: port || null, delivered };
+}
+
+async function askIngest({ ingestUrl }: Settings): Promise<Services["ingest"]> {
+  const port = portOf(ingestUrl);
+  type Ready = { durable?: unknown; spooled?: unknown };
+  const answer = await ask<Ready>(`${ingestUrl}/readyz`, { limitMs: LIMIT_MS });
+  if (!answer.ok) return { state: answer.status === null ? "away" : "refusing", port, spooled: null };
+  const spooled = typeof answer.value.spooled === "number" ? answer.value.spooled : null;
+  return { state: answer.value.durable === "spool" ? "spooling" : "ready", port, spooled };
+}
+
+async function askProcessor({ processorUrl }: Settings): Promise<Services["processor"]> {
+  const port = portOf(processorUrl);
+  const answer = await ask<unknown>(`${processorUrl}/readyz`, { limitMs: LIMIT_MS });
+  if (answer.ok) return { state: "ready", port, says: null };
+  return answer.status === null
+    ? { state: "away", port, says: null }
+    : { state: "not ready", port, says: answer.words };
+}
+
+function portOf(url: string): string {
+  const { port, protocol } = new URL(url);
+  return port || (protocol === "https:" ? "443" : "80");
+}

@@ -1,0 +1,35 @@
+/** The unsubscribe links of our mails point here (PUBLIC_URL); the door itself is ingest's. */
+import { away, readBounded } from "./upstream.ts";
+
+/** A one-click body is `List-Unsubscribe=One-Click`; nothing longer is meant for this path. */
+const BODY_BYTES_MAX = 16 * 1024;
+const ANSWER_MS_MAX = 10_000;
+const HANDED_BACK = ["content-type", "content-security-policy", "retry-after", "allow", "referrer-policy"];
+
+/** Hands a GET or POST on to ingest's `/unsubscribe`, query and body as they came, and its answer back. */
+export async function unsubscribe(request: Request, { ingestUrl }: { ingestUrl: string }): Promise<Response> {
+  const body = await readBounded(request.body, { bytesMax: BODY_BYTES_MAX });
+  if (body === null) return new Response("The body is too long.", { status: 413 });
+  const headers = new Headers();
+  for (const name of ["accept", "content-type"]) {
+    const value = request.headers.get(name);
+    if (value !== null) headers.set(name, value);
+  }
+  try {
+    const response = await fetch(`${ingestUrl}/unsubscribe${new URL(request.url).search}`, {
+      method: request.method,
+      headers,
+      body: request.method === "POST" ? body : undefined,
+      redirect: "manual",
+      signal: AbortSignal.timeout(ANSWER_MS_MAX),
+    });
+    const answer = new Headers({ "cache-control": "no-store", "x-content-type-options": "nosniff" });
+    for (const name of HANDED_BACK) {
+      const value = response.headers.get(name);
+      if (value !== null) answer.set(name, value);
+    }
+    return new Response(response.body, { status: response.status, headers: answer });
+  } catch {
+    return away("Unsubscribing is not possible right now. Please use the link again in a minute.");
+  }
+}

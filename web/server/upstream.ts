@@ -1,0 +1,73 @@
+/** How web asks the other services: short time limits, no redirects, no cookies, failures as values. */
+
+/** Longest wait for an answer before a service counts as away. */
+const ANSWER_MS_MAX = 2_000;
+
+/** JSON of a GET, or why there is none. */
+export type Answer<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly status: number | null; readonly words: string };
+
+/** Asks for JSON; `status` is null where nothing answered in time. */
+export async function ask<T>(
+  url: string,
+  { limitMs = ANSWER_MS_MAX }: { limitMs?: number } = {},
+): Promise<Answer<T>> {
+  try {
+    const response = await fetch(url, {
+      redirect: "manual",
+      headers: { accept: "application/json" },
+      signal: AbortSignal.timeout(limitMs),
+    });
+    const text = await response.text();
+    if (!response.ok) return { ok: false, status: response.status, words: text.slice(0, 500) };
+    return { ok: true, value: JSON.parse(text) as T };
+  } catch (error) {
+    return { ok: false, status: null, words: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** Hands a GET on and its answer back: status, type and bytes, nothing else. 502 where the service is away. */
+export async function passThrough(url: string): Promise<Response> {
+  try {
+    const response = await fetch(url, { redirect: "manual", signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+    if (response.status >= 300 && response.status < 400) return away("The service answered with a redirect.");
+    return new Response(response.body, {
+      status: response.status,
+      headers: {
+        "content-type": response.headers.get("content-type") ?? "application/octet-stream",
+        "cache-control": "no-store",
+        "x-content-type-options": "nosniff",
+      },
+    });
+  } catch {
+    return away("The service does not answer.");
+  }
+}
+
+/** 502 in the pipeline's error shape. */
+export function away(message: string): Response {
+  return Response.json({ error: { code: "upstream_away", message } }, { status: 502 });
+}
+
+/** Reads a body whole, or answers null once it is longer than `bytesMax`: it is not read further then. */
+export async function readBounded(
+  body: ReadableStream<Uint8Array> | null,
+  { bytesMax }: { bytesMax: number },
+): Promise<Uint8Array<ArrayBuffer> | null> {
+  if (body === null) return new Uint8Array();
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.length;
+    if (length > bytesMax) return null;
+    chunks.push(chunk);
+  }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
+}

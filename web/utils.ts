@@ -1,0 +1,58 @@
+import { createDefine } from "fresh";
+import type { Services } from "./core/stations.ts";
+
+/** What pages hand to the frame around them. */
+export type State = {
+  title?: string;
+  /** What the services answered when the page was made; the strip starts from it. */
+  services?: Services;
+};
+
+export const define = createDefine<State>();
+
+/** Where web finds the others, read from the environment at each request. */
+export type Settings = {
+  readonly ingestUrl: string;
+  readonly processorUrl: string;
+  readonly posthogUrl: string;
+  /** PostHog's project key: public by design, it stands in every page. */
+  readonly posthogKey: string;
+  /** Which Fresh serves this page, as the one who started it says; null where nobody did. */
+  readonly fresh: "jsr" | "npm" | null;
+  /** Where the dataset lies, as somebody in the services' folder would write it. */
+  readonly datasetDir: string;
+  /** Whether ingest asks for a shared secret; the secret itself is never read here. */
+  readonly withSecret: boolean;
+};
+
+/**
+ * The one place that reads web's environment: INGEST_URL (http://127.0.0.1:3000), PROCESSOR_URL (http://127.0.0.1:3001),
+ * POSTHOG_HOST (the stand-in, http://127.0.0.1:8010), POSTHOG_KEY (the stand-in takes any), FRESH, DATASET_DIR or DATA_DIR
+ * (data), and whether WEBHOOK_SECRET is set. Throws where an address is no http or https one: nothing else may ever be
+ * proxied.
+ */
+export function settings(): Settings {
+  const fresh = Deno.env.get("FRESH");
+  return {
+    ingestUrl: address("INGEST_URL", "http://127.0.0.1:3000"),
+    processorUrl: address("PROCESSOR_URL", "http://127.0.0.1:3001"),
+    posthogUrl: address("POSTHOG_HOST", "http://127.0.0.1:8010"),
+    posthogKey: Deno.env.get("POSTHOG_KEY") || "phc_demo",
+    fresh: fresh === "jsr" || fresh === "npm" ? fresh : null,
+    datasetDir: datasetDir(),
+    withSecret: Boolean(Deno.env.get("WEBHOOK_SECRET")),
+  };
+}
+
+function address(name: string, otherwise: string): string {
+  const value = Deno.env.get(name) || otherwise;
+  if (!URL.canParse(value) || !/^https?:$/.test(new URL(value).protocol)) {
+    throw new Error(`Cannot read ${name}: expected an address such as ${otherwise}.`);
+  }
+  return value.replace(/\/+$/, "");
+}
+
+function datasetDir(): string {
+  const path = Deno.env.get("DATASET_DIR") || `${Deno.env.get("DATA_DIR") || "data"}/dataset`;
+  return path.replace(/^\.\//, "").replace(/\/+$/, "");
+}
