@@ -56,4 +56,13 @@ describe("the trace hub", () => {
     hub.add(steps(1));
     expect(ids).toEqual([]);
   });
+
+  test("cuts a prompt that nobody could read on a page", () => {
+    const hub = createTraceHub("a");
+    const seen: number[] = [];
+    hub.listen(null, ({ step }) => seen.push(step.step === "written" ? step.prompt.length : -1));
+    const written = { step: "written", id: "1", file: "f", line: 1, at: "2026-01-01T00:00:00.000Z" } as const;
+    hub.add([{ ...written, prompt: "x".repeat(20_000) }, { ...written, prompt: "x".repeat(1_000_000) }]);
+    expect(seen).toEqual([20_000, 20_001]);
+  });
 });

@@ -17,6 +17,9 @@ export type TraceMessage = { readonly id: string; readonly step: TraceStep };
 /** Steps kept for `Last-Event-ID`. */
 export const TRACE_STEPS_KEPT_MAX = 1_000;
 
+/** Longest prompt in a step, in characters: it may be 1 MiB, a thousand steps are kept, and nobody reads that on a page. */
+const PROMPT_LENGTH_MAX = 20_000;
+
 /** @param run Tells this run's ids from another's, such as its start time. */
 export function createTraceHub(run: string): TraceHub {
   const kept: TraceMessage[] = [];
@@ -25,7 +28,7 @@ export function createTraceHub(run: string): TraceHub {
   return {
     add(steps) {
       for (const step of steps) {
-        const message = { id: `${run}-${++count}`, step };
+        const message = { id: `${run}-${++count}`, step: withShortPrompts(step) };
         kept.push(message);
         for (const send of listeners) send(message);
       }
@@ -38,4 +41,16 @@ export function createTraceHub(run: string): TraceHub {
       return () => listeners.delete(send);
     },
   };
+}
+
+function withShortPrompts(step: TraceStep): TraceStep {
+  if (step.step === "written") return { ...step, prompt: short(step.prompt) };
+  if (step.step === "polled" && step.rawPrompt !== undefined) {
+    return { ...step, rawPrompt: short(step.rawPrompt) };
+  }
+  return step;
+}
+
+function short(text: string): string {
+  return text.length <= PROMPT_LENGTH_MAX ? text : `${text.slice(0, PROMPT_LENGTH_MAX).toWellFormed()}…`;
 }
