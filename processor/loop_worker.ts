@@ -7,7 +7,7 @@ import { createMaildirMailer } from "./adapters/maildir_mailer.ts";
 import { createSmtpMailer } from "./adapters/smtp_mailer.ts";
 import type { ProcessorConfig } from "./config.ts";
 import { renderDiscountEmail } from "./core/discount_email.ts";
-import { runDatasetWriter } from "./dataset_writer.ts";
+import { runDatasetMember } from "./dataset_member.ts";
 import { runDiscountOffers } from "./discount_offers.ts";
 import type { LoopDependencies } from "./loop.ts";
 import { runOfferSender } from "./offer_sender.ts";
@@ -53,7 +53,7 @@ async function run(
 async function start(loop: LoopName, deps: LoopDependencies): Promise<void> {
   switch (loop) {
     case "dataset-writer":
-      return await runDatasetWriter(deps);
+      return await runDatasetMember(deps);
     case "discount-offers":
       return await runDiscountOffers(deps);
     case "offer-view":

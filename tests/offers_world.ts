@@ -208,7 +208,7 @@ export class World {
     this.time += 1 + Math.floor(random() * STEP_MS_MAX * (this.calm ? 3 : 1));
     this.steps++;
     if (!this.calm && random() < 0.035) this.#produce();
-    if (this.#eraser === null && !this.calm && random() < 0.003) this.#eraser = this.#erase();
+    if (this.#eraser === null && !this.calm && random() < 0.002) this.#eraser = this.#erase();
     if (this.#eraser !== null && random() < 0.2) {
       const killed = !this.calm && random() < 0.05;
       if (killed || this.#eraser.next().done) this.#eraser = null;

@@ -1,0 +1,156 @@
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { systemClock } from "../contract/clock.ts";
+import { decodeJson, parseEnvelope, toRecord } from "../contract/envelope.ts";
+import { noFaultPoint } from "../contract/fault_point.ts";
+import { createKeyedHashes } from "../contract/keyed_hash.ts";
+import {
+  DATASET_WRITER_GROUP,
+  RECORD_BYTES_MAX,
+  WEBHOOKS_PARTITIONS,
+  WEBHOOKS_TOPIC,
+} from "../contract/names.ts";
+import { readProcessorConfig } from "../processor/config.ts";
+import { runDatasetWriter } from "../processor/dataset_writer.ts";
+import { openTopicLog } from "../topic/open_topic.ts";
+import type { TopicLog } from "../topic/topic.ts";
+
+/**
+ * How many records per second pass through the dataset writer (dedup, sanitiser, files, manifest, syncs), against
+ * reading the same records from the same embedded log and JSON-parsing them alone. Both in this one process, one after
+ * the other: what counts is the ratio.
+ *
+ *     deno run -A bench/dataset_writer.ts [--records 200000] [--training 1] [--json]
+ *
+ * `--training`: share of records that become lines; the others are `feature_used`.
+ */
+const { values } = parseArgs({
+  options: {
+    records: { type: "string", default: "200000" },
+    training: { type: "string", default: "1" },
+    json: { type: "boolean", default: false },
+  },
+});
+const count = Number(values.records);
+const training = Number(values.training);
+
+const PROMPTS = [
+  "generate a marketing email for new users of our spring campaign, friendly tone, three paragraphs, one call to action",
+  "Summarise the quarterly report below in five bullet points and mention every figure that changed by more than 10 %.",
+  "write to jane.doe@example.com or call +1 415 555 0132 and ask about the invoice",
+  "Rewrite this function without recursion: function fib(n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }",
+];
+
+function bodyOf(n: number): Uint8Array {
+  const event = n % 1000 < training * 1000 ? "generation_failed" : "feature_used";
+  const uuid = `019ad56c-0000-7000-8000-${n.toString(16).padStart(12, "0")}`;
+  const distinct_id = `019ad56c-5168-7457-bac6-${(n % 5000).toString(16).padStart(12, "0")}`;
+  const timestamp = new Date(Date.UTC(2025, 10, 30) + n * 10).toISOString();
+  const properties = {
+    $lib: "web",
+    $lib_version: "1.449.2",
+    $browser: "Chrome",
+    $os: "Linux",
+    $current_url: "http://localhost:8000/",
+    $ip: "203.0.113.42",
+    failure_reason: "timeout",
+    input_prompt: PROMPTS[n % PROMPTS.length],
+  };
+  return new TextEncoder().encode(JSON.stringify({
+    event: { uuid, event, distinct_id, properties, elements_chain: "", timestamp },
+    person: {
+      id: uuid,
+      properties: { email: `user${n % 5000}@example.test`, name: "Jane Doe" },
+      name: distinct_id,
+    },
+  }));
+}
+
+async function fill(log: TopicLog): Promise<number> {
+  await log.ensureTopic({
+    name: WEBHOOKS_TOPIC,
+    partitions: WEBHOOKS_PARTITIONS,
+    retentionMs: null,
+    retentionBytes: null,
+    recordBytesMax: RECORD_BYTES_MAX,
+  });
+  let bytes = 0;
+  for (let from = 0; from < count; from += 1000) {
+    const records = Array.from({ length: Math.min(1000, count - from) }, (_, i) => {
+      const body = bodyOf(from + i);
+      bytes += body.length;
+      return toRecord(body, parseEnvelope(decodeJson(body)), { receivedAt: Date.UTC(2025, 11, 1) });
+    });
+    await log.publish(WEBHOOKS_TOPIC, records);
+  }
+  return bytes;
+}
+
+async function parseAlone(log: TopicLog): Promise<number> {
+  let parsed = 0;
+  for (const { partition, startOffset, endOffset } of await log.bounds(WEBHOOKS_TOPIC)) {
+    for await (const batch of log.read(WEBHOOKS_TOPIC, { partition, from: startOffset, until: endOffset })) {
+      for (const record of batch.records) {
+        decodeJson(record.value);
+        parsed++;
+      }
+    }
+  }
+  return parsed;
+}
+
+async function writeAll(log: TopicLog, dataDir: string): Promise<void> {
+  const draining = new AbortController();
+  const running = runDatasetWriter({
+    log,
+    config: readProcessorConfig({ DATA_DIR: dataDir }),
+    hashes: createKeyedHashes("a secret for a benchmark"),
+    clock: systemClock,
+    report: () => {},
+    reach: noFaultPoint,
+    signal: draining.signal,
+  });
+  const bounds = await log.bounds(WEBHOOKS_TOPIC);
+  for (;;) {
+    const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
+    if (
+      bounds.every((one) => one.endOffset === one.startOffset || committed[one.partition] === one.endOffset)
+    ) break;
+    await systemClock.wait(20);
+  }
+  draining.abort();
+  await running;
+}
+
+type Measured = { readonly perSecond: number; readonly cpuSeconds: number };
+
+async function measure(action: () => Promise<unknown>): Promise<Measured> {
+  const cpu = process.cpuUsage();
+  const begin = performance.now();
+  await action();
+  const seconds = (performance.now() - begin) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  return { perSecond: Math.round(count / seconds), cpuSeconds: Math.round((user + system) / 1e4) / 100 };
+}
+
+const dataDir = await Deno.makeTempDir();
+const ingest = await openTopicLog({ kind: "embedded", dataDir }, "ingest");
+const bytes = await fill(ingest);
+await ingest.close();
+const log = await openTopicLog({ kind: "embedded", dataDir }, "processor");
+const alone = await measure(() => parseAlone(log));
+const writer = await measure(() => writeAll(log, dataDir));
+await log.close();
+await Deno.remove(dataDir, { recursive: true });
+
+const ratio = Math.round(writer.perSecond / alone.perSecond * 100) / 100;
+const result = { records: count, bytesPerRecord: Math.round(bytes / count), training, alone, writer, ratio };
+if (values.json) console.log(JSON.stringify(result));
+else {
+  console.log(
+    `${count} records of ${result.bytesPerRecord} bytes, ${training * 100} % of them training events`,
+  );
+  console.log(`read and JSON-parsed alone  ${alone.perSecond} records/s, ${alone.cpuSeconds} CPU s`);
+  console.log(`through the dataset writer  ${writer.perSecond} records/s, ${writer.cpuSeconds} CPU s`);
+  console.log(`ratio                       ${ratio}`);
+}

@@ -1,0 +1,233 @@
+import { Hono } from "hono";
+import { join } from "node:path";
+
+/**
+ * How many durable webhooks a second does ingest take, and how long does one wait, against a bare Hono route that reads
+ * the same body and forgets it? Same machine, same client, one run, rounds in turn; the ratio is the figure that travels.
+ *
+ * `deno run -A bench/ingest.ts [--connections 64] [--seconds 5] [--rounds 3]`
+ *
+ * Loads only servers that it starts itself on 127.0.0.1, for `2 × rounds × seconds`. Uses wrk where it is installed,
+ * else a client of its own in this process, which is slower and says so.
+ */
+
+type Load = {
+  readonly url: string;
+  readonly connections: number;
+  readonly seconds: number;
+  readonly bodies: readonly string[];
+};
+
+type Figures = {
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly failed: number;
+};
+
+/** Different users, so that records spread over the partitions. */
+const BODIES = 256;
+
+if (import.meta.main) {
+  if (Deno.args[0] === "--bare") serveBare();
+  else await bench();
+}
+
+function serveBare(): void {
+  const app = new Hono();
+  app.post("/api/webhooks", async ({ req }) => {
+    await req.raw.bytes();
+    return new Response('{"status":"ok"}', { headers: { "content-type": "application/json" } });
+  });
+  Deno.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    onListen: ({ port }) => console.log(`http://127.0.0.1:${port}`),
+  }, app.fetch);
+}
+
+async function bench(): Promise<void> {
+  const connections = option("--connections", 64, 1_024);
+  const seconds = option("--seconds", 5, 60);
+  const rounds = option("--rounds", 3, 20);
+  const directory = await Deno.makeTempDir({ prefix: "bench-ingest-" });
+  const bare = await startServer(["bench/ingest.ts", "--bare"], {});
+  const ingest = await startServer(["ingest/main.ts"], {
+    DATA_DIR: join(directory, "data"),
+    INGEST_PORT: "0",
+  });
+  try {
+    const measure = await hasWrk() ? wrk(directory) : ownClient;
+    const bodies = Array.from({ length: BODIES }, (_, index) => body(index));
+    const load = (server: Server, s: number): Load => ({
+      url: `${server.url}/api/webhooks`,
+      connections,
+      seconds: s,
+      bodies,
+    });
+    for (const server of [bare, ingest]) await measure(load(server, 1));
+    const results = { bare: [] as Figures[], ingest: [] as Figures[] };
+    for (let round = 0; round < rounds; round++) {
+      results.bare.push(await measure(load(bare, seconds)));
+      results.ingest.push(await measure(load(ingest, seconds)));
+    }
+    console.log(
+      `client: ${await hasWrk() ? "wrk" : "built in (slower than wrk)"}, ${connections} connections, ` +
+        `${rounds} rounds of ${seconds} s, bodies of ${bodies[0]!.length} bytes`,
+    );
+    const [plain, durable] = [median(results.bare), median(results.ingest)];
+    print("bare Hono route", plain, results.bare);
+    print("durable webhooks", durable, results.ingest);
+    console.log(
+      `ratio             ${(durable.perSecond / plain.perSecond).toFixed(2)} of the bare route's rate, ` +
+        `${(durable.p99Ms / plain.p99Ms).toFixed(1)} times its p99`,
+    );
+  } finally {
+    await Promise.all([bare.stop(), ingest.stop()]);
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+function body(index: number): string {
+  const id = `0190a000-0000-7000-8000-${String(index).padStart(12, "0")}`;
+  return JSON.stringify({
+    event: {
+      uuid: id,
+      event: "generation_failed",
+      distinct_id: `user-${index}`,
+      properties: {
+        input_prompt: "generate a marketing email for new users ".repeat(10),
+        failure_reason: "timeout",
+        $lib: "web",
+      },
+      elements_chain: "",
+      timestamp: "2026-01-01T00:00:00.000Z",
+      url: `https://us.posthog.com/project/1/events/${id}/2026-01-01T00:00:00.000Z`,
+    },
+    person: {
+      id,
+      properties: { email: `user-${index}@example.test` },
+      name: `user-${index}`,
+      url: "https://us.posthog.com/project/1/person/x",
+    },
+  });
+}
+
+type Server = { readonly url: string; stop(): Promise<void> };
+
+async function startServer(args: readonly string[], env: Record<string, string>): Promise<Server> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", ...args],
+    env,
+    stdout: "piped",
+    stderr: "inherit",
+  })
+    .spawn();
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (let url: string | undefined; !url; url = /http:\/\/[\d.:]+/.exec(text)?.[0]) {
+    const { value, done } = await lines.read();
+    if (done) throw new Error(`Cannot start ${args[0]}: it ended before it said where it listens.`);
+    text += value;
+  }
+  return {
+    url: /http:\/\/[\d.:]+/.exec(text)![0],
+    async stop() {
+      child.kill("SIGTERM");
+      await child.status;
+      await lines.cancel();
+    },
+  };
+}
+
+async function hasWrk(): Promise<boolean> {
+  return await new Deno.Command("wrk", { args: ["-v"], stdout: "null", stderr: "null" }).output().then(
+    () => true,
+    () => false,
+  );
+}
+
+function wrk(directory: string): (load: Load) => Promise<Figures> {
+  return async ({ url, connections, seconds, bodies }) => {
+    const script = join(directory, "post.lua");
+    const quoted = bodies.map((text) => `[==[${text}]==]`).join(",");
+    await Deno.writeTextFile(
+      script,
+      `local bodies = {${quoted}}
+local requests = {}
+local n = 0
+init = function()
+  for i, body in ipairs(bodies) do
+    requests[i] = wrk.format("POST", nil, {["content-type"] = "application/json"}, body)
+  end
+end
+request = function() n = n % #requests + 1 return requests[n] end
+done = function(summary, latency)
+  local e = summary.errors
+  io.write(string.format("FIGURES %d %d %f %f %d\\n", summary.requests, summary.duration,
+    latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
+end
+`,
+    );
+    const { stdout } = await new Deno.Command("wrk", {
+      args: ["-t1", `-c${connections}`, `-d${seconds}s`, "-s", script, url],
+    }).output();
+    const found = /FIGURES (\S+) (\S+) (\S+) (\S+) (\S+)/.exec(new TextDecoder().decode(stdout));
+    if (!found) throw new Error(`Cannot read what wrk printed for ${url}.`);
+    const [requests, micros, p50, p99, failed] = found.slice(1).map(Number) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    return { perSecond: requests / (micros / 1e6), p50Ms: p50 / 1000, p99Ms: p99 / 1000, failed };
+  };
+}
+
+async function ownClient({ url, connections, seconds, bodies }: Load): Promise<Figures> {
+  const took: number[] = [];
+  let failed = 0;
+  const end = performance.now() + seconds * 1000;
+  await Promise.all(Array.from({ length: connections }, async (_, index) => {
+    for (let n = index; performance.now() < end; n++) {
+      const began = performance.now();
+      const response = await fetch(url, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: bodies[n % bodies.length],
+      });
+      await response.body?.cancel();
+      took.push(performance.now() - began);
+      if (response.status !== 200) failed++;
+    }
+  }));
+  took.sort((a, b) => a - b);
+  const at = (share: number) => took[Math.min(took.length - 1, Math.floor(took.length * share))] ?? NaN;
+  return { perSecond: took.length / seconds, p50Ms: at(0.5), p99Ms: at(0.99), failed };
+}
+
+function median(rounds: readonly Figures[]): Figures {
+  return rounds.toSorted((a, b) => a.perSecond - b.perSecond)[Math.floor(rounds.length / 2)]!;
+}
+
+function print(name: string, figures: Figures, rounds: readonly Figures[]): void {
+  const rates = rounds.map(({ perSecond }) => Math.round(perSecond));
+  const failed = rounds.reduce((sum, round) => sum + round.failed, 0);
+  console.log(
+    `${name.padEnd(17)} ${Math.round(figures.perSecond)}/s (rounds: ${Math.min(...rates)}–${
+      Math.max(...rates)
+    }), ` +
+      `p50 ${figures.p50Ms.toFixed(2)} ms, p99 ${figures.p99Ms.toFixed(2)} ms` +
+      (failed > 0 ? `, ${failed} FAILED` : ""),
+  );
+}
+
+function option(name: string, otherwise: number, max: number): number {
+  const at = Deno.args.indexOf(name);
+  if (at === -1) return otherwise;
+  const value = Number(Deno.args[at + 1]);
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  console.error(`Cannot read ${name}: expected a whole number from 1 to ${max}.`);
+  Deno.exit(2);
+}

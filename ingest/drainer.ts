@@ -1,0 +1,91 @@
+import type { EnvelopeRecord } from "../contract/envelope.ts";
+import { isTooLarge, type PublisherOptions, wordsOf } from "./publisher.ts";
+import type { SpoolBatch } from "./spool.ts";
+
+/** Publishes what lies in the spool, in its order, as soon as the log takes it again. */
+export class Drainer {
+  /** Records that the log acknowledged from here; repeats after a crash count again. */
+  published = 0;
+  /** Records that the log will never take, kept in `spool/refused/`. */
+  setAside = 0;
+  readonly #stop = new AbortController();
+  #running: Promise<void> | null = null;
+
+  constructor(private readonly options: PublisherOptions) {}
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  /**
+   * Ends after the batch in hand, or sooner where the log does not answer; what is left waits in the spool for the
+   * next start, which may publish that batch again.
+   */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await Promise.race([this.#running, this.options.clock.wait(this.options.limits.publishMsMax)]);
+  }
+
+  async #run(): Promise<void> {
+    const { spool, limits } = this.options;
+    for (;;) {
+      await spool.untilPending(this.#stop.signal);
+      if (this.#stop.signal.aborted) return;
+      const batch = await this.#insist(
+        "read the spool",
+        () => spool.read({ recordsMax: limits.drainRecordsMax, bytesMax: limits.drainBytesMax }),
+      );
+      if (!batch) continue;
+      if (!await this.#insist("publish from the spool", () => this.#publish(batch))) return;
+      this.options.reach("spool.drained");
+      // Only the mark is tried again: the records are on the topic.
+      await this.#insist("write the spool's mark", async () => (await spool.markDrained(batch), true));
+      if (spool.pendingRecords === 0) {
+        this.options.report("info", "the spool is drained: webhooks go to the log again");
+      }
+    }
+  }
+
+  async #publish(batch: SpoolBatch): Promise<true> {
+    try {
+      await this.options.log.publish(this.options.topic, batch.records);
+      this.published += batch.records.length;
+    } catch (error) {
+      if (!isTooLarge(error)) throw error;
+      for (const [index, record] of batch.records.entries()) {
+        await this.#publishOne(record, `${batch.end.segment}-${batch.starts[index]}`);
+      }
+    }
+    return true;
+  }
+
+  async #publishOne(record: EnvelopeRecord, at: string): Promise<void> {
+    try {
+      await this.options.log.publish(this.options.topic, [record]);
+      this.published++;
+    } catch (error) {
+      if (!isTooLarge(error)) throw error;
+      const path = await this.options.spool.setAside(record, { at, reason: wordsOf(error) });
+      this.setAside++;
+      this.options.report(
+        "error",
+        `the log refused a spooled webhook (${wordsOf(error)}): kept in "${path}"`,
+      );
+    }
+  }
+
+  /** Tries until it succeeds; null once ingest stops and the attempt in hand has failed. */
+  async #insist<T>(what: string, attempt: () => Promise<T>): Promise<T | null> {
+    const { clock, limits, report } = this.options;
+    for (let waitMs = limits.retryMsFirst;; waitMs = Math.min(waitMs * 2, limits.retryMsMax)) {
+      try {
+        return await attempt();
+      } catch (error) {
+        if (waitMs === limits.retryMsFirst) report("warn", `cannot ${what} yet: ${wordsOf(error)}`);
+        if (this.#stop.signal.aborted) return null;
+        await clock.wait(waitMs, this.#stop.signal);
+        if (this.#stop.signal.aborted) return null;
+      }
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Drainer } from "./drainer.ts";
+import type { InFlight } from "./in_flight.ts";
+import type { Publisher } from "./publisher.ts";
+import type { Spool } from "./spool.ts";
+
+/** What `/metrics` tells; each ingest has a registry of its own. */
+export type IngestMetrics = {
+  /** One webhook request, answered with `status` after `seconds`. */
+  webhook(status: number, seconds: number): void;
+  /** One unsubscribe request, answered with `status`. */
+  unsubscribe(status: number): void;
+  /** Prometheus text. */
+  text(): Promise<string>;
+  readonly contentType: string;
+};
+
+export type MetricsSources = {
+  readonly publisher: Publisher;
+  readonly drainer: Drainer;
+  readonly spool: Spool;
+  readonly inFlight: InFlight;
+};
+
+/** Seconds; PostHog gives up after 3. */
+const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5];
+
+export function createIngestMetrics({ publisher, drainer, spool, inFlight }: MetricsSources): IngestMetrics {
+  const registers = [new Registry()];
+  const registry = registers[0]!;
+  const webhooks = new Counter({
+    name: "ingest_webhooks_total",
+    help: "Webhook requests by answer.",
+    labelNames: ["status"],
+    registers,
+  });
+  const unsubscribes = new Counter({
+    name: "ingest_unsubscribes_total",
+    help: "Requests of the unsubscribe page by answer.",
+    labelNames: ["status"],
+    registers,
+  });
+  const latency = new Histogram({
+    name: "ingest_webhook_seconds",
+    help: "Time from a webhook's headers to its answer.",
+    buckets: LATENCY_BUCKETS,
+    registers,
+  });
+  // Plain numbers are kept where things happen; they are fetched when somebody asks.
+  const fetched = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  const counted = (name: string, help: string, read: () => number) =>
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+  counted(
+    "ingest_published_records_total",
+    "Records that the log acknowledged.",
+    () => publisher.published + drainer.published,
+  );
+  counted("ingest_spooled_records_total", "Records that went to the spool first.", () => publisher.spooled);
+  counted(
+    "ingest_refused_records_total",
+    "Spooled records that the log will never take, kept in spool/refused.",
+    () => drainer.setAside,
+  );
+  fetched("ingest_spool_records", "Records in the spool, not yet on the log.", () => spool.pendingRecords);
+  fetched("ingest_spool_bytes", "Bytes of the spool's files.", () => spool.bytes);
+  fetched("ingest_in_flight_requests", "Requests not yet answered.", () => inFlight.requests);
+  fetched("ingest_in_flight_bytes", "Bytes of bodies not yet answered.", () => inFlight.bytes);
+  return {
+    webhook(status, seconds) {
+      webhooks.inc({ status });
+      latency.observe(seconds);
+    },
+    unsubscribe: (status) => unsubscribes.inc({ status }),
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+  };
+}

@@ -1,0 +1,237 @@
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { EnvelopeRecord } from "../contract/envelope.ts";
+import { noFaultPoint } from "../contract/fault_point.ts";
+import { type ManualClock, manualClock } from "../tests/manual_clock.ts";
+import { until } from "../tests/until.ts";
+import { DEFAULT_LIMITS } from "./config.ts";
+import { Drainer } from "./drainer.ts";
+import { type FakeLog, fakeLog } from "./fixtures/fake_log.ts";
+import { Publisher, type PublisherOptions } from "./publisher.ts";
+import { Spool } from "./spool.ts";
+
+let directory: string;
+let clock: ManualClock;
+let log: FakeLog;
+let spool: Spool;
+let said: string[];
+let options: PublisherOptions;
+let publisher: Publisher;
+let drainer: Drainer;
+
+beforeEach(async () => {
+  directory = await Deno.makeTempDir({ prefix: "publisher-" });
+  clock = manualClock();
+  log = fakeLog();
+  said = [];
+  await openSpool({ bytesMax: 1024 ** 2 });
+});
+
+afterEach(async () => {
+  await Promise.all([drainer.stop(), clock.advance(DEFAULT_LIMITS.publishMsMax)]);
+  await spool.close();
+  await Deno.remove(directory, { recursive: true });
+});
+
+describe("while the log answers", () => {
+  test("a record goes straight to it", async () => {
+    expect(await publish("a")).toEqual({ is: "published" });
+    expect(log.values()).toEqual(["a"]);
+    expect([publisher.published, publisher.spooled, spool.pendingRecords]).toEqual([1, 0, 0]);
+  });
+
+  test("a record that it will never take is told so, and the next one is taken", async () => {
+    expect(await publish("refuse me")).toEqual({ is: "too_large" });
+    expect(await publish("b")).toEqual({ is: "published" });
+    expect(spool.pendingRecords).toBe(0);
+  });
+});
+
+describe("before the topic is there", () => {
+  test("records go to the spool, and to the log once it is", async () => {
+    publisher = new Publisher(options);
+    expect(await publish("a")).toEqual({ is: "spooled" });
+    expect(log.asked).toBe(0);
+    publisher.logIsReady();
+    drainer.start();
+    await drained();
+    expect(log.values()).toEqual(["a"]);
+  });
+});
+
+describe("when the log is away", () => {
+  test("a record is spooled, and the following ones go straight there", async () => {
+    log.mode = "away";
+    expect(await publish("a")).toEqual({ is: "spooled" });
+    expect(await publish("b")).toEqual({ is: "spooled" });
+    expect(log.asked).toBe(1);
+    expect(said.filter((text) => text.includes("away"))).toHaveLength(1);
+  });
+
+  test("new records queue behind the spool although the log is back, and all keep their order", async () => {
+    log.mode = "away";
+    await publish("a");
+    await clock.advance(60_000);
+    log.mode = "takes";
+    expect(await publish("b")).toEqual({ is: "spooled" });
+    drainer.start();
+    await drained();
+    expect(await publish("c")).toEqual({ is: "published" });
+    expect(log.values()).toEqual(["a", "b", "c"]);
+  });
+
+  test("the drainer tries again with growing waits until it is back", async () => {
+    log.mode = "away";
+    await publish("a");
+    drainer.start();
+    await until("the drainer has tried", () => log.asked === 2);
+    await clock.advance(199);
+    expect(log.asked).toBe(2);
+    await clock.advance(1);
+    expect(log.asked).toBe(3);
+    await clock.advance(399);
+    expect(log.asked).toBe(3);
+    log.mode = "takes";
+    await clock.advance(1);
+    await drained();
+    expect(log.values()).toEqual(["a"]);
+  });
+
+  test("a record keeps its received time while it waits", async () => {
+    log.mode = "away";
+    const receivedAt = clock.now();
+    await publish("a");
+    await clock.advance(3_600_000);
+    log.mode = "takes";
+    drainer.start();
+    await drained();
+    expect(log.records[0]?.timestamp).toBe(receivedAt);
+  });
+
+  test("a missing permission lets records wait instead of setting them aside", async () => {
+    log.mode = "forbids";
+    expect(await publish("a")).toEqual({ is: "spooled" });
+    drainer.start();
+    await until("the drainer has tried", () => log.asked === 2);
+    expect(spool.pendingRecords).toBe(1);
+    log.mode = "takes";
+    await clock.advance(200);
+    await drained();
+    expect(log.values()).toEqual(["a"]);
+  });
+});
+
+describe("when the log is slow", () => {
+  test("a record is spooled after 1.5 s, not before", async () => {
+    log.mode = "silent";
+    let outcome: unknown = null;
+    publish("a").then((result) => outcome = result);
+    await clock.advance(1_499);
+    expect([outcome, spool.pendingRecords]).toEqual([null, 0]);
+    await clock.advance(1);
+    await until("it is answered", () => outcome !== null);
+    expect(outcome).toEqual({ is: "spooled" });
+  });
+
+  test("what lands late is on the topic twice, and never missing", async () => {
+    log.mode = "silent";
+    const answered = publish("a");
+    await clock.advance(1_500);
+    await answered;
+    log.land();
+    log.mode = "takes";
+    drainer.start();
+    await drained();
+    expect(log.values()).toEqual(["a", "a"]);
+  });
+});
+
+describe("when neither can take a record", () => {
+  beforeEach(async () => {
+    await spool.close();
+    await openSpool({ bytesMax: 300 });
+  });
+
+  test("it is unavailable, and the log is not asked again before it has rested", async () => {
+    log.mode = "away";
+    expect(await publish("x".repeat(400))).toEqual({ is: "unavailable" });
+    expect(await publish("x".repeat(400))).toEqual({ is: "unavailable" });
+    expect(log.asked).toBe(1);
+    log.mode = "takes";
+    await clock.advance(DEFAULT_LIMITS.logRestMs);
+    expect(await publish("x".repeat(400))).toEqual({ is: "published" });
+  });
+
+  test("what is spooled already is drained all the same", async () => {
+    log.mode = "away";
+    expect(await publish("a")).toEqual({ is: "spooled" });
+    expect(await publish("x".repeat(400))).toEqual({ is: "unavailable" });
+    log.mode = "takes";
+    drainer.start();
+    await drained();
+    expect(log.values()).toEqual(["a"]);
+  });
+});
+
+test("a spooled record that the log will never take is set aside and named, and blocks nothing", async () => {
+  log.mode = "away";
+  await Promise.all(["a", "refuse me", "b"].map(publish));
+  log.mode = "takes";
+  drainer.start();
+  await drained();
+  expect(log.values()).toEqual(["a", "b"]);
+  expect(drainer.setAside).toBe(1);
+  const [name] = await Array.fromAsync(
+    Deno.readDir(join(directory, "spool", "refused")),
+    (entry) => entry.name,
+  );
+  expect(said.join("\n")).toContain(name);
+  const kept = JSON.parse(await Deno.readTextFile(join(directory, "spool", "refused", name!)));
+  expect(kept).toMatchObject({ value: "refuse me", reason: "the record is too large" });
+});
+
+test("the drainer passes spool.drained after the log has acknowledged and before the mark moves", async () => {
+  log.mode = "away";
+  await publish("a");
+  log.mode = "takes";
+  const seen: unknown[] = [];
+  drainer = new Drainer({
+    ...options,
+    reach: (name) => seen.push([name, log.values(), spool.pendingRecords]),
+  });
+  drainer.start();
+  await drained();
+  expect(seen).toEqual([["spool.drained", ["a"], 1]]);
+});
+
+async function openSpool({ bytesMax }: { bytesMax: number }): Promise<void> {
+  const report: PublisherOptions["report"] = (_, text) => said.push(text);
+  spool = await Spool.open({
+    directory: join(directory, "spool"),
+    bytesMax,
+    segmentBytes: 1024 ** 2,
+    reach: noFaultPoint,
+    report,
+  });
+  options = { log, topic: "t", spool, clock, limits: DEFAULT_LIMITS, reach: noFaultPoint, report };
+  publisher = new Publisher(options);
+  publisher.logIsReady();
+  drainer = new Drainer(options);
+}
+
+function publish(text: string) {
+  const encoder = new TextEncoder();
+  const record: EnvelopeRecord = {
+    key: encoder.encode("user"),
+    value: encoder.encode(text),
+    headers: {},
+    timestamp: clock.now(),
+  };
+  return publisher.publish(record);
+}
+
+/** Drained, and the rest that the log is given after a failure is over. */
+async function drained(): Promise<void> {
+  await until("the spool is drained", () => spool.pendingRecords === 0);
+  await clock.advance(DEFAULT_LIMITS.logRestMs);
+}

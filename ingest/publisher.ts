@@ -1,0 +1,119 @@
+import type { Clock } from "../contract/clock.ts";
+import type { EnvelopeRecord } from "../contract/envelope.ts";
+import type { FaultPoint } from "../contract/fault_point.ts";
+import { RecordRefusedError, type TopicLog } from "../topic/topic.ts";
+import type { IngestLimits } from "./config.ts";
+import { Deadlines } from "./deadlines.ts";
+import type { Spool } from "./spool.ts";
+
+/** Where a record was made durable, or why it was not. */
+export type PublishOutcome =
+  | { readonly is: "published" | "spooled" }
+  /** The log will never take it. */
+  | { readonly is: "too_large" }
+  /** Neither log nor spool can take it now. */
+  | { readonly is: "unavailable" };
+
+export type PublisherOptions = {
+  readonly log: TopicLog;
+  readonly topic: string;
+  readonly spool: Spool;
+  readonly clock: Clock;
+  readonly limits: IngestLimits;
+  readonly reach: FaultPoint;
+  readonly report: (level: "info" | "warn" | "error", text: string) => void;
+};
+
+/**
+ * Makes each record durable: in the log, or in the spool where the log is away, slow or behind a spool that is not
+ * empty yet. So records keep their order across an outage, and no answer waits for a broker.
+ *
+ * A publish that was given up may still land, so a spooled record may be on the topic twice: its uuid absorbs that.
+ */
+export class Publisher {
+  /** Records that the log acknowledged, without those that came through the spool. */
+  published = 0;
+  spooled = 0;
+  #logReady = false;
+  #restsUntil = -Infinity;
+  #awayWords: string | null = null;
+  readonly #deadlines: Deadlines;
+
+  constructor(private readonly options: PublisherOptions) {
+    this.#deadlines = new Deadlines(options.clock, options.limits.publishMsMax);
+  }
+
+  /** The topic is there: from now on records go to the log. Before that a broker might make it with its own defaults. */
+  logIsReady(): void {
+    this.#logReady = true;
+  }
+
+  /** Whether the next record goes to the log, as far as the last ones showed. */
+  get goesToLog(): boolean {
+    return this.#logReady && this.options.spool.pendingRecords === 0 &&
+      this.options.clock.monotonic() >= this.#restsUntil;
+  }
+
+  publish(record: EnvelopeRecord): Promise<PublishOutcome> {
+    this.options.reach("ingest.received");
+    return this.goesToLog ? this.#toLog(record) : this.#toSpool(record);
+  }
+
+  #toLog(record: EnvelopeRecord): Promise<PublishOutcome> {
+    return new Promise((resolve) => {
+      const deadline = this.#deadlines.begin(() => {
+        resolve(this.#givenUp(record, `no answer within ${this.options.limits.publishMsMax} ms`));
+      });
+      this.options.log.publish(this.options.topic, [record]).then(
+        () => {
+          // Also where the answer went out already: the record is there.
+          this.published++;
+          if (!this.#deadlines.met(deadline)) return;
+          this.#back();
+          this.options.reach("ingest.published");
+          resolve({ is: "published" });
+        },
+        (error) => {
+          if (!this.#deadlines.met(deadline)) return;
+          if (isTooLarge(error)) resolve({ is: "too_large" });
+          else resolve(this.#givenUp(record, wordsOf(error)));
+        },
+      );
+    });
+  }
+
+  #givenUp(record: EnvelopeRecord, words: string): Promise<PublishOutcome> {
+    if (this.#awayWords === null) {
+      this.options.report("warn", `the log is away (${words}): webhooks go to the spool until it is back`);
+    }
+    this.#awayWords = words;
+    this.#restsUntil = this.options.clock.monotonic() + this.options.limits.logRestMs;
+    return this.#toSpool(record);
+  }
+
+  async #toSpool(record: EnvelopeRecord): Promise<PublishOutcome> {
+    try {
+      await this.options.spool.append(record);
+      this.spooled++;
+      return { is: "spooled" };
+    } catch (error) {
+      this.options.report("error", `a webhook was turned away: ${wordsOf(error)}`);
+      return { is: "unavailable" };
+    }
+  }
+
+  #back(): void {
+    if (this.#awayWords === null) return;
+    this.#awayWords = null;
+    this.options.report("info", "the log is back: webhooks go to it again");
+  }
+}
+
+/** True for what the log will never take. A missing permission can be given, so such a record waits instead. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof RecordRefusedError && error.code === "record_too_large";
+}
+
+export function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

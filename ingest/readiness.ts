@@ -1,0 +1,51 @@
+import type { Clock } from "../contract/clock.ts";
+import type { TopicLog } from "../topic/topic.ts";
+import type { Publisher } from "./publisher.ts";
+import type { Spool } from "./spool.ts";
+
+/** What `/readyz` answers: where the next envelope becomes durable, or that it cannot. */
+export type Readiness =
+  | { readonly status: "ready"; readonly durable: "log" | "spool"; readonly spooled: number }
+  | { readonly status: "not_ready"; readonly spool: "full" | "failing"; readonly spooled: number };
+
+export type ReadinessOptions = {
+  readonly log: TopicLog;
+  readonly topic: string;
+  readonly publisher: Publisher;
+  readonly spool: Spool;
+  readonly clock: Clock;
+  /** Milliseconds that the log has to answer. */
+  readonly answerMsMax: number;
+};
+
+/** Milliseconds for which an answer of the log is taken for granted, so that nobody can load it by asking. */
+const FRESH_MS = 1_000;
+
+export function createReadiness(options: ReadinessOptions): () => Promise<Readiness> {
+  const { publisher, spool } = options;
+  const logAnswers = createProbe(options);
+  return async () => {
+    const log = publisher.goesToLog && await logAnswers() && publisher.goesToLog;
+    const state = spool.state;
+    const spooled = spool.pendingRecords;
+    if (log) return { status: "ready", durable: "log", spooled };
+    return state === "taking"
+      ? { status: "ready", durable: "spool", spooled }
+      : { status: "not_ready", spool: state, spooled };
+  };
+}
+
+/** Asks the log itself: without traffic nobody else would notice that it is away. */
+function createProbe({ log, topic, clock, answerMsMax }: ReadinessOptions): () => Promise<boolean> {
+  let asked: { readonly at: number; readonly answer: Promise<boolean> } | null = null;
+  return () => {
+    if (asked === null || clock.monotonic() - asked.at > FRESH_MS) {
+      const answer = Promise.race([
+        log.bounds(topic).then(() => true, () => false),
+        clock.wait(answerMsMax).then(() => false),
+      ]);
+      asked = { at: clock.monotonic(), answer };
+    }
+    return asked.answer;
+  };
+}

@@ -1,0 +1,139 @@
+import { join } from "node:path";
+
+/** The names in a spool directory and how they are made durable. Nothing here knows what a record is. */
+
+/** A place in the spool: everything before it has been drained. */
+export type SpoolMark = { readonly segment: number; readonly bytes: number };
+
+const SEGMENT_NAME = /^(\d{12})\.spool$/;
+const MARK_NAME = "mark.json";
+/** Others on this machine have no business in what users wrote. */
+const FILE_MODE = 0o600;
+const DIRECTORY_MODE = 0o700;
+
+export class SpoolFiles {
+  constructor(readonly directory: string) {}
+
+  segmentPath(segment: number): string {
+    return join(this.directory, `${String(segment).padStart(12, "0")}.spool`);
+  }
+
+  /** Makes the directory where it is missing and answers the numbers of the segments in it, in order. */
+  async enter(): Promise<readonly number[]> {
+    await Deno.mkdir(this.directory, { recursive: true, mode: DIRECTORY_MODE });
+    const segments: number[] = [];
+    for await (const entry of Deno.readDir(this.directory)) {
+      const match = SEGMENT_NAME.exec(entry.name);
+      if (match) segments.push(Number(match[1]));
+    }
+    return segments.sort((a, b) => a - b);
+  }
+
+  /** A new, empty segment, open for writing; its name is durable. */
+  async create(segment: number): Promise<Deno.FsFile> {
+    const file = await Deno.open(this.segmentPath(segment), {
+      createNew: true,
+      write: true,
+      mode: FILE_MODE,
+    });
+    try {
+      await syncNames(this.directory);
+      return file;
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  }
+
+  /** Cuts a segment to its first `bytes` bytes, durably, through a descriptor of its own. */
+  async cut(segment: number, bytes: number): Promise<void> {
+    const file = await Deno.open(this.segmentPath(segment), { write: true });
+    try {
+      await file.truncate(bytes);
+      await file.sync();
+    } finally {
+      file.close();
+    }
+  }
+
+  /** Bytes from `from` up to at most `until` of a segment. */
+  async read(segment: number, { from, until }: { from: number; until: number }): Promise<Uint8Array> {
+    const bytes = new Uint8Array(until - from);
+    const file = await Deno.open(this.segmentPath(segment), { read: true });
+    try {
+      await file.seek(from, Deno.SeekMode.Start);
+      let filled = 0;
+      while (filled < bytes.length) {
+        const read = await file.read(bytes.subarray(filled));
+        if (read === null) break;
+        filled += read;
+      }
+      return bytes.subarray(0, filled);
+    } finally {
+      file.close();
+    }
+  }
+
+  async size(segment: number): Promise<number> {
+    return (await Deno.stat(this.segmentPath(segment))).size;
+  }
+
+  async remove(segment: number): Promise<void> {
+    await Deno.remove(this.segmentPath(segment)).catch(ignoreMissing);
+  }
+
+  /** The mark; null where there is none, or none that can be read: then everything counts as not drained. */
+  async readMark(): Promise<SpoolMark | null> {
+    try {
+      const mark = JSON.parse(await Deno.readTextFile(join(this.directory, MARK_NAME)));
+      return Number.isSafeInteger(mark.segment) && Number.isSafeInteger(mark.bytes) ? mark : null;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return null;
+      throw error;
+    }
+  }
+
+  async writeMark(mark: SpoolMark): Promise<void> {
+    await replaceFile(this.directory, MARK_NAME, new TextEncoder().encode(JSON.stringify(mark) + "\n"));
+  }
+
+  /** Keeps bytes beside the spool under `refused/`, durably; the same name again replaces them. Answers the path. */
+  async setAside(name: string, bytes: Uint8Array): Promise<string> {
+    const directory = join(this.directory, "refused");
+    await Deno.mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
+    await syncNames(this.directory);
+    await replaceFile(directory, name, bytes);
+    return join(directory, name);
+  }
+}
+
+async function replaceFile(directory: string, name: string, bytes: Uint8Array): Promise<void> {
+  const temporary = join(directory, `.${name}.tmp`);
+  const file = await Deno.open(temporary, { create: true, truncate: true, write: true, mode: FILE_MODE });
+  try {
+    await writeAll(file, bytes);
+    await file.sync();
+  } finally {
+    file.close();
+  }
+  await Deno.rename(temporary, join(directory, name));
+  await syncNames(directory);
+}
+
+export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
+  for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
+}
+
+/** A new or renamed name is on disk only after this. */
+async function syncNames(path: string): Promise<void> {
+  const directory = await Deno.open(path, { read: true });
+  try {
+    await directory.sync();
+  } finally {
+    directory.close();
+  }
+}
+
+function ignoreMissing(error: unknown): void {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
+}

@@ -1,0 +1,61 @@
+/** When an event happened, by its own words and by ingest's; the day of its line hangs on it. */
+
+/** An event's own time further ahead of its received time than this is not believed. */
+export const EVENT_TIME_AHEAD_MS_MAX = 24 * 3_600_000;
+
+/** 0001-01-01 and the last millisecond of 9999: outside of them no four digits hold the year. */
+export const TIME_MIN = -62_135_596_800_000;
+export const TIME_MAX = 253_402_300_799_999;
+
+const ISO =
+  /^(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,30}))?)?\s?([Zz]|[+-]\d\d(?::?\d\d)?)?)?$/;
+
+/**
+ * Milliseconds since 1970 of an ISO 8601 time; without a zone it is UTC, digits below a millisecond are cut off. Null
+ * where the text is none (also 31 February, hour 24, second 60) or its UTC year is not 1 to 9999.
+ */
+export function parseEventTime(text: string): number | null {
+  const match = ISO.exec(text);
+  if (!match) return null;
+  const [year, month, day] = [Number(match[1]), Number(match[2]), Number(match[3])];
+  const [hour, minute, second] = [Number(match[4] ?? 0), Number(match[5] ?? 0), Number(match[6] ?? 0)];
+  if (month < 1 || month > 12 || day < 1 || day > daysIn(year, month)) return null;
+  if (hour > 23 || minute > 59 || second > 59) return null;
+  const zone = zoneMinutes(match[8]);
+  if (zone === null) return null;
+  const milliseconds = match[7] === undefined ? 0 : Number(match[7].slice(0, 3).padEnd(3, "0"));
+  const minutes = daysSince1970(year, month, day) * 1440 + hour * 60 + minute - zone;
+  const time = minutes * 60_000 + second * 1000 + milliseconds;
+  return time >= TIME_MIN && time <= TIME_MAX ? time : null;
+}
+
+/** The event's own time, or the received one where that is missing, unparsable or more than 24 h ahead. */
+export function eventTime(own: string | null, receivedAt: number): number {
+  const received = receivedAt >= TIME_MIN && receivedAt <= TIME_MAX ? receivedAt : 0;
+  if (own === null) return received;
+  const time = parseEventTime(own);
+  return time === null || time - received > EVENT_TIME_AHEAD_MS_MAX ? received : time;
+}
+
+function zoneMinutes(zone: string | undefined): number | null {
+  if (zone === undefined || zone === "Z" || zone === "z") return 0;
+  const hours = Number(zone.slice(1, 3));
+  const minutes = zone.length > 3 ? Number(zone.slice(-2)) : 0;
+  if (hours > 23 || minutes > 59) return null;
+  return (zone[0] === "-" ? -1 : 1) * (hours * 60 + minutes);
+}
+
+function daysIn(year: number, month: number): number {
+  if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28;
+  return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
+}
+
+/** Howard Hinnant's days_from_civil; `Date.UTC` takes years below 100 for 1900 and later. */
+function daysSince1970(year: number, month: number, day: number): number {
+  const y = month <= 2 ? year - 1 : year;
+  const era = Math.floor(y / 400);
+  const yearOfEra = y - era * 400;
+  const dayOfYear = Math.floor((153 * (month > 2 ? month - 3 : month + 9) + 2) / 5) + day - 1;
+  const dayOfEra = yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear;
+  return era * 146_097 + dayOfEra - 719_468;
+}

@@ -1,0 +1,63 @@
+import { describe, expect, it } from "vitest";
+import { readAddress } from "./mailbox.ts";
+
+describe("one mailbox in every spelling", () => {
+  it.each([
+    ["ada@example.org", [
+      " Ada@EXAMPLE.org\n",
+      "ADA+shop@example.org",
+      "ada+a+b@example.org.",
+      '"ada"@example.org',
+    ]],
+    ["adal@gmail.com", ["Ada.L@gmail.com", "a.d.a.l+x@googlemail.com", "ＡdaL＠ｇｍａｉｌ．com"]],
+    ["ada@xn--mnchen-3ya.example", [
+      "ada@münchen.example",
+      "ada@MÜNCHEN。example",
+      "Ada@xn--mnchen-3ya.example",
+    ]],
+    ["a.l@example.org", ["A.L@example.org"]],
+    ["+tag@example.org", ["+tag@example.org"]],
+    ["josé@example.org", ["JOSE\u0301@example.org"]],
+  ])("is %s", (normalised, spellings) => {
+    for (const spelling of spellings) expect(readAddress(spelling)?.normalised).toBe(normalised);
+  });
+
+  it("keeps what it is delivered to, but for the domain's spelling", () => {
+    expect(readAddress("Ada.L+shop@MÜNCHEN.example")!.deliverable).toBe("Ada.L+shop@xn--mnchen-3ya.example");
+  });
+
+  it("tells mailboxes apart that are not one", () => {
+    const two = ["a.l@example.org", "al@example.org", "al@example.com", "al@gmail.example"];
+    expect(new Set(two.map((one) => readAddress(one)!.normalised)).size).toBe(4);
+  });
+});
+
+describe("what no mail could be sent to", () => {
+  it.each([
+    "",
+    "ada",
+    "@example.org",
+    "ada@",
+    "ada@example.org, eve@example.org",
+    "Ada <ada@example.org>",
+    "ada@example.org\r\nBcc: eve@example.org",
+    "a da@example.org",
+    "ada@exa mple.org",
+    "ada@[127.0.0.1]",
+    "ada@example.org:25",
+    "ada@user:pass@example.org/",
+    "ada@-example.org",
+    "ada\u0000@example.org",
+    "ada\u200b@example.org",
+    "a..b@example.org",
+    `${"a".repeat(65)}@example.org`,
+    `ada@${"a".repeat(300)}.org`,
+    "x".repeat(5_000_000),
+  ])("is no address: %#", (text) => {
+    expect(readAddress(text)).toBeNull();
+  });
+
+  it.each([undefined, null, 7, {}, ["ada@example.org"]])("is no text: %s", (value) => {
+    expect(readAddress(value)).toBeNull();
+  });
+});

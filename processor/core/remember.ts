@@ -1,0 +1,18 @@
+/**
+ * Keeps a function's answers by their text, so that it is asked once per text while it is among the newest. What it
+ * answers must depend on the text alone. At `entriesMax` all are forgotten: no list of the newest to keep in order.
+ */
+export function remembering<T>(
+  answer: (text: string) => T,
+  { entriesMax }: { readonly entriesMax: number },
+): (text: string) => T {
+  const known = new Map<string, { readonly answer: T }>();
+  return (text) => {
+    const remembered = known.get(text);
+    if (remembered) return remembered.answer;
+    if (known.size >= entriesMax) known.clear();
+    const given = answer(text);
+    known.set(text, { answer: given });
+    return given;
+  };
+}

@@ -1,0 +1,55 @@
+/**
+ * Numbers that only the word before them gives away: passports, driver licences, bank accounts. Without the word ten
+ * digits are ten digits, so each of these needs it right before the number.
+ */
+
+type Found = (start: number, end: number) => void;
+
+const GAP =
+  "(?:\\s?(?:no|number|num|nr|#|n°|id|is|code))*[.\\s:#=\"'()-]{0,6}(?:(?:is|was|of)[\\s:\"']{1,3})?(?:[A-Z]{2}[ :-]{1,2})?";
+const PASSPORT = numbered(
+  `(?:passports?|reisepass|passeport|pasaporte|passaporte|passaporto)(?: card| book)?${GAP}`,
+  "(?=[A-Z0-9]{0,2}\\d)[A-Z]{0,2}\\d{6,9}[A-Z]?",
+);
+const LICENCE = numbered(
+  `(?:driv(?:er|ing)(?:['’]?s)?[ _-]?(?:licen[sc]e|permit|lic)|licen[sc]e|\\bDL|\\bD\\.L\\.)${GAP}`,
+  "(?=[A-Z0-9*-]{0,6}\\d{3})(?:[A-Z]{1,2}\\d{3,14}|[A-Z]\\d{2,4}(?:-\\d{2,6}){1,4}|\\d{7,10}|[A-Z]{3}\\d{6,10}|[A-Z]{1,5}[A-Z0-9*]{4,9}\\d{2}[A-Z0-9]{0,3})",
+);
+const ACCOUNT = numbered(
+  `(?:(?:bank |checking |savings |deposit )?(?:account|acct|a/c)|routing|\\bABA|bank|\\bRTN)${GAP}`,
+  "\\d(?:[ -]?\\d){7,16}",
+);
+
+/** The name in any case, the number in capitals; the match is the number alone. */
+function numbered(name: string, number: string): { name: RegExp; number: RegExp } {
+  return {
+    name: new RegExp(`(?<![A-Za-z])(?:${name})$`, "i"),
+    number: new RegExp(`(?<![\\w.\\-/])${number}(?![\\w]|[.-]\\d)`, "g"),
+  };
+}
+
+export function findPassports(text: string, found: Found): void {
+  findNumbered(text, PASSPORT, found);
+}
+
+export function findDriverLicences(text: string, found: Found): void {
+  findNumbered(text, LICENCE, found);
+}
+
+export function findBankAccounts(text: string, found: Found): void {
+  findNumbered(text, ACCOUNT, found);
+}
+
+/** Each of the names has one of these. */
+const NAMED =
+  /passp|reisep|pasap|passap|licen|drivi|\bd\.?l\b|acc(?:oun)?t|a\/c|routing|bank|\b(?:aba|rtn)\b/i;
+const NAME_REACH = 48;
+
+function findNumbered(text: string, { name, number }: { name: RegExp; number: RegExp }, found: Found): void {
+  if (!NAMED.test(text)) return;
+  for (const match of text.matchAll(number)) {
+    if (name.test(text.slice(Math.max(0, match.index - NAME_REACH), match.index))) {
+      found(match.index, match.index + match[0].length);
+    }
+  }
+}

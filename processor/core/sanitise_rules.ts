@@ -1,0 +1,181 @@
+import { findCards, findIbans, findSocialSecurity, findTaxpayers } from "./sanitise_numbers.ts";
+import {
+  findCredentials,
+  findForeignPasswords,
+  findNamedKeys,
+  findUrlPasswords,
+} from "./sanitise_credentials.ts";
+import { findWallets } from "./sanitise_crypto.ts";
+import { findBankAccounts, findDriverLicences, findPassports } from "./sanitise_documents.ts";
+import { findEmails, findSpelledEmails } from "./sanitise_emails.ts";
+import { findJwts, findKeys, findKeyShapes, findPrivateKeys } from "./sanitise_keys.ts";
+import { findIpv4, findIpv6, findMacs } from "./sanitise_network.ts";
+import { findEastAsianIntroductions, findIntroductions } from "./sanitise_people.ts";
+import { findPhones } from "./sanitise_phones.ts";
+
+/** What a placeholder can stand for; names are Presidio's where it has one. */
+export const ENTITIES = [
+  "EMAIL_ADDRESS",
+  "PHONE_NUMBER",
+  "CREDIT_CARD",
+  "IBAN_CODE",
+  "US_SSN",
+  "US_ITIN",
+  "IP_ADDRESS",
+  "MAC_ADDRESS",
+  "CRYPTO",
+  "API_KEY",
+  "JWT",
+  "PRIVATE_KEY",
+  "PASSWORD",
+  "US_PASSPORT",
+  "US_DRIVER_LICENSE",
+  "US_BANK_NUMBER",
+  "PERSON",
+] as const;
+export type Entity = typeof ENTITIES[number];
+
+/** What a text holds at all, counted once, so that most rules need not look at it. */
+export type Traits = {
+  readonly digits: number;
+  /** Longest stretch of letters, digits and `_-./+=$`, in UTF-16 units. */
+  readonly stretch: number;
+  /** Most digits with nothing but spaces and signs of numbers between them. */
+  readonly dense: number;
+  /** Colons and dashes. */
+  readonly joints: number;
+  readonly at: boolean;
+  readonly colon: boolean;
+  readonly ascii: boolean;
+};
+
+/** Reports where something stands, in units of the text it was given. */
+export type Report = (entity: Entity, start: number, end: number) => void;
+
+/**
+ * One kind of personal data. Rules run in the order of the table, and what one has found is hidden from the next: the
+ * order is the priority. `when` is cheap and says no to most texts.
+ */
+export type Rule = {
+  readonly name: string;
+  readonly when: (traits: Traits, text: string) => boolean;
+  readonly find: (text: string, report: Report) => void;
+};
+
+type Finder = (text: string, found: (start: number, end: number) => void) => void;
+
+function one(entity: Entity, finder: Finder): Rule["find"] {
+  return (text, report) => finder(text, (start, end) => report(entity, start, end));
+}
+
+/** Every spelled address has one of these between its parts. */
+const SPELLED_AT = / dot |[[({<] ?(?:at|@|arroba|chez) ?[\])}>]/i;
+
+export const RULES: readonly Rule[] = [
+  {
+    name: "private key",
+    when: (t, text) => t.stretch >= 5 && text.includes("-----BEGIN"),
+    find: one("PRIVATE_KEY", findPrivateKeys),
+  },
+  {
+    name: "JSON web token",
+    when: (t, text) => t.stretch >= 16 && text.includes("eyJ"),
+    find: one("JWT", findJwts),
+  },
+  { name: "key with a provider's prefix", when: (t) => t.stretch >= 16, find: one("API_KEY", findKeys) },
+  {
+    name: "key with a provider's shape",
+    when: (t) => t.stretch >= 12 && t.digits > 0,
+    find: one("API_KEY", findKeyShapes),
+  },
+  {
+    name: "password in an address",
+    when: (t, text) => t.at && t.colon && text.includes("://"),
+    find: one("PASSWORD", findUrlPasswords),
+  },
+  {
+    name: "credential by its name",
+    when: () => true,
+    find: (text, report) =>
+      findCredentials(text, {
+        password: (start, end) => report("PASSWORD", start, end),
+        key: (start, end) => report("API_KEY", start, end),
+      }),
+  },
+  {
+    name: "password in another language",
+    when: (t) => !t.ascii || t.digits > 0,
+    find: one("PASSWORD", findForeignPasswords),
+  },
+  {
+    name: "key by the words before it",
+    when: (t) => t.stretch >= 20 && t.digits >= 3,
+    find: one("API_KEY", findNamedKeys),
+  },
+  { name: "e-mail address", when: (t) => t.at, find: one("EMAIL_ADDRESS", findEmails) },
+  {
+    name: "spelled e-mail address",
+    when: (_, text) => SPELLED_AT.test(text),
+    find: one("EMAIL_ADDRESS", findSpelledEmails),
+  },
+  { name: "IBAN", when: (t) => t.digits >= 9, find: one("IBAN_CODE", findIbans) },
+  { name: "payment card", when: (t) => t.dense >= 12, find: one("CREDIT_CARD", findCards) },
+  { name: "social security number", when: (t) => t.dense >= 9, find: one("US_SSN", findSocialSecurity) },
+  { name: "taxpayer number", when: (t) => t.dense >= 9, find: one("US_ITIN", findTaxpayers) },
+  {
+    name: "hardware address",
+    when: (t) => t.joints >= 5 || t.stretch >= 14,
+    find: one("MAC_ADDRESS", findMacs),
+  },
+  {
+    name: "IPv6 address",
+    when: (t, text) => t.joints >= 7 || t.colon && text.includes("::"),
+    find: one("IP_ADDRESS", findIpv6),
+  },
+  { name: "IPv4 address", when: (t) => t.dense >= 4 && t.stretch >= 7, find: one("IP_ADDRESS", findIpv4) },
+  { name: "wallet", when: (t) => t.stretch >= 26, find: one("CRYPTO", findWallets) },
+  { name: "passport", when: (t) => t.dense >= 6, find: one("US_PASSPORT", findPassports) },
+  { name: "driver licence", when: (t) => t.dense >= 3, find: one("US_DRIVER_LICENSE", findDriverLicences) },
+  { name: "bank account", when: (t) => t.dense >= 8, find: one("US_BANK_NUMBER", findBankAccounts) },
+  { name: "telephone number", when: (t) => t.dense >= 4, find: one("PHONE_NUMBER", findPhones) },
+  { name: "introduction", when: () => true, find: one("PERSON", findIntroductions) },
+  { name: "East Asian introduction", when: (t) => !t.ascii, find: one("PERSON", findEastAsianIntroductions) },
+];
+
+/** Bits of {@link CLASS}. */
+const DIGIT = 1, STRETCH = 2, NUMERIC = 4, JOINT = 8, AT = 16, ESCAPE = 32, COLON = 64;
+const CLASS = Uint8Array.from({ length: 128 }, (_, code) => {
+  const character = String.fromCharCode(code);
+  return (/[0-9]/.test(character) ? DIGIT : 0) | (/[A-Za-z0-9_\-./+=$]/.test(character) ? STRETCH : 0) |
+    (/[-0-9 ().\/+]/.test(character) ? NUMERIC : 0) | (/[:-]/.test(character) ? JOINT : 0) |
+    (character === "@" ? AT : 0) | (/[%&\\]/.test(character) ? ESCAPE : 0) | (character === ":" ? COLON : 0);
+});
+
+/** Counts a folded text's {@link Traits} in one pass. */
+export function traitsOf(text: string): Traits {
+  let digits = 0, stretch = 0, run = 0, dense = 0, together = 0, joints = 0, seen = 0, ascii = true;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    const kind = code < 128 ? CLASS[code]! : 0;
+    if (code > 127) ascii = false;
+    seen |= kind;
+    if ((kind & STRETCH) === 0) run = 0;
+    else if (++run > stretch) stretch = run;
+    if ((kind & (DIGIT | JOINT)) !== 0) {
+      digits += kind & DIGIT;
+      joints += (kind & JOINT) >> 3;
+      together += kind & DIGIT;
+      if (together > dense) dense = together;
+    }
+    if ((kind & NUMERIC) === 0) together = 0;
+  }
+  return {
+    digits,
+    stretch,
+    dense,
+    joints,
+    at: (seen & AT) !== 0 || (seen & ESCAPE) !== 0 && /%40|&#|&commat|\\[ux]0{0,2}40/i.test(text),
+    colon: (seen & COLON) !== 0,
+    ascii,
+  };
+}

@@ -1,0 +1,1 @@
+export const SANITISER_VERSION = "1";

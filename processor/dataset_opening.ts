@@ -1,0 +1,147 @@
+import { isScrubbed } from "../contract/dead_letter.ts";
+import { readLabel, recordId } from "../contract/envelope.ts";
+import { WEBHOOKS_TOPIC } from "../contract/names.ts";
+import type { PartitionBounds, TopicLog, TopicRecord } from "../topic/topic.ts";
+import { DatasetStateError } from "./core/dataset_state.ts";
+import { isErased, subjectsOf } from "./core/erasure.ts";
+import type { Rules } from "./core/outcome.ts";
+import type { PartitionWorld } from "./dataset_partition.ts";
+import type { PartitionLock, PartitionManifest, PartitionStore } from "./dataset_store.ts";
+import type { Letter } from "./dead_letter_index.ts";
+import { DedupWindow } from "./dedup_window.ts";
+
+/** What is held while a partition is written. Nothing of it outlives its lock but the window, a function of the log. */
+export type OpenPartition = {
+  readonly lock: PartitionLock;
+  readonly store: PartitionStore;
+  readonly window: DedupWindow;
+  readonly rules: Rules;
+  /** Next offset of the window's copy on disk; -1 where there is none. */
+  windowSavedAt: number;
+};
+
+/**
+ * Opens a partition under its lock, in this order: manifest, its letters, everybody's letters, files cut back, window.
+ * What failed is thereby decided once, with the offset, also if the code is another one now.
+ *
+ * @param known The window that this process has in hand; used if it ends where the manifest does.
+ */
+export async function openUnder(
+  lock: PartitionLock,
+  world: PartitionWorld,
+  { partition, known }: { readonly partition: number; readonly known: DedupWindow | null },
+): Promise<OpenPartition> {
+  const bounds = (await world.log.bounds(WEBHOOKS_TOPIC))[partition]!;
+  const store = await world.dataset.open(partition, bounds.startOffset);
+  try {
+    refuseOtherLog(store.manifest, bounds);
+    await world.letters.catchUp();
+    await world.letters.publish(await missingLetters(store.manifest, { partition, world }));
+    await store.recover();
+    const { window, windowSavedAt } = await warmWindow(store, { partition, known, world });
+    return { lock, store, window, windowSavedAt, rules: rulesOf({ partition, store, window, world }) };
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}
+
+/** Stops where the log has lost what the dataset lacks, or ends before the dataset does. */
+export function refuseOtherLog(
+  { nextOffset }: PartitionManifest,
+  { partition, startOffset, endOffset }: PartitionBounds,
+): void {
+  const words =
+    `Cannot go on with partition ${partition}: the dataset's next offset is ${nextOffset} and the log`;
+  if (startOffset > nextOffset) {
+    const gone = startOffset - nextOffset;
+    throw new DatasetStateError(
+      "dataset_gap",
+      `${words} begins at ${startOffset}, so that ${gone} offsets are gone unread. Put the log back from a backup; ` +
+        `or keep this dataset as it is and begin a new one by removing the link DATASET_DIR.`,
+    );
+  }
+  if (endOffset < nextOffset) {
+    throw new DatasetStateError(
+      "dataset_gap",
+      `${words} ends at ${endOffset}. It is not the log that this dataset was made from, or it has lost its end. Put ` +
+        `it back, or begin a new dataset by removing the link DATASET_DIR.`,
+    );
+  }
+}
+
+/** Adds a record to the window without deciding about it; answers its id. */
+export function remember(window: DedupWindow, record: TopicRecord): string {
+  if (isScrubbed(record)) return "";
+  const label = readLabel(record.headers);
+  const id = recordId(label, record.value);
+  window.seen(id, { offset: record.offset, redrives: label.redrives });
+  return id;
+}
+
+type Opening = { readonly partition: number; readonly world: PartitionWorld };
+
+function rulesOf(
+  { partition, store, window, world }: Opening & {
+    readonly store: PartitionStore;
+    readonly window: DedupWindow;
+  },
+): Rules {
+  const { trainingEvents, lineId, letters, subject } = world;
+  return {
+    trainingEvents,
+    lineId,
+    seen: (id, at) => window.seen(id, at),
+    hasLetter: (offset) => letters.has(partition, offset),
+    erased: (distinctId, at) =>
+      store.erased.size > 0 &&
+      isErased(store.erased, { subjects: subjectsOf(distinctId, subject), ...at }),
+  };
+}
+
+/** Letters that the manifest carries and the topic lacks: a crash came between the two, or a replay left them. */
+async function missingLetters(
+  { letters }: PartitionManifest,
+  { partition, world }: Opening,
+): Promise<readonly Letter[]> {
+  const missing: Letter[] = [];
+  for (const { offset, step, reason } of letters) {
+    if (world.letters.has(partition, offset)) continue;
+    const record = await recordAt(world.log, { partition, offset });
+    if (!record) {
+      world.tell.log("error", `The dead letter of ${partition}:${offset} is lost with its record.`);
+    } else if (!isScrubbed(record)) missing.push({ record, step, reason });
+  }
+  return missing;
+}
+
+async function recordAt(
+  log: TopicLog,
+  { partition, offset }: { readonly partition: number; readonly offset: number },
+): Promise<TopicRecord | null> {
+  for await (const batch of log.read(WEBHOOKS_TOPIC, { partition, from: offset, until: offset + 1 })) {
+    const record = batch.records.find((one) => one.offset === offset);
+    if (record) return record;
+  }
+  return null;
+}
+
+/** The window below the next offset: the one in hand, else the cached one, and the log for what they lack. */
+async function warmWindow(
+  store: PartitionStore,
+  { partition, known, world }: Opening & { readonly known: DedupWindow | null },
+): Promise<Pick<OpenPartition, "window" | "windowSavedAt">> {
+  const { nextOffset } = store.manifest;
+  const size = world.dedupWindow;
+  const cached = store.loadWindow(size);
+  const windowSavedAt = cached?.nextOffset ?? -1;
+  if (known?.fedTo === nextOffset) return { window: known, windowSavedAt };
+  const window = new DedupWindow(size, crypto.getRandomValues(new Uint32Array(1))[0]!);
+  if (cached) window.restore(cached);
+  const from = Math.max(cached?.nextOffset ?? 0, nextOffset - size, 0);
+  for await (const { records } of world.log.read(WEBHOOKS_TOPIC, { partition, from, until: nextOffset })) {
+    for (const record of records) remember(window, record);
+  }
+  window.fedTo = nextOffset;
+  return { window, windowSavedAt };
+}
