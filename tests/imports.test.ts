@@ -75,12 +75,18 @@ describe("arrows between folders", () => {
     expect(forbidden(isIn("processor"), within("contract", "topic", "processor"))).toEqual([]);
   });
 
-  test("core imports core and contract at most, and no package but zod", () => {
+  test("core imports core and contract at most, no package but zod, and no clock or chance", () => {
     expect(forbidden(isIn("processor/core"), within("contract", "processor/core"))).toEqual([]);
+    const pure = ["zod", "node:buffer", "node:crypto"];
     const packages = arrows.filter(({ from, to }) =>
-      isIn("processor/core")(from) && !isLocal(to) && to !== "zod"
+      isIn("processor/core")(from) && !isLocal(to) && !pure.includes(to)
     );
-    expect(packages.filter(({ typeOnly }) => !typeOnly).map(({ from, to }) => `${from} → ${to}`)).toEqual([]);
+    expect(packages.map(({ from, to }) => `${from} → ${to}`)).toEqual([]);
+    const impure = /Math\.random|randomUUID|randomBytes|Date\.now\(|new Date\(\)|\bDeno\./;
+    const withClockOrChance = sources("processor/core").filter((path) =>
+      impure.test(Deno.readTextFileSync(join(ROOT, path)))
+    );
+    expect(withClockOrChance).toEqual([]);
   });
 
   test("adapters import no loop, but for types", () => {
