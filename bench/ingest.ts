@@ -35,6 +35,8 @@ if (import.meta.main) {
 
 function serveBare(): void {
   const app = new Hono();
+  // wrk ends by breaking off what is in flight.
+  app.onError(() => new Response(null, { status: 400 }));
   app.post("/api/webhooks", async ({ req }) => {
     await req.raw.bytes();
     return new Response('{"status":"ok"}', { headers: { "content-type": "application/json" } });
@@ -141,10 +143,13 @@ async function startServer(args: readonly string[], env: Record<string, string>)
 }
 
 async function hasWrk(): Promise<boolean> {
-  return await new Deno.Command("wrk", { args: ["-v"], stdout: "null", stderr: "null" }).output().then(
-    () => true,
-    () => false,
-  );
+  try {
+    await new Deno.Command("wrk", { args: ["-v"], stdout: "null", stderr: "null" }).output();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
 }
 
 function wrk(directory: string): (load: Load) => Promise<Figures> {

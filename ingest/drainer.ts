@@ -41,7 +41,7 @@ export class Drainer {
       // Only the mark is tried again: the records are on the topic.
       await this.#insist("write the spool's mark", async () => (await spool.markDrained(batch), true));
       if (spool.pendingRecords === 0) {
-        this.options.report("info", "the spool is drained: webhooks go to the log again");
+        this.options.report("info", "the spool is drained");
       }
     }
   }

@@ -1,6 +1,6 @@
-import type { TraceStep } from "../contract/trace_step.ts";
 import { openOfferStoreReaderOf } from "./adapters/offer_view_files.ts";
 import { type Barrier, raiseBarrier } from "./barrier.ts";
+import { ClaimsSeen } from "./claims_seen.ts";
 import type { DiscountPolicy } from "./config.ts";
 import { backOffMs, isTransient, retrying } from "./consume.ts";
 import { createLineIds } from "./core/dataset_line.ts";
@@ -11,8 +11,10 @@ import { type ClaimSeen, nextStep, type Offer, type OfferNow, type SenderStep } 
 import { checkView, factsEnd, publishFacts } from "./facts_topic.ts";
 import type { LoopDependencies, LoopHealth } from "./loop.ts";
 import { openOfferChannel } from "./offer_channel.ts";
-import { type AnswerFact, attemptToSend, eventAt } from "./send_attempt.ts";
+import { type AnswerFact, attemptToSend } from "./send_attempt.ts";
+import { tellMail } from "./mail_telling.ts";
 import type { OfferStoreReader } from "./offer_store.ts";
+import { RelayPause } from "./relay_pause.ts";
 import { beginSenderRun, type SenderRun } from "./sender_run.ts";
 import { createViewWatch, type ViewWatch } from "./view_watch.ts";
 
@@ -51,8 +53,6 @@ const DUE_AT_ONCE = 50;
 const IDLE_MS = 250;
 /** Between two looks at a barrier, or for room to send. */
 const BUSY_MS = 20;
-const RELAY_BACK_OFF_MS_MIN = 1_000;
-const RELAY_BACK_OFF_MS_MAX = 60_000;
 const MINUTE_MS = 60_000;
 
 /** The loop as main starts it. */
@@ -113,20 +113,20 @@ class Sender {
   readonly #health: (is: LoopHealth["is"], words: string | null) => void;
   /** Attempts under way, by offer. */
   readonly #inFlight = new Map<number, Promise<void>>();
-  /** Where another processor's claim was first seen, by claim, on the monotonic clock. */
-  readonly #seenAt = new Map<string, number>();
+  readonly #seen: ClaimsSeen;
+  readonly #relay: RelayPause;
   /** Answers to claims that may land behind them, by claim. */
   readonly #unclear = new Map<number, AnswerFact>();
   #claims = 0;
   #barrier: Barrier | null = null;
   #barrierPauseMs = BUSY_MS;
-  /** Sending pauses until then (monotonic): the relay has trouble. */
-  #relay: { readonly until: number; readonly backOffMs: number; readonly words: string } | null = null;
   #failure: Error | null = null;
 
   constructor(ports: OfferSenderPorts, health: (is: LoopHealth["is"], words: string | null) => void) {
     this.#ports = ports;
     this.#health = health;
+    this.#seen = new ClaimsSeen(ports.run, ports.clock);
+    this.#relay = new RelayPause(ports.clock);
   }
 
   /** One look at everything that can be done; answers how many ms may pass until the next. */
@@ -145,12 +145,12 @@ class Sender {
   async #settleClaims(): Promise<void> {
     const { store, policy } = this.#ports;
     const sending = store.sending();
-    this.#forgetSeen(sending);
+    this.#seen.keep(sending);
     const unknown = policy.onUnknown === "resend-once" ? store.unknowns() : [];
     const facts: Fact[] = [];
     for (const offer of [...sending, ...unknown]) {
       if (this.#inFlight.has(offer.id)) continue;
-      const claim = this.#claimSeen(offer);
+      const claim = this.#seen.look(offer, this.#claims);
       const again = claim?.of === "this_run" ? this.#answerAgain(offer) : null;
       if (again !== null) facts.push(again);
       if (claim?.of !== "earlier_run" && !this.#owns(offer)) continue;
@@ -224,8 +224,11 @@ class Sender {
     const { store, owned, clock, log } = this.#ports;
     const partitions = owned();
     const now = clock.now();
-    const paused = this.#relayPause();
-    if (paused !== null) return paused;
+    const trouble = this.#relay.look();
+    if (trouble !== null) {
+      this.#health("waiting", trouble.words);
+      if (trouble.leftMs > 0) return Math.min(trouble.leftMs, IDLE_MS);
+    }
     if (this.#inFlight.size >= SENDS_AT_ONCE) return BUSY_MS;
     if (this.#barrier === null) {
       const due = store.due(partitions, { now, limit: SENDS_AT_ONCE + 1 });
@@ -282,7 +285,7 @@ class Sender {
     }
     await this.#publish(closing);
     for (const fact of closing) {
-      await this.#tell(fact, { messageId: null, nextAttemptAt: null, words: fact.reason });
+      await tellMail(fact, { messageId: null, nextAttemptAt: null, words: fact.reason, ports: this.#ports });
     }
     return begun + closing.length;
   }
@@ -302,16 +305,16 @@ class Sender {
       ...this.#ports,
       nextClaim: () => ++this.#claims,
     });
-    if (outcome.is === "relay") return this.#pauseForRelay(outcome.words);
+    if (outcome.is === "relay") return this.#relay.begin(outcome.words);
     if (outcome.is === "void") return;
-    this.#relay = null;
+    this.#relay.end();
     const { fact, end } = outcome;
     if (outcome.isUnclear && fact.by !== null) this.#unclear.set(fact.by.claim, fact);
     report({ kind: "count", counter: "mails", by: 1, label: fact.fact });
     if (end !== null) await view.applied(end, signal);
     const nextAttemptAt = fact.fact === "deferred" ? fact.nextAttemptAt : null;
     const messageId = this.#ports.store.offerNow(offer.id)?.offer.messageId ?? null;
-    await this.#tell(fact, { messageId, nextAttemptAt, words: fact.words });
+    await tellMail(fact, { messageId, nextAttemptAt, words: fact.words, ports: this.#ports });
   }
 
   /** Publishes and waits until the view has it, so that the next turn does not say it again. */
@@ -329,27 +332,6 @@ class Sender {
     return this.#ports.owned().includes(offer.position.partition);
   }
 
-  #claimSeen({ state }: Offer): ClaimSeen | null {
-    if (state.is !== "sending") return null;
-    const { run, clock } = this.#ports;
-    const { by } = state;
-    const now = clock.monotonic();
-    const key = claimKey(by);
-    const seenAt = this.#seenAt.get(key) ?? now;
-    this.#seenAt.set(key, seenAt);
-    const forMs = now - seenAt;
-    if (by.dataDir !== run.dataDir) return { of: "another", forMs };
-    if (by.start < run.start) return { of: "earlier_run", forMs };
-    // A later start or a claim that this run never made: the DATA_DIR was put back from a backup, or copied.
-    return { of: by.start === run.start && by.claim <= this.#claims ? "this_run" : "another", forMs };
-  }
-
-  #forgetSeen(sending: readonly Offer[]): void {
-    if (this.#seenAt.size === 0) return;
-    const open = new Set(sending.flatMap(({ state }) => state.is === "sending" ? [claimKey(state.by)] : []));
-    for (const key of this.#seenAt.keys()) if (!open.has(key)) this.#seenAt.delete(key);
-  }
-
   /** How many attempts may begin now. Held claims are counted in the view, so the limit is everybody's. */
   #room(): number {
     const { store, clock, policy } = this.#ports;
@@ -359,69 +341,10 @@ class Sender {
     return Math.max(0, Math.min(SENDS_AT_ONCE - this.#inFlight.size, byRate));
   }
 
-  #pauseForRelay(words: string): void {
-    const { clock } = this.#ports;
-    const now = clock.monotonic();
-    // Mails in flight fail together: they are one trouble.
-    if (this.#relay !== null && now < this.#relay.until) return;
-    const grown = (this.#relay?.backOffMs ?? RELAY_BACK_OFF_MS_MIN / 2) * 2;
-    const pauseMs = Math.min(RELAY_BACK_OFF_MS_MAX, grown);
-    this.#relay = { until: now + pauseMs, backOffMs: pauseMs, words };
-  }
-
-  #relayPause(): number | null {
-    if (this.#relay === null) return null;
-    const left = this.#relay.until - this.#ports.clock.monotonic();
-    this.#health(
-      "waiting",
-      `mail relay: ${this.#relay.words}; tries again every ${this.#relay.backOffMs / 1000} s`,
-    );
-    return left > 0 ? Math.min(left, IDLE_MS) : null;
-  }
-
   #untilNextDue(now: number, partitions: readonly number[]): number {
     const next = this.#ports.store.nextDue(partitions);
     return next === null ? IDLE_MS : Math.min(IDLE_MS, Math.max(1, next - now));
   }
-
-  async #tell(
-    fact: AnswerFact | FactOf<"closed">,
-    { words, messageId, nextAttemptAt }: {
-      words: string;
-      messageId: string | null;
-      nextAttemptAt: number | null;
-    },
-  ): Promise<void> {
-    const { report, clock } = this.#ports;
-    const step: TraceStep = {
-      step: "mail",
-      offer: String(fact.offer),
-      distinctId: await this.#distinctIdOf(fact.offer),
-      outcome: fact.fact,
-      words,
-      messageId,
-      nextAttemptAt: nextAttemptAt === null ? null : new Date(nextAttemptAt).toISOString(),
-      at: new Date(clock.now()).toISOString(),
-    };
-    report({ kind: "steps", steps: [step] });
-  }
-
-  /** For the trace only: where the log is away just now, nobody is named. */
-  async #distinctIdOf(offer: number): Promise<string | null> {
-    const position = this.#ports.store.offerNow(offer)?.offer.position;
-    if (position === undefined) return null;
-    try {
-      const event = await eventAt(position, this.#ports);
-      return event === null ? null : this.#ports.lineId(event.distinctId);
-    } catch (error) {
-      if (isTransient(error)) return null;
-      throw error;
-    }
-  }
-}
-
-function claimKey({ dataDir, start, claim }: Claimer): string {
-  return `${dataDir}/${start}/${claim}`;
 }
 
 /** Tells only changes. */

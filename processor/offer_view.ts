@@ -7,7 +7,7 @@ import { decodeFact } from "./core/facts.ts";
 import { checkView, factHash, FACTS_TOPIC_SPEC } from "./facts_topic.ts";
 import type { LoopDependencies } from "./loop.ts";
 import { openOfferChannel } from "./offer_channel.ts";
-import { offerCode } from "./offer_names.ts";
+import { offerCode } from "./core/offer_names.ts";
 import type { FactToApply, OfferStoreWriter, ViewEnd } from "./offer_store.ts";
 
 /**

@@ -77,7 +77,11 @@ async function killAt(
   environment: Record<string, string> = {},
 ): Promise<void> {
   const processor = startProcessor(place, { ...environment, FAULT_POINT: faultPoint });
-  await until(`it stands at ${faultPoint}`, () => processor.stderr().includes("fault point"));
+  await until(`it stands at ${faultPoint}`, () => processor.stderr().includes("fault point")).catch(
+    (error) => {
+      throw new Error(`${error.message}: ${JSON.stringify(offerIn(place))} ${processor.stderr()}`);
+    },
+  );
   expect(mailsIn(place).length).toBeLessThanOrEqual(1);
   await processor.kill();
 }
@@ -136,7 +140,7 @@ describe("a processor that is killed with -9 between two effects", () => {
   it("again and again, losing its view: still one mail", async () => {
     const place = await placeWithFiveUses();
     for (const point of ["view.applied", "offers.earned", "sender.claimed", "sender.sent"]) {
-      await killAt(place, point).catch(() => {}); // Where the mail is sent already, the place is never reached.
+      await killAt(place, point);
       deleteView(place);
     }
     await runUntil(place, "offered");

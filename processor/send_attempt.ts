@@ -10,7 +10,7 @@ import { isSame, type Offer } from "./core/offer.ts";
 import { type ProductEvent, readOfferInput } from "./core/product_event.ts";
 import { publishFacts } from "./facts_topic.ts";
 import type { LoopDependencies } from "./loop.ts";
-import { offerCode, offerMessageId } from "./offer_names.ts";
+import { offerCode, offerMessageId } from "./core/offer_names.ts";
 import type { OfferStoreReader } from "./offer_store.ts";
 import type { SenderRun } from "./sender_run.ts";
 import type { ViewWatch } from "./view_watch.ts";

@@ -13,7 +13,7 @@ import { readAddress } from "../processor/core/mailbox.ts";
 import { fold, isSame } from "../processor/core/offer.ts";
 import { decideOffers } from "../processor/discount_offers.ts";
 import { factHash } from "../processor/facts_topic.ts";
-import { offerCode } from "../processor/offer_names.ts";
+import { offerCode } from "../processor/core/offer_names.ts";
 import { sendOffers } from "../processor/offer_sender.ts";
 import type { OfferStoreReader, OfferStoreWriter, ViewEnd } from "../processor/offer_store.ts";
 import { followFacts } from "../processor/offer_view.ts";
@@ -62,6 +62,12 @@ const LIVELY_STEPS = 2_400;
 const CALM_STEPS_MAX = 60_000;
 const QUIET_STEPS = 250;
 const QUIET_MS = 300_000;
+
+const MOODS = [
+  { optOut: 0.7, join: 13, erasures: 0.002 },
+  { optOut: 4, join: 13, erasures: 0.002 },
+  { optOut: 0.7, join: 20, erasures: 0.008 },
+];
 
 const POLICY: DiscountPolicy = {
   threshold: THRESHOLD,
@@ -126,11 +132,17 @@ export class World {
   /** Subjects that were one person with an erased one. */
   readonly touched = new Set<string>();
   readonly #named: Set<string>[] = [];
+  /** What happens often differs from world to world; opt-outs and joins in percent, erasures per step. */
+  readonly #mood: { readonly optOut: number; readonly join: number; readonly erasures: number };
+  /** Share of publishes that are not answered, half of which have not landed. */
+  readonly awayShare: number;
   #eraser: Generator<void> | null = null;
   #uuids = 0;
 
   constructor(readonly options: WorldOptions) {
     this.random = seededRandom(options.seed);
+    this.#mood = MOODS[Math.floor(options.seed / 4) % MOODS.length]!;
+    this.awayShare = options.seed % 5 === 0 ? 0.1 : 0.02;
     this.policy = { ...POLICY, onUnknown: options.onUnknown };
     this.oracle = new Oracle(this);
     this.append({ fact: "secret", at: this.time, fingerprint: hashes.fingerprint });
@@ -163,8 +175,7 @@ export class World {
     }
     if (
       this.leavesOut("by") &&
-      (fact.fact === "deferred" || fact.fact === "refused" || fact.fact === "unknown") &&
-      fact.by !== null
+      (fact.fact === "deferred" || fact.fact === "refused" || fact.fact === "unknown")
     ) {
       const state = this.oracle.reader.offerNow(fact.offer)?.offer.state;
       return state?.is === "sending" ? { ...fact, by: state.by } : fact;
@@ -208,7 +219,7 @@ export class World {
     this.time += 1 + Math.floor(random() * STEP_MS_MAX * (this.calm ? 3 : 1));
     this.steps++;
     if (!this.calm && random() < 0.035) this.#produce();
-    if (this.#eraser === null && !this.calm && random() < 0.002) this.#eraser = this.#erase();
+    if (this.#eraser === null && !this.calm && random() < this.#mood.erasures) this.#eraser = this.#erase();
     if (this.#eraser !== null && random() < 0.2) {
       const killed = !this.calm && random() < 0.05;
       if (killed || this.#eraser.next().done) this.#eraser = null;
@@ -256,9 +267,9 @@ export class World {
   #produce(): void {
     const { random } = this;
     const who = Math.floor(random() * SUBJECTS);
-    // In every third world people opt out often: most opt-outs come too late to be of interest.
-    const dice = random() * (this.options.seed % 3 === 2 ? 97 : 92.7);
-    const kind = dice < 60 ? "use" : dice < 80 ? "address" : dice < 92 ? "join" : "opt-out";
+    const dice = random() * 100;
+    const { optOut, join } = this.#mood;
+    const kind = dice < optOut ? "opt-out" : dice < optOut + join ? "join" : dice < 35 ? "address" : "use";
     const mailbox = kind === "address" || (kind === "use" && random() < 0.5)
       ? Math.floor(random() * MAILBOXES)
       : null;
@@ -601,7 +612,7 @@ class WorldLog implements TopicLog {
     const world = this.#world;
     const luck = world.calm ? 1 : world.random();
     const positions = await stepIn(this.steps, () => {
-      if (luck < 0.01) return [];
+      if (luck < world.awayShare / 2) return [];
       return records.map(({ value }) => {
         const outcome = decodeFact(new TextDecoder().decode(value));
         if (!outcome.ok) throw new Error(outcome.reason);
@@ -609,7 +620,7 @@ class WorldLog implements TopicLog {
       });
     });
     await stepIn(this.steps, () => {});
-    if (luck < 0.02) throw new LogUnavailableError("away");
+    if (luck < world.awayShare) throw new LogUnavailableError("away");
     return positions;
   }
 

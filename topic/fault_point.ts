@@ -1,6 +1,8 @@
 import type { FaultPoint } from "../contract/fault_point.ts";
 import { noFaultPoint } from "../contract/fault_point.ts";
 
+const STOP_ARRIVES_MS = 100;
+
 /**
  * Stops this process at the n-th passing of a named place, for crash tests: it writes the place's name to standard
  * error, then stops itself (SIGSTOP), so that the test can look and kill it with -9. No exception, no exit handler.
@@ -15,5 +17,7 @@ export function faultPointFrom(setting: string | undefined): FaultPoint {
     if (name !== wanted || --left !== 0) return;
     Deno.stderr.writeSync(new TextEncoder().encode(`fault point ${name}\n`));
     Deno.kill(Deno.pid, "SIGSTOP");
+    // The signal may reach another thread first: a Worker would run on for a moment, beyond the place.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, STOP_ARRIVES_MS);
   };
 }

@@ -35,10 +35,7 @@ export function portError(error: unknown, doing: string): Error {
       : new LogSetupError(text, { cause: error });
   }
   if (type !== null && MISSING.has(type)) {
-    return new LogSetupError(
-      `Cannot ${doing}: the topic is missing. Start a service that makes it, or make it with rpk or kafka-topics.`,
-      { cause: error },
-    );
+    return missingTopic(doing, error);
   }
   if (/SASL|authentication/i.test((error as Error).name) || type === "SASL_AUTHENTICATION_FAILED") {
     const text = `Cannot ${doing}: the broker refused KAFKA_SASL_USERNAME and its password (${words}).`;
@@ -47,6 +44,14 @@ export function portError(error: unknown, doing: string): Error {
   return new LogUnavailableError(`Cannot ${doing}: ${words}. Check KAFKA_BROKERS and that a broker is up.`, {
     cause: error,
   });
+}
+
+/** The port's error for a topic that is not there. */
+export function missingTopic(doing: string, cause?: unknown): LogSetupError {
+  return new LogSetupError(
+    `Cannot ${doing}: the topic is missing. Start a service that makes it, or make it with rpk or kafka-topics.`,
+    { cause },
+  );
 }
 
 /** The protocol's name of an error, also where the client wrapped it. */

@@ -14,7 +14,7 @@ import { join } from "node:path";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { type HeldLock, tryLockFile } from "./data_dir.ts";
 import { KafkaConsumption, type Membership, type MembershipEvents } from "./kafka_consumption.ts";
-import { portError, typeOf } from "./kafka_errors.ts";
+import { missingTopic, portError, typeOf } from "./kafka_errors.ts";
 import { type ClientCluster, KafkaFetcher } from "./kafka_fetcher.ts";
 import type { KafkaConfig } from "./log_config.ts";
 import { MicroBatcher, recordBytes } from "./micro_batcher.ts";
@@ -70,6 +70,8 @@ class RedpandaLog implements TopicLog {
   readonly #batcher = new MicroBatcher((topic, records) => this.#send(topic, records), SEND_BOUNDS);
   readonly #admin;
   readonly #topics = new Map<string, { partitions: number; recordBytesMax: number }>();
+  /** Topics that were there when this log first asked. */
+  readonly #seen = new Set<string>();
   readonly #consumptions = new Set<Consumption>();
   readonly #readers = new Set<KafkaFetcher>();
   #producer: Promise<Producer> | null = null;
@@ -282,6 +284,7 @@ class RedpandaLog implements TopicLog {
   async bounds(topic: string): Promise<readonly PartitionBounds[]> {
     return await this.#doing(`look up "${topic}"`, async () => {
       const admin = await this.#connectedAdmin();
+      await this.#refuseMissing(topic);
       const offsets = await admin.fetchTopicOffsets(this.#name(topic));
       return offsets.map(({ partition, low, high }) => ({
         partition,
@@ -364,6 +367,7 @@ class RedpandaLog implements TopicLog {
     if (known) return known;
     const found = await this.#doing(`look up "${topic}"`, async () => {
       const admin = await this.#connectedAdmin();
+      await this.#refuseMissing(topic);
       const name = this.#name(topic);
       const [{ topics }, { resources }] = await Promise.all([
         admin.fetchTopicMetadata({ topics: [name] }),
@@ -381,6 +385,17 @@ class RedpandaLog implements TopicLog {
     });
     this.#topics.set(topic, found);
     return found;
+  }
+
+  /**
+   * A topic that is not there must not be named to the client: where the broker goes away while it is being looked up,
+   * kafkajs asks for it with every later look-up of another topic, and all of them fail for ever.
+   */
+  async #refuseMissing(topic: string): Promise<void> {
+    if (this.#seen.has(topic)) return;
+    const admin = await this.#connectedAdmin();
+    if (!(await admin.listTopics()).includes(this.#name(topic))) throw missingTopic(`look up "${topic}"`);
+    this.#seen.add(topic);
   }
 
   async #connectedAdmin() {

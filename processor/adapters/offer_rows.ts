@@ -11,6 +11,10 @@ export type OfferRows = {
   offersOf(person: number): readonly Offer[];
   currentOf(person: number): Offer | null;
   isOptedOut(person: number): boolean;
+  /** What every fact asks of its person, in one look. */
+  summaryOf(
+    person: number,
+  ): { readonly uses: number; readonly optedOut: boolean; readonly hasOffer: boolean };
   /** The newest of the person. */
   addressOf(person: number): AddressRow | null;
   standingOf(mailbox: string, person: number): MailboxStanding;
@@ -42,6 +46,12 @@ export function createOfferRows(db: DatabaseSync): OfferRows {
     optedOut: db.prepare(
       "select 1 from subject s join opted_out o on o.subject = s.subject where s.person = ? limit 1",
     ),
+    summary: db.prepare(
+      `select
+         (select count(distinct uuid) from subject s join use u on u.subject = s.subject where s.person = ?1) as uses,
+         exists (select 1 from subject s join opted_out o on o.subject = s.subject where s.person = ?1) as optedOut,
+         exists (select 1 from subject s join offer o on o.subject = s.subject where s.person = ?1) as hasOffer`,
+    ),
     address: db.prepare(
       `select a.* from subject s join address a on a.subject = s.subject where s.person = ?
        order by a.at desc, a.partition desc, a.offset desc limit 1`,
@@ -62,6 +72,10 @@ export function createOfferRows(db: DatabaseSync): OfferRows {
     offersOf: (person) => sql.offers.all(person).map(readOffer),
     currentOf: (person) => currentOf(rows.offersOf(person)),
     isOptedOut: (person) => sql.optedOut.get(person) !== undefined,
+    summaryOf(person) {
+      const { uses, optedOut, hasOffer } = sql.summary.get(person) as Record<string, number>;
+      return { uses: uses!, optedOut: optedOut === 1, hasOffer: hasOffer === 1 };
+    },
     addressOf(person) {
       const row = sql.address.get(person) as RawAddress | undefined;
       return row === undefined ? null : readAddressRow(row);

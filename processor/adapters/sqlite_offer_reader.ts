@@ -10,6 +10,8 @@ const NOTHING = { uuids: new Set<string>(), address: null, personMailbox: null, 
 export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
   const rows = createOfferRows(db);
   const sql = statements(db);
+  /** Known within a snapshot only: most pipelines have erased nobody, and every record asks. */
+  let nobodyIsErased = false;
   const text = (row: unknown, name: string) => (row as Record<string, string>)[name]!;
   const offers = (found: readonly unknown[]): readonly Offer[] =>
     found.map((row) => JSON.parse(text(row, "body")));
@@ -19,8 +21,10 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
     snapshot(read) {
       db.exec("begin");
       try {
+        nobodyIsErased = sql.anyErased.get() === undefined;
         return read();
       } finally {
+        nobodyIsErased = false;
         db.exec("commit");
       }
     },
@@ -97,6 +101,7 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
   }
 
   function erasedAt(subject: string): number | null {
+    if (nobodyIsErased) return null;
     return (sql.erasedAt.get(subject) as { at: number | null }).at;
   }
 }
@@ -110,6 +115,7 @@ function statements(db: DatabaseSync) {
     person: db.prepare(
       "select uses, offer from subject s join person p on p.id = s.person where s.subject = ?",
     ),
+    anyErased: db.prepare("select 1 from erased limit 1"),
     erasedAt: db.prepare("select max(at) as at from erased where subject = ?"),
     usesBefore: db.prepare(
       `select count(distinct uuid) as n from subject own join subject s on s.person = own.person

@@ -1,8 +1,10 @@
-import type { DatabaseSync, SQLInputValue } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
 import { type Fact, type FactOf, isNewer, type OfferFact, type PlacedFact } from "../core/facts.ts";
 import { begin, fold, isGone, type Offer, type PersonThen } from "../core/offer.ts";
 import type { FactToApply, OfferStoreWriter, ViewEnd } from "../offer_store.ts";
-import { createOfferRows, type OfferRows, readAddressRow } from "./offer_rows.ts";
+import { createPersons } from "./offer_persons.ts";
+import { createOfferRows, readAddressRow } from "./offer_rows.ts";
+import { type OfferStatements, prepareOfferStatements } from "./offer_statements.ts";
 
 /** The fold of one offer, and the code that its mail carries. */
 export type OfferStoreOptions = {
@@ -77,7 +79,7 @@ function createApply(
   options: Required<OfferStoreOptions>,
 ): (toApply: FactToApply) => void {
   const rows = createOfferRows(db);
-  const sql = applyStatements(db);
+  const sql = prepareOfferStatements(db);
   const persons = createPersons(db, rows);
   /** Of the fact at hand. */
   let text = "";
@@ -92,12 +94,11 @@ function createApply(
       return row !== undefined && fact.position.offset < row.offset;
     });
 
-  const personThen = (person: number): PersonThen => ({
-    uses: rows.usesOf(person),
-    optedOut: rows.isOptedOut(person),
-    current: rows.currentOf(person)?.id ?? null,
-    standingOf: (mailbox) => rows.standingOf(mailbox, person),
-  });
+  const personThen = (person: number): PersonThen => {
+    const { uses, optedOut, hasOffer } = rows.summaryOf(person);
+    const current = hasOffer ? rows.currentOf(person)?.id ?? null : null;
+    return { uses, optedOut, current, standingOf: (mailbox) => rows.standingOf(mailbox, person) };
+  };
 
   const save = (offer: Offer) =>
     sql.putOffer.run(
@@ -258,7 +259,7 @@ function createApply(
 
 const COUNTED_OUTCOMES: ReadonlySet<Fact["fact"]> = new Set(["accepted", "deferred", "refused", "unknown"]);
 
-function applySecret(fact: FactOf<"secret">, sql: ReturnType<typeof applyStatements>): void {
+function applySecret(fact: FactOf<"secret">, sql: OfferStatements): void {
   const { fingerprint } = sql.fingerprint.get() as { fingerprint: string | null };
   if (fingerprint === null) {
     sql.setFingerprint.run(fact.fingerprint);
@@ -269,151 +270,5 @@ function applySecret(fact: FactOf<"secret">, sql: ReturnType<typeof applyStateme
   if ((fingerprint ?? fact.fingerprint) !== fact.fingerprint) return;
   for (const [partition, before] of Object.entries(fact.caughtUp ?? {})) {
     sql.setCaughtUp.run(Number(partition), before);
-  }
-}
-
-function applyStatements(db: DatabaseSync) {
-  const below = "partition = ? and offset < ?";
-  return {
-    fingerprint: db.prepare("select fingerprint from view"),
-    setFingerprint: db.prepare("update view set fingerprint = ?"),
-    putLost: db.prepare("insert or ignore into lost values (?, ?, 0)"),
-    setCaughtUp: db.prepare("update lost set caught_up = 1 where partition = ? and before <= ?"),
-    erasedBelow: db.prepare("select offset from erased where subject = ? and partition = ?"),
-    putUse: db.prepare("insert or ignore into use values (?, ?, ?, ?)"),
-    address: db.prepare("select * from address where subject = ?"),
-    putAddress: db.prepare("insert or replace into address values (?, ?, ?, ?, ?)"),
-    // Only while state is lost: which mailboxes were someone's in the time that may have been mailed already.
-    putPastAddress: db.prepare(
-      `insert or ignore into past_address select ?, ?, ?, ?
-       where exists (select 1 from lost where partition = ? and before > ?)`,
-    ),
-    // The other way round is a row of its own: it came from another record, and an erasure may take only one of them.
-    putJoined: db.prepare("insert or ignore into joined values (?, ?, ?, ?)"),
-    putOptedOut: db.prepare("insert or ignore into opted_out values (?)"),
-    suppress: db.prepare("insert or ignore into suppressed values (?)"),
-    suppressPerson: db.prepare(
-      `insert or ignore into suppressed select mailbox from subject s join address a on a.subject = s.subject
-       where s.person = ?`,
-    ),
-    putOffer: db.prepare("insert or replace into offer values (?, ?, ?, ?, ?)"),
-    removeOffer: db.prepare("delete from offer where id = ?"),
-    removeOfferNotes: db.prepare("delete from timeline where offer = ?"),
-    claim: db.prepare("insert or replace into claimed values (?, ?)"),
-    claimIfFree: db.prepare("insert or ignore into claimed values (?, ?)"),
-    claimPast: db.prepare(
-      `insert or ignore into claimed select mailbox, ? from subject s join past_address a on a.subject = s.subject
-       where s.person = ?`,
-    ),
-    putCode: db.prepare("insert or ignore into code values (?)"),
-    putHeld: db.prepare("insert into held values (?, ?)"),
-    countOutcome: db.prepare(
-      "insert into outcome values (?, 1) on conflict (kind) do update set count = count + 1",
-    ),
-    note: db.prepare("insert into timeline values (?, ?, ?, ?, ?, ?)"),
-    putErasure: db.prepare("insert or ignore into erasure values (?, ?)"),
-    putErased: db.prepare(
-      `insert into erased values (?, ?, ?, ?) on conflict (subject, partition)
-       do update set offset = max(offset, excluded.offset), at = max(at, excluded.at)`,
-    ),
-    putErasedMail: db.prepare("insert or ignore into erased_mail values (?)"),
-    offersFromBelow: db.prepare("select body from offer where subject = ?"),
-    /** Each takes subject, partition, offset. */
-    removeBelow: [
-      `delete from use where subject = ? and ${below}`,
-      `delete from address where subject = ? and ${below}`,
-      `delete from past_address where subject = ? and ${below}`,
-      `delete from joined where a = ? and ${below}`,
-      `delete from joined where b = ? and ${below}`,
-      `delete from timeline where subject = ? and ${below}`,
-    ].map((text) => db.prepare(text)),
-  };
-}
-
-/** Persons: connected sets of subjects, kept as a number per subject. */
-function createPersons(db: DatabaseSync, rows: OfferRows) {
-  const sql = {
-    putSubject: db.prepare("insert or replace into subject values (?, ?)"),
-    putPerson: db.prepare("insert into person (touched, uses) values (?, 0)"),
-    move: db.prepare("update subject set person = ? where person = ?"),
-    removePerson: db.prepare("delete from person where id = ?"),
-    neighbours: db.prepare(
-      "select b as subject from joined where a = ? union select a from joined where b = ?",
-    ),
-    refresh: db.prepare(
-      "update person set touched = ?, state = ?, uses = ?, offer = ?, partition = ?, due = ? where id = ?",
-    ),
-  };
-  const make = (fact: number) => Number(sql.putPerson.run(fact).lastInsertRowid);
-
-  const ofSubject = (subject: string, fact: number): number => {
-    const known = rows.personOf(subject);
-    if (known !== null) return known;
-    const person = make(fact);
-    sql.putSubject.run(subject, person);
-    return person;
-  };
-
-  const connected = (subject: string): readonly string[] => {
-    const found = new Set([subject]);
-    for (const at of found) {
-      for (const row of sql.neighbours.all(at, at)) found.add((row as { subject: string }).subject);
-    }
-    return [...found];
-  };
-
-  return {
-    ofSubject,
-    /** Answers the person that both are from now on. */
-    merge(a: number, b: number): number {
-      if (a === b) return a;
-      const [kept, gone] = rows.subjectsOf(a).length >= rows.subjectsOf(b).length ? [a, b] : [b, a];
-      sql.move.run(kept, gone);
-      sql.removePerson.run(gone);
-      return kept;
-    },
-    /** After joins were removed: what these subjects are now. */
-    deriveAgain(
-      members: readonly string[],
-      { affected, fact }: { affected: ReadonlySet<number>; fact: number },
-    ): readonly number[] {
-      for (const person of affected) sql.removePerson.run(person);
-      const left = new Set(members);
-      const made: number[] = [];
-      for (const member of members) {
-        if (!left.has(member)) continue;
-        const person = make(fact);
-        made.push(person);
-        for (const subject of connected(member)) {
-          left.delete(subject);
-          sql.putSubject.run(subject, person);
-        }
-      }
-      return made;
-    },
-    /** Brings the derived row of a person up to date. `due` stands only where a sender could act. */
-    refresh(person: number, fact: number): void {
-      const current = rows.currentOf(person);
-      const optedOut = rows.isOptedOut(person);
-      const uses = rows.usesOf(person);
-      const state = current?.state.is ?? (optedOut ? "closed" : uses > 0 ? "counting" : null);
-      const due = current === null ? null : dueOf(current, { person, optedOut });
-      const row: SQLInputValue[] = [
-        fact,
-        state,
-        uses,
-        current?.id ?? null,
-        current?.position.partition ?? null,
-        due,
-      ];
-      sql.refresh.run(...row, person);
-    },
-  };
-
-  function dueOf(current: Offer, { person, optedOut }: { person: number; optedOut: boolean }): number | null {
-    if (current.state.is !== "waiting") return null;
-    if (optedOut) return 0;
-    const canAct = rows.isLost(current) || rows.addressOf(person) !== null;
-    return canAct ? current.state.dueAt : null;
   }
 }

@@ -75,9 +75,14 @@ const NOBODY_ANY_CASE = new Set([
 ]);
 const NOBODY = new Set(["[object Object]", "NaN", "None", "none", "null", "0", ""]);
 
+/** `not_authenticated` in quotes. */
+const NOBODY_CHARACTERS_MAX = 19;
+
 /** True for an id that names nobody: no join follows from it. */
 export function isNobody(id: string): boolean {
-  const bare = id.trim().replace(/^(["'])(.*)\1$/s, "$2").trim();
+  const trimmed = id.trim();
+  if (trimmed.length > NOBODY_CHARACTERS_MAX) return false;
+  const bare = trimmed.replace(/^(["'])(.*)\1$/s, "$2").trim();
   return NOBODY.has(bare) || NOBODY_ANY_CASE.has(bare.toLowerCase());
 }
 

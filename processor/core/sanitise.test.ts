@@ -209,7 +209,7 @@ describe("everything around", () => {
   test("one record is one line for readers that split at U+0085, U+2028 and U+2029 too", () => {
     const text = "a\u2028b\u2029c\u0085d";
     const line = escapeLine(JSON.stringify(sanitise(text)));
-    expect(line).not.toMatch(/[\u0085\u2028\u2029\v\f\x1c-\x1e\n\r]/);
+    for (const end of "\u0085\u2028\u2029\v\f\u001c\u001d\u001e\n\r") expect(line).not.toContain(end);
     expect(JSON.parse(line).text).toBe(text);
   });
 
@@ -234,7 +234,7 @@ describe("everything around", () => {
 describe("hostile texts of 1 MB are answered, and what is planted in them is found", () => {
   test.each(HOSTILE.map((unit) => [JSON.stringify(unit).slice(0, 40), unit] as const))("%s", (_, unit) => {
     const text = unit.repeat(Math.ceil(1_000_000 / new TextEncoder().encode(unit).length));
-    const { text: out } = sanitise(`${text} \n bob@acme.io\n`.slice(-1_040_000));
-    expect(out).toContain("\n <EMAIL_ADDRESS>\n");
+    const { text: out } = sanitise(`${text} \n\nWrite to bob@acme.io now`.slice(-1_040_000));
+    expect(out).toContain("Write to <EMAIL_ADDRESS> now");
   });
 });

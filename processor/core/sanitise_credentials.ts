@@ -1,4 +1,4 @@
-import { countDigits, entropy, isWord } from "./sanitise_checks.ts";
+import { countDigits, entropy } from "./sanitise_checks.ts";
 import { isWords } from "./sanitise_keys.ts";
 import { before } from "./sanitise_numbers.ts";
 
@@ -41,9 +41,9 @@ export function findForeignPasswords(text: string, found: Found): void {
 }
 
 /** The start of a credential's name; what it is exactly says {@link NAMES}. */
-const STEM = /pass|pwd|secret|token|key|credential|bearer|auth|jwt|cookie|session|otp|[_-]pw|\bpw/gi;
+const STEM = /pass|pwd|secret|token|key|credential|bearer|auth|jwt|session|otp|[_-]pw|\bpw/gi;
 const NAMES =
-  /(?:(passw(?:or)?d|passwd|pass ?phrase|pass ?code|passwort|pwd|(?<=[_-]|\b)pass(?![a-z])|[_-]?pw(?![a-z]))|secret|token|key|credentials?|bearer|authorization|auth(?![a-z])|auth(?=key|token)|jwt|cookie|session[_-]?id|otp[_-]?secret)/iy;
+  /(?:(passw(?:or)?d|passwd|pass ?phrase|pass ?code|passwort|pwd|(?<=[_-]|\b)pass(?![a-z])|[_-]?pw(?![a-z]))|secret|token|key|credentials?|bearer|authorization|auth(?![a-z])|auth(?=key|token)|jwt|session[_-]?id|otp[_-]?secret)/iy;
 /** A key is a credential where one of these says so. */
 const KEY_OF =
   /(?:api|access|auth|private|client|license|licence|app|account|signing|encryption|master|service|shared|secret)[ _-]?$/i;
@@ -58,7 +58,7 @@ const ABOUT =
 
 /** Between name and value, in order: closing quote, separator, opening quote. */
 const SEPARATOR =
-  /(?:\\?["'`]|\]|\))?(?:\s{0,4}(?::=|=>|->|===?|[:=：＝])\s{0,4}|\s{1,3}(?:is|was|ist|est|es|è|é|är|er|=)(?: now| set to|:)?\s{1,3}|(?:は|是|为|為)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s?,\s{0,2}\\?["']value\\?["']\s{0,2}:\s{0,2}|\s{0,4}[|│]\s{0,4}|>)(?:(?:Bearer|Basic|Token|token|bearer|basic)\s)?(?:[brfu@]{1,2}(?=["']))?(\\?["'`]{1,3})?/y;
+  /(?:\\?["'`]|\]|\))?(?:\s{0,4}(?::=|=>|->|===?|[:=：＝])\s{0,4}|\s{1,3}(?:is|was|ist|est|es|è|é|är|er|=)(?: now| set to|:)?\s{1,3}|(?:は|是|为|為)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s?,\s{0,2}\\?["']value\\?["']\s{0,2}:\s{0,2}|\s{1,4}[|│]\s{1,4}|>)(?:(?:Bearer|Basic|Token|token|bearer|basic)\s)?(?:[brfu@]{1,2}(?=["']))?(\\?["'`]{1,3})?/y;
 /** Without a separator only what is an option or a header's scheme: `--password X`, `Bearer X`. */
 const BARE_SEPARATOR = /\s{1,2}(\\?["'`])?/y;
 
@@ -76,6 +76,9 @@ function valueAfter(text: string, { start, end, kind }: Name): Value | null {
   SEPARATOR.lastIndex = at;
   const separator = SEPARATOR.exec(text);
   if (separator !== null) {
+    if (separator[0].trim().startsWith("(") && /^[_-]?(?:pass|pw)$/i.test(text.slice(start, end))) {
+      return null;
+    }
     const natural = /\s[a-zèéä]{2,4}\s/.test(separator[0]);
     const from = at + separator[0].length;
     return readValue(text, { from, quote: separator[1] ?? "", kind, natural, exact: rest === "" });
@@ -87,10 +90,13 @@ function valueAfter(text: string, { start, end, kind }: Name): Value | null {
   return bare && readValue(text, { from, quote: bare[1] ?? "", kind, natural: true, exact: false });
 }
 
-/** `--password X`, `Bearer X`: no separator is needed. */
+/** `--password X`, `Bearer X`, `login me password X`, `PASSWORD 'X'`: no separator is needed. */
 function isOption(text: string, { start, end }: Value): boolean {
-  return /^(?:bearer|password|passwd)$/i.test(text.slice(start, end)) ||
-    /(?:^|\s)--?[\w-]{0,24}$/.test(text.slice(Math.max(0, start - 30), start));
+  const name = text.slice(start, end).toLowerCase();
+  const before = text.slice(Math.max(0, start - 30), start);
+  if (name === "bearer" || /(?:^|\s)--?[\w-]{0,24}$/.test(before)) return true;
+  return name.startsWith("passw") &&
+    (/^\s{1,2}'/.test(text.slice(end, end + 3)) || /login \S{1,20}\s+$/.test(before));
 }
 
 type Reading = {
@@ -142,7 +148,7 @@ function quotedEnd(text: string, from: number, quote: string): number {
 const PLACEHOLDER =
   /^(?:[*x.•●_\-#X]+|\.{3,}|…+|<[^>]*>|\{+[^}]*\}+|\[[^\]]*\]|%[\w]+%|\$\{?[\w.:-]*\}?|\$\(.*|@[\w.]+@|(?:null|none|nil|undefined|true|false|string|text|number|str|int|bool|boolean|any|object|required|optional|empty|secret|password|passwd|pwd|pass|token|test|testing|changeme|change_me|placeholder|redacted|hidden|masked|unknown|n\/a|todo|tbd|foo|bar|baz|abc|abcd|value|key|user|username|admin|root|default|example)\d{0,3}[.!?)]*)$/i;
 const PLACEHOLDER_PART =
-  /your[_ -]?|(?:^|[_-])my[_-]|insert|replace|placeholder|dummy|example|changeme|change-me|redacted|xxxx|\*{3,}|<[a-z_ -]+>|_here$|-here$|\.{3}|•••|x{5}|0000000|1234567890abcdef/i;
+  /your[_ -]?|(?:^|[_-])my[_-]|insert|replace|placeholder|dummy|example|changeme|change-me|redacted|xxxx|\*{3,}|<[a-z_ -]+>|_here$|-here$|\.{3}|•••|x{5}|0000000|1234567890abcdef|abcdefghij|0123456789/i;
 const REFERENCE =
   /^(?:process\.|os\.|env[.[:]|ENV|System\.|import\.|secrets?\.|vars\.|config\.|settings\.|self\.|this\.|ctx\.|req(?:uest)?\.|params\.|options?\.|props\.|data\.|user\.|form\.|await|new$|null|undefined|typeof|function|async|lambda|return|getenv|vault:|ssm:|arn:|file:|op:\/\/|https?:\/\/|\/|\.{1,2}\/|~\/|\$|%|\{|sha\d{1,3}[-:]|md5[-:]|data:)/;
 
@@ -184,16 +190,23 @@ function isPassphrase(value: string): boolean {
   return value.split(/\s+/).length <= 3 && countDigits(value) >= 2 && /[!@#$%^&*?~+=]/.test(value);
 }
 
+/** Many parts between slashes, two of them plain words. */
+function isFilePath(value: string): boolean {
+  const parts = value.split("/");
+  return parts.length > 3 &&
+    parts.filter((part) => /^[a-z]+(?:[_-][a-z]+)*$/.test(part) && part.length > 3).length >= 2;
+}
+
 function isVersionOrPath(value: string): boolean {
   return /^v?\d+(?:\.\d+)+[\w.-]*$/.test(value) ||
     /^[\w.-]+(?:\/[\w.-]+){2,}$/.test(value) && !/\d{3}/.test(value) ||
-    /^\w+:\/\//.test(value) ||
+    isFilePath(value) || /^\w+:\/\//.test(value) || /^!+[a-z_$][\w$]*\./i.test(value) ||
     /\.(?:js|ts|py|go|rb|java|md|json|html|css|vue|tsx|jsx|php|txt|yml|yaml|pem|crt|key)$/i.test(value);
 }
 
 /** Whether a value looks drawn by lot: enough characters, digits and surprise, and no name, version, path or digest. */
 export function isKey(value: string, quoted: boolean): boolean {
-  if (value.length < 9 || countDigits(value) < 2 || entropy(value) < 3.1) return false;
+  if (value.length < 10 || countDigits(value) < 2 || entropy(value) < 3.1) return false;
   if (/\s/.test(value) || isSettled(value)) return false;
   if (!/^[\w\-+/=.~!@#$%^&*:|]+$/.test(value) || !/[A-Za-z]/.test(value)) return false;
   if (isVersionOrPath(value) || isWords(value)) return false;
@@ -226,6 +239,10 @@ export function findNamedKeys(text: string, found: Found): void {
   for (let match = STRETCH.exec(text); match !== null; match = STRETCH.exec(text)) {
     const value = match[0].replace(/[.]+$/, "");
     if (countDigits(value) < 3 || !isKey(value, false) || entropy(value) < 3.3) continue;
+    if (
+      value.replace(/[^A-Za-z]/g, "").length < 4 ||
+      (text[match.index + value.length] === "(" && isIdentifier(value))
+    ) continue;
     if (isUuid(value) || !isNamedKey(before(text, match.index, 48), value)) continue;
     found(match.index, match.index + value.length);
   }

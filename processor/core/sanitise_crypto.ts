@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { entropy } from "./sanitise_checks.ts";
 import { before } from "./sanitise_numbers.ts";
 
 type Found = (start: number, end: number) => void;
@@ -13,7 +14,7 @@ const WALLET_WORD = /bitcoin|btc|wallet|crypto|litecoin|ltc|dogecoin|tron|addres
 export function findWallets(text: string, found: Found): void {
   for (const pattern of [BECH32, ETHEREUM, MONERO]) {
     for (const match of text.matchAll(pattern)) {
-      if (!/^0x(.)\1+$/.test(match[0])) found(match.index, match.index + match[0].length);
+      if (entropy(match[0]) >= 2.5) found(match.index, match.index + match[0].length);
     }
   }
   for (const match of text.matchAll(BASE58)) {

@@ -79,11 +79,7 @@ function keyEnd(text: string, at: number, to: number): number {
 type Reach = { readonly from: number; readonly limit: number };
 
 /** Where the key's characters end, at `limit` the latest; `from` where a longer word goes on behind them. */
-function bodyEnd(
-  text: string,
-  from: number,
-  { body, min, exact, limit }: KeyFormat & { limit: number },
-): number {
+function bodyEnd(text: string, { from, limit }: Reach, { body, min, exact }: KeyFormat): number {
   const allowed = BODY[body];
   const last = exact ? from + min : limit;
   let end = from;
@@ -101,18 +97,28 @@ function tailEnd(text: string, end: number): number {
 }
 
 function isDrawn(body: string, { random }: KeyFormat): boolean {
-  if (random !== undefined && countDigits(body) < 2) return false;
+  if (random !== undefined && countDigits(body) < 2 && countCaseChanges(body) < 6) return false;
   if (entropy(body) < (random === undefined ? 2.2 : 3)) return false;
   if (/x{6}|X{6}|\*{4}|\.{3}|your|YOUR|example|EXAMPLE_|placeholder/.test(body)) return false;
   return random === undefined || !isWords(body);
 }
 
-/** `fading-circle-animation-2x-10`: words with dashes, not drawn by lot. */
-export function isWords(text: string): boolean {
-  const parts = text.split(/[-_.\d]+/).filter((part) => part !== "");
-  const words = parts.filter((part) => part.length >= 3 && /^(?:[A-Z]?[a-z]+|[A-Z]+)$/.test(part));
-  return words.join("").length > text.replace(/[-_.\d]/g, "").length * 0.7 && parts.length <= text.length / 4;
+function countCaseChanges(text: string): number {
+  let changes = 0;
+  for (let i = 1; i < text.length; i++) {
+    if (isAlnum(text.charCodeAt(i)) && (text.charCodeAt(i) & 32) !== (text.charCodeAt(i - 1) & 32)) changes++;
+  }
+  return changes;
 }
+
+/** `fading-circle-animation-2x-10`, `newTokenProvider_2`: words with signs and figures between them, not drawn by lot. */
+export function isWords(text: string): boolean {
+  const parts = text.split(/[-_./:+=]/).map((part) => part.replace(/^\d{1,4}|\d{1,4}$/g, ""));
+  const words = parts.filter((part) => WORDS.test(part));
+  return words.join("").length > 0.7 * text.replace(/[-_./:+=]/g, "").length;
+}
+
+const WORDS = /^(?:[A-Z]?[a-z]{2,}|[A-Z]{2,}|[a-z]{2,}(?:[A-Z][a-z]{2,})+|(?:[A-Z][a-z]{2,})+)$/;
 
 function isAlnum(code: number): boolean {
   return code !== 95 && isWord(code);
@@ -198,6 +204,11 @@ export const KEY_SHAPES: readonly {
     provider: "Airtable",
     needs: "pat",
     shape: /(?<![A-Za-z0-9])pat[A-Za-z0-9]{14}\.[0-9a-f]{64}(?![A-Za-z0-9])/g,
+  },
+  {
+    provider: "Asana",
+    needs: "/",
+    shape: /(?<![\w./-])[0-2]\/(?:\d{10,20}(?:\/\d{10,20})?:)?[0-9a-f]{32}(?![\w/])/g,
   },
   {
     provider: "Salesforce",

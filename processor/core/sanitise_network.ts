@@ -10,7 +10,7 @@ type Found = (start: number, end: number) => void;
 const IPV4 =
   /(?<![\w.]|\d[-])(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?!\w|\.\w|-\w)/g;
 const VERSION_BEFORE =
-  /(?:version|ver|v|release|section|sec|chapter|clause|article|figure|table|oid|build|firmware|driver|revision|rev|§|[=<>~^]=|[a-z]\/|[a-z]-|[a-z]@|#)\.?\s{0,2}[("']?$/i;
+  /(?:version|ver|v|release|sections?|sec|chapters?|clauses?|articles?|figure|table|oid|build|firmware|driver|revision|rev|§|[=<>~^]=|[a-z]\/|[a-z]-|[a-z]@|#)\.?\s{0,2}[("']?$/i;
 const ADDRESS_WORD =
   /\bip|addr|host|server|ping|subnet|client|connect|remote|ssh|dns|gateway|from|network|https?:|resolver|login|logged|proxy|peer|firewall|block/i;
 /** Every part this small: rather a version or a section than one of the few addresses down there. */

@@ -2,6 +2,7 @@ import {
   digitsOf,
   isSocialSecurityNumber,
   isTaxpayerNumber,
+  isWord,
   passesLuhn,
   passesMod97,
 } from "./sanitise_checks.ts";
@@ -24,17 +25,23 @@ export function findCards(text: string, found: Found): void {
   CARD.lastIndex = 0;
   for (let match = CARD.exec(text); match !== null; match = CARD.exec(text)) {
     const end = cardEnd(match[0]);
-    if (end === 0 || NOT_A_CARD.test(before(text, match.index, 24))) continue;
-    const digits = digitsOf(match[0].slice(0, end));
-    if (!isCardNumber(digits)) continue;
-    const plain = end === digits.length;
-    const rare = digits.length < 15 || digits.length > 16;
-    if (rare && !(CARD_WORD.test(before(text, match.index, 80)) || (!plain && digits.length === 14))) {
-      continue;
+    if (end > 0 && isCard(text, match.index, match[0].slice(0, end))) {
+      found(match.index, match.index + end);
+      CARD.lastIndex = match.index + end;
+    } else {
+      const next = match[0].indexOf(" ");
+      if (next > 0) CARD.lastIndex = match.index + next;
     }
-    found(match.index, match.index + end);
-    CARD.lastIndex = match.index + end;
   }
+}
+
+/** Card numbers of an uncommon length need a word before them: as many articles and devices are numbered like that. */
+function isCard(text: string, start: number, written: string): boolean {
+  const digits = digitsOf(written);
+  if (!isCardNumber(digits) || NOT_A_CARD.test(before(text, start, 24))) return false;
+  const common = digits.length === 15 || digits.length === 16 ||
+    (digits.length === 14 && written.length > 14);
+  return common || CARD_WORD.test(before(text, start, 80));
 }
 
 /** Groups as cards have them: none, 4-4-4-4, 4-6-5, 4-6-4, 4-4-4-4-3, 4-4-5; 0 where they are no card's. */
@@ -87,15 +94,14 @@ export function findIbans(text: string, found: Found): void {
 }
 
 function ibanEnd(text: string, start: number, length: number): number {
-  let compact = "";
   let at = start;
-  for (; compact.length < length && at < text.length; at++) {
-    const character = text[at]!;
-    if (/[A-Za-z0-9]/.test(character)) compact += character;
-    else if (!/[ -]/.test(character) || !/[A-Za-z0-9]/.test(text[at + 1] ?? "")) return -1;
+  for (let count = 0; count < length; at++) {
+    const code = text.charCodeAt(at);
+    if (isWord(code) && code !== 95) count++;
+    else if ((code !== 32 && code !== 45) || !isWord(text.charCodeAt(at + 1))) return -1;
   }
-  if (compact.length < length || /[A-Za-z0-9_]/.test(text[at] ?? "")) return -1;
-  return passesMod97(compact.toUpperCase()) ? at : -1;
+  if (isWord(text.charCodeAt(at))) return -1;
+  return passesMod97(text.slice(start, at).replace(/[ -]/g, "").toUpperCase()) ? at : -1;
 }
 
 const SSN = /(?<![\w.\-/+])\d{3}([- .]?)\d{2}\1\d{4}(?![\w]|[.\-/]\d)/g;

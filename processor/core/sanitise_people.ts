@@ -14,7 +14,6 @@ export function findIntroductions(text: string, found: (start: number, end: numb
 /** Introductions per language, lower or sentence case; the name follows at once. */
 const INTRODUCTIONS = [
   "[Mm]y (?:full |first |last |legal |real )?name(?: is|['’]s|:| =)",
-  "[Nn]ame['’]s",
   "[Jj]e m['’]appelle",
   "[Mm]on nom est",
   "[Mm]e llamo",

@@ -68,6 +68,7 @@ type Shape = {
   readonly end: number;
   readonly written: string;
   readonly digits: string;
+  /** One figure per group, 9 for nine and more. */
   readonly lengths: string;
   readonly separators: readonly string[];
   readonly plus: boolean;
@@ -168,12 +169,21 @@ function isLikely(text: string, { start, groups }: Candidate, count: number): bo
   if (digits < 7) return false;
   if (isLetterAfter(text, groups[count - 1]!.end)) return true;
   if (count === 1) return digits === 11 && text[start] === "1";
-  if (digits < 9 || count > SHAPES_MAX_GROUPS) return false;
+  const end = groups[count - 1]!.end;
+  if (text[groups[0]!.end] === " " && text[end] === " " && isDigit(text.charCodeAt(end + 1))) return false;
+  if (digits < 9 || count > SHAPES_MAX_GROUPS || !startsLikeOne(text, start, groups)) return false;
   return digits <= 12 || text.startsWith("00", start) || text.startsWith("011", start);
 }
 
 /** Most groups of a number that is known by its shape alone. */
 const SHAPES_MAX_GROUPS = 6;
+
+function startsLikeOne(text: string, start: number, groups: Candidate["groups"]): boolean {
+  if (text[start] === "(" || text[start] === "0") return true;
+  const first = groups[0]!.end - groups[0]!.start;
+  const second = groups[1]!.end - groups[1]!.start;
+  return first === 3 ? second === 3 || second === 4 || second === 7 : first === 1 && second === 3;
+}
 
 /** `4155550132 is my cell`: what follows may say what it is. */
 function isLetterAfter(text: string, end: number): boolean {
@@ -192,7 +202,7 @@ function shapeOf(text: string, { start, plus, groups }: Candidate, count: number
     end,
     written,
     digits: parts.map((part, i) => part === "0" && isParenthesised(text, used[i]!) ? "" : part).join(""),
-    lengths: parts.map((part) => part.length).join(""),
+    lengths: parts.map((part) => Math.min(part.length, 9)).join(""),
     separators,
     plus,
     area: /^\(\d{1,5}(?:-\d{1,4})?\)/.test(written),
@@ -237,9 +247,8 @@ function isDate(written: string): boolean {
 type Around = { readonly look: () => Cue | null; readonly floor: number };
 
 function isTelephone(text: string, shape: Shape, around: Around): boolean {
-  if (shape.plus && shape.digits.length >= 7 && isInternational(shape.digits)) {
-    return !isMeasured(text, shape.end);
-  }
+  if (/^0{4}/.test(shape.digits) || IPV4.test(shape.written) || lastOf(shape.lengths) === "1") return false;
+  if (shape.plus && isPlanned(shape)) return !isMeasured(text, shape.end);
   if (shape.lengths === "324" && shape.separators.every((separator) => separator === "-")) return false;
   const shaped = isShaped(text, shape);
   if (!shaped && !isCued(text, shape, around)) return false;
@@ -247,11 +256,25 @@ function isTelephone(text: string, shape: Shape, around: Around): boolean {
   return !shaped || !isListed(text, shape) || around.look() !== null;
 }
 
+const IPV4 = /^\d{1,3}(?:\.\d{1,3}){3}$/;
+
+function lastOf(lengths: string): string {
+  return lengths.length > 1 ? lengths.slice(-1) : "";
+}
+
+/** As long as its country's numbers; `+1` in one piece must be followed by an area code, `+10011010010` is none. */
+function isPlanned({ digits, separators }: Shape): boolean {
+  return digits.length >= 7 && isInternational(digits) && (separators.length > 0 || !/^1[01]/.test(digits));
+}
+
 /** Written as hardly anything but a telephone number is. */
 function isShaped(text: string, shape: Shape): boolean {
   const { lengths, digits, separators } = shape;
   if (separators.length === 0) return isChineseMobile(text, shape);
-  if (/^0{2}[1-9]|^011[2-9]/.test(digits) && isInternational(digits.replace(/^0{2}|^011/, ""))) return true;
+  if (
+    /^00(?:[1-9]|\D)|^011(?:[2-9]|\D)/.test(shape.written) &&
+    isInternational(digits.replace(/^0{2}|^011/, ""))
+  ) return true;
   if (lengths === "334" || lengths === "1334" && digits.startsWith("1")) return isNorthAmerican(shape);
   if (lengths === "37" && digits.length === 10 && (shape.area || separators[0] === "-")) {
     return /^[2-9]/.test(digits);
@@ -275,7 +298,8 @@ function isWithArea({ digits, lengths, separators, written }: Shape): boolean {
 }
 
 /** 06 12 34 56 78, 020 7946 0958, 0151 23456789, 03-1234-5678. */
-function isWithTrunk({ digits, lengths, separators, crowded }: Shape): boolean {
+function isWithTrunk({ digits, lengths, separators, crowded, written }: Shape): boolean {
+  if (digits === "0102030405" || ADDRESS_OR_AMOUNT.test(written)) return false;
   if (!/^0[1-9]/.test(digits) || digits.length < 9 || digits.length > 12 || crowded) return false;
   if (!/^[2-5][2-8]{1,4}$/.test(lengths) || separators.some((separator) => /[/]/.test(separator))) {
     return false;
@@ -313,9 +337,10 @@ function isCued(text: string, shape: Shape, { look, floor }: Around): boolean {
 }
 
 /** A number after "call" or "number" must look like a telephone number by itself. */
-function isWeaklyCued({ digits, separators, written }: Shape, { distance }: Cue): boolean {
-  if (digits.length > 12) return false;
+function isWeaklyCued({ digits, separators, written }: Shape, { distance, between }: Cue): boolean {
+  if (digits.length > 12 || between.includes("\n")) return false;
   if (separators.length === 0) return digits.length >= 9 && distance <= 25;
+  if (separators.includes(".") && separators.includes(" ")) return false;
   return digits.length >= 7 && !/^[1-9]\d{0,2}(?: \d{3})+$/.test(written);
 }
 

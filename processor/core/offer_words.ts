@@ -1,5 +1,5 @@
-import type { Fact, Position } from "./core/facts.ts";
-import type { Offer } from "./core/offer.ts";
+import type { Fact, Position } from "./facts.ts";
+import type { Offer } from "./offer.ts";
 
 /** The facts of a person in words, for its timeline. */
 export function factInWords(fact: Fact, { uses }: { readonly uses: number }): string {

@@ -1,5 +1,5 @@
-import type { KeyedHashes } from "../contract/keyed_hash.ts";
-import type { Offer } from "./core/offer.ts";
+import type { KeyedHashes } from "../../contract/keyed_hash.ts";
+import type { Offer } from "./offer.ts";
 
 /**
  * The names that an offer carries outside: HMACs of its subject and earning record, so that a repeat carries the same

@@ -1,0 +1,86 @@
+import { describe, expect, test } from "vitest";
+import { until } from "../tests/until.ts";
+
+const encoder = new TextEncoder();
+
+function start(...args: string[]): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", new URL("./sanitise.ts", import.meta.url).pathname, ...args],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+async function run(
+  args: string[],
+  input: string | Uint8Array,
+): Promise<{ code: number; out: string; err: string }> {
+  const child = start(...args);
+  const writer = child.stdin.getWriter();
+  await writer.write(typeof input === "string" ? encoder.encode(input) : input);
+  await writer.close();
+  const { code, stdout, stderr } = await child.output();
+  return { code, out: new TextDecoder().decode(stdout), err: new TextDecoder().decode(stderr) };
+}
+
+describe("deno task sanitise", () => {
+  test("plain lines in, sanitised lines out, also a last one without its end", async () => {
+    const { code, out } = await run([], "mail bob@acme.io\n\nplain\r\nlast +447911123456");
+    expect(out).toBe("mail <EMAIL_ADDRESS>\n\nplain\r\nlast <PHONE_NUMBER>\n");
+    expect(code).toBe(0);
+  });
+
+  test("a line over the bound is refused, the ones around it are not", async () => {
+    const { code, out, err } = await run([], `a@b.co\n${"x".repeat(1024 * 1024 + 1)}\nc@d.co\n`);
+    expect(out).toBe("<EMAIL_ADDRESS>\n<REFUSED>\n<EMAIL_ADDRESS>\n");
+    expect(code).toBe(1);
+    expect(err).toContain("1 of the lines");
+  });
+
+  test("with --json: spans of the text, known values, and an error in the place of what is no request", async () => {
+    const { code, out } = await run(
+      ["--json"],
+      [
+        '{"text":"Hi bob@acme.io"}',
+        '{"text":"ask Jane Roe\\u2028now","known":{"name":"Jane Roe"}}',
+        '{"txt":1}',
+        "{",
+      ].join("\n"),
+    );
+    const lines = out.trimEnd().split("\n");
+    expect(lines.slice(0, 2)).toEqual([
+      '{"text":"Hi <EMAIL_ADDRESS>","spans":[{"start":3,"end":14,"entity":"EMAIL_ADDRESS"}]}',
+      '{"text":"ask <PERSON>\\u2028now","spans":[{"start":4,"end":12,"entity":"PERSON"}]}',
+    ]);
+    expect(lines.slice(2).map((line) => JSON.parse(line).error.code)).toEqual(["bad_input", "bad_input"]);
+    expect(code).toBe(1);
+  });
+
+  test("answers a line while the next one has not come yet", async () => {
+    const child = start();
+    const writer = child.stdin.getWriter();
+    const reader = child.stdout.getReader();
+    await writer.write(encoder.encode("a@b.co\nhalf"));
+    const { value } = await reader.read();
+    expect(new TextDecoder().decode(value)).toBe("<EMAIL_ADDRESS>\n");
+    await writer.close();
+    let rest = "";
+    await until("the rest is there", async () => {
+      const { value, done } = await reader.read();
+      rest += new TextDecoder().decode(value);
+      return done;
+    });
+    expect(rest).toBe("half\n");
+    await child.stderr.cancel();
+    expect((await child.status).code).toBe(0);
+  });
+
+  test("a file that is not there and a wrong option are told apart", async () => {
+    expect((await run(["/no/such/file"], "")).code).toBe(1);
+    expect((await run(["--frobnicate"], "")).code).toBe(2);
+    const help = await run(["--help"], "");
+    expect(help.code).toBe(0);
+    expect(help.out).toContain("Usage: deno task sanitise");
+  });
+});

@@ -1,0 +1,119 @@
+import {
+  escapeLine,
+  type KnownValues,
+  sanitise,
+  SanitiseError,
+  TEXT_BYTES_MAX,
+} from "../processor/core/sanitise.ts";
+import { type Command, CommandFailedError, print, runCommand, UsageError } from "./command.ts";
+import { readLines } from "./lines.ts";
+
+/** A line that was refused, in the place of its text. */
+const REFUSED = "<REFUSED>";
+/** A character takes at most six bytes in JSON; known values and keys come on top. */
+const JSON_LINE_BYTES_MAX = 8 * TEXT_BYTES_MAX;
+
+/** `deno task sanitise [FILE]`: the sanitiser as a filter that answers each line as it comes. */
+export const sanitiseCommand: Command = {
+  help: `Replaces personal data and secrets by typed placeholders, line by line, as they come.
+
+Usage: deno task sanitise [--json] [FILE]
+
+  FILE     read this instead of standard input
+  --json   one object per line, in {"text":"…","known":{"email":"…","name":"…","phone":"…","ip":"…"}} (known and each
+           of its values optional), out {"text":"…","spans":[{"start":0,"end":5,"entity":"EMAIL_ADDRESS"}]} (UTF-16
+           units of the text that came in) or {"error":{"code":"…","message":"…"}}
+  --help   this text
+
+A line that cannot be sanitised (over ${TEXT_BYTES_MAX} bytes) comes out as ${REFUSED}; the exit code is then 1.
+`,
+  async run({ positionals, json }) {
+    if (positionals.length > 1) {
+      throw new UsageError("Cannot read two files: give one, or none for standard input.");
+    }
+    const input = await open(positionals[0]);
+    let refused = 0;
+    for await (
+      const lines of readLines(input, { lineBytesMax: json ? JSON_LINE_BYTES_MAX : TEXT_BYTES_MAX })
+    ) {
+      const answers = lines.map((line) => json ? answerJson(line) : answerText(line));
+      refused += answers.filter((answer) => answer.refused).length;
+      if (answers.length > 0) print(answers.map((answer) => answer.line).join("\n"));
+    }
+    if (refused > 0) {
+      throw new CommandFailedError(`Cannot sanitise ${refused} of the lines: see where they stood.`);
+    }
+  },
+};
+
+type Answer = { readonly line: string; readonly refused: boolean };
+
+async function open(path: string | undefined): Promise<ReadableStream<Uint8Array>> {
+  if (path === undefined) return Deno.stdin.readable;
+  try {
+    return (await Deno.open(path)).readable;
+  } catch (cause) {
+    throw new CommandFailedError(`Cannot read the file "${path}": ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** `line` is null where it was longer than the bound. */
+function answerText(line: string | null): Answer {
+  if (line === null) return { line: REFUSED, refused: true };
+  try {
+    return { line: sanitise(line).text, refused: false };
+  } catch {
+    return { line: REFUSED, refused: true };
+  }
+}
+
+function answerJson(line: string | null): Answer {
+  if (line === null) {
+    return refusal("too_large", `Cannot sanitise a line of over ${JSON_LINE_BYTES_MAX} bytes: shorten it.`);
+  }
+  const request = parseRequest(line);
+  if (request === null) {
+    return refusal(
+      "bad_input",
+      'Cannot read this line: expected {"text":"…"} and, if wanted, "known" with texts.',
+    );
+  }
+  try {
+    return { line: escapeLine(JSON.stringify(sanitise(request.text, request.known))), refused: false };
+  } catch (error) {
+    return error instanceof SanitiseError
+      ? refusal(error.code, error.message)
+      : refusal("failed", "Cannot sanitise this line.");
+  }
+}
+
+function refusal(code: string, message: string): Answer {
+  return { line: JSON.stringify({ error: { code, message } }), refused: true };
+}
+
+function parseRequest(line: string): { text: string; known: KnownValues } | null {
+  let request: unknown;
+  try {
+    request = JSON.parse(line);
+  } catch {
+    return null;
+  }
+  if (!isRecord(request) || typeof request.text !== "string") return null;
+  const known = request.known ?? {};
+  if (!isRecord(known)) return null;
+  const values = ["email", "name", "phone", "ip"].map((key) => known[key] ?? "");
+  if (!values.every((value) => typeof value === "string")) return null;
+  const [emails, names, phones, ips] = values.map((value) => value === "" ? [] : [value]) as [
+    string[],
+    string[],
+    string[],
+    string[],
+  ];
+  return { text: request.text, known: { emails, names, phones, ips } };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+if (import.meta.main) Deno.exit(await runCommand(sanitiseCommand, Deno.args));
