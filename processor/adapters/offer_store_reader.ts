@@ -15,6 +15,8 @@ export type OfferStatusReader = {
   offerOf(person: string, hashes: KeyedHashes): OfferView | null;
   /** By the ID that `list` shows; null where there is none. */
   offerById(id: number, hashes: KeyedHashes): ListedOffer | null;
+  /** The current offer of a person, by distinct_id or by `person-` and a subject; null where there is none. */
+  currentOf(person: string, hashes: KeyedHashes): ListedOffer | null;
   /** People by the state of their offer; `counting` are those with uses and no offer. */
   counts(): Record<OfferState, number>;
   /** Attempts by what became of them. */
@@ -97,6 +99,11 @@ export function createOfferStatusReader(
       const distinctId = subject === undefined ? id : null;
       const offer = rows.currentOf(person);
       return { ...shown(person, { distinctId, offer, hashes }), timeline: timelineOf(timeline) };
+    },
+    currentOf(id, hashes) {
+      const person = rows.personOf(PSEUDONYM.exec(id)?.[1] ?? hashes.subject(id));
+      const offer = person === null ? null : rows.currentOf(person);
+      return offer === null ? null : listed(offer, hashes);
     },
     offerById(id, hashes) {
       const offer = rows.offer(id);

@@ -345,7 +345,11 @@ function isWeaklyCued({ digits, separators, written }: Shape, { distance, betwee
 }
 
 function isStronglyCued({ digits, separators, written }: Shape, cue: Cue): boolean {
-  if (digits.length > 12) return isInternational(digits.replace(/^0{2}/, "")) && cue.distance <= 12;
+  if (digits.length > 12) {
+    const planned = isInternational(digits.replace(/^0{2}/, "")) ||
+      (digits.length === 13 && digits.startsWith("0"));
+    return planned && cue.distance <= 12;
+  }
   if (digits.length >= 7) return true;
   const adjacent = /^[\s:.=#\-()"'`]{0,6}(?:is|number|no|nr|n[°º]|est|es|ist|é|è)?[\s:.=#\-("'`]{0,4}$/iu
     .test(cue.between);

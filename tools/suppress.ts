@@ -1,0 +1,72 @@
+import { createKeyedHashes } from "../contract/keyed_hash.ts";
+import { readProcessorConfig } from "../processor/config.ts";
+import { readAddress } from "../processor/core/mailbox.ts";
+import { committedBefore, confirmSecret } from "../processor/pipeline_identity.ts";
+import { publishFacts } from "../processor/facts_topic.ts";
+import { pipelineSecret } from "../topic/data_dir.ts";
+import { openTopicLog } from "../topic/open_topic.ts";
+import { type Command, CommandFailedError, print, runCommand, UsageError } from "./command.ts";
+import { systemClock } from "../contract/clock.ts";
+
+/** `deno task suppress FILE`: addresses that never get mail, such as an unsubscribe list from elsewhere. */
+export const suppressCommand: Command = {
+  help: `Makes addresses never get mail, in whatever spelling.
+
+Usage: deno task suppress FILE [--json]
+
+FILE holds one address a line; empty lines and lines that begin with # are passed over. What is kept is a keyed hash.
+Repeating the command changes nothing.
+`,
+  async run({ positionals, json }) {
+    const [path, ...rest] = positionals;
+    if (path === undefined || rest.length > 0) throw new UsageError("Expected one FILE of addresses.");
+    const config = readProcessorConfig(Deno.env.toObject());
+    const hashes = createKeyedHashes(pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined));
+    const { mailboxes, refused } = readMailboxes(await Deno.readTextFile(path));
+    const log = await openTopicLog(config.log, "command");
+    try {
+      // The first fact names the secret: before it is confirmed these hashes might mean nobody.
+      await confirmSecret(log, {
+        ranBefore: await committedBefore(log).catch(() => null),
+        hashes,
+        clock: systemClock,
+      });
+      const facts = mailboxes.map((
+        mailbox,
+      ) => ({ fact: "suppressed", at: Date.now(), mailbox: hashes.mailbox(mailbox) } as const));
+      for (let at = 0; at < facts.length; at += FACTS_AT_ONCE_MAX) {
+        await publishFacts(log, facts.slice(at, at + FACTS_AT_ONCE_MAX));
+      }
+    } finally {
+      await log.close();
+    }
+    print(
+      json
+        ? JSON.stringify({ suppressed: mailboxes.length, refused: refused.length })
+        : `${mailboxes.length} suppressed.`,
+    );
+    if (refused.length > 0) {
+      throw new CommandFailedError(
+        `Cannot read line ${refused.join(", ")}: no address. The others are suppressed.`,
+      );
+    }
+  },
+};
+
+const FACTS_AT_ONCE_MAX = 100;
+
+/** Normalised mailboxes without repeats, and the numbers of lines that hold no address. */
+function readMailboxes(text: string): { readonly mailboxes: string[]; readonly refused: number[] } {
+  const mailboxes = new Set<string>();
+  const refused: number[] = [];
+  for (const [index, line] of text.split(/\r?\n/).entries()) {
+    const entry = line.trim();
+    if (entry === "" || entry.startsWith("#")) continue;
+    const address = readAddress(entry);
+    if (address === null) refused.push(index + 1);
+    else mailboxes.add(address.normalised);
+  }
+  return { mailboxes: [...mailboxes], refused };
+}
+
+if (import.meta.main) Deno.exit(await runCommand(suppressCommand, Deno.args));
