@@ -111,8 +111,9 @@ type Reading = {
 
 const VALUE_MAX = 256;
 /** Where a value without quotes ends. */
-const UNQUOTED_STOP: ReadonlySet<number> = new Set(
-  [..." \t\r\n\0\"'`<>,;(){}[]\\\u2028\u2029"].map((c) => c.charCodeAt(0)),
+const UNQUOTED_STOP = Uint8Array.from(
+  { length: 128 },
+  (_, code) => code <= 32 || "\"'`<>,;(){}[]\\".includes(String.fromCharCode(code)) ? 1 : 0,
 );
 
 function readValue(text: string, reading: Reading): Value | null {
@@ -128,7 +129,7 @@ function readValue(text: string, reading: Reading): Value | null {
 function unquotedEnd(text: string, from: number): number {
   const limit = Math.min(text.length, from + VALUE_MAX);
   let end = from;
-  while (end < limit && !UNQUOTED_STOP.has(text.charCodeAt(end))) end++;
+  while (end < limit && UNQUOTED_STOP[text.charCodeAt(end)] !== 1) end++;
   const value = text.slice(from, end);
   const parameter = value.includes("&") ? /&(?:amp;)?[\w.-]{1,40}=/.exec(value) : null;
   if (parameter !== null) end = from + parameter.index;

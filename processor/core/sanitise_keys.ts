@@ -66,7 +66,7 @@ function keyEnd(text: string, at: number, to: number): number {
   for (const { prefix, format } of ROWS.get(firstTwo(text, at)) ?? []) {
     if (!text.startsWith(prefix, at)) continue;
     const from = at + prefix.length;
-    if (to - from < format.min) continue;
+    if (to - from < format.min || (format.random && isLowerCase(text, from, from + 16))) continue;
     const enough = bodyEnd(text, { from, limit: from + Math.max(format.min, SAMPLE) }, format);
     if (enough - from < format.min || !isDrawn(text.slice(from, Math.min(enough, from + SAMPLE)), format)) {
       continue;
@@ -74,6 +74,15 @@ function keyEnd(text: string, at: number, to: number): number {
     return tailEnd(text, bodyEnd(text, { from, limit: to }, format));
   }
   return -1;
+}
+
+/** A cheap look: sixteen characters drawn by lot hold a digit or a capital. */
+function isLowerCase(text: string, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) {
+    const code = text.charCodeAt(at);
+    if (code >= 48 && code <= 90) return false;
+  }
+  return true;
 }
 
 type Reach = { readonly from: number; readonly limit: number };

@@ -10,7 +10,7 @@ type Found = (start: number, end: number) => void;
 const IPV4 =
   /(?<![\w.]|\d[-])(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?!\w|\.\w|-\w)/g;
 const VERSION_BEFORE =
-  /(?:version|ver|v|release|sections?|sec|chapters?|clauses?|articles?|figure|table|oid|build|firmware|driver|revision|rev|§|[=<>~^]=|[a-z]\/|[a-z]-|[a-z]@|#)\.?\s{0,2}[("']?$/i;
+  /(?:version|ver|v|release|sections?|sec|chapters?|clauses?|articles?|figure|table|oid|build|firmware|driver|revision|rev|§|[=<>~^]=|[a-z]\/|[a-z]-|#)\.?\s{0,2}[("']?$/i;
 const ADDRESS_WORD =
   /\bip|addr|host|server|ping|subnet|client|connect|remote|ssh|dns|gateway|from|network|https?:|resolver|login|logged|proxy|peer|firewall|block/i;
 /** Every part this small: rather a version or a section than one of the few addresses down there. */
@@ -44,11 +44,12 @@ function isPublicIpv4(parts: readonly number[]): boolean {
 }
 
 const IPV6_LENGTH_MAX = 45;
-const IPV6_STARTS =
-  /(?<![\w:.])(?=[23:]|0{0,4}:|64:)[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{1,38}(?:(?:\.\d{1,3}){3})?/g;
+const IPV6_STARTS = /(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{1,38}(?:(?:\.\d{1,3}){3})?/g;
+/** Loopback and unspecified, unique local, link-local, multicast. */
+const UNROUTED = /^(?:0{1,4}:|f[cdef])/i;
 const RESOLVERS_V6 = /^(?:2001:4860:4860:|2606:4700:4700:|2620:fe:|2620:119:)/i;
 
-/** IPv6 addresses of the public range 2000::/3, and IPv4 ones that are written as IPv6. */
+/** Public IPv6 addresses, shortened ones only of the range in use (2000::/3), and IPv4 ones written as IPv6. */
 export function findIpv6(text: string, found: Found): void {
   IPV6_STARTS.lastIndex = 0;
   for (let match = IPV6_STARTS.exec(text); match !== null; match = IPV6_STARTS.exec(text)) {
@@ -67,13 +68,13 @@ function isPublicIpv6(written: string): boolean {
   const mapped = /^(?:(?:0{1,4}:){5}|::)(?:ffff:)(\d{1,3}(?:\.\d{1,3}){3})$/i.exec(written) ??
     /^64:ff9b::(\d{1,3}(?:\.\d{1,3}){3})$/i.exec(written);
   if (mapped !== null) return isPublicIpv4(mapped[1]!.split(".").map(Number));
-  if (!/^[23][0-9a-f]{3}:/i.test(written)) return false;
   const halves = written.split("::");
-  if (halves.length > 2) return false;
+  if (halves.length > 2 || UNROUTED.test(written)) return false;
   const groups = halves.flatMap((half) => half === "" ? [] : half.split(":"));
   const size = groups.length + (written.includes(".") ? 1 : 0);
   if (groups.some((group) => group === "" || (group.length > 4 && !group.includes(".")))) return false;
-  return halves.length === 2 ? size <= 7 && size >= 2 : size === 8;
+  // With all eight groups it can be nothing else; shortened, `a::b` is a name in many languages.
+  return halves.length === 1 ? size === 8 : size >= 2 && size <= 7 && /^[23][0-9a-f]{3}:/i.test(written);
 }
 
 const MAC =

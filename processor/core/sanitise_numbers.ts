@@ -17,7 +17,7 @@ type Found = (start: number, end: number) => void;
 /** Card numbers: 12 to 19 digits, plain or in groups with one kind of separator. */
 const CARD = /(?<![\w.\-/+])\d(?:[ -]?\d){11,18}(?![\w]|[.\-/]\d)/g;
 const CARD_WORD =
-  /card|credit|debit|visa|amex|maestro|diners|discover|master|payment|\bcc\b|\bpan\b|kart|carte|cart[ãa]o|tarjeta|carta|карт|卡|カード|카드/i;
+  /card|credit|debit|visa|amex|maestro|diners|discover|master|pay|paid|charge|billing|\bcc\b|\bpan\b|kart|carte|cart[ãa]o|tarjeta|carta|карт|卡|カード|카드/i;
 const NOT_A_CARD =
   /(?:imei|iccid|imsi|isbn|ean|upc|gtin|meid|serial|tracking|order|timestamp)\W{0,3}(?:no|number|is|id)?\W{0,4}$/i;
 
@@ -39,8 +39,8 @@ export function findCards(text: string, found: Found): void {
 function isCard(text: string, start: number, written: string): boolean {
   const digits = digitsOf(written);
   if (!isCardNumber(digits) || NOT_A_CARD.test(before(text, start, 24))) return false;
-  const common = digits.length === 15 || digits.length === 16 ||
-    (digits.length === 14 && written.length > 14);
+  const common = !/^35(?:[01]|2[0-7]|9)/.test(digits) && (digits.length === 15 || digits.length === 16 ||
+    (digits.length === 14 && written.length > 14));
   return common || CARD_WORD.test(before(text, start, 80));
 }
 
@@ -59,7 +59,7 @@ const ISSUERS: readonly (readonly [RegExp, readonly number[]])[] = [
   [/^3[47]/, [15]],
   [/^(?:30[0-5]|309|36|3[89])/, [14, 16]],
   [/^(?:6011|64[4-9]|65|62)/, [16, 17, 18, 19]],
-  [/^35(?:2[89]|[3-8])/, [16]],
+  [/^35/, [16]],
   [/^(?:2131|1800)/, [15]],
   [/^(?:5018|502|503|506|56|57|58|6304|6390|67|0604|604)/, [12, 13, 14, 15, 16, 17, 18, 19]],
   [/^(?:60|81|82|508|353|356|220[0-4]|9792)/, [16]],

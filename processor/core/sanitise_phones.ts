@@ -299,7 +299,7 @@ function isWithArea({ digits, lengths, separators, written }: Shape): boolean {
 
 /** 06 12 34 56 78, 020 7946 0958, 0151 23456789, 03-1234-5678. */
 function isWithTrunk({ digits, lengths, separators, crowded, written }: Shape): boolean {
-  if (digits === "0102030405" || ADDRESS_OR_AMOUNT.test(written)) return false;
+  if (digits === "0102030405" || lengths === "3333" || ADDRESS_OR_AMOUNT.test(written)) return false;
   if (!/^0[1-9]/.test(digits) || digits.length < 9 || digits.length > 12 || crowded) return false;
   if (!/^[2-5][2-8]{1,4}$/.test(lengths) || separators.some((separator) => /[/]/.test(separator))) {
     return false;
@@ -339,10 +339,15 @@ function isCued(text: string, shape: Shape, { look, floor }: Around): boolean {
 /** A number after "call" or "number" must look like a telephone number by itself. */
 function isWeaklyCued({ digits, separators, written }: Shape, { distance, between }: Cue): boolean {
   if (digits.length > 12 || between.includes("\n")) return false;
-  if (separators.length === 0) return digits.length >= 9 && distance <= 25;
-  if (separators.includes(".") && separators.includes(" ")) return false;
-  return digits.length >= 7 && !/^[1-9]\d{0,2}(?: \d{3})+$/.test(written);
+  const direct = REACHED.test(between);
+  if (separators.length === 0) return digits.length >= (direct ? 8 : 9) && distance <= 25;
+  if (digits.length < 7 || (separators.includes(".") && separators.includes(" "))) return false;
+  return !/^[1-9]\d{0,2}(?: \d{3})+$/.test(written) ||
+    (direct && digits.length === 9 && !written.includes("000"));
 }
+
+/** "call me at …", "number: …": nothing else stands between the word and the number. */
+const REACHED = /^[\s:]{1,3}(?:(?:me|us|him|her|them|is|to) )?(?:(?:at|on|is|to) )?$/i;
 
 function isStronglyCued({ digits, separators, written }: Shape, cue: Cue): boolean {
   if (digits.length > 12) {
