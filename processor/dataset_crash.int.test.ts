@@ -153,7 +153,11 @@ describe("a writer that is killed with -9 between two effects", () => {
         return stopped.stderr().includes(`fault point ${name}\n`);
       });
       if (Deno.build.os === "linux") {
-        expect(Deno.readTextFileSync(`/proc/${stopped.child.pid}/stat`)).toMatch(/\) T /);
+        // The words come first, the stop a moment later.
+        await until(
+          "it is stopped",
+          () => / T /.test(Deno.readTextFileSync(`/proc/${stopped.child.pid}/stat`)),
+        );
       }
       stopped.child.kill("SIGKILL");
       await stopped.exited;
