@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
   deadLetterRecord,
+  erasedMarkRecord,
   isScrubbed,
   readDeadLetterEntry,
   redriveMarkRecord,
@@ -61,6 +62,17 @@ describe("what else lies in the dead-letter topic", () => {
       const read = readDeadLetterEntry({ ...redriveMarkRecord(redrive, 5), partition: 0, offset: 1 });
       expect(read).toEqual({ is: "redrive", redrive });
     }
+  });
+
+  it("the mark of an erasure names a source position, and is no letter", () => {
+    const source = { topic, partition: 3, offset: 42 };
+    const read = readDeadLetterEntry({ ...erasedMarkRecord(source, 5), partition: 0, offset: 1 });
+    expect(read).toEqual({ is: "erased", source });
+    const letter = deadLetterRecord(
+      { ...record, headers: { letter: "erased" } },
+      { topic, reason: "x", step: "parse" },
+    );
+    expect(readDeadLetterEntry({ ...letter, partition: 0, offset: 2 }).is).toBe("letter");
   });
 
   it("a scrubbed record is told from a webhook that carries that event name", () => {

@@ -38,6 +38,8 @@ export type RedriveMark = {
 export type DeadLetterEntry =
   | { readonly is: "letter"; readonly letter: DeadLetter }
   | { readonly is: "redrive"; readonly redrive: RedriveMark }
+  /** The letters of this source are gone with their person; the position is still one that has had a letter. */
+  | { readonly is: "erased"; readonly source: LetterSource }
   | { readonly is: "scrubbed" }
   | { readonly is: "other" };
 
@@ -87,6 +89,27 @@ export function redriveMarkRecord(redrive: RedriveMark, at: number): Content & {
   return { key: null, value: new Uint8Array(), timestamp: at, headers };
 }
 
+/**
+ * Takes the letters of a source out of every list, also where a log cannot take their bytes out. It names a position and
+ * nobody; that the position has had a letter stays known, so that no replay sets the same record aside again.
+ */
+export function erasedMarkRecord(
+  source: LetterSource,
+  at: number,
+): Content & { readonly headers: Headers } {
+  return {
+    key: null,
+    value: new Uint8Array(),
+    timestamp: at,
+    headers: {
+      letter: "erased",
+      "source-topic": source.topic,
+      "source-partition": String(source.partition),
+      "source-offset": String(source.offset),
+    },
+  };
+}
+
 /** The headers of a letter's redriven copy: the source's own, with one redrive more. */
 export function redrivenHeaders(letter: DeadLetter): Headers {
   return { ...letter.headers, redrives: String(letter.redrives + 1) };
@@ -106,6 +129,7 @@ export function readDeadLetterEntry(record: Read): DeadLetterEntry {
     return { is: "redrive", redrive };
   }
   const source = readSource(headers);
+  if (source && headers.reason === undefined && headers.letter === "erased") return { is: "erased", source };
   if (!source || headers.reason === undefined) return { is: "other" };
   const letter: DeadLetter = {
     id: `${record.partition}:${record.offset}`,

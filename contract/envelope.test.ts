@@ -167,8 +167,13 @@ describe("decodeJson()", () => {
   test("lets the last of duplicate keys win", () => {
     expect(decodeJson(bytes(`{"a":1,"a":2}`))).toEqual({ a: 2 });
   });
+  test("takes a replacement character that was sent as one, and a byte order mark", () => {
+    expect(decodeJson(bytes(`"a\ufffdb"`))).toBe("a\ufffdb");
+    expect(decodeJson(new Uint8Array([0xef, 0xbb, 0xbf, ...bytes("1")]))).toBe(1);
+  });
   test("throws TypeError for what is no UTF-8 and SyntaxError for what is no JSON", () => {
     expect(() => decodeJson(new Uint8Array([0x22, 0xff, 0x22]))).toThrow(TypeError);
+    expect(() => decodeJson(new Uint8Array([...bytes(`"\ufffd`), 0xe2, 0x82, 0x22]))).toThrow(TypeError);
     expect(() => decodeJson(bytes("{"))).toThrow(SyntaxError);
     expect(() => decodeJson(bytes(""))).toThrow(SyntaxError);
   });

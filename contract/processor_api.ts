@@ -73,3 +73,63 @@ export type MailListing = {
   mailer: "maildir" | "smtp";
   mails: { messageId: string; to: string; subject: string; sentAt: string }[];
 };
+
+/** One letter of `GET /api/dead-letters`: nothing of the record itself. */
+export type DeadLetterView = {
+  /** `partition:offset` in the dead-letter topic. */
+  id: string;
+  reason: string;
+  step: string;
+  topic: string;
+  partition: number;
+  offset: number;
+  firstSeen: string;
+  redrives: number;
+  redriven: boolean;
+};
+
+/** `GET /api/dead-letters?all=1&before=ID&limit=50`: a page of letters, newest first. */
+export type DeadLetterListing = {
+  /** Of the whole list, not of this page: the letters that wait, with `all` those redriven too. */
+  total: number;
+  /** The same letters by reason, the most frequent first. */
+  byReason: Record<string, number>;
+  /** Letters that a redrive of all would take: not redriven, and not worn out. */
+  redrivable: number;
+  /** A letter with so many redrives is refused. */
+  redrivesMax: number;
+  letters: DeadLetterView[];
+  /** What `before` takes for the next page; null on the last one. */
+  older: string | null;
+};
+
+/** `GET /api/dead-letters/:id`. */
+export type DeadLetterDetail = DeadLetterView & {
+  redrivesMax: number;
+  /** As it came; null where raw values are not shown (`SHOW_RAW`, loopback names), or the log has it no more. */
+  record: {
+    key: string | null;
+    /** The source's own. */
+    headers: Record<string, string>;
+    value: string;
+    valueBytes: number;
+    /** False where the bytes are no UTF-8: `value` then has U+FFFD in it. */
+    utf8: boolean;
+  } | null;
+  /** Why `record` is null. */
+  withheld: "raw_not_shown" | "gone" | null;
+};
+
+/** Body of `POST /api/dead-letters/redrive`, as JSON. */
+export type RedriveOrder = ({ ids: string[] } | { all: true }) & { dryRun?: boolean };
+
+/** Its answer; with `dryRun` what would be done, and nothing was. */
+export type RedriveAnswer = {
+  dryRun: boolean;
+  redriven: number;
+  /** The event goes on in another record, or the letter has been redriven before. */
+  alreadyThere: number;
+  refused: number;
+  /** At most 1,000. */
+  letters: { id: string; outcome: "redriven" | "already_there" | "refused"; why: string | null }[];
+};

@@ -26,7 +26,7 @@ export function chunksOf(
     chunks.push({
       records: part,
       nextOffset: end === records.length ? nextOffset : part.at(-1)!.offset + 1,
-      erases: isErasure(readLabel(part[0]!.headers)),
+      erases: erases(part[0]!),
     });
     begin = end;
   }
@@ -34,8 +34,11 @@ export function chunksOf(
 }
 
 function isCut(left: TopicRecord, right: TopicRecord): boolean {
-  return fileNumberOf(left.offset) !== fileNumberOf(right.offset) || isErasure(readLabel(left.headers)) ||
-    isErasure(readLabel(right.headers));
+  return fileNumberOf(left.offset) !== fileNumberOf(right.offset) || erases(left) || erases(right);
+}
+
+function erases({ headers }: TopicRecord): boolean {
+  return headers.source !== undefined && isErasure(readLabel(headers));
 }
 
 /** A record with what was decided about it. */

@@ -36,7 +36,7 @@ export async function openUnder(
   try {
     refuseOtherLog(store.manifest, bounds);
     await world.letters.catchUp();
-    await world.letters.publish(await missingLetters(store.manifest, { partition, world }));
+    await publishMissing(store.manifest, { partition, world });
     await store.recover();
     const { window, windowSavedAt } = await warmWindow(store, { partition, known, world });
     return { lock, store, window, windowSavedAt, rules: rulesOf({ partition, store, window, world }) };
@@ -81,10 +81,18 @@ export function remember(window: DedupWindow, record: TopicRecord): string {
 
 type Opening = { readonly partition: number; readonly world: PartitionWorld };
 
-function rulesOf(
-  { partition, store, window, world }: Opening & {
-    readonly store: PartitionStore;
+/** What deciding hangs on beside the partition itself. */
+export type RulesWorld = Pick<PartitionWorld, "trainingEvents" | "lineId" | "subject"> & {
+  readonly letters: { has(partition: number, offset: number): boolean };
+};
+
+/** The rules of one partition, live and in a replay. `store.erased` is looked at anew for each record. */
+export function rulesOf(
+  { partition, store, window, world }: {
+    readonly partition: number;
+    readonly store: Pick<PartitionStore, "erased">;
     readonly window: DedupWindow;
+    readonly world: RulesWorld;
   },
 ): Rules {
   const { trainingEvents, lineId, letters, subject } = world;
@@ -99,37 +107,53 @@ function rulesOf(
   };
 }
 
-/** Letters that the manifest carries and the topic lacks: a crash came between the two, or a replay left them. */
-async function missingLetters(
-  { letters }: PartitionManifest,
-  { partition, world }: Opening,
-): Promise<readonly Letter[]> {
-  const missing: Letter[] = [];
-  for (const { offset, step, reason } of letters) {
-    if (world.letters.has(partition, offset)) continue;
-    const record = await recordAt(world.log, { partition, offset });
-    if (!record) {
-      world.tell.log("error", `The dead letter of ${partition}:${offset} is lost with its record.`);
-    } else if (!isScrubbed(record)) missing.push({ record, step, reason });
+/** Offsets of letters whose records are read in one go, and published together. */
+const LETTERS_SPAN = 500;
+
+/**
+ * Publishes letters that the manifest carries and the topic lacks: a crash came between the two, or a replay left them
+ * (perhaps thousands, of a sanitiser that refuses more).
+ */
+async function publishMissing({ letters }: PartitionManifest, { partition, world }: Opening): Promise<void> {
+  const missing = letters.filter(({ offset }) => !world.letters.has(partition, offset))
+    .sort((a, b) => a.offset - b.offset);
+  while (missing.length > 0) {
+    const beyond = missing.findIndex(({ offset }) => offset >= missing[0]!.offset + LETTERS_SPAN);
+    const span = missing.splice(0, beyond < 0 ? missing.length : beyond);
+    const records = await recordsAt(world.log, { partition, offsets: span.map(({ offset }) => offset) });
+    await world.letters.publish(span.flatMap(({ offset, step, reason }): readonly Letter[] => {
+      const record = records.get(offset);
+      if (record && !isScrubbed(record)) return [{ record, step, reason }];
+      if (!record) {
+        world.tell.log("error", `The dead letter of ${partition}:${offset} is lost with its record.`);
+      }
+      return [];
+    }));
   }
-  return missing;
 }
 
-async function recordAt(
+/** Records by offset; `offsets` ascend and lie close together. */
+async function recordsAt(
   log: TopicLog,
-  { partition, offset }: { readonly partition: number; readonly offset: number },
-): Promise<TopicRecord | null> {
-  for await (const batch of log.read(WEBHOOKS_TOPIC, { partition, from: offset, until: offset + 1 })) {
-    const record = batch.records.find((one) => one.offset === offset);
-    if (record) return record;
+  { partition, offsets }: { readonly partition: number; readonly offsets: readonly number[] },
+): Promise<ReadonlyMap<number, TopicRecord>> {
+  const wanted = new Set(offsets);
+  const found = new Map<number, TopicRecord>();
+  const [from, until] = [offsets[0]!, offsets.at(-1)! + 1];
+  for await (const { records } of log.read(WEBHOOKS_TOPIC, { partition, from, until })) {
+    for (const record of records) if (wanted.has(record.offset)) found.set(record.offset, record);
   }
-  return null;
+  return found;
 }
 
 /** The window below the next offset: the one in hand, else the cached one, and the log for what they lack. */
-async function warmWindow(
-  store: PartitionStore,
-  { partition, known, world }: Opening & { readonly known: DedupWindow | null },
+export async function warmWindow(
+  store: Pick<PartitionStore, "loadWindow"> & { readonly manifest: { readonly nextOffset: number } },
+  { partition, known, world }: {
+    readonly partition: number;
+    readonly known: DedupWindow | null;
+    readonly world: Pick<PartitionWorld, "log" | "dedupWindow">;
+  },
 ): Promise<Pick<OpenPartition, "window" | "windowSavedAt">> {
   const { nextOffset } = store.manifest;
   const size = world.dedupWindow;

@@ -33,6 +33,8 @@ export type PartitionTold = {
   log(level: "info" | "warn" | "error", text: string): void;
   decided(decided: readonly Decided[]): void;
   written(decided: readonly Decided[], recordsBefore: (path: string) => number): void;
+  /** Somebody's lines have gone. */
+  erased(): void;
 };
 
 const LOCK_EVERY_MS = 200;

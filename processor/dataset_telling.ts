@@ -22,6 +22,7 @@ export function tellingTo(
   return {
     state,
     log: (level, text) => report({ kind: "log", level, text: `dataset-writer: ${text}` }),
+    erased: () => report({ kind: "forget" }),
     decided: (decided) => tellSteps(polledSteps(tailOf(decided), { at: now(), lineId, showRaw })),
     written: (decided, recordsBefore) => {
       tellSteps(writtenSteps(decided, { at: now(), recordsBefore }));

@@ -2,6 +2,7 @@ import { readLabel } from "../contract/envelope.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../contract/product_events.ts";
 import type { TraceStep } from "../contract/trace_step.ts";
 import { PERSON_PREFIX } from "./core/erasure.ts";
+import { isoTime } from "./core/event_time.ts";
 import type { Decided } from "./dataset_chunk.ts";
 import { TRACE_STEPS_PER_CHUNK_MAX } from "./loop.ts";
 
@@ -15,9 +16,14 @@ export type TraceOptions = {
   readonly showRaw: boolean;
 };
 
-/** The newest records whose steps are told: two each. */
+/** Index of the first record of a chunk whose steps are told, two each: only the newest are. */
+export function tellsFrom(records: number): number {
+  return Math.max(0, records - Math.floor(TRACE_STEPS_PER_CHUNK_MAX / 2));
+}
+
+/** The newest records, whose steps are told. */
 export function tailOf(decided: readonly Decided[]): readonly Decided[] {
-  return decided.slice(-Math.floor(TRACE_STEPS_PER_CHUNK_MAX / 2));
+  return decided.slice(tellsFrom(decided.length));
 }
 
 /** Before the chunk is written: polled, and what ends there as a repeat. */
@@ -41,7 +47,7 @@ export function writtenSteps(
 ): readonly TraceStep[] {
   const lines = new Map<string, number>();
   const steps: TraceStep[] = [];
-  const first = decided.length - tailOf(decided).length;
+  const first = tellsFrom(decided.length);
   decided.forEach(({ record, decision: { id, outcome } }, index) => {
     if (outcome.is === "line") {
       const line = (lines.get(outcome.path) ?? recordsBefore(outcome.path)) + 1;
@@ -69,7 +75,7 @@ function polledStep({ record, decision }: Decided, options: TraceOptions): Trace
     event: who.event,
     distinctId: who.distinctId,
     position: `${record.partition}:${record.offset}`,
-    eventAt: parsed ? new Date(parsed.time).toISOString() : null,
+    eventAt: parsed ? isoTime(parsed.time, parsed.envelope.timestamp) : null,
     receivedAt: isoOf(record.timestamp),
     at: options.at,
     ...(options.showRaw && typeof prompt === "string" ? { rawPrompt: prompt } : {}),

@@ -18,7 +18,7 @@ import { DeadLetterIndex } from "./dead_letter_index.ts";
 import type { LoopDependencies, LoopHealth } from "./loop.ts";
 
 export type DatasetWriterOptions = {
-  /** Most records written in one go; default 500. Any value gives the same files. */
+  /** Most records written in one go; default 1000. Any value gives the same files. */
   readonly chunkRecordsMax?: number;
   /**
    * Asked once before the group is joined: null where this dataset is the one that the group writes, else why this
@@ -27,7 +27,8 @@ export type DatasetWriterOptions = {
   readonly staysOut?: (dataset: DatasetIdentity, signal: AbortSignal) => Promise<string | null>;
 };
 
-const CHUNK_RECORDS_MAX = 500;
+/** Its cost, three syncs and a rename, is shared by so many: 1,000 gave 15 % more than 500, 2,000 nothing more. */
+const CHUNK_RECORDS_MAX = 1000;
 /** Keyed hashes that are kept: one costs 3 µs, and is asked for each record once somebody was erased. */
 const SUBJECTS_MAX = 20_000;
 /** How often partitions look whether a replay wants them, and health is told where it has changed. */

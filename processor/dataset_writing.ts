@@ -1,8 +1,9 @@
 import type { Chunk } from "./dataset_chunk.ts";
 import { additionsOf, type Decided, pendingLettersOf } from "./dataset_chunk.ts";
-import { readErasure } from "./core/erasure.ts";
+import { readErasure, UNREADABLE_ERASURE_REASON } from "./core/erasure.ts";
 import { decide } from "./core/outcome.ts";
 import { SANITISER_VERSION } from "./core/sanitise.ts";
+import { tellsFrom } from "./dataset_trace.ts";
 import { type OpenPartition, remember } from "./dataset_opening.ts";
 import type { PartitionWorld } from "./dataset_partition.ts";
 import type { Letter } from "./dead_letter_index.ts";
@@ -17,10 +18,12 @@ export async function writeChunk(
   { store, rules, window }: OpenPartition,
   { reach, letters, tell }: PartitionWorld,
 ): Promise<void> {
-  const decided: readonly Decided[] = chunk.records.map((record) => ({
-    record,
-    decision: decide(record, rules),
-  }));
+  const told = tellsFrom(chunk.records.length);
+  const decided: readonly Decided[] = chunk.records.map((record, index) => {
+    const { id, outcome, parsed } = decide(record, rules);
+    // Events that stay in memory until their chunk is durable cost the garbage collector more than all else here.
+    return { record, decision: { id, outcome, parsed: index < told ? null : parsed } };
+  });
   tell.decided(decided);
   const additions = additionsOf(decided);
   const filesBefore = store.manifest.files;
@@ -54,9 +57,10 @@ export async function eraseByChunk(
   const erasure = readErasure(record.value);
   if (!erasure) return await setErasureAside(chunk, open, world);
   remember(window, record);
-  const { subject, reach } = world;
+  const { subject, reach, tell } = world;
   const { nextOffset } = chunk;
   await store.erase({ ...erasure, offset: record.offset, nextOffset }, { subject, heartbeat, reach });
+  tell.erased();
   window.fedTo = nextOffset;
 }
 
@@ -67,7 +71,7 @@ async function setErasureAside(
   { letters, tell }: PartitionWorld,
 ): Promise<void> {
   const record = chunk.records[0]!;
-  const outcome = { is: "dead_letter", step: "erase", reason: "the erasure names no subjects" } as const;
+  const outcome = { is: "dead_letter", step: "erase", reason: UNREADABLE_ERASURE_REASON } as const;
   const decision = { id: remember(window, record), outcome, parsed: null };
   const decided = letters.has(record.partition, record.offset) ? [] : [{ record, decision }];
   await store.advance({

@@ -21,6 +21,11 @@ export class DeadLetterIndex {
     return this.#offsets.get(partition)?.has(offset) ?? false;
   }
 
+  /** Every position of a partition that has a letter. */
+  offsets(partition: number): ReadonlySet<number> {
+    return this.#offsets.get(partition) ?? new Set();
+  }
+
   /** Reads up to the topic's end of this moment. */
   catchUp(): Promise<void> {
     const reading = this.#reading.catch(() => {}).then(() => this.#read());
@@ -60,8 +65,12 @@ export class DeadLetterIndex {
     for await (const batch of this.log.read(DEAD_LETTER_TOPIC, { partition: 0, from: this.#next, until })) {
       for (const record of batch.records) {
         const entry = readDeadLetterEntry(record);
-        if (entry.is !== "letter" || entry.letter.source.topic !== WEBHOOKS_TOPIC) continue;
-        this.#add(entry.letter.source.partition, entry.letter.source.offset);
+        const source = entry.is === "letter"
+          ? entry.letter.source
+          : entry.is === "erased"
+          ? entry.source
+          : null;
+        if (source?.topic === WEBHOOKS_TOPIC) this.#add(source.partition, source.offset);
       }
       this.#next = batch.nextOffset;
     }

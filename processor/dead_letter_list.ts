@@ -1,4 +1,4 @@
-import { type DeadLetter, readDeadLetterEntry } from "../contract/dead_letter.ts";
+import { type DeadLetter, type LetterSource, readDeadLetterEntry } from "../contract/dead_letter.ts";
 import { DEAD_LETTER_TOPIC } from "../contract/names.ts";
 import { LogSetupError, type TopicLog, type TopicRecord } from "../topic/topic.ts";
 
@@ -10,11 +10,12 @@ export type ListedLetter = DeadLetter & {
 
 /**
  * The dead-letter topic as a list, folded record by record: one letter per source position (repeats are not listed),
- * redriven ones marked, scrubbed ones gone.
+ * redriven ones marked, those of erased persons gone.
  */
 export class DeadLetterList {
   readonly #letters = new Map<string, DeadLetter>();
-  readonly #sources = new Set<string>();
+  /** Ids of the letters by source; empty for one that an erasure has taken. */
+  readonly #sources = new Map<string, string>();
   readonly #done = new Set<string>();
   /** Raw end offset when a letter's redrive began. */
   readonly #begun = new Map<string, number>();
@@ -63,13 +64,20 @@ export class DeadLetterList {
       // The first beginning stands: a copy that was published after it lies above it.
       else if (!this.#begun.has(letter)) this.#begun.set(letter, endOffset ?? 0);
     } else if (entry.is === "letter") {
-      const { topic, partition, offset } = entry.letter.source;
-      const source = `${topic}:${partition}:${offset}`;
+      const source = sourceText(entry.letter.source);
       if (this.#sources.has(source)) return;
-      this.#sources.add(source);
+      this.#sources.set(source, entry.letter.id);
       this.#letters.set(entry.letter.id, entry.letter);
+    } else if (entry.is === "erased") {
+      const source = sourceText(entry.source);
+      this.#letters.delete(this.#sources.get(source) ?? "");
+      this.#sources.set(source, "");
     }
   }
+}
+
+function sourceText({ topic, partition, offset }: LetterSource): string {
+  return `${topic}:${partition}:${offset}`;
 }
 
 async function endOf(log: TopicLog): Promise<number> {

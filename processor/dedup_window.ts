@@ -58,19 +58,22 @@ export class DedupWindow {
       offsets: new Float64Array(count),
       redrives: new Uint16Array(count),
     };
-    for (let i = 0; i < count; i++) {
-      const place = (this.#head + i) % this.#capacity;
-      entries.ids.set(this.#ids.subarray(place * 4, place * 4 + 4), i * 4);
-      entries.offsets[i] = this.#offsets[place]!;
-      entries.redrives[i] = this.#redrives[place]!;
-    }
+    const copy = (from: number, to: number, at: number) => {
+      entries.ids.set(this.#ids.subarray(from * 4, to * 4), at * 4);
+      entries.offsets.set(this.#offsets.subarray(from, to), at);
+      entries.redrives.set(this.#redrives.subarray(from, to), at);
+    };
+    // The ring's two pieces: up to its last place, and from its first one on.
+    const end = this.#head + count;
+    copy(this.#head, Math.min(end, this.#capacity), 0);
+    if (end > this.#capacity) copy(0, end - this.#capacity, this.#capacity - this.#head);
     return entries;
   }
 
   /** Adds entries of an earlier window, oldest first. */
   restore(entries: WindowEntries): void {
     for (let i = 0; i < entries.count; i++) {
-      this.#id.set(entries.ids.subarray(i * 4, i * 4 + 4));
+      for (let word = 0; word < 4; word++) this.#id[word] = entries.ids[i * 4 + word]!;
       this.#add(this.#id, { offset: entries.offsets[i]!, redrives: entries.redrives[i]! });
     }
   }

@@ -9,6 +9,8 @@ import type { TraceStep } from "../contract/trace_step.ts";
 export type LoopMessage =
   | { readonly kind: "steps"; readonly steps: readonly TraceStep[] }
   | { readonly kind: "health"; readonly health: LoopHealth }
+  /** Somebody was erased: steps that were told before may speak of them, and are kept no longer. */
+  | { readonly kind: "forget" }
   /** Adds to a counter of `/metrics`. */
   | { readonly kind: "count"; readonly counter: LoopCounter; readonly by: number; readonly label?: string }
   | { readonly kind: "log"; readonly level: "info" | "warn" | "error"; readonly text: string };

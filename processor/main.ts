@@ -12,14 +12,17 @@ import {
 } from "../contract/names.ts";
 import type { PipelineStatus } from "../contract/processor_api.ts";
 import { enterDataDir, pipelineSecret } from "../topic/data_dir.ts";
+import { faultPointFrom } from "../topic/fault_point.ts";
 import { groupLag } from "../topic/group_lag.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import type { TopicLog } from "../topic/topic.ts";
+import { openDatasetLocks } from "./adapters/dataset_locks.ts";
 import { listDataset, tailDataset } from "./adapters/jsonl_dataset.ts";
 import { openOfferStatus } from "./adapters/offer_status.ts";
-import { type ProcessorConfig, readProcessorConfig } from "./config.ts";
+import { isLoopback, type ProcessorConfig, readProcessorConfig } from "./config.ts";
 import { retrying } from "./consume.ts";
 import { DeadLetterList } from "./dead_letter_list.ts";
+import { createDeadLetters } from "./dead_letters.ts";
 import type { LoopHealth, LoopMessage } from "./loop.ts";
 import { type LoopName, type RunningLoop, startLoop } from "./loop_workers.ts";
 import { listMails, readMail } from "./mails.ts";
@@ -59,27 +62,40 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
     const starting: { words: string | null } = { words: "the log's topics and the pipeline's secret" };
     const offers = openOfferStatus(config, { hashes });
     held.push(() => offers.close());
-    const status = statusSource(config, { log, offers: () => offers.status() });
+    const list = new DeadLetterList(log);
+    const status = statusSource(config, { log, letters: list, offers: () => offers.status() });
 
     const app = createStatusApi({
       hub,
       notReady: () => notReady(config, { health, starting: starting.words }),
       staysOut: () => words(health, "stays_out"),
-      status,
+      status: status.look,
       offerOf: (distinctId) => offers.offerOf(distinctId),
       codeIsValid: (code) => offers.codeIsValid(code),
       dataset: () => listDataset(config.datasetDir),
       tail: (file, lines) => tailDataset(config.datasetDir, { file, lines }),
       mails: () => listMails(config.dataDir, config.smtpUrl === null ? "maildir" : "smtp"),
       mailSource: (messageId) => readMail(config.dataDir, messageId),
-      metrics: async () => await metrics.text(await status()),
+      deadLetters: createDeadLetters({
+        log,
+        list,
+        locks: () => openDatasetLocks(config.datasetDir),
+        dedupWindow: config.dedupWindow,
+        now: systemClock.now,
+        reach: faultPointFrom(config.faultPoint ?? undefined),
+        whyNot: () => whyNoRedrive(config, health),
+        changed: status.forget,
+      }),
+      metrics: async () => await metrics.text(await status.look()),
       showsRaw: config.showRaw,
+      onLoopback: isLoopback(config.host),
     });
     const server = Deno.serve({ hostname: config.host, port: config.port, onListen: () => {} }, app.fetch);
     held.push(() => Promise.race([server.shutdown(), systemClock.wait(1_000)]));
 
     const hear = (loop: LoopName) => (message: LoopMessage) => {
       if (message.kind === "steps") hub.add(message.steps);
+      else if (message.kind === "forget") hub.forget();
       else if (message.kind === "health") health.set(loop, message.health);
       else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
       else console.error(`processor: ${message.level}: ${loop}: ${message.text}`);
@@ -130,7 +146,7 @@ async function allEnded(loops: readonly RunningLoop[]): Promise<void> {
 }
 
 /** Makes the topics and confirms the secret, however long the log is away; rejects where the secret is another one. */
-async function prepare(
+export async function prepare(
   config: ProcessorConfig,
   { log, hashes, signal, starting }: {
     readonly log: TopicLog;
@@ -180,10 +196,13 @@ type OfferStatus = Pick<PipelineStatus, "offers" | "mails">;
 /** `/api/status`; one look at the log serves everybody who asks within a quarter of a second. */
 function statusSource(
   config: ProcessorConfig,
-  { log, offers }: { readonly log: TopicLog; readonly offers: () => OfferStatus },
-): () => Promise<PipelineStatus> {
-  const letters = new DeadLetterList(log);
-  const look = async (): Promise<PipelineStatus> => {
+  { log, letters, offers }: {
+    readonly log: TopicLog;
+    readonly letters: DeadLetterList;
+    readonly offers: () => OfferStatus;
+  },
+): { readonly look: () => Promise<PipelineStatus>; readonly forget: () => void } {
+  const read = async (): Promise<PipelineStatus> => {
     const now = Date.now();
     const [groups] = await Promise.all([
       Promise.all(
@@ -205,14 +224,25 @@ function statusSource(
     };
   };
   let last: { at: number; status: Promise<PipelineStatus> } | null = null;
-  return () => {
+  const forget = () => last = null;
+  const look = () => {
     const at = performance.now();
     if (last === null || at - last.at > STATUS_KEPT_MS) {
-      last = { at, status: look() };
-      last.status.catch(() => last = null);
+      last = { at, status: read() };
+      last.status.catch(forget);
     }
     return last.status;
   };
+  return { look, forget };
+}
+
+/** The lock that keeps redrive, replay and erasure apart lies beside the dataset that the group writes. */
+function whyNoRedrive(
+  { groups }: ProcessorConfig,
+  health: ReadonlyMap<LoopName, LoopHealth>,
+): string | null {
+  const writes = groups.includes(DATASET_WRITER_GROUP) && health.get("dataset-writer")?.is !== "stays_out";
+  return writes ? null : "This processor does not write the dataset: redrive where it is written.";
 }
 
 function notReady(

@@ -1,5 +1,6 @@
 import { FACTS_TOPIC } from "../contract/names.ts";
 import type { RecordBatch, TopicRecord } from "../topic/topic.ts";
+import { removeMails } from "./adapters/maildir_mailer.ts";
 import { offerViewPath, openViewToWrite } from "./adapters/offer_schema.ts";
 import { createOfferStoreWriter } from "./adapters/sqlite_offer_store.ts";
 import { retrying } from "./consume.ts";
@@ -21,7 +22,7 @@ export type OfferViewPorts =
     /** Told after each transaction. */
     readonly moved: () => void;
     /** Deletes the mail files of erased offers on this disk; rejects to be asked again. */
-    readonly removeMails?: (messageIds: readonly string[]) => Promise<void>;
+    readonly removeMails?: (messageIds: readonly string[]) => Promise<void> | void;
   };
 
 /** A fact of a kind that this version does not know: a view that passed over it would differ from the others'. */
@@ -40,7 +41,12 @@ export async function runOfferView(deps: LoopDependencies): Promise<void> {
   });
   const channel = openOfferChannel(deps.config.dataDir, deps.clock);
   try {
-    await followFacts({ ...deps, store, moved: channel.ring });
+    await followFacts({
+      ...deps,
+      store,
+      moved: channel.ring,
+      removeMails: (messageIds) => removeMails(deps.config.dataDir, messageIds),
+    });
   } finally {
     channel.close();
     store.close();
@@ -68,12 +74,16 @@ async function prepare({ log, store }: OfferViewPorts): Promise<void> {
 }
 
 async function follow(ports: OfferViewPorts, ready: () => void): Promise<void> {
-  const { log, signal, store, reach, moved } = ports;
+  const { log, signal, store, reach, moved, report } = ports;
   const from = store.end().nextFact;
   const options = { partition: 0, from, signal, batchRecordsMax: FACTS_PER_TRANSACTION_MAX };
+  // What an erasure took before a crash is still to be taken from the disk.
+  await tidy(ports);
   if ((await log.bounds(FACTS_TOPIC))[0]!.endOffset <= from) ready();
   for await (const batch of log.read(FACTS_TOPIC, options)) {
-    store.apply(batch.records.flatMap((record) => toApply(record, ports)), endOf(batch));
+    const facts = batch.records.flatMap((record) => toApply(record, ports));
+    store.apply(facts, endOf(batch));
+    if (facts.some(({ fact }) => fact.fact === "erased")) report({ kind: "forget" });
     moved();
     reach("view.applied");
     if (batch.nextOffset >= batch.endOffset) ready();

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { runSeedsInWorkers, type SeedsOutcome } from "../tests/offers_seeds.ts";
-import type { Rule } from "../tests/offers_world.ts";
+import type { Rule } from "../tests/offers_world_terms.ts";
 
 /**
  * The real fold, discount_offers, offer_view and offer_sender in a simulated world, see tests/offers_world.ts: users

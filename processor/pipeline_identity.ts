@@ -2,7 +2,7 @@ import type { Clock } from "../contract/clock.ts";
 import type { KeyedHashes } from "../contract/keyed_hash.ts";
 import { DISCOUNT_OFFERS_GROUP, FACTS_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readSecretFact, type SecretFact } from "../contract/secret_fact.ts";
-import type { TopicLog } from "../topic/topic.ts";
+import { LogSetupError, type TopicLog } from "../topic/topic.ts";
 import { FACTS_TOPIC_SPEC, publishFacts } from "./facts_topic.ts";
 
 /**
@@ -53,6 +53,21 @@ export async function confirmSecret(log: TopicLog, options: IdentityOptions): Pr
   }]);
   const first = sameSecret((await firstFact(log))!, options.hashes);
   return { is: first.lostBefore === undefined ? "made" : "lost", fact: first };
+}
+
+/**
+ * Confirms the secret without publishing anything, for commands: where there are no facts yet it holds nothing against
+ * any secret. Rejects with {@link PipelineIdentityError} where the secrets differ.
+ */
+export async function checkSecret(log: TopicLog, hashes: KeyedHashes): Promise<void> {
+  let kept: SecretFact | null;
+  try {
+    kept = await firstFact(log);
+  } catch (error) {
+    if (error instanceof LogSetupError) return;
+    throw error;
+  }
+  if (kept !== null) sameSecret(kept, hashes);
 }
 
 /** Next offsets that discount-offers has committed: evidence that the pipeline has run. Null where there are none. */

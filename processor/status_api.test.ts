@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { TraceStep } from "../contract/trace_step.ts";
 import { createStatusApi, type StatusSources } from "./status_api.ts";
+import { startDeadLetterWorld } from "../tests/dead_letter_world.ts";
 import { createTraceHub } from "./trace_hub.ts";
 
 const step = (id: string): TraceStep => ({
@@ -24,7 +25,9 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     mails: () => Promise.resolve({ mailer: "maildir", mails: [] }),
     mailSource: () => null,
     metrics: () => Promise.resolve("processor_lines_total 1\n"),
+    deadLetters: startDeadLetterWorld().letters,
     showsRaw: false,
+    onLoopback: true,
     ...given,
   };
 }
@@ -105,6 +108,8 @@ describe("answers of the status API", () => {
     }],
     ["/api/dataset?file=a&lines=0", 400, { error: { code: "bad_request", message: expect.any(String) } }],
     ["/api/mails/none", 404, { error: { code: "not_found", message: expect.any(String) } }],
+    ["/api/dead-letters", 200, expect.objectContaining({ total: 0, letters: [] })],
+    ["/api/dead-letters/0:0", 404, { error: { code: "not_found", message: expect.any(String) } }],
     ["/nothing", 404, { error: { code: "not_found", message: expect.any(String) } }],
     ["/api/status", 503, { error: { code: "unavailable", message: "the log is away" } }],
     ["/healthz", 200, { status: "ok" }],

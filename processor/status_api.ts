@@ -7,6 +7,8 @@ import type {
   OfferView,
   PipelineStatus,
 } from "../contract/processor_api.ts";
+import { deadLetterApi } from "./dead_letter_api.ts";
+import type { DeadLetters } from "./dead_letters.ts";
 import type { TraceHub, TraceMessage } from "./trace_hub.ts";
 
 /** What the status API shows; every part is asked at the time of the request. */
@@ -24,9 +26,12 @@ export type StatusSources = {
   readonly mails: () => Promise<MailListing>;
   /** The `.eml` of one message; null where there is none. */
   readonly mailSource: (messageId: string) => Uint8Array | null;
+  readonly deadLetters: DeadLetters;
   readonly metrics: () => Promise<string>;
   /** `SHOW_RAW`: steps carry prompts before sanitising, so only this machine's own pages may read them. */
   readonly showsRaw: boolean;
+  /** The service listens on loopback only: what changes something is then asked by a loopback name. */
+  readonly onLoopback: boolean;
 };
 
 /** Bytes that one listener of `/api/events` may be behind before it is let go; it comes back with `Last-Event-ID`. */
@@ -87,6 +92,8 @@ export function createStatusApi(sources: StatusSources): Hono {
     if (!source) return c.json(problem("not_found", "There is no such mail."), 404);
     return c.body(new Uint8Array(source), 200, { "content-type": "message/rfc822" });
   });
+  const { deadLetters: letters, showsRaw, onLoopback } = sources;
+  app.route("/api/dead-letters", deadLetterApi({ letters, showsRaw, onLoopback }));
   app.notFound((c) => c.json(problem("not_found", "There is nothing at this path."), 404));
   app.onError((error, c) => c.json(problem("unavailable", error.message), 503));
   return app;

@@ -41,6 +41,16 @@ describe("the trace hub", () => {
     expect(heard(hub, "a-3").ids).toEqual(["0", "1", "2"]);
   });
 
+  test("keeps nothing of before it was told to forget, and goes on with the ids", () => {
+    const hub = createTraceHub("a");
+    hub.add(steps(2));
+    hub.forget();
+    hub.add([step("2")]);
+    expect(heard(hub, null).ids).toEqual(["2"]);
+    expect(heard(hub, "a-1").ids).toEqual(["2"]);
+    expect(heard(hub, "a-3").ids).toEqual([]);
+  });
+
   test("keeps the newest thousand", () => {
     const hub = createTraceHub("a");
     hub.add(steps(TRACE_STEPS_KEPT_MAX + 7));

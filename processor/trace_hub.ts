@@ -8,6 +8,8 @@ import type { TraceStep } from "../contract/trace_step.ts";
  */
 export type TraceHub = {
   add(steps: readonly TraceStep[]): void;
+  /** Lets go of everything kept: somebody was erased, and who comes back later is told nothing of before. */
+  forget(): void;
   /** Kept steps after `lastEventId`, then every new one, until `stop` is called. */
   listen(lastEventId: string | null, send: (message: TraceMessage) => void): () => void;
 };
@@ -34,6 +36,7 @@ export function createTraceHub(run: string): TraceHub {
       }
       if (kept.length > TRACE_STEPS_KEPT_MAX) kept.splice(0, kept.length - TRACE_STEPS_KEPT_MAX);
     },
+    forget: () => void kept.splice(0),
     listen(lastEventId, send) {
       const seen = kept.findIndex((message) => message.id === lastEventId);
       for (const message of kept.slice(seen + 1)) send(message);

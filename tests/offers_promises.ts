@@ -1,13 +1,7 @@
 import { currentOf, type Offer } from "../processor/core/offer.ts";
-import {
-  Oracle,
-  PARTITIONS,
-  type Produced,
-  subjectOf,
-  SUBJECTS,
-  THRESHOLD,
-  type World,
-} from "./offers_world.ts";
+import { Oracle } from "./offers_oracle.ts";
+import type { World } from "./offers_world.ts";
+import { PARTITIONS, type Produced, subjectOf, SUBJECTS, THRESHOLD } from "./offers_world_terms.ts";
 
 /** Which promises a world that has come to rest has broken; none is the only right answer. */
 export function brokenPromises(world: World): string[] {

@@ -1,6 +1,7 @@
 /// <reference lib="webworker" />
 import { brokenPromises } from "./offers_promises.ts";
-import { type Rule, World } from "./offers_world.ts";
+import { World } from "./offers_world.ts";
+import type { Rule } from "./offers_world_terms.ts";
 
 /** What came of some seeds: how much happened in them, and which of them broke a promise. */
 export type SeedsOutcome = {

@@ -18,9 +18,16 @@ export type Service = {
 
 export type ServiceName = "ingest" | "processor";
 
-/** Starts a service and waits for the line that says where it listens. */
-export async function startService(name: ServiceName, env: Record<string, string>): Promise<Service> {
-  const process = spawnProgram(`${name}/main.ts`, { env: { INGEST_PORT: "0", PROCESSOR_PORT: "0", ...env } });
+/** Starts a service and waits for the line that says where it listens. `flags` are Deno's own. */
+export async function startService(
+  name: ServiceName,
+  env: Record<string, string>,
+  { flags = [] }: { readonly flags?: readonly string[] } = {},
+): Promise<Service> {
+  const process = spawnProgram(`${name}/main.ts`, {
+    flags,
+    env: { INGEST_PORT: "0", PROCESSOR_PORT: "0", ...env },
+  });
   let errors = "";
   const reading = (async () => {
     for await (const text of process.stderr.pipeThrough(new TextDecoderStream() as TextStream)) {

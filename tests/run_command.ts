@@ -34,17 +34,18 @@ export async function runProgram(
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
-/** Starts one of the project's programs; its output is piped. */
+/** Starts one of the project's programs; its output is piped. `flags` are Deno's own. */
 export function spawnProgram(
   path: string,
-  { args = [], env = {}, stdin = "null" }: {
+  { args = [], flags = [], env = {}, stdin = "null" }: {
     args?: readonly string[];
+    flags?: readonly string[];
     env?: Record<string, string>;
     stdin?: "null" | "piped";
   } = {},
 ): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--quiet", resolve(ROOT, path), ...args],
+    args: ["run", "-A", "--quiet", ...flags, resolve(ROOT, path), ...args],
     cwd: ROOT,
     clearEnv: true,
     env: childEnvironment(env),

@@ -87,7 +87,9 @@ describe("by HTTP", () => {
   test("every page is a whole document with a strict policy, no cookie, and no script but its own", async () => {
     fakes.take(failure());
     fakes.offers.set("user-1", offerOf("user-1"));
-    for (const path of ["/", "/dataset", "/mail", "/offers/user-1", "/no/such/page"]) {
+    await fakes.deadLetters.setAside();
+    const pages = ["/", "/dataset", "/mail", "/offers/user-1", "/dead-letters", "/dead-letters/0%3A0"];
+    for (const path of [...pages, "/no/such/page"]) {
       const response = await get(path);
       const html = await response.text();
       const policy = response.headers.get("content-security-policy")!;
@@ -162,7 +164,12 @@ describe("by HTTP", () => {
     expect(services.processor.state).toBe("away");
     expect(services.ingest).toMatchObject({ state: "spooling", spooled: 3 });
     expect(services.posthog).toMatchObject({ name: "PostHog stand-in", state: "ready" });
-    for (const path of ["/", "/dataset", "/mail"]) expect((await get(path)).status, path).toBe(200);
+    for (const path of ["/", "/dataset", "/mail", "/dead-letters"]) {
+      expect((await get(path)).status, path).toBe(200);
+    }
+    expect(await text("/dead-letters")).toContain("The processor does not answer.");
+    expect((await get("/dead-letters/0%3A0")).status).toBe(503);
+    expect((await get("/api/dead-letters")).status).toBe(502);
     expect(await text("/dataset")).toContain("The processor does not answer.");
     expect((await get("/offers/user-1")).status).toBe(503);
     expect((await get("/api/status")).status).toBe(502);
@@ -258,6 +265,126 @@ describe("by HTTP", () => {
     expect(policy).toContain("sandbox allow-popups");
     expect(policy).not.toContain("script-src");
     expect((await get("/mail/unknown")).status).toBe(404);
+  });
+
+  describe("dead letters", () => {
+    const FORM = "application/x-www-form-urlencoded";
+    const post = (path: string, body: string, headers: Record<string, string> = {}) =>
+      get(path, { method: "POST", body, headers: { "content-type": FORM, origin: web.origin, ...headers } });
+    const postJson = (order: unknown, headers: Record<string, string> = {}) =>
+      post("/api/dead-letters/redrive", JSON.stringify(order), {
+        "content-type": "application/json",
+        ...headers,
+      });
+    const copies = () => fakes.deadLetters.copies().map(({ headers }) => headers.id);
+    /** Sends a form; answers the page that it leads to. */
+    async function submit(form: string): Promise<string> {
+      const response = await post("/dead-letters", form);
+      await response.body?.cancel();
+      expect(response.status).toBe(303);
+      return await text(response.headers.get("location")!);
+    }
+
+    test("stand on their page without script, with a histogram, and a form for each and for all", async () => {
+      for (let i = 0; i < 60; i++) {
+        await fakes.deadLetters.setAside({ reason: i % 3 === 0 ? "body is no JSON" : "<b>no text</b>" });
+      }
+      await fakes.deadLetters.setAside({ redrives: 3, reason: "worn" });
+      const html = await text("/dead-letters");
+      expect(html.replace(/<[^>]+>/g, "")).toContain("Dead letters 61");
+      expect(html).toMatch(/&lt;b>no text&lt;\/b>.*<td class="mono right">40<.*body is no JSON.*>20</s);
+      expect(html).toContain("Redrive all 60");
+      expect(html).toContain("worn out");
+      expect([...html.matchAll(/name="letter" value="(0:\d+)"/g)].length).toBe(49);
+      const older = /href="([^"]*before=[^"]*)"/.exec(html)![1]!.replaceAll("&amp;", "&");
+      const rest = await text(older.replace(/#.*/, ""));
+      expect([...rest.matchAll(/name="letter" value="(0:\d+)"/g)].map(([, id]) => id)).toEqual(
+        Array.from({ length: 11 }, (_, i) => `0:${10 - i}`),
+      );
+    });
+
+    test("are redriven by a plain form, one or all; the page says what came of it, and they have left it", async () => {
+      for (const id of ["a", "b", "c"]) await fakes.deadLetters.setAside({ id });
+      await fakes.deadLetters.setAside({ id: "worn", redrives: 3 });
+      expect(await submit("letter=0%3A1")).toContain("1 letter redriven. One whose cause still stands");
+      expect(copies()).toEqual(["worn", "b"]);
+      expect(await submit("letter=0%3A1")).toContain("1 letter went on before, without another copy.");
+      const html = await submit("letter=all&do=redrive");
+      expect(html).toContain("2 letters redriven, 1 letter refused.");
+      expect(html).toContain("Redriven 3 times and set aside again");
+      expect(html).not.toContain('name="letter"');
+      expect(copies()).toEqual(["worn", "b", "a", "c"]);
+      expect(await text("/dead-letters?all=1")).toContain("redriven");
+    });
+
+    test("stay where they are in a dry run", async () => {
+      await fakes.deadLetters.setAside({ id: "a" });
+      const html = await submit("letter=all&do=dry-run");
+      expect(html).toContain("Dry run: 1 letter would be redriven. Nothing was done.");
+      expect(html).toContain('value="0:0"');
+      expect(copies()).toEqual([]);
+    });
+
+    test("stay, and the page says why, while a replay is under way, the processor is away, or one has gone", async () => {
+      await fakes.deadLetters.setAside({ id: "a" });
+      fakes.deadLetters.hold("a replay");
+      expect(await submit("letter=all")).toContain(
+        "Not now: a replay, an erasure or another redrive is under way.",
+      );
+      fakes.deadLetters.hold(null);
+      expect(await submit("letter=0%3A7")).toContain("There is no such letter any more.");
+      fakes.deadLetters.log.setAway(true);
+      expect(await submit("letter=all")).toContain("Redrive again: no letter is redriven twice.");
+      fakes.deadLetters.log.setAway(false);
+      await fakes.stopProcessor();
+      expect(await submit("letter=all")).toContain("Redrive again: no letter is redriven twice.");
+      fakes.restartProcessor();
+      expect(copies()).toEqual([]);
+      expect(await submit("letter=all")).toContain("1 letter redriven");
+      expect(copies()).toEqual(["a"]);
+    });
+
+    test("are redriven by this site's own pages only", async () => {
+      await fakes.deadLetters.setAside({ id: "a" });
+      const { port } = new URL(web.origin);
+      for (const origin of ["https://evil.test", `http://127.0.0.1:1`, "null", ""]) {
+        expect((await post("/dead-letters", "letter=all", { origin })).status, origin).toBe(403);
+        expect((await postJson({ all: true }, { origin })).status, origin).toBe(403);
+      }
+      for (const path of ["/dead-letters", "/api/dead-letters/redrive"]) {
+        const host = `evil.test:${port}`;
+        const answer = await rawRequest(
+          `POST ${path} HTTP/1.1\r\nHost: ${host}\r\nOrigin: http://${host}\r\nContent-Type: ${FORM}\r\n` +
+            "Content-Length: 10\r\nConnection: close\r\n\r\nletter=all",
+          () => false,
+        );
+        expect(answer, path).toMatch(/^HTTP\/1.1 403 /);
+      }
+      expect((await post("/dead-letters", "")).status).toBe(400);
+      expect((await post("/dead-letters", `letter=${"0".repeat(5_000)}`)).status).toBe(400);
+      expect((await postJson({ all: true }, { "content-type": "text/plain" })).status).toBe(415);
+      expect(copies()).toEqual([]);
+      const answer = await postJson({ ids: ["0:0"] });
+      expect([answer.status, await answer.json()]).toMatchObject([200, { redriven: 1 }]);
+      expect((await postJson({ ids: "0:0" })).status).toBe(400);
+      expect((await postJson({ ids: ["0:9"] })).status).toBe(404);
+    });
+
+    test("are shown with their records to a loopback name only, and as text", async () => {
+      await fakes.deadLetters.setAside({ id: "a", value: `{"p":"<script>alert(1)</script> ${PHONE}"}` });
+      const html = await text("/dead-letters/0%3A0");
+      expect(html).toContain(PHONE);
+      expect(html).not.toContain("<script>alert");
+      expect((await (await get("/api/dead-letters/0:0")).json()).record.value).toContain(PHONE);
+      for (const path of ["/dead-letters/0%3A0", "/api/dead-letters/0:0"]) {
+        const answer = await rawGet(path, { host: "evil.test", enough: (text) => /<\/html>|\}$/.test(text) });
+        expect(answer, path).toMatch(/^HTTP\/1.1 200 /);
+        expect(answer, path).not.toContain(PHONE);
+        expect(answer, path).not.toContain("user-a");
+      }
+      expect((await get("/dead-letters/0%3A9")).status).toBe(404);
+      expect((await get("/api/dead-letters/0:9")).status).toBe(404);
+    });
   });
 
   test("there is a favicon, and a style sheet that may be kept for a year", async () => {
@@ -440,7 +567,7 @@ describe("in a browser", () => {
 
   test("all of it works by keyboard, in the order of reading", async () => {
     const order: string[] = [];
-    for (let i = 0; i < 11; i++) {
+    for (let i = 0; i < 12; i++) {
       await page.keyboard.press("Tab");
       order.push(
         await page.evaluate(() => {
@@ -455,6 +582,7 @@ describe("in a browser", () => {
       "Live",
       "Dataset",
       "Mail",
+      "Dead letters 0",
       "E-mail",
       "Identify",
       "Prompt",
@@ -511,11 +639,64 @@ describe("in a browser", () => {
     expect(await page.locator(".row").count()).toBe(100);
   });
 
+  test("a dead letter is counted in the header when it comes, listed, looked at and redriven, by keyboard", async () => {
+    await page.goto(`${web.origin}/dead-letters`);
+    await page.getByText("No dead letters.").waitFor();
+    await fakes.deadLetters.setAside({ id: "first", reason: "body is no JSON" });
+    await page.getByRole("link", { name: "Dead letters 1" }).waitFor();
+    await row("body is no JSON").waitFor();
+    await page.getByRole("link", { name: "Show letter 0:0" }).focus();
+    await page.keyboard.press("Enter");
+    await page.locator("pre", { hasText: '"id":"first"' }).waitFor();
+    await page.goBack();
+    await page.getByRole("button", { name: "Redrive letter 0:0" }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByRole("status").getByText("1 letter redriven.").waitFor();
+    await page.getByRole("link", { name: "Dead letters 0" }).waitFor();
+    expect(await rowsOf("body is no JSON")).toBe(0);
+    expect(fakes.deadLetters.copies().map(({ headers }) => headers.id)).toEqual(["first"]);
+    expect(complaints).toEqual({ console: [], otherHosts: [] });
+  });
+
+  test("while somebody looks at a dead letter the list stays as it is, and says that it has changed", async () => {
+    await fakes.deadLetters.setAside({ reason: "first" });
+    await page.goto(`${web.origin}/dead-letters`);
+    await page.getByRole("button", { name: "Redrive letter 0:0" }).focus();
+    await page.locator(".station", { hasText: "Browser" }).getByText("live").waitFor();
+    await fakes.deadLetters.setAside({ reason: "second" });
+    await page.getByRole("button", { name: "The list has changed: show it" }).waitFor();
+    expect(await page.locator(".row").count()).toBe(1);
+    await page.getByRole("button", { name: "The list has changed: show it" }).click();
+    await row("second").waitFor();
+    expect(complaints).toEqual({ console: [], otherHosts: [] });
+  });
+
+  test("without script the buttons of dead letters work", async () => {
+    await fakes.deadLetters.setAside({ id: "a" });
+    await fakes.deadLetters.setAside({ id: "b" });
+    const plain = await browser.newContext({ javaScriptEnabled: false });
+    const plainPage = await plain.newPage();
+    await plainPage.goto(`${web.origin}/dead-letters`);
+    await plainPage.getByRole("button", { name: "Dry run" }).click();
+    await plainPage.getByText("Dry run: 2 letters would be redriven.").waitFor();
+    expect(fakes.deadLetters.copies()).toEqual([]);
+    await plainPage.getByRole("button", { name: "Redrive all 2" }).click();
+    await plainPage.getByText("2 letters redriven.").waitFor();
+    await plainPage.getByText("No dead letters.").waitFor();
+    expect(fakes.deadLetters.copies()).toHaveLength(2);
+    await plain.close();
+  });
+
   test("at 360 px no page is wider than the screen, in either scheme", async () => {
     const long = `${"x".repeat(900)} ${"word ".repeat(200)}`;
     fakes.take(failure({ prompt: long, user: "user-".padEnd(200, "y") }));
     fakes.offers.set("user-1", { ...offerOf("user-1"), state: "waiting" });
     fakes.sendMail({ to: `${"a".repeat(60)}@example.org`, html: "<p>hello</p>" });
+    await fakes.deadLetters.setAside({
+      id: "x".repeat(300),
+      reason: "y".repeat(300),
+      value: "z".repeat(9_000),
+    });
     await page.setViewportSize({ width: 360, height: 640 });
     for (const colorScheme of ["light", "dark"] as const) {
       await page.emulateMedia({ colorScheme });
@@ -527,6 +708,8 @@ describe("in a browser", () => {
           MAIL_PATH,
           `${MAIL_PATH}?view=source`,
           "/offers/user-1",
+          "/dead-letters",
+          "/dead-letters/0%3A0",
           "/no",
         ]
       ) {
@@ -564,8 +747,13 @@ async function rawGet(
   { host, enough }: { host: string; enough: (text: string) => boolean },
 ): Promise<string> {
   const { port } = new URL(web.origin);
+  return await rawRequest(`GET ${path} HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n`, enough);
+}
+
+async function rawRequest(request: string, enough: (text: string) => boolean): Promise<string> {
+  const { port } = new URL(web.origin);
   using connection = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
-  await connection.write(new TextEncoder().encode(`GET ${path} HTTP/1.1\r\nHost: ${host}:${port}\r\n\r\n`));
+  await connection.write(new TextEncoder().encode(request));
   const decoder = new TextDecoder();
   const chunk = new Uint8Array(64 * 1024);
   let read = "";

@@ -1,6 +1,6 @@
 /**
  * Stand-ins for what `web/` talks to, for its browser suite: PostHog's capture endpoint, ingest, and a processor with
- * the real status API over made-up sources.
+ * the real status API over made-up sources; its dead letters are real ones in a log in memory.
  *
  * Not imitated: webhooks, the topic, the sanitiser (an e-mail address and one phone number are replaced by their
  * placeholders), the offer's wait (a test says when the mail goes out), persons, SMTP. A repeat of an event is only
@@ -10,6 +10,7 @@ import { gunzipSync } from "node:zlib";
 import type { DatasetListing, MailListing, OfferView, PipelineStatus } from "../contract/processor_api.ts";
 import { FEATURE_USED, GENERATION_FAILED } from "../contract/product_events.ts";
 import type { TraceStep } from "../contract/trace_step.ts";
+import { startDeadLetterWorld } from "./dead_letter_world.ts";
 import { createStatusApi } from "../processor/status_api.ts";
 import { createTraceHub } from "../processor/trace_hub.ts";
 
@@ -35,6 +36,7 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
   const lines: string[] = [];
   const seen = new Set<string>();
   const offers = new Map<string, OfferView>();
+  const deadLetters = startDeadLetterWorld();
   let mails: MailListing["mails"] = [];
   let offset = 0;
   let spooled = 0;
@@ -196,7 +198,9 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
     return { records: lines.length, bytes, files: partitions.length, sanitiserVersion: "test", partitions };
   }
 
-  function status(): PipelineStatus {
+  async function status(): Promise<PipelineStatus> {
+    await deadLetters.list.catchUp();
+    const byReason = deadLetters.list.byReason();
     const partitions = Array.from({ length: 6 }, (_, partition) => ({
       partition,
       nextOffset: partition === 3 ? offset : 0,
@@ -210,7 +214,7 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
       groups: [{ group: "dataset-writer", ...group }, { group: "discount-offers", ...group }],
       dataset: { records: lines.length, bytes: 0, files: 1 },
       offers: { counting: 0, waiting: 0, sending: 0, offered: 0, failed: 0, closed: 0 },
-      deadLetters: { total: 0, byReason: {} },
+      deadLetters: { total: deadLetters.list.letters({ all: false }).length, byReason },
       mails: { accepted: mails.length, deferred: 0, refused: 0, unknown: 0 },
     };
   }
@@ -236,7 +240,7 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
         },
         notReady: () => [],
         staysOut: () => [],
-        status: () => Promise.resolve(status()),
+        status,
         offerOf: (id) => Promise.resolve(offers.get(id) ?? null),
         codeIsValid: () => false,
         dataset,
@@ -253,8 +257,10 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
         mails: () => Promise.resolve({ mailer: "maildir", mails }),
         mailSource: (id) =>
           id === MESSAGE_ID && mailSource !== "" ? new TextEncoder().encode(mailSource) : null,
+        deadLetters: deadLetters.letters,
         metrics: () => Promise.resolve(""),
         showsRaw,
+        onLoopback: true,
       }).fetch,
     );
   };
@@ -269,6 +275,7 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
       PROCESSOR_URL: `http://127.0.0.1:${processorPort}`,
     },
     captured,
+    deadLetters,
     unsubscribed,
     lines,
     offers,

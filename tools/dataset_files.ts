@@ -1,5 +1,4 @@
 import { Buffer } from "node:buffer";
-import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import {
   identityPath,
@@ -37,7 +36,10 @@ export class DatasetFiles {
 
   /** What the dataset is called. Throws `DatasetStateError` where that is damaged. */
   identity(): DatasetIdentity {
-    return readIdentity(this.root) ?? fail(`Cannot read "${identityPath(this.root)}": it is missing.`);
+    const identity = readIdentity(this.root);
+    if (identity !== null) return identity;
+    if (this.isReplaced()) throw new DatasetReplacedError();
+    fail(`Cannot read "${identityPath(this.root)}": it is missing. ${LOOK}`);
   }
 
   /** True once a replay has put another tree in the place of this one. */
@@ -47,15 +49,17 @@ export class DatasetFiles {
 
   /** Partitions that have a manifest, ascending. */
   partitions(): readonly number[] {
-    return manifestPartitions(this.root);
+    try {
+      return manifestPartitions(this.root);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound && this.isReplaced()) throw new DatasetReplacedError();
+      throw error;
+    }
   }
 
   /** Every file that the manifests name, by event, date, partition and file number. */
   paths(): readonly string[] {
-    const paths = this.partitions().flatMap((partition) => Object.keys(this.entriesOf(partition)));
-    return paths.map((path) => ({ path, key: sortKey(path) }))
-      .sort((a, b) => a.key < b.key ? -1 : a.key > b.key ? 1 : 0)
-      .map(({ path }) => path);
+    return inOrder(this.partitions().flatMap((partition) => Object.keys(this.entriesOf(partition))));
   }
 
   /** What the manifests of one partition say now, sealed entries too; while an erasure is under way: what it leads to. */
@@ -72,12 +76,17 @@ export class DatasetFiles {
    */
   open(path: string): OpenedFile | null {
     const { partition } = parseDatasetPath(path)!;
-    for (;;) {
+    for (let wasMissing = false;;) {
       const file = this.#openFile(path);
       const { manifest, entries } = this.#manifestOf(partition);
       const entry = entries[path];
       if (file === null) {
         if (entry === undefined || entry.bytes === 0) return null;
+        // A writer may have made it between the two looks.
+        if (!wasMissing) {
+          wasMissing = true;
+          continue;
+        }
         throw new Deno.errors.NotFound(`Cannot open "${join(this.root, path)}": it is missing.`);
       }
       const { size, ino } = file.statSync();
@@ -127,6 +136,29 @@ export class DatasetFiles {
   }
 }
 
+/**
+ * As {@link DatasetFiles.open}, of a file that has everything its manifest says. Throws {@link CommandFailedError} where it is missing or too short.
+ */
+export function openWhole(files: DatasetFiles, path: string): OpenedFile | null {
+  let opened: OpenedFile | null;
+  try {
+    opened = files.open(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) fail(`${error.message} ${LOOK}`);
+    throw error;
+  }
+  if (opened === null) return null;
+  const { file, size, entry: { bytes } } = opened;
+  if (size >= bytes) return opened;
+  file.close();
+  fail(
+    `Cannot read "${join(files.root, path)}": it has ${size} bytes and its manifest says ${bytes}. ${LOOK}`,
+  );
+}
+
+/** What to do where the dataset is not as its manifests say. */
+export const LOOK = "See `deno task dataset verify`; `deno task replay` rebuilds the dataset.";
+
 /** What stands at the place of a file, and what its manifest says of it. */
 export type OpenedFile = { readonly file: Deno.FsFile; readonly size: number; readonly entry: FileEntry };
 
@@ -140,13 +172,17 @@ type KeptManifest = {
 export class DatasetReplacedError extends CommandFailedError {
   override name = "DatasetReplacedError";
   constructor() {
-    super("Cannot go on: another dataset has been put in the place of the one being read. Run the command again.");
+    super(
+      "Cannot go on: another dataset has been put in the place of the one being read. Run the command again.",
+    );
   }
 }
 
 const EMPTY = new Uint8Array();
 /** Bytes read at once. */
 const BLOCK_BYTES = 1024 * 1024;
+/** Far above what ingest takes (1 MiB), so that a damaged file cannot fill the memory. */
+const LINE_BYTES_MAX = 16 * 1024 * 1024;
 
 /** The first `bytes` of a file, block by block; a block is good until the next one. Closes the file. */
 export async function* blocksOf(file: Deno.FsFile, bytes: number): AsyncGenerator<Uint8Array> {
@@ -163,7 +199,7 @@ export async function* blocksOf(file: Deno.FsFile, bytes: number): AsyncGenerato
   }
 }
 
-/** The lines in the first `bytes` of a file, without their line feeds, several at a time. What follows the last one: `rest`. */
+/** The lines in the first `bytes` of a file, without their line feeds, several at a time. Closes the file. */
 export async function* lineBlocksOf(file: Deno.FsFile, bytes: number): AsyncGenerator<LineBlock> {
   let rest: Uint8Array = EMPTY;
   for await (const block of blocksOf(file, bytes)) {
@@ -179,12 +215,20 @@ export async function* lineBlocksOf(file: Deno.FsFile, bytes: number): AsyncGene
     }
     rest = whole.subarray(from);
     if (lines.length > 0) yield { lines, rest: 0 };
+    if (rest.length > LINE_BYTES_MAX) break;
   }
   if (rest.length > 0) yield { lines: [], rest: rest.length };
 }
 
-/** `rest`: bytes that no line feed ends; not 0 in the last block at most. */
+/** `rest`: bytes that no line feed ends, or not within 16 MiB; then this is the last block. */
 export type LineBlock = { readonly lines: readonly Uint8Array[]; readonly rest: number };
+
+/** Paths by event, date, partition and file number. */
+export function inOrder(paths: readonly string[]): readonly string[] {
+  return paths.map((path) => ({ path, key: sortKey(path) }))
+    .sort((a, b) => a.key < b.key ? -1 : a.key > b.key ? 1 : 0)
+    .map(({ path }) => path);
+}
 
 /** Text that sorts as event, date, partition and file number do. */
 function sortKey(path: string): string {
@@ -207,9 +251,9 @@ function entryThatFits(
 /** Where DATASET_DIR leads; null where that is nowhere. */
 function rootOf(datasetDir: string): string | null {
   try {
-    return realpathSync(datasetDir);
+    return Deno.realPathSync(datasetDir);
   } catch (error) {
-    if ((error as { code?: unknown }).code === "ENOENT") return null;
+    if (error instanceof Deno.errors.NotFound) return null;
     throw error;
   }
 }

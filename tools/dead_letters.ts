@@ -1,6 +1,9 @@
 import { openDatasetLocks } from "../processor/adapters/dataset_locks.ts";
-import { readProcessorConfig } from "../processor/config.ts";
+import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
 import { DeadLetterList, type ListedLetter } from "../processor/dead_letter_list.ts";
+import { findLetter, letterView } from "../processor/dead_letters.ts";
+import { letterRecord } from "../processor/letter_records.ts";
+import { isWornOut, redrive, REDRIVES_MAX, WORN_OUT } from "../processor/redrive.ts";
 import { faultPointFrom } from "../topic/fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import type { TopicLog } from "../topic/topic.ts";
@@ -13,7 +16,6 @@ import {
   table,
   UsageError,
 } from "./command.ts";
-import { isWornOut, letterRecord, redrive, REDRIVES_MAX } from "./redrive.ts";
 
 /** `deno task dead-letters`: what was set aside, why, and back into the topic with it. */
 export const deadLettersCommand: Command = {
@@ -41,7 +43,7 @@ ID is partition:offset in the dead-letter topic. With --json: one object per lin
       await list.catchUp();
       if (verb === "list") return printList(list.letters({ all: line.values.all === true }), line);
       if (verb === "show") return await printLetter(log, { letter: find(list, line.positionals[1]!), line });
-      await redriveNamed(line, { log, list, datasetDir: config.datasetDir });
+      await redriveNamed(line, { log, list, config });
     } finally {
       await log.close();
     }
@@ -59,20 +61,14 @@ function verbOf({ positionals, values }: CommandLine): "list" | "show" | "redriv
 }
 
 function find(list: DeadLetterList, id: string): ListedLetter {
-  const letter = list.letters({ all: true }).find((letter) => letter.id === id);
+  const letter = findLetter(list, id);
   if (!letter) throw new CommandFailedError(`Cannot find dead letter "${id}": see dead-letters list --all.`);
   return letter;
 }
 
-/** The shape of `--json`, as CONTRACT has it. */
-function outside({ id, reason, step, source, firstSeen, redrives, redriven }: ListedLetter) {
-  const { topic, partition, offset } = source;
-  return { id, reason, step, topic, partition, offset, firstSeen, redrives, redriven };
-}
-
 function printList(letters: readonly ListedLetter[], { json }: CommandLine): void {
   if (json) {
-    for (const letter of letters) print(JSON.stringify(outside(letter)));
+    for (const letter of letters) print(JSON.stringify(letterView(letter)));
     return;
   }
   if (letters.length === 0) return print("No dead letters.");
@@ -102,60 +98,90 @@ async function printLetter(
   { letter, line }: { readonly letter: ListedLetter; readonly line: CommandLine },
 ): Promise<void> {
   const record = await letterRecord(log, letter);
+  if (!record) throw new CommandFailedError(`Cannot show "${letter.id}": the log no longer has its bytes.`);
   const value = new TextDecoder().decode(record.value);
   const key = record.key === null ? null : new TextDecoder().decode(record.key);
-  const whole = { ...outside(letter), headers: letter.headers, key, value };
+  const whole = { ...letterView(letter), headers: letter.headers, key, value };
   if (line.json) return print(JSON.stringify(whole));
   for (const [name, one] of Object.entries(whole)) {
     print(`${`${name}:`.padEnd(12)}${typeof one === "string" ? one : JSON.stringify(one)}`);
   }
 }
 
-async function redriveNamed(
-  line: CommandLine,
-  { log, list, datasetDir }: {
-    readonly log: TopicLog;
-    readonly list: DeadLetterList;
-    readonly datasetDir: string;
-  },
-): Promise<void> {
+type Redriving = {
+  readonly log: TopicLog;
+  readonly list: DeadLetterList;
+  readonly config: Pick<ProcessorConfig, "datasetDir" | "dedupWindow" | "faultPoint">;
+};
+
+async function redriveNamed(line: CommandLine, redriving: Redriving): Promise<void> {
+  if (line.values["dry-run"] === true) return foretell(line, redriving.list);
+  const locks = openDatasetLocks(redriving.config.datasetDir);
+  const lock = locks.takeMaintenance("a redrive of dead letters");
+  try {
+    if (!lock) {
+      throw new CommandFailedError(
+        `Cannot redrive now: ${locks.maintenanceUnderWay()} is under way. Wait for its end.`,
+      );
+    }
+    await redriveUnderLock(line, redriving);
+  } finally {
+    lock?.release();
+    locks.close();
+  }
+}
+
+function foretell(line: CommandLine, list: DeadLetterList): void {
+  const named = namedBy(line, list);
+  for (const letter of named) {
+    tell(line, { letter, outcome: isWornOut(letter) ? "would be refused" : "would be redriven" });
+  }
+  failWhereWornOut(named.filter(isWornOut).length, named.length);
+}
+
+async function redriveUnderLock(line: CommandLine, { log, list, config }: Redriving): Promise<void> {
+  // Another redrive or an erasure may have ended between the first look and the lock.
+  await list.catchUp();
+  const named = namedBy(line, list);
+  const reach = faultPointFrom(config.faultPoint ?? undefined);
+  const { dedupWindow } = config;
+  const outcomes = await redrive(named, { log, list, now: Date.now(), dedupWindow, reach });
+  for (const { letter, is, why } of outcomes) {
+    tell(line, { letter, outcome: is.replace("_", " "), ...(why === null ? {} : { why }) });
+  }
+  const refused = outcomes.filter(({ is }) => is === "refused");
+  failWhereWornOut(refused.filter(({ why }) => why === WORN_OUT).length, named.length);
+  const [other] = refused;
+  if (other) throw new CommandFailedError(`Cannot redrive "${other.letter.id}": ${other.why}.`);
+}
+
+function namedBy(line: CommandLine, list: DeadLetterList): readonly ListedLetter[] {
   const named = line.values.all === true
     ? list.letters({ all: false })
-    : line.positionals.slice(1).map((id) => find(list, id));
+    : [...new Set(line.positionals.slice(1))].map((id) => find(list, id));
   const gone = named.find(({ redriven }) => redriven);
   if (gone) throw new CommandFailedError(`Cannot redrive "${gone.id}": it has been redriven already.`);
-  const tell = (letter: ListedLetter, outcome: string) =>
-    print(
-      line.json
-        ? JSON.stringify({ ...outside(letter), outcome })
-        : `${letter.id}  ${outcome}  ${letter.reason}`,
-    );
-  if (line.values["dry-run"] === true) {
-    for (const letter of named) tell(letter, isWornOut(letter) ? "would be refused" : "would be redriven");
-  } else {
-    const locks = openDatasetLocks(datasetDir);
-    const lock = locks.takeMaintenance();
-    try {
-      if (!lock) {
-        throw new CommandFailedError(
-          "Cannot redrive now: a replay, an erasure or another redrive is under way. Wait for its end.",
-        );
-      }
-      const reach = faultPointFrom(Deno.env.get("FAULT_POINT"));
-      for (const { letter, is } of await redrive(named, { log, list, now: Date.now(), reach })) {
-        tell(letter, is.replace("_", " "));
-      }
-    } finally {
-      lock?.release();
-      locks.close();
-    }
-  }
-  const refused = named.filter(isWornOut).length;
-  if (refused > 0) {
-    throw new CommandFailedError(
-      `Cannot redrive ${refused} of ${named.length}: after ${REDRIVES_MAX} rounds another one does not help.`,
-    );
-  }
+  return named;
+}
+
+function tell(
+  line: CommandLine,
+  { letter, outcome, why }: {
+    readonly letter: ListedLetter;
+    readonly outcome: string;
+    readonly why?: string;
+  },
+): void {
+  print(
+    line.json
+      ? JSON.stringify({ ...letterView(letter), outcome, ...(why === undefined ? {} : { why }) })
+      : `${letter.id}  ${outcome}  ${letter.reason}`,
+  );
+}
+
+function failWhereWornOut(refused: number, all: number): void {
+  if (refused === 0) return;
+  throw new CommandFailedError(`Cannot redrive ${refused} of ${all}: ${WORN_OUT}.`);
 }
 
 if (import.meta.main) Deno.exit(await runCommand(deadLettersCommand, Deno.args));

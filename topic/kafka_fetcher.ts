@@ -1,5 +1,6 @@
 import type { RecordHeaders, TopicRecord } from "./topic.ts";
 import { typeOf } from "./kafka_errors.ts";
+import { unpackingAtMost } from "./kafkajs_repairs.ts";
 
 /** The parts of the client's own cluster that are needed to fetch by position; see docs/decisions/kafka-fetch.md. */
 export type ClientCluster = {
@@ -46,6 +47,8 @@ export type Fetched = {
 /** Bytes asked for per partition and in all; a single larger record still comes whole. */
 const PARTITION_BYTES_MAX = 2 * 1024 * 1024;
 const FETCH_BYTES_MAX = 8 * 1024 * 1024;
+/** Bytes to which the records of one answer may unpack. */
+const UNPACKED_BYTES_MAX = 32 * 1024 * 1024;
 const READ_COMMITTED = 1;
 
 /** Fetches partitions of one topic by position, from whichever broker leads each. One fetch at a time. */
@@ -68,20 +71,21 @@ export class KafkaFetcher {
     const wait = byLeader.size > 1 ? Math.min(waitMs, 100) : waitMs;
     const answers = await Promise.all([...byLeader].map(async ([nodeId, parts]) => {
       const broker = await this.cluster.findBroker({ nodeId });
-      const { responses } = await broker.fetch({
-        maxWaitTime: wait,
-        minBytes: 1,
-        maxBytes: FETCH_BYTES_MAX,
-        isolationLevel: READ_COMMITTED,
-        topics: [{
-          topic: this.topic,
-          partitions: parts.map(({ partition, from }) => ({
-            partition,
-            fetchOffset: String(from),
-            maxBytes: PARTITION_BYTES_MAX,
-          })),
-        }],
-      });
+      const { responses } = await unpackingAtMost(UNPACKED_BYTES_MAX, () =>
+        broker.fetch({
+          maxWaitTime: wait,
+          minBytes: 1,
+          maxBytes: FETCH_BYTES_MAX,
+          isolationLevel: READ_COMMITTED,
+          topics: [{
+            topic: this.topic,
+            partitions: parts.map(({ partition, from }) => ({
+              partition,
+              fetchOffset: String(from),
+              maxBytes: PARTITION_BYTES_MAX,
+            })),
+          }],
+        }));
       return responses.flatMap(({ partitions }) => partitions);
     }));
     const fromOf = new Map(wanted.map(({ partition, from }) => [partition, from]));

@@ -1,7 +1,6 @@
 import {
   CompressionCodecs,
   CompressionTypes,
-  type Consumer,
   Kafka,
   type KafkaConfig as ClientConfig,
   logLevel,
@@ -9,13 +8,11 @@ import {
   type SASLOptions,
 } from "kafkajs";
 import { Buffer } from "node:buffer";
-import { createRequire } from "node:module";
-import { join } from "node:path";
-import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
-import { type HeldLock, tryLockFile } from "./data_dir.ts";
-import { KafkaConsumption, type Membership, type MembershipEvents } from "./kafka_consumption.ts";
+import { KafkaConsumption } from "./kafka_consumption.ts";
 import { missingTopic, portError, typeOf } from "./kafka_errors.ts";
 import { type ClientCluster, KafkaFetcher } from "./kafka_fetcher.ts";
+import { type GroupClient, type GroupClientEvents, KafkaMembership } from "./kafka_membership.ts";
+import { repairClient, zstd } from "./kafkajs_repairs.ts";
 import type { KafkaConfig } from "./log_config.ts";
 import { MicroBatcher, recordBytes } from "./micro_batcher.ts";
 import { partitionFor } from "./murmur2.ts";
@@ -46,7 +43,7 @@ export async function openRedpandaLog(
   config: KafkaConfig,
   role: "ingest" | "processor" | "command",
 ): Promise<TopicLog> {
-  silenceIdleTimers();
+  repairClient();
   CompressionCodecs[CompressionTypes.ZSTD] = () => zstd;
   return await Promise.resolve(new RedpandaLog(config, new Kafka(await clientConfig(config, role))));
 }
@@ -209,21 +206,48 @@ class RedpandaLog implements TopicLog {
 
   consume(options: ConsumeOptions): Consumption {
     const { topic, group } = options;
+    const wordsOf = (error: unknown) => portError(error, `read "${topic}" in group "${group}"`).message;
     const consumption = new KafkaConsumption({
       handler: options.handler,
       batchRecordsMax: options.batchRecordsMax ?? 500,
       batchBytesMax: options.batchBytesMax ?? 4 * 1024 * 1024,
-      membership: new ClientMembership(this.client, {
-        topic: this.#name(topic),
-        group: this.#name(group),
-        config: this.config,
-      }),
+      membership: this.#membership({ topic, group, wordsOf }),
       fetcher: this.#fetcher(topic),
       bounds: () => this.bounds(topic),
       committed: () => this.committed(topic, group),
+      wordsOf,
     });
     this.#consumptions.add(consumption);
     return consumption;
+  }
+
+  #membership(
+    { topic, group, wordsOf }: {
+      readonly topic: string;
+      readonly group: string;
+      readonly wordsOf: (error: unknown) => string;
+    },
+  ): KafkaMembership {
+    const { dataDir, sessionTimeoutMs } = this.config;
+    const names = { topic: this.#name(topic), group: this.#name(group), sessionTimeoutMs };
+    return new KafkaMembership({
+      group: names.group,
+      dataDir,
+      sessionTimeoutMs,
+      createClient: (events) => groupClient(this.client, { ...names, events }),
+      leaveInNameOf: (memberId) => this.#leaveInNameOf(memberId, names.group),
+      wordsOf,
+    });
+  }
+
+  async #leaveInNameOf(memberId: string, groupId: string): Promise<void> {
+    const cluster = createCluster(this.client);
+    try {
+      await cluster.connect();
+      await (await cluster.findGroupCoordinator({ groupId })).leaveGroup({ groupId, memberId });
+    } finally {
+      await cluster.disconnect().catch(() => {});
+    }
   }
 
   async *read(topic: string, options: ReadOptions): AsyncGenerator<RecordBatch> {
@@ -425,149 +449,47 @@ class RedpandaLog implements TopicLog {
   }
 }
 
-/** Stays a member of a group and reads nothing itself: all its partitions are paused, always. */
-class ClientMembership implements Membership {
-  #consumer: Consumer | null = null;
-  #slot: MemberSlot | null = null;
-  #lastHeartbeat = performance.now();
-  #watch: ReturnType<typeof setInterval> | undefined;
-  #left = false;
-
-  constructor(
-    private readonly client: Kafka,
-    private readonly options: {
-      readonly topic: string;
-      readonly group: string;
-      readonly config: KafkaConfig;
+/** The client's consumer as a member that reads nothing itself: all its partitions are paused, always. */
+function groupClient(
+  client: Kafka,
+  { topic, group, sessionTimeoutMs, events }: {
+    readonly topic: string;
+    readonly group: string;
+    readonly sessionTimeoutMs: number;
+    readonly events: GroupClientEvents;
+  },
+): GroupClient {
+  const consumer = client.consumer({
+    groupId: group,
+    sessionTimeout: sessionTimeoutMs,
+    rebalanceTimeout: 60_000,
+    heartbeatInterval: Math.max(200, Math.floor(sessionTimeoutMs / 5)),
+    maxWaitTimeInMs: 200,
+    metadataMaxAge: METADATA_AGE_MS_MAX,
+    allowAutoTopicCreation: false,
+    // It starts again by a new consumer: one that starts itself again cannot be stopped while it does.
+    retry: { ...RETRY, retries: 5, restartOnFailure: () => Promise.resolve(false) },
+  });
+  consumer.on("consumer.group_join", ({ payload }) => {
+    const partitions = payload.memberAssignment[topic] ?? [];
+    if (partitions.length > 0) consumer.pause([{ topic, partitions }]);
+    events.joined({ memberId: payload.memberId, partitions });
+  });
+  consumer.on("consumer.heartbeat", () => events.heartbeat());
+  consumer.on("consumer.crash", ({ payload }) => events.crashed(payload.error));
+  return {
+    async connect() {
+      await consumer.connect();
+      await consumer.subscribe({ topics: [topic] });
     },
-  ) {}
-
-  async join(tell: MembershipEvents): Promise<void> {
-    const { topic, group, config } = this.options;
-    this.#slot ??= takeMemberSlot(config.dataDir, group);
-    await this.#leaveInFormerName();
-    const consumer = this.client.consumer({
-      groupId: group,
-      sessionTimeout: config.sessionTimeoutMs,
-      rebalanceTimeout: 60_000,
-      heartbeatInterval: Math.max(200, Math.floor(config.sessionTimeoutMs / 5)),
-      maxWaitTimeInMs: 200,
-      metadataMaxAge: METADATA_AGE_MS_MAX,
-      allowAutoTopicCreation: false,
-      retry: { ...RETRY, retries: 5, restartOnFailure: () => Promise.resolve(true) },
-    });
-    this.#consumer = consumer;
-    consumer.on("consumer.group_join", ({ payload }) => {
-      const partitions = payload.memberAssignment[topic] ?? [];
-      this.#lastHeartbeat = performance.now();
-      this.#slot?.remember(payload.memberId);
-      if (partitions.length > 0) consumer.pause([{ topic, partitions }]);
-      tell.owns(partitions);
-    });
-    consumer.on("consumer.heartbeat", () => void (this.#lastHeartbeat = performance.now()));
-    consumer.on("consumer.crash", ({ payload }) => {
-      tell.away(payload.error.message);
-      // The client starts again by itself after what it calls retriable; after anything else we do.
-      if (!payload.restart && !this.#left) setTimeout(() => void this.#again(tell), 1_000);
-    });
-    this.#watchHeartbeats(tell);
-    await consumer.connect();
-    await consumer.subscribe({ topics: [topic] });
-    await consumer.run({
-      autoCommit: false,
-      eachBatchAutoResolve: false,
-      eachBatch: () => Promise.resolve(),
-    });
-  }
-
-  async commit(offsets: ReadonlyMap<number, number>): Promise<void> {
-    const { topic } = this.options;
-    await this.#consumer!.commitOffsets(
-      [...offsets].map(([partition, nextOffset]) => ({ topic, partition, offset: String(nextOffset) })),
-    );
-  }
-
-  async leave(): Promise<void> {
-    this.#left = true;
-    clearInterval(this.#watch);
-    await this.#consumer?.disconnect();
-    this.#slot?.forget();
-    this.#slot?.release();
-    this.#slot = null;
-  }
-
-  async #again(tell: MembershipEvents): Promise<void> {
-    if (this.#left) return;
-    await this.#consumer?.disconnect().catch(() => {});
-    await this.join(tell).catch((error) => {
-      tell.away((error as Error).message);
-      if (!this.#left) setTimeout(() => void this.#again(tell), 1_000);
-    });
-  }
-
-  #watchHeartbeats(tell: MembershipEvents): void {
-    clearInterval(this.#watch);
-    this.#watch = setInterval(() => {
-      const silentMs = performance.now() - this.#lastHeartbeat;
-      if (silentMs <= this.options.config.sessionTimeoutMs) return;
-      tell.lost(`no heartbeat went through for ${Math.round(silentMs / 1_000)} s`);
-    }, 500);
-  }
-
-  /** The broker keeps a killed member until its session ends, and nobody gets its partitions: it is taken out by name. */
-  async #leaveInFormerName(): Promise<void> {
-    const memberId = this.#slot?.former();
-    if (!memberId) return;
-    const cluster = createCluster(this.client);
-    try {
-      await cluster.connect();
-      const coordinator = await cluster.findGroupCoordinator({ groupId: this.options.group });
-      await coordinator.leaveGroup({ groupId: this.options.group, memberId });
-    } catch {
-      // Without it the group waits for the session's end: slower, and nothing else.
-    } finally {
-      this.#slot?.forget();
-      await cluster.disconnect().catch(() => {});
-    }
-  }
-}
-
-/** A place in DATA_DIR for one member of a group, so that a restart finds the member id of its killed former self. */
-type MemberSlot = {
-  former(): string | null;
-  remember(memberId: string): void;
-  forget(): void;
-  release(): void;
-};
-
-const MEMBER_SLOTS_MAX = 64;
-
-function takeMemberSlot(dataDir: string, group: string): MemberSlot | null {
-  const dir = join(dataDir, "kafka-members");
-  Deno.mkdirSync(dir, { recursive: true });
-  for (let n = 0; n < MEMBER_SLOTS_MAX; n++) {
-    const lock: HeldLock | null = tryLockFile(join(dir, `${group}.${n}.lock`));
-    if (!lock) continue;
-    const path = join(dir, `${group}.${n}.id`);
-    return {
-      former: () => readIfThere(path),
-      remember: (memberId) => Deno.writeTextFileSync(path, memberId),
-      forget: () => {
-        if (readIfThere(path) !== null) Deno.removeSync(path);
-      },
-      release: () => lock.release(),
-    };
-  }
-  return null;
-}
-
-function readIfThere(path: string): string | null {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
+    run: () =>
+      consumer.run({ autoCommit: false, eachBatchAutoResolve: false, eachBatch: () => Promise.resolve() }),
+    commit: (offsets) =>
+      consumer.commitOffsets(
+        [...offsets].map(([partition, nextOffset]) => ({ topic, partition, offset: String(nextOffset) })),
+      ),
+    disconnect: () => consumer.disconnect(),
+  };
 }
 
 function wantedSettings(spec: TopicSpec): Record<string, string> {
@@ -632,28 +554,4 @@ function createCluster(client: Kafka): ClientCluster {
   if (!symbol) throw new LogSetupError("Cannot read from Kafka: this version of kafkajs is not 2.2.4.");
   const create = (client as unknown as Record<symbol, (options: object) => ClientCluster>)[symbol]!;
   return create({ allowAutoTopicCreation: false, metadataMaxAge: 300_000 });
-}
-
-const zstd = {
-  compress: (encoder: { buffer: Uint8Array }) => Promise.resolve(zstdCompressSync(encoder.buffer)),
-  decompress: (bytes: Uint8Array) => Promise.resolve(zstdDecompressSync(bytes)),
-};
-
-let idleTimersSilenced = false;
-
-/**
- * kafkajs 2.2.4 sets a timer of minus fifty years whenever nothing is pending, which fires at once and sets itself
- * again: 5 % of a processor per connection that does nothing (tulios/kafkajs 1751). Nothing pending needs no timer.
- */
-function silenceIdleTimers(): void {
-  if (idleTimersSilenced) return;
-  idleTimersSilenced = true;
-  const RequestQueue = createRequire(import.meta.url)("kafkajs/src/network/requestQueue") as {
-    prototype: { scheduleCheckPendingRequests(this: { pending: unknown[]; throttledUntil: number }): void };
-  };
-  const original = RequestQueue.prototype.scheduleCheckPendingRequests;
-  RequestQueue.prototype.scheduleCheckPendingRequests = function () {
-    if (this.pending.length === 0 && this.throttledUntil <= Date.now()) return;
-    original.call(this);
-  };
 }

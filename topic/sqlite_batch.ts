@@ -29,27 +29,32 @@ export function batchOf(
   return { partition: number, records, nextOffset, endOffset: Math.max(endOffset, nextOffset) };
 }
 
-/** Sizes first: they are read without the values, so that one batch of large records does not fill the memory. */
+/**
+ * Sizes first: they are read without the values, so that one batch of large records does not fill the memory. They are
+ * looked at one by one only where all of them together are too many bytes.
+ */
 function lastOfBatch(
   connection: Connection,
   from: number,
   { below, recordsMax, bytesMax }: Omit<BatchWanted, "from" | "below"> & { readonly below: number },
 ): number | null {
-  const sizes = connection.all<[number, number]>(
-    "select id, length(value) from record where id >= ? and id < ? order by id limit ?",
-    from,
-    below,
-    recordsMax,
-  );
+  const range = [from, below, recordsMax];
+  const [end, sum] = connection.first<[number | null, number | null]>(
+    `select max(id), sum(size) from (${SIZES})`,
+    ...range,
+  )!;
+  if (sum === null || sum < bytesMax) return end;
   let last: number | null = null;
   let bytes = 0;
-  for (const [id, size] of sizes) {
+  for (const [id, size] of connection.all<[number, number]>(SIZES, ...range)) {
     last = id;
     bytes += size;
     if (bytes >= bytesMax) break;
   }
   return last;
 }
+
+const SIZES = "select id, length(value) as size from record where id >= ? and id < ? order by id limit ?";
 
 type RecordRow = [
   id: number,

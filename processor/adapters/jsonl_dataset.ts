@@ -51,8 +51,8 @@ export async function ensureRoot(
   return root ?? findRoot(datasetDir)!;
 }
 
-/** Where DATASET_DIR leads; null where it is missing or an empty directory. */
-function findRoot(datasetDir: string): string | null {
+/** Where DATASET_DIR leads; null where it is missing or an empty directory. Throws where it is anything but a link. */
+export function findRoot(datasetDir: string): string | null {
   let info: Deno.FileInfo;
   try {
     info = Deno.lstatSync(datasetDir);

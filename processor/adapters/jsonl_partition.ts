@@ -35,13 +35,20 @@ export class JsonlPartition implements PartitionStore {
   /** Bytes of the files that the chunk in hand has written to. */
   readonly #appended = new Map<string, number>();
   readonly #partition: number;
+  readonly #keepsLetters: boolean;
   readonly #paths: ReturnType<typeof manifestPaths>;
 
   constructor(
     private readonly root: string,
-    { partition, manifest }: { readonly partition: number; readonly manifest: StoredManifest },
+    { partition, manifest, keepsLetters = false }: {
+      readonly partition: number;
+      readonly manifest: StoredManifest;
+      /** Nobody publishes the letters of a dataset that is being rebuilt: they stay until it is the live one. */
+      readonly keepsLetters?: boolean;
+    },
   ) {
     this.#partition = partition;
+    this.#keepsLetters = keepsLetters;
     this.#paths = manifestPaths(root, partition);
     this.manifest = manifest;
     this.erased = readErased(root, partition);
@@ -66,7 +73,7 @@ export class JsonlPartition implements PartitionStore {
     const files = { ...open };
     for (const path of added) files[path] = { bytes: 0, records: 0, placeholders: {}, sanitiserVersions: [] };
     // The letters of the chunk before have been published by now.
-    await this.#save({ ...this.manifest, files, letters: [] });
+    await this.#save({ ...this.manifest, files, letters: this.#lettersLeft() });
   }
 
   append(additions: ReadonlyMap<string, FileAddition>): void {
@@ -123,7 +130,8 @@ export class JsonlPartition implements PartitionStore {
       heartbeat,
       reach,
     });
-    await this.#save({ ...this.manifest, letters: [], erasing: { nextOffset: erasure.nextOffset, files } });
+    const erasing = { nextOffset: erasure.nextOffset, files };
+    await this.#save({ ...this.manifest, letters: this.#lettersLeft(), erasing });
     reach("erase.manifest");
     await this.#finishErasing({ reach });
   }
@@ -169,8 +177,12 @@ export class JsonlPartition implements PartitionStore {
       await saveSealed(this.root, { partition: this.#partition, value: replaced(sealed) });
     }
     const files = replaced(manifest.files);
-    await this.#save({ ...manifest, files, nextOffset: erasing.nextOffset, letters: [] });
+    await this.#save({ ...manifest, files, nextOffset: erasing.nextOffset, letters: this.#lettersLeft() });
     removeLeftovers(this.#paths.erasing);
+  }
+
+  #lettersLeft(): readonly PendingLetter[] {
+    return this.#keepsLetters ? this.manifest.letters : [];
   }
 
   async #save(manifest: StoredManifest): Promise<void> {

@@ -29,12 +29,12 @@ export function createMaildirMailer(dataDir: string, { now }: { readonly now: ()
       }
       const claimedAt = performance.now();
       if (!await claim().catch(() => false)) {
-        Deno.removeSync(temporary);
+        removeIfThere(temporary);
         return { is: "void" };
       }
       // A process that was stopped in between wakes up here: somebody else may have called this attempt unknown.
       if (performance.now() - claimedAt >= CLAIM_TIMEOUT_MS) {
-        Deno.removeSync(temporary);
+        removeIfThere(temporary);
         return { is: "deferred", words: "gave up before the rename", claimed: true };
       }
       try {
@@ -67,6 +67,26 @@ export function mailDir(dataDir: string): string {
 /** @param messageId With its angle brackets, as in the header. */
 export function mailFileName(messageId: string): string {
   return `${messageId.replace(/^<|>$/g, "").replace(/[^A-Za-z0-9@._-]/g, "_")}.eml`;
+}
+
+/**
+ * Deletes the files of these messages; their names are gone durably. One that is on its way is taken before its rename,
+ * which then fails, or behind it: never neither.
+ */
+export function removeMails(dataDir: string, messageIds: readonly string[]): void {
+  for (const directory of [join(dataDir, "mail", "tmp"), mailDir(dataDir)]) {
+    if (!exists(directory)) continue;
+    for (const messageId of messageIds) removeIfThere(join(directory, mailFileName(messageId)));
+    syncDirectory(directory);
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
 }
 
 function writeDurably(path: string, bytes: Uint8Array): void {

@@ -14,6 +14,9 @@ export type ErasedUntil = { readonly offset: number; readonly at: number };
 /** Erased subjects of one partition. */
 export type ErasedSubjects = ReadonlyMap<string, ErasedUntil>;
 
+/** Why an erasure record that cannot be read is set aside. */
+export const UNREADABLE_ERASURE_REASON = "the erasure names no subjects";
+
 const SUBJECT = /^(p-)?[0-9a-f]{32}$/;
 const PSEUDONYM = /^person-([0-9a-f]{32})$/;
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { eventTime, parseEventTime } from "./event_time.ts";
+import { eventTime, isoTime, parseEventTime } from "./event_time.ts";
 
 const received = Date.UTC(2025, 10, 30, 17);
 const iso = (text: string) => {
@@ -37,6 +37,10 @@ describe("parseEventTime()", () => {
     "2025-11-30T24:00:00Z",
     "2025-11-30T16:60:00Z",
     "2025-11-30T16:38:60Z",
+    "2025-02-31T00:00:00.000Z",
+    "2025-11-30T24:00:00.000Z",
+    "2025-11-30T16:38:60.000Z",
+    "2025-11-30T16:38:21.96:Z",
     "2025-11-30T16:38:21+25:00",
     "2025-11-30T16:38:21.968Zulu",
     " 2025-11-30T16:38:21Z",
@@ -47,6 +51,24 @@ describe("parseEventTime()", () => {
     "9999-12-31T23:59:59-01:00",
     "Sun, 30 Nov 2025 16:38:21 GMT",
   ])("takes %j for none", (text) => expect(parseEventTime(text)).toBeNull());
+});
+
+describe("isoTime()", () => {
+  it.each([
+    ["2025-11-30T16:38:21.968Z", "2025-11-30T16:38:21.968Z"],
+    ["2025-11-30T16:38:21.968999Z", "2025-11-30T16:38:21.968Z"],
+    ["2025-11-30T18:38:21.968+02:00", "2025-11-30T16:38:21.968Z"],
+    ["2025-11-30t16:38:21.968z", "2025-11-30T16:38:21.968Z"],
+    ["0001-01-01T00:00:00.000Z", "0001-01-01T00:00:00.000Z"],
+  ])("writes %s as %s", (own, expected) => expect(isoTime(parseEventTime(own)!, own)).toBe(expected));
+
+  it("writes the received time where the event's own is another one or none", () => {
+    const expected = "2025-11-30T17:00:00.000Z";
+    expect(isoTime(received, null)).toBe(expected);
+    expect(isoTime(received, "2026-11-30T17:00:00.000Z")).toBe(expected);
+    expect(isoTime(received, "2025-02-31T00:00:00.000Z")).toBe(expected);
+    expect(isoTime(received, "soon")).toBe(expected);
+  });
 });
 
 describe("eventTime()", () => {

@@ -15,17 +15,80 @@ const ISO =
  * where the text is none (also 31 February, hour 24, second 60) or its UTC year is not 1 to 9999.
  */
 export function parseEventTime(text: string): number | null {
+  return isCanonical(text) ? parseCanonical(text) : parseWritten(text);
+}
+
+/** `time` in ISO 8601, UTC, with milliseconds: the event's own words where they are just that, since making them anew costs. */
+export function isoTime(time: number, own: string | null): string {
+  return own !== null && isCanonical(own) && parseCanonical(own) === time
+    ? own
+    : new Date(time).toISOString();
+}
+
+/** The form that browsers and PostHog write, `2025-11-30T16:38:21.968Z`, whatever its figures; 9 stands for any. */
+const CANONICAL = "9999-99-99T99:99:99.999Z";
+
+function isCanonical(text: string): boolean {
+  if (text.length !== CANONICAL.length) return false;
+  for (let i = 0; i < CANONICAL.length; i++) {
+    const code = text.charCodeAt(i);
+    const wanted = CANONICAL.charCodeAt(i);
+    if (code !== wanted && !(wanted === 57 && code >= 48 && code < 57)) return false;
+  }
+  return true;
+}
+
+function parseCanonical(text: string): number | null {
+  return timeOf({
+    year: figures(text, 0, 4),
+    month: figures(text, 5, 7),
+    day: figures(text, 8, 10),
+    hour: figures(text, 11, 13),
+    minute: figures(text, 14, 16),
+    second: figures(text, 17, 19),
+    millisecond: figures(text, 20, 23),
+    zone: 0,
+  });
+}
+
+function figures(text: string, from: number, to: number): number {
+  let value = 0;
+  for (let i = from; i < to; i++) value = value * 10 + text.charCodeAt(i) - 48;
+  return value;
+}
+
+function parseWritten(text: string): number | null {
   const match = ISO.exec(text);
   if (!match) return null;
-  const [year, month, day] = [Number(match[1]), Number(match[2]), Number(match[3])];
-  const [hour, minute, second] = [Number(match[4] ?? 0), Number(match[5] ?? 0), Number(match[6] ?? 0)];
+  return timeOf({
+    year: Number(match[1]),
+    month: Number(match[2]),
+    day: Number(match[3]),
+    hour: Number(match[4] ?? 0),
+    minute: Number(match[5] ?? 0),
+    second: Number(match[6] ?? 0),
+    millisecond: match[7] === undefined ? 0 : Number(match[7].slice(0, 3).padEnd(3, "0")),
+    zone: zoneMinutes(match[8]),
+  });
+}
+
+type Written = {
+  readonly year: number;
+  readonly month: number;
+  readonly day: number;
+  readonly hour: number;
+  readonly minute: number;
+  readonly second: number;
+  readonly millisecond: number;
+  /** Minutes ahead of UTC; null: none that there is. */
+  readonly zone: number | null;
+};
+
+function timeOf({ year, month, day, hour, minute, second, millisecond, zone }: Written): number | null {
   if (month < 1 || month > 12 || day < 1 || day > daysIn(year, month)) return null;
-  if (hour > 23 || minute > 59 || second > 59) return null;
-  const zone = zoneMinutes(match[8]);
-  if (zone === null) return null;
-  const milliseconds = match[7] === undefined ? 0 : Number(match[7].slice(0, 3).padEnd(3, "0"));
+  if (hour > 23 || minute > 59 || second > 59 || zone === null) return null;
   const minutes = daysSince1970(year, month, day) * 1440 + hour * 60 + minute - zone;
-  const time = minutes * 60_000 + second * 1000 + milliseconds;
+  const time = minutes * 60_000 + second * 1000 + millisecond;
   return time >= TIME_MIN && time <= TIME_MAX ? time : null;
 }
 

@@ -41,7 +41,12 @@ const factSchema = z.discriminatedUnion("fact", [
     caughtUp: offsets.optional(),
   }),
   /** Which dataset the group dataset-writer writes: the first holds, until another takes over from the one that holds. */
-  z.object({ fact: z.literal("dataset"), at: time, id: z.string(), takesOver: z.string().nullable().optional() }),
+  z.object({
+    fact: z.literal("dataset"),
+    at: time,
+    id: z.string(),
+    takesOver: z.string().nullable().optional(),
+  }),
   /** This subject used a feature: one uuid, counted once. */
   z.object({ fact: z.literal("counted"), subject, at: time, position, uuid: z.string() }),
   /** These two subjects are one person. */

@@ -8,8 +8,8 @@ import {
 } from "../../contract/envelope.ts";
 import { type DeadLetterStep, isScrubbed } from "../../contract/dead_letter.ts";
 import { formatLine } from "./dataset_line.ts";
-import { datasetPath } from "./dataset_path.ts";
-import { eventTime } from "./event_time.ts";
+import { datasetPath, fileNumberOf } from "./dataset_path.ts";
+import { eventTime, isoTime } from "./event_time.ts";
 import { parseTrainingEvent } from "./posthog_event.ts";
 import { type KnownValues, sanitise } from "./sanitise.ts";
 
@@ -84,7 +84,7 @@ export function decide(record: RawRecord, rules: Rules): Decision {
     envelope: envelope.envelope,
     time: eventTime(envelope.envelope.timestamp, record.timestamp),
   };
-  return { id, outcome: decideTraining(record, { ...parsed, rules }), parsed };
+  return { id, outcome: decideTraining(record, { parsed, rules }), parsed };
 }
 
 /** Our own records carry a training event's name only if somebody made it one; they are no PostHog events. */
@@ -95,7 +95,7 @@ function isNoTraining(label: RecordLabel, rules: Rules): boolean {
 
 function decideTraining(
   record: RawRecord,
-  { envelope, time, rules }: { envelope: PosthogEnvelope; time: number; rules: Rules },
+  { parsed: { envelope, time }, rules }: { parsed: NonNullable<Decision["parsed"]>; rules: Rules },
 ): RecordOutcome {
   const { offset } = record;
   if (rules.erased(envelope.distinctId, { offset, time })) return { is: "ignored", reason: "erased" };
@@ -105,10 +105,10 @@ function decideTraining(
   const { prompt, reason, known } = training.event;
   const texts = sanitiseTexts({ prompt, reason, known });
   if (!texts.ok) return { is: "dead_letter", step: "sanitise", reason: texts.reason };
-  const timestamp = new Date(time).toISOString();
+  const timestamp = isoTime(time, envelope.timestamp);
   return {
     is: "line",
-    path: datasetPath(envelope.event, { timestamp, partition: record.partition, offset }),
+    path: pathOf(record, { event: envelope.event, timestamp }),
     line: formatLine({
       timestamp,
       event: envelope.event,
@@ -119,6 +119,23 @@ function decideTraining(
     prompt: texts.prompt,
     placeholders: texts.placeholders,
   };
+}
+
+/** The path made last: neighbours mostly share it, and the same text over again need not be hashed to be found. */
+let made = { event: "", day: "", partition: -1, fileNumber: -1, path: "" };
+
+function pathOf(
+  { partition, offset }: RawRecord,
+  { event, timestamp }: { readonly event: string; readonly timestamp: string },
+): string {
+  const fileNumber = fileNumberOf(offset);
+  const known = made.partition === partition && made.fileNumber === fileNumber && made.event === event &&
+    timestamp.startsWith(made.day);
+  if (!known) {
+    const path = datasetPath(event, { timestamp, partition, offset });
+    made = { event, day: timestamp.slice(0, 10), partition, fileNumber, path };
+  }
+  return made.path;
 }
 
 type SanitisedTexts =

@@ -1,7 +1,15 @@
 import { Buffer } from "node:buffer";
 import { fold, stripControls } from "./sanitise_fold.ts";
 import { findKnownValues, hasKnownValues, type KnownValues, NO_KNOWN_VALUES } from "./sanitise_known.ts";
-import { ENTITIES, type Entity, type Report, RULES, traitsOf } from "./sanitise_rules.ts";
+import {
+  ENTITIES,
+  type Entity,
+  type Report,
+  type Rule,
+  RULES,
+  type Traits,
+  traitsOf,
+} from "./sanitise_rules.ts";
 
 export type { Entity, KnownValues };
 export { NO_KNOWN_VALUES };
@@ -58,19 +66,38 @@ export function sanitise(text: string, known: KnownValues = NO_KNOWN_VALUES): Sa
 }
 
 function replace(source: string, known: KnownValues): Sanitised {
+  const traits = traitsOf(source);
+  return traits.plain ? replacePlain(source, { known, traits }) : replaceFolded(source, known);
+}
+
+/** A text that folds to itself and has nothing to strip. */
+function replacePlain(source: string, { known, traits }: { known: KnownValues; traits: Traits }): Sanitised {
+  const spans = findAll(source, { known, traits });
+  if (spans.length === 0) return { text: source, spans };
+  return { text: withPlaceholders(source, spans, (between) => between), spans };
+}
+
+function replaceFolded(source: string, known: KnownValues): Sanitised {
   const { text, locate } = fold(source);
-  const hits = findAll(text, known);
-  const spans: Span[] = hits.map(({ start, end, entity }) => {
+  const spans = findAll(text, { known, traits: traitsOf(text) }).map(({ start, end, entity }): Span => {
     const [from, to] = locate(start, end);
     return { start: from, end: to, entity };
   });
+  return { text: withPlaceholders(source, spans, stripControls), spans };
+}
+
+function withPlaceholders(
+  source: string,
+  spans: readonly Span[],
+  clean: (between: string) => string,
+): string {
   let out = "";
   let from = 0;
   for (const { start, end, entity } of spans) {
-    out += `${stripControls(source.slice(from, start))}<${entity}>`;
+    out += `${clean(source.slice(from, start))}<${entity}>`;
     from = end;
   }
-  return { text: out + stripControls(source.slice(from)), spans };
+  return out + clean(source.slice(from));
 }
 
 /** Longest chain of replacements that uncover one another; two are met in practice. */
@@ -81,35 +108,44 @@ const ROUNDS_MAX = 8;
  * text brought along are: folded text holds no other, so it can be part of no match and no context reaches over it.
  * That is why sanitising the result again finds nothing new.
  */
-function findAll(text: string, known: KnownValues): Span[] {
-  const traits = traitsOf(text);
+function findAll(text: string, { known, traits: given }: { known: KnownValues; traits: Traits }): Span[] {
   const hits: Span[] = [];
   let masked = text.includes("<") ? text.replace(PLACEHOLDER, (found) => "\0".repeat(found.length)) : text;
+  let traits = given;
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const before = hits.length;
-    if (hasKnownValues(known)) {
-      masked = apply(
-        masked,
-        hits,
-        (report) => findKnownValues(masked, known, (start, end, entity) => report(entity, start, end)),
-      );
-    }
+    if (hasKnownValues(known)) masked = hide(masked, hits, knownIn(masked, { known, traits }));
     for (const rule of RULES) {
-      if (rule.when(traits, masked)) masked = apply(masked, hits, (report) => rule.find(masked, report));
+      if (rule.when(traits, masked)) masked = hide(masked, hits, foundBy(rule, masked));
     }
     if (hits.length === before) break;
+    traits = traitsOf(masked);
   }
-  return hits.sort((a, b) => a.start - b.start);
+  return hits.length > 1 ? hits.sort((a, b) => a.start - b.start) : hits;
 }
 
 const PLACEHOLDER = new RegExp(`<(?:${ENTITIES.join("|")})>`, "g");
 
-/** Runs one rule, adds what it found to `hits`, and gives the text with that overwritten. */
-function apply(text: string, hits: Span[], find: (report: Report) => void): string {
+function knownIn(text: string, { known, traits }: { known: KnownValues; traits: Traits }): Span[] {
   const found: Span[] = [];
-  find((entity, start, end) => {
+  findKnownValues(text, { known, ascii: traits.ascii }, reportTo(found));
+  return found;
+}
+
+function foundBy(rule: Rule, text: string): Span[] {
+  const found: Span[] = [];
+  rule.find(text, reportTo(found));
+  return found;
+}
+
+function reportTo(found: Span[]): Report {
+  return (entity, start, end) => {
     if (end > start) found.push({ start, end, entity });
-  });
+  };
+}
+
+/** Adds what was found to `hits`, the longest of those that begin alike, and gives the text with that overwritten. */
+function hide(text: string, hits: Span[], found: Span[]): string {
   if (found.length === 0) return text;
   let masked = "";
   let from = 0;
@@ -127,10 +163,9 @@ function apply(text: string, hits: Span[], find: (report: Report) => void): stri
  * (Python's `str.splitlines()` also splits at U+000B, U+000C and U+001C–1E, which JSON escapes already).
  */
 export function escapeLine(json: string): string {
-  return LINE_END.test(json)
+  return json.includes("\u0085") || json.includes("\u2028") || json.includes("\u2029")
     ? json.replace(LINE_ENDS, (end) => `\\u${end.charCodeAt(0).toString(16).padStart(4, "0")}`)
     : json;
 }
 
-const LINE_END = /[\u0085\u2028\u2029]/;
 const LINE_ENDS = /[\u0085\u2028\u2029]/g;

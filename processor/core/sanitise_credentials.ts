@@ -41,7 +41,22 @@ export function findForeignPasswords(text: string, found: Found): void {
 }
 
 /** The start of a credential's name; what it is exactly says {@link NAMES}. */
-const STEM = /pass|pwd|secret|token|key|credential|bearer|auth|jwt|session|otp|[_-]pw|\bpw/gi;
+const STEMS = [
+  "pass",
+  "pwd",
+  "secret",
+  "token",
+  "key",
+  "credential",
+  "bearer",
+  "auth",
+  "jwt",
+  "session",
+  "otp",
+];
+const STEM = new RegExp(`${STEMS.join("|")}|[_-]pw|\\bpw`, "gi");
+/** An ASCII text without any of these holds nothing for {@link findCredentials}. */
+export const CREDENTIAL_CUES: readonly string[] = [...STEMS, "pw"];
 const NAMES =
   /(?:(passw(?:or)?d|passwd|pass ?phrase|pass ?code|passwort|pwd|(?<=[_-]|\b)pass(?![a-z])|[_-]?pw(?![a-z]))|secret|token|key|credentials?|bearer|authorization|auth(?![a-z])|auth(?=key|token)|jwt|session[_-]?id|otp[_-]?secret)/iy;
 /** A key is a credential where one of these says so. */
@@ -50,6 +65,19 @@ const KEY_OF =
 /** Passwords in other languages, none of them part of a longer word. */
 const FOREIGN =
   /(?<!\p{L})(?:contraseña|mot de passe|kennwort|senha|wachtwoord|парол[ьяею]|parola|hasło|şifre|lösenord|salasana|adgangskode|passord|mật khẩu|kata sandi|heslo|jelszó|κωδικός|كلمة (?:المرور|السر)|סיסמה|पासवर्ड)|密码|密碼|口令|パスワード|비밀번호|รหัสผ่าน/giu;
+/** Those of them that a text of ASCII alone can hold. */
+export const FOREIGN_PASSWORD_CUES: readonly string[] = [
+  "mot de passe",
+  "kennwort",
+  "senha",
+  "wachtwoord",
+  "parola",
+  "salasana",
+  "adgangskode",
+  "passord",
+  "kata sandi",
+  "heslo",
+];
 
 /** What else may belong to the name; a name that goes on like {@link ABOUT} is about a credential and holds none. */
 const REST = /[\w-]{0,30}/y;

@@ -43,6 +43,24 @@ export function findBankAccounts(text: string, found: Found): void {
 /** Each of the names has one of these. */
 const NAMED =
   /passp|reisep|pasap|passap|licen|drivi|\bd\.?l\b|acc(?:oun)?t|a\/c|routing|bank|\b(?:aba|rtn)\b/i;
+/** An ASCII text without any of these has none of the names. */
+export const DOCUMENT_CUES: readonly string[] = [
+  "passp",
+  "reisep",
+  "pasap",
+  "passap",
+  "licen",
+  "drivi",
+  "dl",
+  "d.l",
+  "acct",
+  "account",
+  "a/c",
+  "routing",
+  "bank",
+  "aba",
+  "rtn",
+];
 const NAME_REACH = 48;
 
 function findNumbered(text: string, { name, number }: { name: RegExp; number: RegExp }, found: Found): void {

@@ -138,6 +138,7 @@ function isAddress(text: string, { start, at, domain, end }: Parts): boolean {
  * Without brackets, both "at" and "dot" must be there, and what follows must be a common top-level domain.
  */
 export function findSpelledEmails(text: string, found: (start: number, end: number) => void): void {
+  if (!SPELLED_AT.test(text)) return;
   SPELLED.lastIndex = 0;
   for (let match = SPELLED.exec(text); match !== null; match = SPELLED.exec(text)) {
     const [whole, local, bracketedAt, dot] = match;
@@ -147,6 +148,16 @@ export function findSpelledEmails(text: string, found: (start: number, end: numb
     found(match.index + skipped, match.index + whole.length);
   }
 }
+
+/** Every spelled address has one of these between its parts. */
+const SPELLED_AT = / dot |[[({<] ?(?:at|@|arroba|chez) ?[\])}>]/i;
+/** An ASCII text without any of these has none of them. */
+export const SPELLED_CUES: readonly string[] = [
+  " dot ",
+  ...["[", "(", "{", "<"].flatMap((open) =>
+    ["at", "@", "arroba", "chez"].flatMap((at) => [open + at, `${open} ${at}`])
+  ),
+];
 
 const NAME = "[a-z0-9_+%-]{1,40}";
 const DOT_OPEN = "\\s{0,2}[\\[({<]\\s?(?:dot|\\.|punkt|punto|point)\\s?[\\])}>]\\s{0,2}";

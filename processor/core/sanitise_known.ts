@@ -1,6 +1,7 @@
+import { remembering } from "./remember.ts";
 import { digitsOf } from "./sanitise_checks.ts";
 import { fold } from "./sanitise_fold.ts";
-import type { Entity } from "./sanitise_rules.ts";
+import type { Entity, Report } from "./sanitise_rules.ts";
 
 /** What an event itself says about its person: looked for as whole words, whatever their case, accents or spacing. */
 export type KnownValues = {
@@ -23,33 +24,82 @@ export function hasKnownValues({ emails, names, phones, ips }: KnownValues): boo
   return emails.length + names.length + phones.length + ips.length > 0;
 }
 
-type Found = (start: number, end: number, entity: Entity) => void;
+/** Finds known values in folded text; `ascii` where it is known to hold nothing else. */
+export function findKnownValues(
+  text: string,
+  { known, ascii }: { readonly known: KnownValues; readonly ascii: boolean },
+  report: Report,
+): void {
+  const view = ascii || ASCII.test(text) ? bareAscii(text) : bare(text);
+  for (const wanted of wantedOf(known)) {
+    if (view.text.includes(wanted.first)) findWhole(view, wanted, report);
+  }
+  for (const phone of known.phones) findPhone(text, digitsOf(fold(phone).text), report);
+}
 
-/** Finds known values in folded text. */
-export function findKnownValues(text: string, known: KnownValues, found: Found): void {
-  const view = bare(text);
-  const search = (value: string, entity: Entity, inside: RegExp) => {
-    const wanted = bare(fold(value).text).text.trim();
-    if ([...wanted].length < CHARACTERS_MIN || wanted.length > CHARACTERS_MAX) return;
-    if (entity === "PERSON" && NO_NAMES.test(wanted)) return;
-    findWhole(view, wanted, { inside, found: (start, end) => found(start, end, entity) });
+/** A value as it is looked for. */
+type Wanted = {
+  readonly entity: Entity;
+  readonly text: string;
+  /** Where it has several words: what may stand between them. */
+  readonly spaced: RegExp | null;
+  /** Its first word: most texts lack it, so that no more of it need be looked for. */
+  readonly first: string;
+  /** What makes a longer word of it, before or after. */
+  readonly inside: RegExp;
+};
+
+/** Remembered values: events of the same people come again and again. */
+const WANTED_MAX = 10_000;
+/** Longest value that is remembered, in UTF-16 units; what is looked for is hardly ever longer. */
+const REMEMBERED_UNITS_MAX = 320;
+const wantedEmail = wantedAs("EMAIL_ADDRESS", /[\p{L}\p{N}_.+-]/u);
+const wantedName = wantedAs("PERSON", /[\p{L}\p{N}]/u);
+const wantedIp = wantedAs("IP_ADDRESS", /[\p{L}\p{N}_.:]/u);
+
+function wantedAs(entity: Entity, inside: RegExp): (value: string) => Wanted | null {
+  const make = (value: string): Wanted | null => {
+    const folded = fold(value).text;
+    const text = (ASCII.test(folded) ? bareAscii(folded) : bare(folded)).text.trim();
+    if ([...text].length < CHARACTERS_MIN || text.length > CHARACTERS_MAX) return null;
+    if (entity === "PERSON" && NO_NAMES.test(text)) return null;
+    const words = text.split(/\s+/);
+    const spaced = words.length > 1 ? new RegExp(words.map(RegExp.escape).join("\\s{1,4}"), "g") : null;
+    return { entity, text, spaced, first: words[0]!, inside };
   };
-  for (const email of known.emails) search(email, "EMAIL_ADDRESS", /[\p{L}\p{N}_.+-]/u);
-  for (const name of known.names) search(name, "PERSON", /[\p{L}\p{N}]/u);
-  for (const ip of known.ips) search(ip, "IP_ADDRESS", /[\p{L}\p{N}_.:]/u);
-  for (const phone of known.phones) findPhone(text, digitsOf(fold(phone).text), found);
+  const remembered = remembering(make, { entriesMax: WANTED_MAX });
+  return (value) => value.length > REMEMBERED_UNITS_MAX ? make(value) : remembered(value);
+}
+
+/** The values looked for last: a record's texts are sanitised one after the other. */
+let last: { readonly known: KnownValues; readonly wanted: readonly Wanted[] } | null = null;
+
+function wantedOf(known: KnownValues): readonly Wanted[] {
+  if (last?.known === known) return last.wanted;
+  const wanted: Wanted[] = [];
+  const add = (one: Wanted | null) => one !== null && wanted.push(one);
+  for (const email of known.emails) add(wantedEmail(email));
+  for (const name of known.names) add(wantedName(name));
+  for (const ip of known.ips) add(wantedIp(ip));
+  last = { known, wanted };
+  return wanted;
 }
 
 /** Lower case without accents; `at` leads back where dropping accents moved anything. */
 type Bare = { readonly text: string; readonly at: Int32Array | null };
 
+// deno-lint-ignore no-control-regex -- ASCII is what it looks for
+const ASCII = /^[\x00-\x7f]*$/;
+
+function bareAscii(text: string): Bare {
+  return { text: text.toLowerCase(), at: null };
+}
+
 function bare(text: string): Bare {
-  // deno-lint-ignore no-control-regex -- ASCII is what it looks for
-  if (/^[\x00-\x7f]*$/.test(text)) return { text: text.toLowerCase(), at: null };
   const at = new Int32Array(text.length * 2 + 1);
   let plain = "";
   for (let i = 0; i < text.length; i++) {
-    const unit = bareUnit(text[i]!);
+    const unit = bareUnit(text.charCodeAt(i));
     for (let j = 0; j < unit.length; j++) at[plain.length + j] = i;
     plain += unit;
   }
@@ -57,37 +107,33 @@ function bare(text: string): Bare {
   return { text: plain, at };
 }
 
-const BARE = new Map<string, string>();
+/** What each UTF-16 unit becomes, filled as they are met. */
+const BARE: (string | undefined)[] = [];
 
-function bareUnit(unit: string): string {
-  const known = BARE.get(unit);
-  if (known !== undefined) return known;
-  let made = unit;
-  if (/[‘’ʼ´`]/.test(unit)) made = "'";
-  else if (/\p{M}/u.test(unit)) made = "";
-  else if (!/[\ud800-\udfff]/.test(unit)) {
-    const letters = unit.normalize("NFD").replace(/\p{M}+/gu, "").toLowerCase();
-    if (letters.length > 0 && letters.length <= 2) made = letters;
-  }
-  BARE.set(unit, made);
-  return made;
+function bareUnit(code: number): string {
+  return BARE[code] ??= makeBare(String.fromCharCode(code));
 }
 
-type Search = { readonly inside: RegExp; readonly found: (start: number, end: number) => void };
+function makeBare(unit: string): string {
+  if (/[‘’ʼ´`]/.test(unit)) return "'";
+  if (/\p{M}/u.test(unit)) return "";
+  if (/[\ud800-\udfff]/.test(unit)) return unit;
+  const letters = unit.normalize("NFD").replace(/\p{M}+/gu, "").toLowerCase();
+  return letters.length > 0 && letters.length <= 2 ? letters : unit;
+}
 
-function findWhole({ text, at }: Bare, wanted: string, { inside, found }: Search): void {
-  const spaced = /\s/.test(wanted)
-    ? new RegExp(wanted.split(/\s+/).map(RegExp.escape).join("\\s{1,4}"), "g")
-    : null;
+function findWhole({ text, at }: Bare, wanted: Wanted, report: Report): void {
   let from = 0;
   for (;;) {
-    const match = spaced === null ? plainMatch(text, wanted, from) : spacedMatch(text, spaced, from);
+    const match = wanted.spaced === null
+      ? plainMatch(text, wanted.text, from)
+      : spacedMatch(text, wanted.spaced, from);
     if (match === null) return;
     const [start, end] = match;
     from = start + 1;
-    if (isInside(text, { start, end, inside })) continue;
+    if (isInside(text, { start, end, inside: wanted.inside })) continue;
     from = end;
-    found(at === null ? start : at[start]!, at === null ? end : at[end - 1]! + 1);
+    report(wanted.entity, at === null ? start : at[start]!, at === null ? end : at[end - 1]! + 1);
   }
 }
 
@@ -120,7 +166,7 @@ function isInside(
 const PHONE_DIGITS = 9;
 const PHONE_DIGITS_MIN = 7;
 
-function findPhone(text: string, digits: string, found: Found): void {
+function findPhone(text: string, digits: string, report: Report): void {
   if (digits.length < PHONE_DIGITS_MIN || digits.length > 15) return;
   const decisive = digits.slice(-PHONE_DIGITS).split("").join("[ ().\\-/]{0,3}");
   const pattern = new RegExp(
@@ -128,6 +174,6 @@ function findPhone(text: string, digits: string, found: Found): void {
     "gu",
   );
   for (const match of text.matchAll(pattern)) {
-    found(match.index, match.index + match[0].length, "PHONE_NUMBER");
+    report("PHONE_NUMBER", match.index, match.index + match[0].length);
   }
 }

@@ -37,6 +37,30 @@ const INTRODUCTIONS = [
   "[Nn]ama saya",
   "[Tt]ên tôi là",
 ];
+/** Those of them that a text of ASCII alone can hold, as far as nothing in them may vary. */
+export const INTRODUCTION_CUES: readonly string[] = [
+  "my name",
+  "my full name",
+  "my first name",
+  "my last name",
+  "my legal name",
+  "my real name",
+  "je m'appelle",
+  "mon nom est",
+  "me llamo",
+  "mi nombre es",
+  "ich heisse",
+  "mein name ist",
+  "me chamo",
+  "mi chiamo",
+  "mijn naam is",
+  "ik heet",
+  "jag heter",
+  "jeg heter",
+  "jeg hedder",
+  "jmenuji se",
+  "nama saya",
+];
 const INTRODUCTION = new RegExp(`(?<![\\p{L}\\p{N}])(?:${INTRODUCTIONS.join("|")}) {1,2}`, "gu");
 const TITLE = /^(?:(?:Mr|Mrs|Ms|Dr|Prof|Sr|Sra|Herr|Frau|Mme|M)\.? )?/u;
 const PART =

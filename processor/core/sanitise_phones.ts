@@ -205,9 +205,9 @@ function shapeOf(text: string, { start, plus, groups }: Candidate, count: number
     lengths: parts.map((part) => Math.min(part.length, 9)).join(""),
     separators,
     plus,
-    area: /^\(\d{1,5}(?:-\d{1,4})?\)/.test(written),
-    crowded: /\d[ ]$/.test(text.slice(Math.max(0, start - 2), start)) ||
-      /^ \d/.test(text.slice(end, end + 2)),
+    area: written.startsWith("(") && /^\(\d{1,5}(?:-\d{1,4})?\)/.test(written),
+    crowded: (text[start - 1] === " " && isDigit(text.charCodeAt(start - 2))) ||
+      (text[end] === " " && isDigit(text.charCodeAt(end + 1))),
   };
 }
 

@@ -1,16 +1,19 @@
 import { findCards, findIbans, findSocialSecurity, findTaxpayers } from "./sanitise_numbers.ts";
 import {
+  CREDENTIAL_CUES,
   findCredentials,
   findForeignPasswords,
   findNamedKeys,
   findUrlPasswords,
+  FOREIGN_PASSWORD_CUES,
 } from "./sanitise_credentials.ts";
 import { findWallets } from "./sanitise_crypto.ts";
-import { findBankAccounts, findDriverLicences, findPassports } from "./sanitise_documents.ts";
-import { findEmails, findSpelledEmails } from "./sanitise_emails.ts";
+import { COLUMN_BITS, createCues } from "./sanitise_cues.ts";
+import { DOCUMENT_CUES, findBankAccounts, findDriverLicences, findPassports } from "./sanitise_documents.ts";
+import { findEmails, findSpelledEmails, SPELLED_CUES } from "./sanitise_emails.ts";
 import { findJwts, findKeys, findKeyShapes, findPrivateKeys } from "./sanitise_keys.ts";
 import { findIpv4, findIpv6, findMacs } from "./sanitise_network.ts";
-import { findEastAsianIntroductions, findIntroductions } from "./sanitise_people.ts";
+import { findEastAsianIntroductions, findIntroductions, INTRODUCTION_CUES } from "./sanitise_people.ts";
 import { findPhones } from "./sanitise_phones.ts";
 
 /** What a placeholder can stand for; names are Presidio's where it has one. */
@@ -47,7 +50,23 @@ export type Traits = {
   readonly at: boolean;
   readonly colon: boolean;
   readonly ascii: boolean;
+  /** Nothing but printable ASCII, tabs and line ends: folds to itself, and has nothing to strip. */
+  readonly plain: boolean;
+  /** Bits of {@link CUE}: which words it may hold, in any case. */
+  readonly cues: number;
 };
+
+/** One bit for each list of {@link CUES}. */
+const CUE = { credential: 1, foreignPassword: 2, introduction: 4, spelledEmail: 8, document: 16 } as const;
+/** Lists that lack the words with letters beyond ASCII: a text with such letters may hold any of them. */
+const ASCII_ONLY = CUE.foreignPassword | CUE.introduction;
+const CUES = createCues([
+  CREDENTIAL_CUES,
+  FOREIGN_PASSWORD_CUES,
+  INTRODUCTION_CUES,
+  SPELLED_CUES,
+  DOCUMENT_CUES,
+]);
 
 /** Reports where something stands, in units of the text it was given. */
 export type Report = (entity: Entity, start: number, end: number) => void;
@@ -67,9 +86,6 @@ type Finder = (text: string, found: (start: number, end: number) => void) => voi
 function one(entity: Entity, finder: Finder): Rule["find"] {
   return (text, report) => finder(text, (start, end) => report(entity, start, end));
 }
-
-/** Every spelled address has one of these between its parts. */
-const SPELLED_AT = / dot |[[({<] ?(?:at|@|arroba|chez) ?[\])}>]/i;
 
 export const RULES: readonly Rule[] = [
   {
@@ -95,7 +111,7 @@ export const RULES: readonly Rule[] = [
   },
   {
     name: "credential by its name",
-    when: () => true,
+    when: (t) => (t.cues & CUE.credential) !== 0,
     find: (text, report) =>
       findCredentials(text, {
         password: (start, end) => report("PASSWORD", start, end),
@@ -104,7 +120,7 @@ export const RULES: readonly Rule[] = [
   },
   {
     name: "password in another language",
-    when: (t) => !t.ascii || t.digits > 0,
+    when: (t) => (t.cues & CUE.foreignPassword) !== 0 && (!t.ascii || t.digits > 0),
     find: one("PASSWORD", findForeignPasswords),
   },
   {
@@ -115,7 +131,7 @@ export const RULES: readonly Rule[] = [
   { name: "e-mail address", when: (t) => t.at, find: one("EMAIL_ADDRESS", findEmails) },
   {
     name: "spelled e-mail address",
-    when: (_, text) => SPELLED_AT.test(text),
+    when: (t) => (t.cues & CUE.spelledEmail) !== 0,
     find: one("EMAIL_ADDRESS", findSpelledEmails),
   },
   { name: "IBAN", when: (t) => t.digits >= 9, find: one("IBAN_CODE", findIbans) },
@@ -134,31 +150,56 @@ export const RULES: readonly Rule[] = [
   },
   { name: "IPv4 address", when: (t) => t.dense >= 4 && t.stretch >= 7, find: one("IP_ADDRESS", findIpv4) },
   { name: "wallet", when: (t) => t.stretch >= 26, find: one("CRYPTO", findWallets) },
-  { name: "passport", when: (t) => t.dense >= 6, find: one("US_PASSPORT", findPassports) },
-  { name: "driver licence", when: (t) => t.dense >= 3, find: one("US_DRIVER_LICENSE", findDriverLicences) },
-  { name: "bank account", when: (t) => t.dense >= 8, find: one("US_BANK_NUMBER", findBankAccounts) },
+  {
+    name: "passport",
+    when: (t) => t.dense >= 6 && (t.cues & CUE.document) !== 0,
+    find: one("US_PASSPORT", findPassports),
+  },
+  {
+    name: "driver licence",
+    when: (t) => t.dense >= 3 && (t.cues & CUE.document) !== 0,
+    find: one("US_DRIVER_LICENSE", findDriverLicences),
+  },
+  {
+    name: "bank account",
+    when: (t) => t.dense >= 8 && (t.cues & CUE.document) !== 0,
+    find: one("US_BANK_NUMBER", findBankAccounts),
+  },
   { name: "telephone number", when: (t) => t.dense >= 4, find: one("PHONE_NUMBER", findPhones) },
-  { name: "introduction", when: () => true, find: one("PERSON", findIntroductions) },
+  {
+    name: "introduction",
+    when: (t) => (t.cues & CUE.introduction) !== 0,
+    find: one("PERSON", findIntroductions),
+  },
   { name: "East Asian introduction", when: (t) => !t.ascii, find: one("PERSON", findEastAsianIntroductions) },
 ];
 
 /** Bits of {@link CLASS}. */
-const DIGIT = 1, STRETCH = 2, NUMERIC = 4, JOINT = 8, AT = 16, ESCAPE = 32, COLON = 64;
+const DIGIT = 1, STRETCH = 2, NUMERIC = 4, JOINT = 8, AT = 16, ESCAPE = 32, COLON = 64, CONTROL = 128;
 const CLASS = Uint8Array.from({ length: 128 }, (_, code) => {
   const character = String.fromCharCode(code);
   return (/[0-9]/.test(character) ? DIGIT : 0) | (/[A-Za-z0-9_\-./+=$]/.test(character) ? STRETCH : 0) |
     (/[-0-9 ().\/+]/.test(character) ? NUMERIC : 0) | (/[:-]/.test(character) ? JOINT : 0) |
-    (character === "@" ? AT : 0) | (/[%&\\]/.test(character) ? ESCAPE : 0) | (character === ":" ? COLON : 0);
+    (character === "@" ? AT : 0) | (/[%&\\]/.test(character) ? ESCAPE : 0) | (character === ":" ? COLON : 0) |
+    (/[^\t\n\r\x20-\x7e]/.test(character) ? CONTROL : 0);
 });
 
 /** Counts a folded text's {@link Traits} in one pass. */
 export function traitsOf(text: string): Traits {
+  const { columnOf, next, bits } = CUES;
   let digits = 0, stretch = 0, run = 0, dense = 0, together = 0, joints = 0, seen = 0, ascii = true;
+  let state = 0, cues = 0;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    const kind = code < 128 ? CLASS[code]! : 0;
-    if (code > 127) ascii = false;
+    if (code > 127) {
+      ascii = false;
+      run = together = state = 0;
+      continue;
+    }
+    const kind = CLASS[code]!;
     seen |= kind;
+    state = next[state + columnOf[code]!]!;
+    cues |= bits[state >> COLUMN_BITS]!;
     if ((kind & STRETCH) === 0) run = 0;
     else if (++run > stretch) stretch = run;
     if ((kind & (DIGIT | JOINT)) !== 0) {
@@ -177,5 +218,7 @@ export function traitsOf(text: string): Traits {
     at: (seen & AT) !== 0 || (seen & ESCAPE) !== 0 && /%40|&#|&commat|\\[ux]0{0,2}40/i.test(text),
     colon: (seen & COLON) !== 0,
     ascii,
+    plain: ascii && (seen & CONTROL) === 0,
+    cues: ascii ? cues : cues | ASCII_ONLY,
   };
 }

@@ -48,7 +48,8 @@ export function EventRowView(
       )}
       {row.ending?.kind === "dead_lettered" && (
         <p class="note bad">
-          Set aside: {row.ending.reason}. Nothing of it is in the dataset; its bytes are kept as they came.
+          Set aside: {row.ending.reason}. Its bytes are kept as they came, none of them in the dataset:{" "}
+          <a href="/dead-letters">dead letters</a>.
         </p>
       )}
       {row.repeats.length > 0 && (

@@ -1,3 +1,4 @@
+import DeadLetterCount from "../islands/DeadLetterCount.tsx";
 import StatusStrip from "../islands/StatusStrip.tsx";
 import { RELAY_PATH } from "../server/relay.ts";
 import { define, settings } from "../utils.ts";
@@ -6,6 +7,7 @@ const PAGES = [
   { href: "/", name: "Live" },
   { href: "/dataset", name: "Dataset" },
   { href: "/mail", name: "Mail" },
+  { href: "/dead-letters", name: "Dead letters" },
 ];
 
 /** The frame of every page: skip link, name, navigation, what runs here, and the status strip. */
@@ -21,7 +23,12 @@ export default define.layout(function Layout({ Component, state, url }) {
             <ul>
               {PAGES.map(({ href, name }) => (
                 <li key={href}>
-                  <a href={href} aria-current={isWithin(url.pathname, href) ? "page" : undefined}>{name}</a>
+                  <a href={href} aria-current={isWithin(url.pathname, href) ? "page" : undefined}>
+                    {name}
+                    {href === "/dead-letters" && (
+                      <DeadLetterCount initial={state.services?.status?.deadLetters.total ?? null} />
+                    )}
+                  </a>
                 </li>
               ))}
             </ul>

@@ -3,21 +3,24 @@
 /** Longest wait for an answer before a service counts as away. */
 const ANSWER_MS_MAX = 2_000;
 
-/** JSON of a GET, or why there is none. */
+const JSON_TYPE = { "content-type": "application/json" };
+
+/** JSON of an answer, or why there is none. */
 export type Answer<T> =
   | { readonly ok: true; readonly value: T }
   | { readonly ok: false; readonly status: number | null; readonly words: string };
 
-/** Asks for JSON; `status` is null where nothing answered in time. */
+/** Asks for JSON, with `order` by a POST of it; `status` is null where nothing answered in time. */
 export async function ask<T>(
   url: string,
-  { limitMs = ANSWER_MS_MAX }: { limitMs?: number } = {},
+  { limitMs = ANSWER_MS_MAX, order }: { limitMs?: number; order?: unknown } = {},
 ): Promise<Answer<T>> {
   try {
     const response = await fetch(url, {
       redirect: "manual",
-      headers: { accept: "application/json" },
+      headers: { accept: "application/json", ...(order === undefined ? {} : JSON_TYPE) },
       signal: AbortSignal.timeout(limitMs),
+      ...(order === undefined ? {} : { method: "POST", body: JSON.stringify(order) }),
     });
     const text = await response.text();
     if (!response.ok) return { ok: false, status: response.status, words: text.slice(0, 500) };
@@ -45,9 +48,25 @@ export async function passThrough(url: string): Promise<Response> {
   }
 }
 
+/** Hands JSON that was asked for on, or why there is none: the service's own error, or 502 where it is away. */
+export function answered<T>(answer: Answer<T>): Response {
+  if (answer.ok) return Response.json(answer.value, { headers: { "cache-control": "no-store" } });
+  if (answer.status === null) return away("The service does not answer.");
+  if (answer.status < 400) return away("The service answered with a redirect.");
+  return new Response(answer.words, {
+    status: answer.status,
+    headers: { "content-type": "application/json", "cache-control": "no-store" },
+  });
+}
+
 /** 502 in the pipeline's error shape. */
 export function away(message: string): Response {
-  return Response.json({ error: { code: "upstream_away", message } }, { status: 502 });
+  return problem(502, "upstream_away", message);
+}
+
+/** An answer in the pipeline's error shape. */
+export function problem(status: number, code: string, message: string): Response {
+  return Response.json({ error: { code, message } }, { status });
 }
 
 /** Reads a body whole, or answers null once it is longer than `bytesMax`: it is not read further then. */

@@ -1,0 +1,57 @@
+# Two images: `services` (ingest, processor, PostHog stand-in, commands) and `web`. Sources belong to root and are not
+# writable by who runs them; what is written lies in /data. tests/dockerfile.int.test.ts runs these very steps without
+# Docker, so it understands the instructions used here and no others.
+
+FROM denoland/deno:2.9.6 AS deno
+WORKDIR /app
+
+FROM deno AS dependencies
+COPY package.json deno.json deno.lock ./
+RUN deno install --frozen
+
+# Fresh itself from JSR where it can be had, else the same app on fresh-npm: the rule of `deno task web`, so that a build
+# behind a proxy gives a page as well. The last line printed, and the page, say which. FRESH=jsr fails rather than falls
+# back, FRESH=npm asks nobody.
+FROM dependencies AS web-build
+COPY contract ./contract
+COPY demo ./demo
+COPY fresh-npm ./fresh-npm
+COPY web ./web
+ARG FRESH=
+RUN deno eval "\
+    const { readWebConfig } = await import('./demo/web.ts'); \
+    const { buildWeb } = await import('./demo/web_build.ts'); \
+    const { fresh, words } = await buildWeb(readWebConfig(Deno.env.toObject()).fresh); \
+    await Deno.writeTextFile('web/_fresh/fresh', fresh); \
+    console.log('web: ' + words);"
+
+# No stage builds on it: served as Fresh's own `start` task does it. web/ comes whole, with what its build may have left
+# outside the bundle.
+FROM deno AS web
+COPY --from=web-build /app/web ./web
+WORKDIR /app/web
+RUN deno cache _fresh/server.js
+USER 1993:1993
+ENV HOST=127.0.0.1 WEB_PORT=8000
+EXPOSE 8000
+CMD ["sh", "-c", "FRESH=$(cat _fresh/fresh) exec deno serve --no-prompt --host \"$HOST\" --port \"$WEB_PORT\" --allow-env --allow-net --allow-read=/app/web _fresh/server.js"]
+
+FROM deno AS services
+COPY --from=dependencies /app/node_modules ./node_modules
+COPY package.json deno.json deno.lock ./
+COPY contract ./contract
+COPY topic ./topic
+COPY ingest ./ingest
+COPY processor ./processor
+COPY tools ./tools
+COPY demo ./demo
+# A named volume that is mounted here first takes over this owner.
+RUN install -d -o 1993 -g 1993 /data
+USER 1993:1993
+ENV DATA_DIR=/data
+VOLUME /data
+# No subprocess, no native library. --allow-write has no path, because the dataset is reached by a link and Deno makes
+# links for nobody with less; the user and the read-only file system say what can be written. Without KAFKA_BROKERS the
+# embedded log reads /proc/self/mountinfo, which takes -A: `--entrypoint deno … run -A ingest/main.ts`.
+ENTRYPOINT ["deno", "run", "--no-prompt", "--node-modules-dir=manual", "--allow-env", "--allow-net", "--allow-read", "--allow-write"]
+CMD ["ingest/main.ts"]

@@ -1,0 +1,121 @@
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { systemClock } from "../contract/clock.ts";
+import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { readProcessorConfig } from "../processor/config.ts";
+import { SECRET, sums } from "../processor/fixtures/dataset_run.ts";
+import { fillTopic } from "../tests/replay_topic.ts";
+import { spawnProgram } from "../tests/run_command.ts";
+import { openTopicLog } from "../topic/open_topic.ts";
+
+/**
+ * How many records per second a replay rebuilds (all of the command: start, look for erasures, build, swap, comparison)
+ * and a check reads, against the live dataset writer on the same topic, each as a process of its own, one after the
+ * other on the embedded log; and whether the bytes are the same.
+ *
+ *     deno run -A bench/replay.ts [--records 1000000] [--kills 10] [--json]
+ *
+ * `--kills`: replays that are killed with -9 at seeded moments before one may come to its end.
+ */
+const { values } = parseArgs({
+  options: {
+    records: { type: "string", default: "1000000" },
+    kills: { type: "string", default: "10" },
+    json: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  },
+});
+if (values.help) {
+  console.log("Usage: deno task bench replay [--records 1000000] [--kills 10] [--json]");
+  Deno.exit(0);
+}
+const count = Number(values.records);
+const DEDUP_WINDOW = "100000";
+
+const dataDir = await Deno.makeTempDir({ prefix: "bench-replay-" });
+const env = { DATA_DIR: dataDir, PIPELINE_SECRET: SECRET, DEDUP_WINDOW };
+
+async function untilWritten(): Promise<number> {
+  const log = await openTopicLog(readProcessorConfig(env).log, "command");
+  try {
+    const bounds = await log.bounds(WEBHOOKS_TOPIC);
+    for (;;) {
+      const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
+      if (bounds.every(({ partition, endOffset }) => endOffset === 0 || committed[partition] === endOffset)) {
+        return bounds.reduce((sum, { startOffset, endOffset }) => sum + endOffset - startOffset, 0);
+      }
+      await systemClock.wait(50);
+    }
+  } finally {
+    await log.close();
+  }
+}
+
+async function seconds(act: () => Promise<unknown>): Promise<number> {
+  const begin = performance.now();
+  await act();
+  return (performance.now() - begin) / 1000;
+}
+
+async function run(...args: string[]): Promise<void> {
+  const child = spawnProgram("tools/replay.ts", { args, env });
+  const { code, stderr } = await child.output();
+  if (code !== 0) throw new Error(new TextDecoder().decode(stderr));
+}
+
+const log = await openTopicLog(readProcessorConfig(env).log, "ingest");
+await fillTopic(log, { seed: 1, count, dedupWindow: Number(DEDUP_WINDOW) });
+await log.close();
+
+let records = 0;
+const writing = await seconds(async () => {
+  const writer = spawnProgram("processor/fixtures/run_dataset_writer.ts", { args: [SECRET, "500"], env });
+  records = await untilWritten();
+  writer.kill("SIGTERM");
+  await writer.output();
+});
+const live = sums(dataDir);
+const replaying = await seconds(() => run());
+const checking = await seconds(() => run("--check"));
+const same = () => JSON.stringify(sums(dataDir)) === JSON.stringify(live);
+const sameOnce = same();
+
+let [killed, seed] = [0, 1];
+const root = () => Deno.realPathSync(join(dataDir, "dataset"));
+const first = root();
+while (killed < Number(values.kills)) {
+  seed = (seed * 48271) % 2147483647;
+  const child = spawnProgram("tools/replay.ts", { env });
+  const output = child.output();
+  await systemClock.wait(seed / 2147483647 * replaying * 1000);
+  try {
+    child.kill("SIGKILL");
+    killed++;
+  } catch {
+    // It was done before.
+  }
+  await output;
+}
+await run();
+const sameAfterKills = same() && root() !== first;
+await Deno.remove(dataDir, { recursive: true });
+
+const perSecond = (time: number) => Math.round(records / time);
+const result = {
+  records,
+  writer: { seconds: writing, perSecond: perSecond(writing) },
+  replay: { seconds: replaying, perSecond: perSecond(replaying), same: sameOnce },
+  check: { seconds: checking, perSecond: perSecond(checking) },
+  killed,
+  sameAfterKills,
+  loadAverage: Deno.loadavg()[0],
+};
+if (values.json) console.log(JSON.stringify(result));
+else {
+  console.log(`${records} records`);
+  console.log(`live dataset writer   ${result.writer.perSecond} records/s`);
+  console.log(`replay, swap included ${result.replay.perSecond} records/s, same bytes: ${sameOnce}`);
+  console.log(`check                 ${result.check.perSecond} records/s`);
+  console.log(`killed ${killed} times and resumed, same bytes: ${sameAfterKills}`);
+}
+if (!sameOnce || !sameAfterKills) Deno.exit(1);

@@ -1,0 +1,51 @@
+/** The processor's dead letters, for pages and for web's own API. */
+import type {
+  DeadLetterDetail,
+  DeadLetterListing,
+  RedriveAnswer,
+  RedriveOrder,
+} from "../../contract/processor_api.ts";
+import type { Settings } from "../utils.ts";
+import { type Answer, ask } from "./upstream.ts";
+
+/** Thousands of letters take a while. Beyond that the processor goes on, and the page says so. */
+const REDRIVE_MS_MAX = 60_000;
+
+type Where = Pick<Settings, "processorUrl">;
+
+/** Which part of the list: those redriven too, and only letters older than `before`. */
+export type LetterQuery = { readonly all: boolean; readonly before: string | null };
+
+export function letterQuery(url: URL): LetterQuery {
+  const before = url.searchParams.get("before");
+  return { all: url.searchParams.get("all") === "1", before: before && isLetterId(before) ? before : null };
+}
+
+export function listLetters(
+  { all, before }: LetterQuery,
+  { processorUrl }: Where,
+): Promise<Answer<DeadLetterListing>> {
+  const query = new URLSearchParams({ ...(all ? { all: "1" } : {}), ...(before === null ? {} : { before }) });
+  return ask<DeadLetterListing>(`${processorUrl}/api/dead-letters?${query}`);
+}
+
+/** `withRaw: false` takes the record out: it is raw, and shown where raw prompts are. */
+export async function readLetter(
+  id: string,
+  { processorUrl, withRaw }: Where & { readonly withRaw: boolean },
+): Promise<Answer<DeadLetterDetail>> {
+  const answer = await ask<DeadLetterDetail>(`${processorUrl}/api/dead-letters/${encodeURIComponent(id)}`);
+  if (!answer.ok || withRaw || answer.value.record === null) return answer;
+  return { ok: true, value: { ...answer.value, record: null, withheld: "raw_not_shown" } };
+}
+
+export function redriveLetters(
+  order: RedriveOrder,
+  { processorUrl }: Where,
+): Promise<Answer<RedriveAnswer>> {
+  return ask<RedriveAnswer>(`${processorUrl}/api/dead-letters/redrive`, { order, limitMs: REDRIVE_MS_MAX });
+}
+
+export function isLetterId(text: string): boolean {
+  return /^\d{1,9}:\d{1,15}$/.test(text);
+}
