@@ -228,6 +228,7 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
       createStatusApi({
         hub: {
           add: hub.add,
+          forget: hub.forget,
           listen: (lastEventId, send) => {
             const stop = hub.listen(lastEventId, send);
             const listener = Symbol();

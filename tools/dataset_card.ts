@@ -33,9 +33,9 @@ ${FEATURES.map(([name, dtype]) => `  - name: ${name}\n    dtype: ${dtype}`).join
   }
 ---
 
-# Prompts of failed generations
+# Training prompts
 
-${grouped(records)} prompts that users wrote, each with the reason for which the answer failed.
+${grouped(records)} prompts that users of a product wrote, as its analytics events brought them.
 
 | | |
 | --- | --- |
@@ -55,10 +55,10 @@ later export. Somebody who used the product under several ids may be in several.
 
 | field | |
 | --- | --- |
-| \`timestamp\` | when it happened, UTC |
-| \`event\` | name of the event |
-| \`failure_reason\` | why the generation failed; null where nothing was given |
-| \`input_prompt\` | what the user asked for |
+| \`timestamp\` | the event's time, UTC |
+| \`event\` | its name |
+| \`failure_reason\` | its property of this name; null where it had none |
+| \`input_prompt\` | its property of this name: what the user wrote |
 | \`distinct_id\` | who, as the product's analytics know them; \`person-…\` stands for an id that was personal itself |
 
 ## Personal data

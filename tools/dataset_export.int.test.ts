@@ -158,7 +158,7 @@ describe("hf", () => {
       },
     });
     expect(front).toMatch(/^# license: fill in/);
-    expect(card).toContain("60 prompts");
+    expect(card).toContain("\n60 prompts");
     expect(card).toContain("| days (UTC) | 2025-11-30 to 2025-11-30 |");
     expect(card).toContain("## Licence\n\nTo be filled in");
   });

@@ -43,7 +43,7 @@ type GroupBounds = {
   readonly textMax: number;
 };
 
-const BOUNDS: GroupBounds = { rowsMax: 50_000, textMax: 16 * 1024 * 1024 };
+const BOUNDS: GroupBounds = { rowsMax: 20_000, textMax: 8 * 1024 * 1024 };
 
 type Schema = ConstructorParameters<typeof ParquetWriter>[0]["schema"];
 
