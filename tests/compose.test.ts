@@ -105,6 +105,7 @@ test("web knows that there is a secret, and not which", async () => {
     posthogKey: "phc_demo",
     fresh: null,
     datasetDir: "dataset",
+    publicUrl: "http://localhost:8000",
     withSecret: false,
   });
 });

@@ -55,8 +55,15 @@ const SEND_RETRIES = 6;
 const RETRY = { initialRetryTime: 100, maxRetryTime: 1_000, retries: SEND_RETRIES };
 /** All records of one send for one partition are one record batch; brokers take 1 MiB of it by default. */
 const SEND_BOUNDS = { recordsMax: 500, bytesMax: 800_000, waitingBytesMax: 64 * 1024 * 1024 };
-const ADMIN_RETRIES = 4;
-const PASSING = new Set(["NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "NOT_COORDINATOR_FOR_GROUP"]);
+const ADMIN_RETRIES = 6;
+/** Who leads what has changed: the client has to forget what it knew. */
+const STALE = new Set(["NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE"]);
+/** The broker is not ready for groups yet, as in its first seconds. */
+const COORDINATOR = new Set([
+  "GROUP_LOAD_IN_PROGRESS",
+  "GROUP_COORDINATOR_NOT_AVAILABLE",
+  "NOT_COORDINATOR_FOR_GROUP",
+]);
 /** How soon a member learns that its topic has more partitions, in ms. */
 const METADATA_AGE_MS_MAX = 5_000;
 /** Longest wait for the first record when a reader follows a partition, in ms. */
@@ -439,8 +446,13 @@ class RedpandaLog implements TopicLog {
       try {
         return await run();
       } catch (error) {
-        if (attempt >= ADMIN_RETRIES || !PASSING.has(typeOf(error) ?? "")) throw portError(error, what);
+        const type = typeOf(error) ?? "";
+        // What another call's new connection does to one under way: the client reads a property of nothing.
+        const disturbed = error instanceof TypeError;
+        const passes = disturbed || STALE.has(type) || COORDINATOR.has(type);
+        if (attempt >= ADMIN_RETRIES || !passes) throw portError(error, what);
         await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
+        if (!STALE.has(type)) continue;
         // Only a new connection makes this client forget who led a partition that has moved or is new.
         await this.#admin.disconnect().catch(() => {});
         this.#adminConnected = null;

@@ -93,6 +93,9 @@ export function findIbans(text: string, found: Found): void {
   }
 }
 
+/** With hyphens only in fours: other groups are a UUID's, one of some thousands of which passes the check by chance. */
+const HYPHENATED_FOURS = /^[A-Za-z0-9]{4}(?:-[A-Za-z0-9]{4}){0,8}(?:-[A-Za-z0-9]{1,4})?$/;
+
 function ibanEnd(text: string, start: number, length: number): number {
   let at = start;
   for (let count = 0; count < length; at++) {
@@ -101,7 +104,9 @@ function ibanEnd(text: string, start: number, length: number): number {
     else if ((code !== 32 && code !== 45) || !isWord(text.charCodeAt(at + 1))) return -1;
   }
   if (isWord(text.charCodeAt(at))) return -1;
-  return passesMod97(text.slice(start, at).replace(/[ -]/g, "").toUpperCase()) ? at : -1;
+  const written = text.slice(start, at);
+  if (written.includes("-") && !HYPHENATED_FOURS.test(written)) return -1;
+  return passesMod97(written.replace(/[ -]/g, "").toUpperCase()) ? at : -1;
 }
 
 const SSN = /(?<![\w.\-/+])\d{3}([- .]?)\d{2}\1\d{4}(?![\w]|[.\-/]\d)/g;
