@@ -82,7 +82,7 @@ function followLink(datasetDir: string): string {
       `Cannot use DATASET_DIR "${datasetDir}": it leads to "${
         Deno.readLinkSync(datasetDir)
       }", which is missing. Put ` +
-        `that directory back, or remove the link to begin a new dataset from the topic's start.`,
+        `that directory back, or remove the link and build it anew from the topic: \`deno task replay --take-over\`.`,
       { cause: error },
     );
   }
@@ -135,7 +135,7 @@ function identityOf(root: string): DatasetIdentity {
   throw new DatasetStateError(
     "dataset_no_manifest",
     `Cannot use the dataset in "${root}": _manifest/dataset.json is missing. Put it back from a backup, or remove the ` +
-      `link that leads here to begin a new dataset from the topic's start.`,
+      `link that leads here and build it anew from the topic: \`deno task replay --take-over\`.`,
   );
 }
 
