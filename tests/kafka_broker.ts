@@ -11,6 +11,8 @@ export type KafkaBroker = {
   kill(): Promise<void>;
   /** Starts it again on the same data, and waits until it answers. */
   restart(): Promise<void>;
+  /** Changes settings of a topic by Kafka's own tool, such as `max.message.bytes`. */
+  alterTopic(topic: string, settings: Record<string, string>): Promise<void>;
   /** What Kafka's own tool says of a group: an independent figure for lag. */
   describeGroup(
     group: string,
@@ -37,16 +39,33 @@ export function brokerIsOurs(): boolean {
   return !Deno.env.get("KAFKA_BROKERS");
 }
 
-/** Uses the broker that `KAFKA_BROKERS` names, else starts one. */
-export async function startKafkaBroker(): Promise<KafkaBroker> {
+export type KafkaBrokerOptions = {
+  /** Default: any free one. */
+  readonly port?: number;
+  /** More listeners beside the plain one: name=protocol://host:port as Kafka writes them, with their settings. */
+  readonly security?: KafkaSecurity;
+};
+
+export type KafkaSecurity = {
+  readonly listeners: readonly { readonly name: string; readonly protocol: string; readonly port: number }[];
+  /** Lines of server.properties. */
+  readonly properties: string;
+  /** As `StorageTool format --add-scram` takes them. */
+  readonly scramUsers: readonly string[];
+};
+
+/** Uses the broker that `KAFKA_BROKERS` names, unless options ask for one of our own, which is started. */
+export async function startKafkaBroker(options: KafkaBrokerOptions = {}): Promise<KafkaBroker> {
   const given = Deno.env.get("KAFKA_BROKERS");
-  if (given) return givenBroker(given);
+  if (given && options.port === undefined && options.security === undefined) return givenBroker(given);
   const dir = await Deno.makeTempDir({ prefix: "kafka-" });
-  const [port, controllerPort] = [freePort(), freePort()];
+  const [port, controllerPort] = [options.port ?? freePort(), freePort()];
   const properties = join(dir, "server.properties");
-  await Deno.writeTextFile(properties, serverProperties(dir, { port, controllerPort }));
+  const { security } = options;
+  await Deno.writeTextFile(properties, serverProperties(dir, { port, controllerPort, security }));
   const id = (await java(["kafka.tools.StorageTool", "random-uuid"])).trim().split("\n").at(-1)!;
-  await java(["kafka.tools.StorageTool", "format", "-t", id, "-c", properties]);
+  const scram = (security?.scramUsers ?? []).flatMap((user) => ["--add-scram", user]);
+  await java(["kafka.tools.StorageTool", "format", "-t", id, "-c", properties, ...scram]);
   let process = spawnBroker(dir, properties);
   const brokers = `127.0.0.1:${port}`;
   await answers(port, process);
@@ -61,6 +80,7 @@ export async function startKafkaBroker(): Promise<KafkaBroker> {
       process = spawnBroker(dir, properties);
       await answers(port, process);
     },
+    alterTopic: (topic, settings) => alterTopic(brokers, topic, settings),
     describeGroup: (group) => describeGroup(brokers, group),
     async stop() {
       await kill();
@@ -75,6 +95,7 @@ function givenBroker(brokers: string): KafkaBroker {
     brokers,
     kill: refuse,
     restart: refuse,
+    alterTopic: (topic, settings) => alterTopic(brokers, topic, settings),
     describeGroup: (group) => describeGroup(brokers, group),
     stop: () => Promise.resolve(),
   };
@@ -83,16 +104,26 @@ function givenBroker(brokers: string): KafkaBroker {
 /** Session times of the broker itself are short, so that one killed with -9 is let in again at once. */
 function serverProperties(
   dir: string,
-  { port, controllerPort }: { port: number; controllerPort: number },
+  { port, controllerPort, security }: {
+    readonly port: number;
+    readonly controllerPort: number;
+    readonly security: KafkaSecurity | undefined;
+  },
 ): string {
+  const more = security?.listeners ?? [];
+  const addresses = [
+    `PLAINTEXT://127.0.0.1:${port}`,
+    ...more.map((one) => `${one.name}://127.0.0.1:${one.port}`),
+  ];
+  const protocols = more.map((one) => `,${one.name}:${one.protocol}`).join("");
   return `process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:${controllerPort}
-listeners=PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controllerPort}
-advertised.listeners=PLAINTEXT://127.0.0.1:${port}
+listeners=${addresses.join(",")},CONTROLLER://127.0.0.1:${controllerPort}
+advertised.listeners=${addresses.join(",")}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT${protocols}
 log.dirs=${join(dir, "data")}
 num.partitions=4
 auto.create.topics.enable=false
@@ -106,6 +137,7 @@ group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=1500
 broker.heartbeat.interval.ms=300
 log.retention.ms=-1
+${security?.properties ?? ""}
 `;
 }
 
@@ -152,6 +184,12 @@ async function describeGroup(brokers: string, group: string) {
   }));
 }
 
+async function alterTopic(brokers: string, topic: string, settings: Record<string, string>): Promise<void> {
+  const config = Object.entries(settings).map(([name, value]) => `${name}=${value}`).join(",");
+  const at = ["--bootstrap-server", brokers, "--entity-type", "topics", "--entity-name", topic];
+  await java(["kafka.admin.ConfigCommand", ...at, "--alter", "--add-config", config]);
+}
+
 async function java(args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await new Deno.Command("java", {
     args: ["-Xmx256m", "-cp", `${LIB}/*`, ...args],
@@ -162,7 +200,8 @@ async function java(args: readonly string[]): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-function freePort(): number {
+/** A port that nothing listens on now. */
+export function freePort(): number {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
   listener.close();

@@ -69,11 +69,15 @@ const METADATA_AGE_MS_MAX = 5_000;
 /** Longest wait for the first record when a reader follows a partition, in ms. */
 const READ_WAIT_MS = 250;
 
+type KnownTopic = { readonly partitions: number; readonly recordBytesMax: number };
+
 class RedpandaLog implements TopicLog {
   readonly kind = "kafka";
   readonly #batcher = new MicroBatcher((topic, records) => this.#send(topic, records), SEND_BOUNDS);
   readonly #admin;
-  readonly #topics = new Map<string, { partitions: number; recordBytesMax: number }>();
+  readonly #topics = new Map<string, Promise<KnownTopic>>();
+  /** Publishes whose topic is still being looked up, or whose records wait or are in flight. */
+  readonly #publishing = new Set<Promise<unknown>>();
   /** Topics that were there when this log first asked. */
   readonly #seen = new Set<string>();
   readonly #consumptions = new Set<Consumption>();
@@ -156,6 +160,19 @@ class RedpandaLog implements TopicLog {
     if (this.#closed) {
       throw new LogUnavailableError(`Cannot publish to "${topic}": this log has been closed.`);
     }
+    const publishing = this.#publishKnown(topic, records);
+    this.#publishing.add(publishing);
+    try {
+      return await publishing;
+    } finally {
+      this.#publishing.delete(publishing);
+    }
+  }
+
+  async #publishKnown(
+    topic: string,
+    records: readonly RecordToPublish[],
+  ): Promise<readonly RecordPosition[]> {
     const known = await this.#topic(topic);
     const tooLarge = records.find((record) => recordBytes(record) > known.recordBytesMax);
     if (tooLarge) {
@@ -381,6 +398,7 @@ class RedpandaLog implements TopicLog {
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all([...this.#consumptions].map((consumption) => consumption.stop()));
+    await Promise.allSettled(this.#publishing);
     await this.#batcher.drain();
     await Promise.allSettled([...this.#readers].map((reader) => reader.close()));
     await this.#producer?.then((producer) => producer.disconnect()).catch(() => {});
@@ -393,10 +411,18 @@ class RedpandaLog implements TopicLog {
     return this.config.prefix + name;
   }
 
-  async #topic(topic: string): Promise<{ partitions: number; recordBytesMax: number }> {
-    const known = this.#topics.get(topic);
-    if (known) return known;
-    const found = await this.#doing(`look up "${topic}"`, async () => {
+  /** Calls that come during a look-up share it, and go on in the order in which they came. */
+  #topic(topic: string): Promise<KnownTopic> {
+    let known = this.#topics.get(topic);
+    if (!known) {
+      this.#topics.set(topic, known = this.#lookUp(topic));
+      known.catch(() => this.#topics.delete(topic));
+    }
+    return known;
+  }
+
+  #lookUp(topic: string): Promise<KnownTopic> {
+    return this.#doing(`look up "${topic}"`, async () => {
       const admin = await this.#connectedAdmin();
       await this.#refuseMissing(topic);
       const name = this.#name(topic);
@@ -414,8 +440,6 @@ class RedpandaLog implements TopicLog {
         recordBytesMax: (bytes > 0 ? bytes : 1_048_588) - 128,
       };
     });
-    this.#topics.set(topic, found);
-    return found;
   }
 
   /**
