@@ -201,11 +201,20 @@ async function java(args: readonly string[]): Promise<string> {
 }
 
 /** A port that nothing listens on now. */
-export function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
-  listener.close();
-  return port;
+export /**
+ * Below the range from which the system takes ports of outgoing connections: while the broker is down, one of the many
+ * that try to reach it would otherwise get the broker's own port now and then, and hold it when it comes back.
+ */
+function freePort(): number {
+  for (;;) {
+    const port = 15_000 + Math.floor(Math.random() * 15_000);
+    try {
+      Deno.listen({ hostname: "127.0.0.1", port }).close();
+      return port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
 }
 
 function hasLibrary(): boolean {

@@ -37,8 +37,16 @@ export function portError(error: unknown, doing: string): Error {
   if (type !== null && MISSING.has(type)) {
     return missingTopic(doing, error);
   }
-  if (/SASL|authentication/i.test((error as Error).name) || type === "SASL_AUTHENTICATION_FAILED") {
+  const chain = chainOf(error);
+  if (type === "SASL_AUTHENTICATION_FAILED" || chain.some(({ name }) => /SASL|authentication/i.test(name))) {
     const text = `Cannot ${doing}: the broker refused KAFKA_SASL_USERNAME and its password (${words}).`;
+    return new LogSetupError(text, { cause: error });
+  }
+  if (chain.some(({ message }) => /certificate|altnames/i.test(message))) {
+    const text =
+      `Cannot ${doing}: TLS with the broker failed (${words}). KAFKA_SSL_CA must name the authority that ` +
+      "signed the broker's certificate, which must name the host in KAFKA_BROKERS; where the broker asks for one, " +
+      "KAFKA_SSL_CERT and KAFKA_SSL_KEY are this client's.";
     return new LogSetupError(text, { cause: error });
   }
   return new LogUnavailableError(`Cannot ${doing}: ${words}. Check KAFKA_BROKERS and that a broker is up.`, {
@@ -56,9 +64,15 @@ export function missingTopic(doing: string, cause?: unknown): LogSetupError {
 
 /** The protocol's name of an error, also where the client wrapped it. */
 export function typeOf(error: unknown): string | null {
-  for (let at = error as ClientError | undefined, depth = 0; at && depth < 6; depth++) {
-    if (typeof at.type === "string") return at.type;
+  return chainOf(error).find(({ type }) => typeof type === "string")?.type ?? null;
+}
+
+/** An error and those that it was made of. */
+function chainOf(error: unknown): ClientError[] {
+  const chain: ClientError[] = [];
+  for (let at = error as ClientError | undefined; at && chain.length < 6;) {
+    chain.push(at);
     at = (at.originalError ?? at.cause) as ClientError | undefined;
   }
-  return null;
+  return chain;
 }

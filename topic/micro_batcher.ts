@@ -63,12 +63,7 @@ export class MicroBatcher {
   async #run(): Promise<void> {
     await Promise.resolve();
     while (this.#queue.length > 0) {
-      const calls = this.#take();
-      try {
-        await this.#sendTogether(calls);
-      } finally {
-        for (const call of calls) this.#waitingBytes -= call.bytes;
-      }
+      await this.#sendTogether(this.#take());
     }
     this.#sending = null;
   }
@@ -94,12 +89,20 @@ export class MicroBatcher {
     try {
       const positions = await this.#sendInBounds(calls[0]!.topic, calls.flatMap((call) => call.records));
       let at = 0;
-      for (const call of calls) call.resolve(positions.slice(at, at += call.records.length));
+      for (const call of calls) {
+        this.#waitingBytes -= call.bytes;
+        call.resolve(positions.slice(at, at += call.records.length));
+      }
     } catch (error) {
       // One record that is refused fails its whole send: alone, each call learns its own fate.
       if (calls.length > 1 && !(error instanceof LogUnavailableError)) {
         for (const call of calls) await this.#sendTogether([call]);
-      } else for (const call of calls) call.reject(error);
+        return;
+      }
+      for (const call of calls) {
+        this.#waitingBytes -= call.bytes;
+        call.reject(error);
+      }
     }
   }
 
