@@ -200,12 +200,11 @@ async function java(args: readonly string[]): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-/** A port that nothing listens on now. */
-export /**
- * Below the range from which the system takes ports of outgoing connections: while the broker is down, one of the many
+/**
+ * A port that nothing listens on now. Below the range from which the system takes ports of outgoing connections: while the broker is down, one of the many
  * that try to reach it would otherwise get the broker's own port now and then, and hold it when it comes back.
  */
-function freePort(): number {
+export function freePort(): number {
   for (;;) {
     const port = 15_000 + Math.floor(Math.random() * 15_000);
     try {
