@@ -21,7 +21,7 @@ export function tellingTo(
   const now = () => new Date(clock.now()).toISOString();
   return {
     state,
-    log: (level, text) => report({ kind: "log", level, text: `dataset-writer: ${text}` }),
+    log: (level, text) => report({ kind: "log", level, text }),
     erased: () => report({ kind: "forget" }),
     decided: (decided) => tellSteps(polledSteps(tailOf(decided), { at: now(), lineId, showRaw })),
     written: (decided, recordsBefore) => {

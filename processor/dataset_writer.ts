@@ -95,6 +95,7 @@ class DatasetWriter {
   readonly #world: PartitionWorld;
   #consumption: Consumption | null = null;
   #healthTold = "";
+  #wordsLogged: string | null = null;
   #fatal: { readonly error: unknown } | null = null;
 
   constructor(
@@ -227,6 +228,15 @@ class DatasetWriter {
     if (text === this.#healthTold) return;
     this.#healthTold = text;
     this.deps.report({ kind: "health", health });
+    this.#logHealth(health);
+  }
+
+  /** What is tried again was logged as it failed; a lost session and a lock that another holds are told here only. */
+  #logHealth({ is, words }: LoopHealth): void {
+    if (is === "ready") this.#wordsLogged = null;
+    if (words === null || words === this.#wordsLogged || this.#troubles.size > 0) return;
+    this.#wordsLogged = words;
+    this.#world.tell.log(is === "failing" ? "warn" : "info", words);
   }
 
   #health(): LoopHealth {

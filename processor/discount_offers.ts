@@ -78,18 +78,24 @@ const MEMBERSHIP_POLL_MS = 500;
 
 async function tellMembership(
   consumption: Consumption,
-  { ports: { clock, signal }, health }: {
+  { ports: { clock, signal, report }, health }: {
     ports: DiscountOffersPorts;
     health: (is: LoopHealth["is"], words: string | null, partitions: readonly number[]) => void;
   },
 ): Promise<void> {
   let told = "";
+  let logged: string | undefined;
   while (!signal.aborted) {
     const state = consumption.state();
     const now = JSON.stringify(state);
     if (now !== told) {
       if (state.is === "joined") health("ready", null, state.partitions);
       else health("waiting", state.words ?? `joins ${DISCOUNT_OFFERS_GROUP}`, state.partitions);
+      if (state.is === "joined") logged = undefined;
+      if (state.words !== undefined && state.words !== logged) {
+        logged = state.words;
+        report({ kind: "log", level: "warn", text: state.words });
+      }
     }
     told = now;
     await clock.wait(MEMBERSHIP_POLL_MS, signal);

@@ -14,6 +14,8 @@ const WAIT_MS = 1_500;
 
 type Demo = { readonly url: string; readonly output: () => string; stop(): Promise<number> };
 
+const running = new Set<Deno.ChildProcess>();
+
 async function startDemo(dataDir: string): Promise<Demo> {
   const process = spawnProgram("demo/main.ts", {
     args: ["--no-sample"],
@@ -27,6 +29,7 @@ async function startDemo(dataDir: string): Promise<Demo> {
       FRESH: "npm",
     },
   });
+  running.add(process);
   let output = "";
   const read = async (stream: ReadableStream<Uint8Array>) => {
     for await (const text of stream.pipeThrough(new TextDecoderStream() as TextStream)) output += text;
@@ -41,6 +44,7 @@ async function startDemo(dataDir: string): Promise<Demo> {
     async stop() {
       process.kill("SIGINT");
       const { code } = await process.status;
+      running.delete(process);
       await reading;
       return code;
     },
@@ -59,6 +63,8 @@ describe("deno task demo in a browser", () => {
     browser = await startBrowser();
   });
   afterAll(async () => {
+    // Only where the test failed: a demo that is killed takes its services with it.
+    for (const process of running) process.kill("SIGKILL");
     await browser.close();
     await Deno.remove(dataDir, { recursive: true });
   });

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { dirname, join } from "node:path";
 
 /**
@@ -63,7 +64,8 @@ export async function startKafkaBroker(options: KafkaBrokerOptions = {}): Promis
   const properties = join(dir, "server.properties");
   const { security } = options;
   await Deno.writeTextFile(properties, serverProperties(dir, { port, controllerPort, security }));
-  const id = (await java(["kafka.tools.StorageTool", "random-uuid"])).trim().split("\n").at(-1)!;
+  // As `StorageTool random-uuid` makes it, without a second of Java; a leading "-" would be read as an option.
+  const id = `k${Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64url").slice(1)}`;
   const scram = (security?.scramUsers ?? []).flatMap((user) => ["--add-scram", user]);
   await java(["kafka.tools.StorageTool", "format", "-t", id, "-c", properties, ...scram]);
   let process = spawnBroker(dir, properties);

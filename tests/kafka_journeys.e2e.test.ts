@@ -204,6 +204,11 @@ describe("Several processors on Kafka", () => {
       await untilCaughtUp(other.url);
       expect(written().sort()).toEqual(load.taken.sort());
       expect([...mailFiles(dir("a")), ...mailFiles(dir("b"))]).toHaveLength(1);
+      // Whichever it notices first: that no heartbeat went through, or that its requests were not answered.
+      expect(paused.errors()).toMatch(
+        /no heartbeat went through for \d+ s|Cannot read "posthog.webhooks" in group/,
+      );
+      expect(other.errors()).toMatch(/waiting for lock of partition/);
     },
     240_000,
   );

@@ -74,6 +74,10 @@ describe("portError() says what an operator can do", () => {
     expect(portError(wrapped, "look up")).toBeInstanceOf(LogSetupError);
     const typed = client("retries exceeded", { originalError: denied("TOPIC_AUTHORIZATION_FAILED") });
     expect(portError(typed, "look up")).toBeInstanceOf(LogSetupError);
+    const several = Object.assign(client("topic creation errors"), {
+      errors: [denied("TOPIC_AUTHORIZATION_FAILED")],
+    });
+    expect(portError(several, "make topic")).toBeInstanceOf(LogSetupError);
   });
 
   test.each([

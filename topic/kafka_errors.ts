@@ -1,7 +1,13 @@
 import { LogSetupError, LogUnavailableError, RecordRefusedError } from "./topic.ts";
 
 /** What the client throws, as far as its kind can be told from outside. */
-type ClientError = Error & { type?: string; code?: number; originalError?: unknown; cause?: unknown };
+type ClientError = Error & {
+  type?: string;
+  code?: number;
+  originalError?: unknown;
+  /** Of a call about several topics: one error each. */
+  errors?: readonly unknown[];
+};
 
 const NOT_AUTHORISED = new Set([
   "TOPIC_AUTHORIZATION_FAILED",
@@ -57,7 +63,7 @@ export function portError(error: unknown, doing: string): Error {
 /** The port's error for a topic that is not there. */
 export function missingTopic(doing: string, cause?: unknown): LogSetupError {
   return new LogSetupError(
-    `Cannot ${doing}: the topic is missing. Start a service that makes it, or make it with rpk or kafka-topics.`,
+    `Cannot ${doing}: the topic is missing, or this user may not describe it. Start a service that makes it, or make it with rpk or kafka-topics.`,
     { cause },
   );
 }
@@ -72,7 +78,7 @@ function chainOf(error: unknown): ClientError[] {
   const chain: ClientError[] = [];
   for (let at = error as ClientError | undefined; at && chain.length < 6;) {
     chain.push(at);
-    at = (at.originalError ?? at.cause) as ClientError | undefined;
+    at = (at.originalError ?? at.cause ?? at.errors?.[0]) as ClientError | undefined;
   }
   return chain;
 }

@@ -180,7 +180,7 @@ class RedpandaLog implements TopicLog {
         "record_too_large",
         `Cannot publish to "${topic}": a record of ${
           recordBytes(tooLarge)
-        } bytes is larger than the topic takes (${known.recordBytesMax}).`,
+        } bytes is larger than the topic takes (${known.recordBytesMax}). Raise max.message.bytes of the topic.`,
       );
     }
     return await this.#batcher.publish(topic, records);
