@@ -12,6 +12,8 @@ import {
 } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import { runDatasetWriter } from "../processor/dataset_writer.ts";
+import { startKafkaBroker } from "../tests/kafka_broker.ts";
+import type { LogConfig } from "../topic/log_config.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import type { TopicLog } from "../topic/topic.ts";
 
@@ -21,8 +23,10 @@ import type { TopicLog } from "../topic/topic.ts";
  * the other: what counts is the ratio. The first records of each are not counted: a processor runs for days, and what
  * V8 takes to compile it would be a tenth of so short a run.
  *
- *     deno run -A bench/dataset_writer.ts [--records 300000] [--warm-up 100000] [--training 1] [--json]
+ *     deno run -A bench/dataset_writer.ts [--records 300000] [--warm-up 100000] [--training 1] [--kafka] [--json]
  *
+ * `--kafka`: from a real Kafka that is started for it (or the one that KAFKA_BROKERS names), beside `kcat -C` of the
+ * same topic where that is installed.
  * `--training`: share of records that become lines; the others are `feature_used`.
  */
 const { values } = parseArgs({
@@ -30,6 +34,7 @@ const { values } = parseArgs({
     records: { type: "string", default: "300000" },
     "warm-up": { type: "string", default: "100000" },
     training: { type: "string", default: "1" },
+    kafka: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
@@ -145,18 +150,52 @@ async function measure(action: (progress: Progress) => Promise<void>): Promise<M
   };
 }
 
+/** `kcat -C` of the same topic, written to nothing; null where it is not installed or the log is not Kafka. */
+async function kcatPerSecond(logConfig: LogConfig): Promise<number | null> {
+  if (logConfig.kind !== "kafka") return null;
+  const args = ["-C", "-q", "-e", "-b", logConfig.brokers.join(","), "-t", logConfig.prefix + WEBHOOKS_TOPIC];
+  try {
+    const begin = performance.now();
+    const { success } = await new Deno.Command("kcat", { args, stdout: "null", stderr: "null" }).output();
+    return success ? Math.round(count / (performance.now() - begin) * 1000) : null;
+  } catch {
+    return null;
+  }
+}
+
 const dataDir = await Deno.makeTempDir();
-const ingest = await openTopicLog({ kind: "embedded", dataDir }, "ingest");
+const broker = values.kafka ? await startKafkaBroker() : null;
+const logConfig: LogConfig = broker === null ? { kind: "embedded", dataDir } : {
+  kind: "kafka",
+  brokers: broker.brokers.split(","),
+  prefix: `bench${crypto.randomUUID()}.`,
+  replication: null,
+  ssl: null,
+  sasl: null,
+  sessionTimeoutMs: 10_000,
+  dataDir,
+};
+const ingest = await openTopicLog(logConfig, "ingest");
 const bytes = await fill(ingest);
 await ingest.close();
-const log = await openTopicLog({ kind: "embedded", dataDir }, "processor");
+const kcat = await kcatPerSecond(logConfig);
+const log = await openTopicLog(logConfig, "processor");
 const alone = await measure((progress) => parseAlone(log, progress));
 const writer = await measure((progress) => writeAll(log, { dataDir, progress }));
 await log.close();
+await broker?.stop();
 await Deno.remove(dataDir, { recursive: true });
 
 const ratio = Math.round(writer.perSecond / alone.perSecond * 100) / 100;
-const result = { records: count, bytesPerRecord: Math.round(bytes / count), training, alone, writer, ratio };
+const result = {
+  records: count,
+  bytesPerRecord: Math.round(bytes / count),
+  training,
+  alone,
+  writer,
+  ratio,
+  kcat,
+};
 if (values.json) console.log(JSON.stringify(result));
 else {
   console.log(
@@ -169,4 +208,11 @@ else {
   console.log(`read and JSON-parsed alone  ${words(alone)}`);
   console.log(`through the dataset writer  ${words(writer)}`);
   console.log(`ratio                       ${ratio}`);
+  if (kcat !== null) {
+    console.log(
+      `kcat -C                     ${kcat} records/s, ratio ${
+        Math.round(writer.perSecond / kcat * 100) / 100
+      }`,
+    );
+  }
 }

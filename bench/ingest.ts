@@ -1,11 +1,15 @@
 import { Hono } from "hono";
 import { join } from "node:path";
+import { startKafkaBroker } from "../tests/kafka_broker.ts";
 
 /**
  * How many durable webhooks a second does ingest take, and how long does one wait, against a bare Hono route that reads
  * the same body and forgets it? Same machine, same client, one run, rounds in turn; the ratio is the figure that travels.
  *
- * `deno run -A bench/ingest.ts [--connections 64] [--seconds 5] [--rounds 3]`
+ * `deno run -A bench/ingest.ts [--connections 64] [--seconds 5] [--rounds 3] [--kafka]`
+ *
+ * `--kafka`: on a real Kafka (acks = all) that is started for it, or the one that KAFKA_BROKERS names, instead of the
+ * embedded log.
  *
  * Loads only servers that it starts itself on 127.0.0.1, for `2 × rounds × seconds`. Uses wrk where it is installed,
  * else a client of its own in this process, which is slower and says so.
@@ -53,10 +57,15 @@ async function bench(): Promise<void> {
   const seconds = option("--seconds", 5, 60);
   const rounds = option("--rounds", 3, 20);
   const directory = await Deno.makeTempDir({ prefix: "bench-ingest-" });
+  const broker = Deno.args.includes("--kafka") ? await startKafkaBroker() : null;
+  const kafka: Record<string, string> = broker === null
+    ? {}
+    : { KAFKA_BROKERS: broker.brokers, KAFKA_TOPIC_PREFIX: `bench${crypto.randomUUID()}.` };
   const bare = await startServer(["bench/ingest.ts", "--bare"], {});
   const ingest = await startServer(["ingest/main.ts"], {
     DATA_DIR: join(directory, "data"),
     INGEST_PORT: "0",
+    ...kafka,
   });
   try {
     const measure = await hasWrk() ? wrk(directory) : ownClient;
@@ -86,6 +95,7 @@ async function bench(): Promise<void> {
     );
   } finally {
     await Promise.all([bare.stop(), ingest.stop()]);
+    await broker?.stop();
     await Deno.remove(directory, { recursive: true });
   }
 }

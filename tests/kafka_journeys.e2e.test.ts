@@ -269,6 +269,34 @@ describe("Several processors on Kafka", () => {
     await until("the mail is sent", async () => (await offerOf(offers.url, "ada"))?.state === "offered");
   });
 
+  test("a dead letter is listed, redriven, and set aside once more where its cause remains", async () => {
+    const ingest = await start("ingest", "ingest");
+    const processor = await start("processor", "a");
+    const poison = posthogBody({ properties: {} });
+    expect(await post(ingest.url, poison)).toBe(200);
+    expect(await post(ingest.url, posthogBody())).toBe(200);
+    await until("the line is there", () => written().length === 1);
+    const command = (...args: string[]) => runProgram("tools/dead_letters.ts", { args, env: envOf("a") });
+    const listed = async () =>
+      (await command("list", "--json")).stdout.trim().split("\n").filter(Boolean).map((line) =>
+        JSON.parse(line)
+      );
+    const [letter, ...others] = await until("the letter is listed", async () => {
+      const letters = await listed();
+      return letters.length > 0 && letters;
+    });
+    expect(others).toEqual([]);
+    expect(letter).toMatchObject({ reason: "properties.input_prompt is missing", redrives: 0 });
+    expect((await command("redrive", letter.id)).code).toBe(0);
+    const again = await until("its copy is set aside", async () => {
+      const [one, ...more] = await listed();
+      return one !== undefined && more.length === 0 && one.id !== letter.id && one;
+    });
+    expect(again).toMatchObject({ reason: letter.reason, redrives: 1 });
+    await untilCaughtUp(processor.url);
+    expect(written()).toHaveLength(1);
+  });
+
   test("lag agrees with what Kafka's own tool says of the same groups", async () => {
     const ingest = await start("ingest", "ingest");
     const processor = await start("processor", "a");

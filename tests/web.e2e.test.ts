@@ -615,10 +615,10 @@ describe("in a browser", () => {
     await row("feature_used").getByText("counted 1 of 5").waitFor();
     fakes.take({ ...failure({ uuid: "newer" }), event: "feature_used" });
     await row("feature_used").getByText("counted 2 of 5").waitFor();
-    expect(await page.evaluate(() => (globalThis as unknown as { said: string[] }).said)).toEqual([
-      "feature_used counted, 1 of 5.",
-      "feature_used counted, 2 of 5.",
-    ]);
+    // The row is drawn first, and announced in the turn after.
+    const said = () => page.evaluate(() => (globalThis as unknown as { said: string[] }).said);
+    await until("both are announced", async () => (await said()).length >= 2);
+    expect(await said()).toEqual(["feature_used counted, 1 of 5.", "feature_used counted, 2 of 5."]);
   });
 
   test("while somebody looks at a row, new ones wait behind a button", async () => {
