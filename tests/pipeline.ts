@@ -6,12 +6,11 @@ import { until } from "./until.ts";
 /** A service of the pipeline as a real process on a port of its own. */
 export type Service = {
   readonly url: string;
-  readonly process: Deno.ChildProcess;
   /** Everything it has written to standard error so far. */
   errors(): string;
-  /** kill -9. */
+  /** kill -9; throws with what it wrote where it had ended by itself, so that no crash goes unseen. */
   kill(): Promise<void>;
-  /** Ctrl-C; answers its exit code. */
+  /** Ctrl-C; answers its exit code. Throws as `kill` does. */
   stop(): Promise<number>;
   signal(name: Deno.Signal): void;
 };
@@ -35,31 +34,33 @@ export async function startService(
     }
   })();
   const url = await firstUrl(process.stdout, () => errors);
-  const ended = async () => {
-    const { code } = await process.status;
+  let signalled = false;
+  let endedByItself = false;
+  const ended = process.status.then(async ({ code }) => {
+    endedByItself = !signalled;
     await reading;
     return code;
-  };
+  });
   const signal = (name: Deno.Signal) => {
+    signalled = true;
     try {
       process.kill(name);
     } catch {
-      // It has ended by itself.
+      // It has ended.
     }
+  };
+  const end = async (name: Deno.Signal) => {
+    signal(name);
+    const code = await ended;
+    if (endedByItself) throw new Error(`${url} ended by itself with code ${code}:\n${errors}`);
+    return code;
   };
   return {
     url,
-    process,
     errors: () => errors,
     signal,
-    async kill() {
-      signal("SIGKILL");
-      await ended();
-    },
-    async stop() {
-      signal("SIGINT");
-      return await ended();
-    },
+    kill: async () => void await end("SIGKILL"),
+    stop: () => end("SIGINT"),
   };
 }
 
@@ -150,6 +151,7 @@ export async function post(
   }
 }
 
+/** Null where nobody answers (yet), or not with a status. */
 export async function statusOf(processorUrl: string): Promise<PipelineStatus | null> {
   try {
     const response = await fetch(`${processorUrl}/api/status`);
@@ -161,11 +163,15 @@ export async function statusOf(processorUrl: string): Promise<PipelineStatus | n
   return null;
 }
 
+/** Null where the processor knows of no offer; waits as long as it cannot say. */
 export async function offerOf(processorUrl: string, distinctId: string): Promise<OfferView | null> {
-  const response = await fetch(`${processorUrl}/api/offers/${encodeURIComponent(distinctId)}`);
-  if (response.ok) return await response.json();
-  await response.body?.cancel();
-  return null;
+  const { offer } = await until(`${processorUrl} can say what ${distinctId}'s offer is`, async () => {
+    const response = await fetch(`${processorUrl}/api/offers/${encodeURIComponent(distinctId)}`);
+    if (response.ok) return { offer: await response.json() };
+    await response.body?.cancel();
+    return response.status === 404 && { offer: null };
+  });
+  return offer;
 }
 
 /** Waits until both groups have committed everything that the topic holds. */
