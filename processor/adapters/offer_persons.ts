@@ -16,6 +16,8 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
       "update person set touched = ?, state = ?, uses = ?, offer = ?, partition = ?, due = ? where id = ?",
     ),
   };
+  /** Persons whose derived row is to be brought up to date, with the last fact that touched them. */
+  const touched = new Map<number, number>();
   const make = (fact: number) => Number(sql.putPerson.run(fact).lastInsertRowid);
 
   const ofSubject = (subject: string, fact: number): number => {
@@ -42,6 +44,7 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
       const [kept, gone] = rows.subjectsOf(a).length >= rows.subjectsOf(b).length ? [a, b] : [b, a];
       sql.move.run(kept, gone);
       sql.removePerson.run(gone);
+      touched.delete(gone);
       return kept;
     },
     /** After joins were removed: what these subjects are now. */
@@ -49,7 +52,10 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
       members: readonly string[],
       { affected, fact }: { affected: ReadonlySet<number>; fact: number },
     ): readonly number[] {
-      for (const person of affected) sql.removePerson.run(person);
+      for (const person of affected) {
+        sql.removePerson.run(person);
+        touched.delete(person);
+      }
       const left = new Set(members);
       const made: number[] = [];
       for (const member of members) {
@@ -63,23 +69,26 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
       }
       return made;
     },
-    /** Brings the derived row of a person up to date. `due` stands only where a sender could act. */
-    refresh(person: number, fact: number): void {
-      const { uses, optedOut, hasOffer } = rows.summaryOf(person);
-      const current = hasOffer ? rows.currentOf(person) : null;
-      const state = current?.state.is ?? (optedOut ? "closed" : uses > 0 ? "counting" : null);
-      const due = current === null ? null : dueOf(current, { person, optedOut });
-      const row: SQLInputValue[] = [
-        fact,
-        state,
-        uses,
-        current?.id ?? null,
-        current?.position.partition ?? null,
-        due,
-      ];
-      sql.refresh.run(...row, person);
+    /** What a fact brought changes the derived row of this person, which {@link refresh} writes. */
+    touch: (person: number, fact: number): unknown => touched.set(person, fact),
+    /**
+     * Brings the derived rows up to date, once for all facts of a transaction: nothing inside it reads them. What a
+     * transaction that was rolled back touched is brought up to date with the next: to what the rows say, as ever.
+     */
+    refresh(): void {
+      for (const [person, fact] of touched) sql.refresh.run(fact, ...derived(person), person);
+      touched.clear();
     },
   };
+
+  /** `due` stands only where a sender could act. */
+  function derived(person: number): SQLInputValue[] {
+    const { uses, optedOut, hasOffer } = rows.summaryOf(person);
+    const current = hasOffer ? rows.currentOf(person) : null;
+    const state = current?.state.is ?? (optedOut ? "closed" : uses > 0 ? "counting" : null);
+    const due = current === null ? null : dueOf(current, { person, optedOut });
+    return [state, uses, current?.id ?? null, current?.position.partition ?? null, due];
+  }
 
   function dueOf(current: Offer, { person, optedOut }: { person: number; optedOut: boolean }): number | null {
     if (current.state.is !== "waiting") return null;

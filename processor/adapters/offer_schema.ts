@@ -82,10 +82,16 @@ export function openViewToRead(path: string): DatabaseSync | null {
   return null;
 }
 
+/** The writer's page cache: subjects and uuids are hashes, so that one transaction touches pages all over the file. */
+const WRITER_CACHE_KB_MAX = 32_768;
+/** Pages of 4 kB in the write-ahead log before they move into the file: 16 MB. */
+const WAL_PAGES_MAX = 4_000;
+
 function prepareWriter(db: DatabaseSync): DatabaseSync {
   // NORMAL: what a power cut takes is applied again from the facts. secure_delete: what an erasure takes leaves no bytes.
   db.exec(
-    "pragma journal_mode=WAL; pragma synchronous=NORMAL; pragma secure_delete=ON; pragma busy_timeout=5000",
+    `pragma journal_mode=WAL; pragma synchronous=NORMAL; pragma secure_delete=ON; pragma busy_timeout=5000;
+     pragma cache_size=${-WRITER_CACHE_KB_MAX}; pragma wal_autocheckpoint=${WAL_PAGES_MAX}`,
   );
   return db;
 }

@@ -10,6 +10,7 @@ export function prepareOfferStatements(db: DatabaseSync) {
     setFingerprint: db.prepare("update view set fingerprint = ?"),
     putLost: db.prepare("insert or ignore into lost values (?, ?, 0)"),
     setCaughtUp: db.prepare("update lost set caught_up = 1 where partition = ? and before <= ?"),
+    anyErased: db.prepare("select 1 from erased limit 1"),
     erasedBelow: db.prepare("select offset from erased where subject = ? and partition = ?"),
     putUse: db.prepare("insert or ignore into use values (?, ?, ?, ?)"),
     address: db.prepare("select * from address where subject = ?"),

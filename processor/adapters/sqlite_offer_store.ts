@@ -20,13 +20,14 @@ export type OfferStoreOptions = {
 export function createOfferStoreWriter(db: DatabaseSync, options: OfferStoreOptions): OfferStoreWriter {
   const sql = statements(db);
   let holdsErased = true;
-  const apply = createApply(db, { ...options, foldOffer: options.foldOffer ?? fold });
+  const view = createView(db, { ...options, foldOffer: options.foldOffer ?? fold });
   return {
     end: () => readViewEnd(sql.end.get()),
     apply(facts, { nextFact, last }) {
       db.exec("begin immediate");
       try {
-        for (const fact of facts) apply(fact);
+        for (const fact of facts) view.apply(fact);
+        view.refresh();
         if (last !== null) sql.setLast.run(last.offset, last.hash);
         sql.setNext.run(nextFact);
         db.exec("commit");
@@ -74,21 +75,23 @@ function statements(db: DatabaseSync) {
 }
 
 /** One fact's effect on the rows; the longest function here because it is the list of what facts do to rows. */
-function createApply(
+function createView(
   db: DatabaseSync,
   options: Required<OfferStoreOptions>,
-): (toApply: FactToApply) => void {
+): { apply(toApply: FactToApply): void; refresh(): void } {
   const rows = createOfferRows(db);
   const sql = prepareOfferStatements(db);
   const persons = createPersons(db, rows);
   /** Of the fact at hand. */
   let text = "";
+  /** Most pipelines have erased nobody, and every fact asks. */
+  let someoneIsErased = sql.anyErased.get() !== undefined;
 
   const isVoid = (
     fact: { subject: string; position: { partition: number; offset: number } },
     other?: string,
   ) =>
-    [fact.subject, other].some((subject) => {
+    someoneIsErased && [fact.subject, other].some((subject) => {
       if (subject === undefined) return false;
       const row = sql.erasedBelow.get(subject, fact.position.partition) as { offset: number } | undefined;
       return row !== undefined && fact.position.offset < row.offset;
@@ -128,7 +131,7 @@ function createApply(
     if (offer === null) return;
     save(offer);
     note(placed, { subject: offer.subject, offer: offer.id });
-    persons.refresh(person, placed.offset);
+    persons.touch(person, placed.offset);
   };
 
   const applyToOffer = (placed: PlacedFact<OfferFact>) => {
@@ -150,7 +153,7 @@ function createApply(
     }
     if (COUNTED_OUTCOMES.has(fact.fact)) sql.countOutcome.run(fact.fact);
     note(placed, { subject: after.subject, offer: after.id });
-    persons.refresh(person, offset);
+    persons.touch(person, offset);
   };
 
   /** Which address the mail of the lost state went to is not known: every one of that time counts as rewarded. */
@@ -162,6 +165,7 @@ function createApply(
   const applyErased = ({ fact, offset }: PlacedFact<FactOf<"erased">>) => {
     const { partition, offset: before } = fact.position;
     const affected = new Set<number>();
+    someoneIsErased = true;
     for (const subject of fact.subjects) {
       affected.add(persons.ofSubject(subject, offset));
       sql.putErasure.run(offset, subject);
@@ -181,7 +185,7 @@ function createApply(
     for (const person of persons.deriveAgain(members, { affected, fact: offset })) {
       const then = personThen(person);
       for (const offer of rows.offersOf(person)) if (isGone(offer, then)) removeOffer(offer.id);
-      persons.refresh(person, offset);
+      persons.touch(person, offset);
     }
   };
 
@@ -197,7 +201,7 @@ function createApply(
     removeOffer(offer.id);
   };
 
-  return (placed) => {
+  const apply = (placed: FactToApply) => {
     text = placed.text;
     const { fact, offset } = placed;
     switch (fact.fact) {
@@ -210,7 +214,7 @@ function createApply(
         const { partition, offset: at } = fact.position;
         if (sql.putUse.run(fact.subject, fact.uuid, partition, at).changes === 0) return;
         note(placed, fact);
-        return persons.refresh(persons.ofSubject(fact.subject, offset), offset);
+        return persons.touch(persons.ofSubject(fact.subject, offset), offset);
       }
       case "addressed": {
         if (isVoid(fact)) return;
@@ -220,7 +224,7 @@ function createApply(
         if (row !== undefined && !isNewer(fact, readAddressRow(row as never))) return;
         sql.putAddress.run(fact.subject, fact.at, partition, at, fact.mailbox);
         note(placed, fact);
-        return persons.refresh(persons.ofSubject(fact.subject, offset), offset);
+        return persons.touch(persons.ofSubject(fact.subject, offset), offset);
       }
       case "joined": {
         if (isVoid(fact, fact.other)) return;
@@ -228,7 +232,7 @@ function createApply(
         if (sql.putJoined.run(fact.subject, fact.other, partition, at).changes === 0) return;
         note(placed, fact);
         const [a, b] = [fact.subject, fact.other].map((subject) => persons.ofSubject(subject, offset));
-        return persons.refresh(persons.merge(a!, b!), offset);
+        return persons.touch(persons.merge(a!, b!), offset);
       }
       case "opted_out": {
         const person = persons.ofSubject(fact.subject, offset);
@@ -236,7 +240,7 @@ function createApply(
         if (fact.mailbox !== null) sql.suppress.run(fact.mailbox);
         sql.suppressPerson.run(person);
         note(placed, fact);
-        return persons.refresh(person, offset);
+        return persons.touch(person, offset);
       }
       case "suppressed":
         sql.suppress.run(fact.mailbox);
@@ -255,6 +259,7 @@ function createApply(
         return applyToOffer({ fact, offset });
     }
   };
+  return { apply, refresh: persons.refresh };
 }
 
 const COUNTED_OUTCOMES: ReadonlySet<Fact["fact"]> = new Set(["accepted", "deferred", "refused", "unknown"]);
