@@ -2,7 +2,6 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { systemClock } from "../contract/clock.ts";
 import { decodeJson, parseEnvelope, toRecord } from "../contract/envelope.ts";
-import { noFaultPoint } from "../contract/fault_point.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import {
   DATASET_WRITER_GROUP,
@@ -11,7 +10,8 @@ import {
   WEBHOOKS_TOPIC,
 } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
-import { runDatasetWriter } from "../processor/dataset_writer.ts";
+import { startLoop } from "../processor/loop_workers.ts";
+import { confirmSecret } from "../processor/pipeline_identity.ts";
 import { startKafkaBroker } from "../tests/kafka_broker.ts";
 import type { LogConfig } from "../topic/log_config.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
@@ -19,14 +19,15 @@ import type { TopicLog } from "../topic/topic.ts";
 
 /**
  * How many records per second pass through the dataset writer (dedup, sanitiser, files, manifest, syncs), against
- * reading the same records from the same embedded log and JSON-parsing them alone. Both in this one process, one after
- * the other: what counts is the ratio. The first records of each are not counted: a processor runs for days, and what
+ * reading the same records from the same log and JSON-parsing them alone. Both in this one process, one after the other,
+ * the writer in Workers of its own as in the processor: what counts is the ratio. The first records of each are not counted: a processor runs for days, and what
  * V8 takes to compile it would be a tenth of so short a run.
  *
- *     deno run -A bench/dataset_writer.ts [--records 300000] [--warm-up 100000] [--training 1] [--kafka] [--json]
+ *     deno run -A bench/dataset_writer.ts [--records 300000] [--warm-up 100000] [--training 1] [--kafka [--writers 1]] [--json]
  *
  * `--kafka`: from a real Kafka that is started for it (or the one that KAFKA_BROKERS names), beside `kcat -C` of the
  * same topic where that is installed.
+ * `--writers`: DATASET_WRITERS; more than one only on Kafka.
  * `--training`: share of records that become lines; the others are `feature_used`.
  */
 const { values } = parseArgs({
@@ -35,12 +36,15 @@ const { values } = parseArgs({
     "warm-up": { type: "string", default: "100000" },
     training: { type: "string", default: "1" },
     kafka: { type: "boolean", default: false },
+    writers: { type: "string", default: "1" },
     json: { type: "boolean", default: false },
   },
 });
 const count = Number(values.records);
 const warmUp = Number(values["warm-up"]);
 const training = Number(values.training);
+const writers = Number(values.writers);
+const SECRET = "a secret for a benchmark";
 
 const PROMPTS = [
   "generate a marketing email for new users of our spring campaign, friendly tone, three paragraphs, one call to action",
@@ -110,27 +114,21 @@ async function parseAlone(log: TopicLog, progress: Progress): Promise<void> {
   }
 }
 
-type Writing = { readonly dataDir: string; readonly progress: Progress };
-
-async function writeAll(log: TopicLog, { dataDir, progress }: Writing): Promise<void> {
-  const draining = new AbortController();
-  const running = runDatasetWriter({
-    log,
-    config: readProcessorConfig({ DATA_DIR: dataDir }),
-    hashes: createKeyedHashes("a secret for a benchmark"),
-    clock: systemClock,
-    report: () => {},
-    reach: noFaultPoint,
-    signal: draining.signal,
-  });
+async function writeAll(log: TopicLog, progress: Progress): Promise<void> {
+  const config = { ...readProcessorConfig({ DATA_DIR: dataDir }), log: logConfig };
+  await confirmSecret(log, { ranBefore: null, hashes: createKeyedHashes(SECRET), clock: systemClock });
+  const loops = Array.from(
+    { length: writers },
+    () => startLoop("dataset-writer", { config, pipelineSecret: SECRET, report: () => {} }),
+  );
   for (let written = 0; written < count;) {
-    await systemClock.wait(20);
+    await Promise.race([systemClock.wait(100), ...loops.map(({ ended }) => ended)]);
     const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
     written = committed.reduce<number>((sum, nextOffset) => sum + (nextOffset ?? 0), 0);
     progress(written);
   }
-  draining.abort();
-  await running;
+  for (const loop of loops) loop.drain();
+  await Promise.all(loops.map(({ ended }) => ended));
 }
 
 type Measured = { readonly perSecond: number; readonly cpuSecondsPerMillion: number };
@@ -181,7 +179,7 @@ await ingest.close();
 const kcat = await kcatPerSecond(logConfig);
 const log = await openTopicLog(logConfig, "processor");
 const alone = await measure((progress) => parseAlone(log, progress));
-const writer = await measure((progress) => writeAll(log, { dataDir, progress }));
+const writer = await measure((progress) => writeAll(log, progress));
 await log.close();
 await broker?.stop();
 await Deno.remove(dataDir, { recursive: true });

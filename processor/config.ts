@@ -15,6 +15,8 @@ export type ProcessorConfig = {
   readonly host: string;
   readonly port: number;
   readonly groups: readonly ProcessorGroup[];
+  /** Loops that write the dataset, each in a Worker and a member of the group; more than one only on Kafka. */
+  readonly datasetWriters: number;
   readonly trainingEvents: readonly string[];
   /** Records of a partition looked back for the same uuid. */
   readonly dedupWindow: number;
@@ -55,6 +57,7 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
     host,
     port: env.port("PROCESSOR_PORT", 3001),
     groups: readGroups(env),
+    datasetWriters: env.integer("DATASET_WRITERS", 1, { min: 1, max: 64 }),
     trainingEvents: env.list("TRAINING_EVENTS", [GENERATION_FAILED]),
     dedupWindow: env.integer("DEDUP_WINDOW", 100_000, { min: 1, max: 10_000_000 }),
     discount: {
@@ -79,6 +82,12 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
     showRaw: env.flag("SHOW_RAW", false),
     faultPoint: env.optional("FAULT_POINT") ?? null,
   };
+  if (config.datasetWriters > 1 && config.log.kind === "embedded") {
+    env.refuse(
+      `Cannot run DATASET_WRITERS ${config.datasetWriters} on the embedded log: it knows one member per group. ` +
+        "Leave it at 1, or name a broker with KAFKA_BROKERS.",
+    );
+  }
   if (smtpUrl !== null) checkSmtp(env, smtpUrl);
   if (config.pipelineSecret !== null && config.pipelineSecret.length < 16) {
     env.refuse(

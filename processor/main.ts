@@ -58,7 +58,7 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
 
     const hub = createTraceHub(Date.now().toString(36));
     const metrics = createProcessorMetrics();
-    const health = new Map<LoopName, LoopHealth>();
+    const health = new Map<string, LoopHealth>();
     const starting: { words: string | null } = { words: "the log's topics and the pipeline's secret" };
     const offers = openOfferStatus(config, { hashes });
     held.push(() => offers.close());
@@ -93,20 +93,20 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
     const server = Deno.serve({ hostname: config.host, port: config.port, onListen: () => {} }, app.fetch);
     held.push(() => Promise.race([server.shutdown(), systemClock.wait(1_000)]));
 
-    const hear = (loop: LoopName) => (message: LoopMessage) => {
+    const hear = ({ loop, name }: Seat) => (message: LoopMessage) => {
       if (message.kind === "steps") hub.add(message.steps);
       else if (message.kind === "forget") hub.forget();
-      else if (message.kind === "health") health.set(loop, message.health);
+      else if (message.kind === "health") health.set(name, message.health);
       else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
-      else console.error(`processor: ${message.level}: ${loop}: ${message.text}`);
+      else console.error(`processor: ${message.level}: ${name}: ${message.text}`);
     };
     const stopping = new AbortController();
     const loops: RunningLoop[] = [];
     const running = prepare(config, { log, hashes, signal: stopping.signal, starting }).then(() => {
       starting.words = null;
       if (stopping.signal.aborted) return;
-      for (const loop of loopsOf(config)) {
-        loops.push(startLoop(loop, { config, pipelineSecret: secret, report: hear(loop) }));
+      for (const seat of seatsOf(config)) {
+        loops.push(startLoop(seat.loop, { config, pipelineSecret: secret, report: hear(seat) }));
       }
       return allEnded(loops);
     });
@@ -125,13 +125,19 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
   }
 }
 
+/** A loop that runs here, by the name that its health and its log lines carry. */
+type Seat = { readonly loop: LoopName; readonly name: string };
+
 /** The view runs in every processor: any of them answers for an offer. */
-function loopsOf(config: ProcessorConfig): readonly LoopName[] {
-  const dataset: LoopName[] = config.groups.includes(DATASET_WRITER_GROUP) ? ["dataset-writer"] : [];
-  const offers: LoopName[] = config.groups.includes(DISCOUNT_OFFERS_GROUP)
-    ? ["discount-offers", "offer-sender"]
-    : [];
-  return [...dataset, "offer-view", ...offers];
+function seatsOf({ groups, datasetWriters }: ProcessorConfig): readonly Seat[] {
+  const one = (loop: LoopName): Seat => ({ loop, name: loop });
+  const writers = Array.from(
+    { length: groups.includes(DATASET_WRITER_GROUP) ? datasetWriters : 0 },
+    (_, i): Seat =>
+      i === 0 ? one("dataset-writer") : { loop: "dataset-writer", name: `dataset-writer ${i + 1}` },
+  );
+  const offers = groups.includes(DISCOUNT_OFFERS_GROUP) ? [one("discount-offers"), one("offer-sender")] : [];
+  return [...writers, one("offer-view"), ...offers];
 }
 
 /** When one loop has to stop the others drain: half a processor would look alive. */
@@ -239,7 +245,7 @@ function statusSource(
 /** The lock that keeps redrive, replay and erasure apart lies beside the dataset that the group writes. */
 function whyNoRedrive(
   { groups }: ProcessorConfig,
-  health: ReadonlyMap<LoopName, LoopHealth>,
+  health: ReadonlyMap<string, LoopHealth>,
 ): string | null {
   const writes = groups.includes(DATASET_WRITER_GROUP) && health.get("dataset-writer")?.is !== "stays_out";
   return writes ? null : "This processor does not write the dataset: redrive where it is written.";
@@ -248,19 +254,19 @@ function whyNoRedrive(
 function notReady(
   config: ProcessorConfig,
   { health, starting }: {
-    readonly health: ReadonlyMap<LoopName, LoopHealth>;
+    readonly health: ReadonlyMap<string, LoopHealth>;
     readonly starting: string | null;
   },
 ): string[] {
   if (starting !== null) return [`waits for ${starting}`];
-  return loopsOf(config).flatMap((loop) => {
-    const now = health.get(loop);
+  return seatsOf(config).flatMap(({ name }) => {
+    const now = health.get(name);
     if (now?.is === "ready" || now?.is === "stays_out") return [];
-    return [`${loop}: ${now?.words ?? now?.is ?? "starting"}`];
+    return [`${name}: ${now?.words ?? now?.is ?? "starting"}`];
   });
 }
 
-function words(health: ReadonlyMap<LoopName, LoopHealth>, is: LoopHealth["is"]): string[] {
+function words(health: ReadonlyMap<string, LoopHealth>, is: LoopHealth["is"]): string[] {
   return [...health].filter(([, now]) => now.is === is).map(([loop, now]) => `${loop}: ${now.words ?? ""}`);
 }
 

@@ -15,9 +15,7 @@ export type KafkaBroker = {
   /** Changes settings of a topic by Kafka's own tool, such as `max.message.bytes`. */
   alterTopic(topic: string, settings: Record<string, string>): Promise<void>;
   /** What Kafka's own tool says of a group: an independent figure for lag. */
-  describeGroup(
-    group: string,
-  ): Promise<{ topic: string; partition: number; nextOffset: number; endOffset: number; lag: number }[]>;
+  describeGroup(group: string): Promise<DescribedPartition[]>;
   stop(): Promise<void>;
 };
 
@@ -39,6 +37,16 @@ export async function whyNoKafka(): Promise<string | null> {
 export function brokerIsOurs(): boolean {
   return !Deno.env.get("KAFKA_BROKERS");
 }
+
+/** A partition as Kafka's own tool tells it; `member` is null where nobody has it. */
+export type DescribedPartition = {
+  readonly topic: string;
+  readonly partition: number;
+  readonly nextOffset: number;
+  readonly endOffset: number;
+  readonly lag: number;
+  readonly member: string | null;
+};
 
 export type KafkaBrokerOptions = {
   /** Default: any free one. */
@@ -167,7 +175,7 @@ async function answers(port: number, process: Deno.ChildProcess): Promise<void> 
   throw new Error(`Kafka did not answer within ${START_MS_MAX} ms`);
 }
 
-async function describeGroup(brokers: string, group: string) {
+async function describeGroup(brokers: string, group: string): Promise<DescribedPartition[]> {
   const text = await java([
     "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     "--bootstrap-server",
@@ -177,12 +185,13 @@ async function describeGroup(brokers: string, group: string) {
     group,
   ]);
   const rows = text.split("\n").map((line) => line.trim().split(/\s+/)).filter((row) => row[0] === group);
-  return rows.map(([, topic, partition, nextOffset, endOffset, lag]) => ({
+  return rows.map(([, topic, partition, nextOffset, endOffset, lag, member]) => ({
     topic: topic!,
     partition: Number(partition),
     nextOffset: Number(nextOffset),
     endOffset: Number(endOffset),
     lag: Number(lag),
+    member: member === undefined || member === "-" ? null : member,
   }));
 }
 

@@ -269,6 +269,33 @@ describe("Several processors on Kafka", () => {
     await until("the mail is sent", async () => (await offerOf(offers.url, "ada"))?.state === "offered");
   });
 
+  test(
+    "two dataset writers of one processor share the partitions; killed with -9 it loses and doubles nothing",
+    async () => {
+      const ingest = await start("ingest", "ingest");
+      const two = { DATASET_WRITERS: "2" };
+      let processor = await start("processor", "a", two);
+      const load = traffic(ingest, 10);
+      await until("each writer has three partitions", async () => {
+        const members = (await broker.describeGroup(`${prefix}dataset-writer`)).map(({ member }) => member);
+        const has = [...new Set(members)].map((member) => members.filter((one) => one === member).length);
+        return !members.includes(null) && JSON.stringify(has) === "[3,3]";
+      });
+      for (let round = 0; round < 2; round++) {
+        const before = written().length;
+        await until("lines are written", () => written().length > before + 20);
+        await kill(processor);
+        processor = await start("processor", "a", two);
+      }
+      await load.stop();
+      await until("every line is there", () => written().length >= load.taken.length, { limitMs: 60_000 });
+      await untilCaughtUp(processor.url);
+      expect(written().sort()).toEqual(load.taken.sort());
+      expect(await processor.stop()).toBe(0);
+    },
+    120_000,
+  );
+
   test("a dead letter is listed, redriven, and set aside once more where its cause remains", async () => {
     const ingest = await start("ingest", "ingest");
     const processor = await start("processor", "a");
@@ -318,6 +345,7 @@ describe("Several processors on Kafka", () => {
           nextOffset,
           endOffset,
           lag,
+          member: null,
         }));
       expect(ours).toEqual(theirs);
       expect(lag).toBe(12);
