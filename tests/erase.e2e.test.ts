@@ -1,6 +1,5 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import { filesThatHold } from "../tools/fixtures/erase_world.ts";
-import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "./kafka_broker.ts";
 import {
   datasetFiles,
   datasetLines,
@@ -9,10 +8,10 @@ import {
   post,
   posthogBody,
   type Service,
-  startService,
   statusOf,
   untilCaughtUp,
 } from "./pipeline.ts";
+import { LOGS, pipelinePerTest } from "./pipeline_per_test.ts";
 import { runProgram } from "./run_command.ts";
 import { until } from "./until.ts";
 
@@ -21,28 +20,23 @@ const JANE = { id: "user-7001", anonymous: "visitor-7001", email: "jane.roe@exam
 const HERS = [JANE.id, JANE.anonymous, JANE.email, "unmistakable prompt"];
 const raw = (path: string) => path.startsWith("log/ingest.db");
 
-const whyKafka = await whyNoKafka();
-const LOGS = [
-  { name: "the embedded log", kafka: false, why: null },
-  { name: "Kafka", kafka: true, why: whyKafka },
-];
-
 describe.each(LOGS)("A person is erased on $name", ({ kafka, why }) => {
   if (why !== null) {
     test("beside running services and without them", (running) => running.skip(why));
     return;
   }
-  let broker: KafkaBroker | null = null;
   let dataDir: string;
   let env: Record<string, string>;
   let ingest: Service;
-  const running: Service[] = [];
-
-  const start = async (name: "ingest" | "processor") => {
-    const service = await startService(name, env);
-    running.push(service);
-    return service;
-  };
+  const { start, stopAll } = pipelinePerTest({
+    kafka,
+    env: {
+      DISCOUNT_WAIT: "100ms",
+      PIPELINE_SECRET: "a secret of sixteen characters",
+      SHOW_RAW: "1",
+    },
+    place: (here) => ({ dataDir, env } = here),
+  });
   const erase = async (...flags: string[]) => {
     const args = [JANE.id, "--json", ...flags];
     const { code, stdout, stderr } = await runProgram("tools/erase.ts", { args, env });
@@ -91,31 +85,8 @@ describe.each(LOGS)("A person is erased on $name", ({ kafka, why }) => {
       )
     ).filter((text) => text !== "");
 
-  beforeAll(async () => {
-    if (kafka) broker = await startKafkaBroker();
-  });
-  afterAll(() => broker?.stop());
   beforeEach(async () => {
-    dataDir = await Deno.makeTempDir({ prefix: "erase-" });
-    env = {
-      DATA_DIR: dataDir,
-      DISCOUNT_WAIT: "100ms",
-      PIPELINE_SECRET: "a secret of sixteen characters",
-      SHOW_RAW: "1",
-    };
-    if (broker) {
-      env = {
-        ...env,
-        KAFKA_BROKERS: broker.brokers,
-        KAFKA_TOPIC_PREFIX: `t${crypto.randomUUID()}.`,
-        KAFKA_SESSION_TIMEOUT: "6s",
-      };
-    }
     ingest = await start("ingest");
-  });
-  afterEach(async () => {
-    for (const service of running.splice(0)) await service.kill();
-    await Deno.remove(dataDir, { recursive: true });
   });
 
   test("beside running services: everything of theirs goes, the services go on, and later events are new data", async () => {
@@ -176,7 +147,7 @@ describe.each(LOGS)("A person is erased on $name", ({ kafka, why }) => {
         await untilCaughtUp(processor.url);
         await until("every line is there", () => datasetLines(dataDir).length === 30 + sent);
         expect(filesThatHold(dataDir, HERS)).toEqual([]);
-        for (const service of running.splice(0)) expect(await service.stop()).toBe(0);
+        expect(await stopAll()).toEqual([0, 0]);
         expect(filesThatHold(dataDir, HERS)).toEqual([]);
       },
     );

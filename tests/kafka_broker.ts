@@ -15,7 +15,11 @@ export type KafkaBroker = {
   /** Changes settings of a topic by Kafka's own tool, such as `max.message.bytes`. */
   alterTopic(topic: string, settings: Record<string, string>): Promise<void>;
   /** What Kafka's own tool says of a group: an independent figure for lag. */
-  describeGroup(group: string): Promise<DescribedPartition[]>;
+  describeGroup(
+    group: string,
+  ): Promise<{ topic: string; partition: number; nextOffset: number; endOffset: number; lag: number }[]>;
+  /** The member that has each partition of a group; `-` where nobody has. */
+  membersOf(group: string): Promise<readonly string[]>;
   stop(): Promise<void>;
 };
 
@@ -37,16 +41,6 @@ export async function whyNoKafka(): Promise<string | null> {
 export function brokerIsOurs(): boolean {
   return !Deno.env.get("KAFKA_BROKERS");
 }
-
-/** A partition as Kafka's own tool tells it; `member` is null where nobody has it. */
-export type DescribedPartition = {
-  readonly topic: string;
-  readonly partition: number;
-  readonly nextOffset: number;
-  readonly endOffset: number;
-  readonly lag: number;
-  readonly member: string | null;
-};
 
 export type KafkaBrokerOptions = {
   /** Default: any free one. */
@@ -92,6 +86,7 @@ export async function startKafkaBroker(options: KafkaBrokerOptions = {}): Promis
     },
     alterTopic: (topic, settings) => alterTopic(brokers, topic, settings),
     describeGroup: (group) => describeGroup(brokers, group),
+    membersOf: (group) => membersOf(brokers, group),
     async stop() {
       await kill();
       await Deno.remove(dir, { recursive: true });
@@ -107,6 +102,7 @@ function givenBroker(brokers: string): KafkaBroker {
     restart: refuse,
     alterTopic: (topic, settings) => alterTopic(brokers, topic, settings),
     describeGroup: (group) => describeGroup(brokers, group),
+    membersOf: (group) => membersOf(brokers, group),
     stop: () => Promise.resolve(),
   };
 }
@@ -175,7 +171,22 @@ async function answers(port: number, process: Deno.ChildProcess): Promise<void> 
   throw new Error(`Kafka did not answer within ${START_MS_MAX} ms`);
 }
 
-async function describeGroup(brokers: string, group: string): Promise<DescribedPartition[]> {
+async function describeGroup(brokers: string, group: string) {
+  return (await groupRows(brokers, group)).map(([, topic, partition, nextOffset, endOffset, lag]) => ({
+    topic: topic!,
+    partition: Number(partition),
+    nextOffset: Number(nextOffset),
+    endOffset: Number(endOffset),
+    lag: Number(lag),
+  }));
+}
+
+async function membersOf(brokers: string, group: string): Promise<readonly string[]> {
+  return (await groupRows(brokers, group)).map((row) => row[6] ?? "-");
+}
+
+/** As Kafka's own tool prints them: group, topic, partition, current offset, log end offset, lag, member, host, client. */
+async function groupRows(brokers: string, group: string): Promise<readonly (readonly string[])[]> {
   const text = await java([
     "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
     "--bootstrap-server",
@@ -184,15 +195,7 @@ async function describeGroup(brokers: string, group: string): Promise<DescribedP
     "--group",
     group,
   ]);
-  const rows = text.split("\n").map((line) => line.trim().split(/\s+/)).filter((row) => row[0] === group);
-  return rows.map(([, topic, partition, nextOffset, endOffset, lag, member]) => ({
-    topic: topic!,
-    partition: Number(partition),
-    nextOffset: Number(nextOffset),
-    endOffset: Number(endOffset),
-    lag: Number(lag),
-    member: member === undefined || member === "-" ? null : member,
-  }));
+  return text.split("\n").map((line) => line.trim().split(/\s+/)).filter((row) => row[0] === group);
 }
 
 async function alterTopic(brokers: string, topic: string, settings: Record<string, string>): Promise<void> {

@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import { WEBHOOKS_PARTITIONS } from "../contract/names.ts";
 import { partitionOf } from "../topic/murmur2.ts";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "./kafka_broker.ts";
+import { describe, expect, test } from "vitest";
 import {
   datasetFiles,
   datasetLines,
@@ -11,11 +10,10 @@ import {
   offerOf,
   post,
   posthogBody,
-  type Service,
-  startService,
   statusOf,
   untilCaughtUp,
 } from "./pipeline.ts";
+import { LOGS, pipelinePerTest } from "./pipeline_per_test.ts";
 import { until } from "./until.ts";
 
 /** The services as real processes on each log: webhook → line, five uses → one mail, and kill -9 between every two effects. */
@@ -39,47 +37,17 @@ const LEGACY = {
   },
 };
 
-const whyKafka = await whyNoKafka();
-const LOGS = [
-  { name: "the embedded log", kafka: false, why: null },
-  { name: "Kafka", kafka: true, why: whyKafka },
-];
-
 describe.each(LOGS)("The pipeline on $name", ({ kafka, why }) => {
   if (why !== null) {
     test("runs its journeys", (running) => running.skip(why));
     return;
   }
-  let broker: KafkaBroker | null = null;
   let dataDir: string;
   let env: Record<string, string>;
-  const running: Service[] = [];
-
-  const start = async (name: "ingest" | "processor", more: Record<string, string> = {}) => {
-    const service = await startService(name, { ...env, ...more });
-    running.push(service);
-    return service;
-  };
-
-  beforeAll(async () => {
-    if (kafka) broker = await startKafkaBroker();
-  });
-  afterAll(() => broker?.stop());
-  beforeEach(async () => {
-    dataDir = await Deno.makeTempDir({ prefix: "pipeline-" });
-    env = { DATA_DIR: dataDir, DISCOUNT_WAIT: "300ms" };
-    if (broker) {
-      env = {
-        ...env,
-        KAFKA_BROKERS: broker.brokers,
-        KAFKA_TOPIC_PREFIX: `t${crypto.randomUUID()}.`,
-        KAFKA_SESSION_TIMEOUT: "6s",
-      };
-    }
-  });
-  afterEach(async () => {
-    for (const service of running.splice(0)) await service.kill();
-    await Deno.remove(dataDir, { recursive: true });
+  const { start } = pipelinePerTest({
+    kafka,
+    env: { DISCOUNT_WAIT: "300ms" },
+    place: (here) => ({ dataDir, env } = here),
   });
 
   test.each([["wrapped", { event: EXAMPLE, person: null }], ["bare", EXAMPLE], ["legacy", LEGACY]])(

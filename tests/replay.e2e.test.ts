@@ -1,21 +1,12 @@
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import { SECRET, sums } from "../processor/fixtures/dataset_run.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import type { TopicLog } from "../topic/topic.ts";
-import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "./kafka_broker.ts";
-import {
-  datasetLines,
-  mailFiles,
-  offerOf,
-  post,
-  posthogBody,
-  type Service,
-  startService,
-  untilCaughtUp,
-} from "./pipeline.ts";
+import { datasetLines, mailFiles, offerOf, post, posthogBody, untilCaughtUp } from "./pipeline.ts";
+import { LOGS, pipelinePerTest } from "./pipeline_per_test.ts";
 import { fillTopic, randomFrom } from "./replay_topic.ts";
 import { type CommandRun, killAtFaultPoint, runProgram, spawnProgram } from "./run_command.ts";
 import { until } from "./until.ts";
@@ -29,53 +20,18 @@ const COUNT = Number(Deno.env.get("REPLAY_RECORDS") ?? "20000");
 const DEDUP_WINDOW = 500;
 const LIMIT_MS = 3_600_000;
 
-const LOGS = [
-  { name: "the embedded log", kafka: false, why: null },
-  { name: "Kafka", kafka: true, why: await whyNoKafka() },
-];
-
 describe.each(LOGS)("A replay on $name", ({ kafka, why }) => {
   if (why !== null) {
     test("runs its journeys", (running) => running.skip(why));
     return;
   }
-  let broker: KafkaBroker | null = null;
   let dataDir: string;
   let env: Record<string, string>;
-  const running: Service[] = [];
-
-  beforeAll(async () => {
-    if (kafka) broker = await startKafkaBroker();
+  const { start } = pipelinePerTest({
+    kafka,
+    env: { PIPELINE_SECRET: SECRET, DEDUP_WINDOW: String(DEDUP_WINDOW), DISCOUNT_WAIT: "300ms" },
+    place: (here) => ({ dataDir, env } = here),
   });
-  afterAll(() => broker?.stop());
-  beforeEach(async () => {
-    dataDir = await Deno.makeTempDir({ prefix: "replay-" });
-    env = {
-      DATA_DIR: dataDir,
-      PIPELINE_SECRET: SECRET,
-      DEDUP_WINDOW: String(DEDUP_WINDOW),
-      DISCOUNT_WAIT: "300ms",
-    };
-    if (broker) {
-      const prefix = `t${crypto.randomUUID()}.`;
-      env = {
-        ...env,
-        KAFKA_BROKERS: broker.brokers,
-        KAFKA_TOPIC_PREFIX: prefix,
-        KAFKA_SESSION_TIMEOUT: "6s",
-      };
-    }
-  });
-  afterEach(async () => {
-    for (const service of running.splice(0)) await service.kill();
-    await Deno.remove(dataDir, { recursive: true });
-  });
-
-  const start = async (name: "ingest" | "processor") => {
-    const service = await startService(name, env);
-    running.push(service);
-    return service;
-  };
   const withLog = async <T>(use: (log: TopicLog) => Promise<T>): Promise<T> => {
     const log = await openTopicLog(readProcessorConfig(env).log, "command");
     try {
@@ -188,8 +144,7 @@ describe.each(LOGS)("A replay on $name", ({ kafka, why }) => {
       return (await response.text()).includes("--take-over");
     });
     await first.kill();
-    env = own;
-    const second = await start("processor");
+    const second = await start("processor", own);
     for (let i = 0; i < 10; i++) {
       expect(await post(ingest.url, posthogBody({ distinctId: `new-${i}` }))).toBe(200);
     }
