@@ -3,18 +3,14 @@ import { parseArgs } from "node:util";
 import { systemClock } from "../contract/clock.ts";
 import { decodeJson, parseEnvelope, toRecord } from "../contract/envelope.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
-import {
-  DATASET_WRITER_GROUP,
-  RECORD_BYTES_MAX,
-  WEBHOOKS_PARTITIONS,
-  WEBHOOKS_TOPIC,
-} from "../contract/names.ts";
+import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import { startLoop } from "../processor/loop_workers.ts";
 import { confirmSecret } from "../processor/pipeline_identity.ts";
 import { startKafkaBroker } from "../tests/kafka_broker.ts";
 import type { LogConfig } from "../topic/log_config.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
+import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { TopicLog } from "../topic/topic.ts";
 
 /**
@@ -79,13 +75,7 @@ function bodyOf(n: number): Uint8Array {
 }
 
 async function fill(log: TopicLog): Promise<number> {
-  await log.ensureTopic({
-    name: WEBHOOKS_TOPIC,
-    partitions: WEBHOOKS_PARTITIONS,
-    retentionMs: null,
-    retentionBytes: null,
-    recordBytesMax: RECORD_BYTES_MAX,
-  });
+  await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
   let bytes = 0;
   for (let from = 0; from < count; from += 1000) {
     const records = Array.from({ length: Math.min(1000, count - from) }, (_, i) => {

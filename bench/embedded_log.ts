@@ -7,6 +7,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import { openSqliteLog } from "../topic/sqlite_log.ts";
 import type { RecordToPublish, TopicLog } from "../topic/topic.ts";
 
@@ -127,13 +128,7 @@ async function main(): Promise<void> {
       );
     line("plain file, one record per fsync", plain);
     const log = openSqliteLog({ dataDir, role: "ingest" });
-    await log.ensureTopic({
-      name: WEBHOOKS_TOPIC,
-      partitions: 6,
-      retentionMs: null,
-      retentionBytes: null,
-      recordBytesMax: 2 * 1024 * 1024,
-    });
+    await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
     for (const concurrency of [1, 16, 64, 256]) {
       line(
         `single records acknowledged, ${concurrency} at a time`,

@@ -3,16 +3,12 @@ import { parseArgs } from "node:util";
 import { systemClock } from "../contract/clock.ts";
 import { decodeJson, parseEnvelope, toRecord } from "../contract/envelope.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
-import {
-  DISCOUNT_OFFERS_GROUP,
-  RECORD_BYTES_MAX,
-  WEBHOOKS_PARTITIONS,
-  WEBHOOKS_TOPIC,
-} from "../contract/names.ts";
+import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import { startLoop } from "../processor/loop_workers.ts";
 import { confirmSecret } from "../processor/pipeline_identity.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
+import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { TopicLog } from "../topic/topic.ts";
 
 /**
@@ -99,8 +95,7 @@ async function passAll(log: TopicLog, dataDir: string) {
 
 const dataDir = await Deno.makeTempDir();
 const log = await openTopicLog({ kind: "embedded", dataDir }, "command");
-const kept = { retentionMs: null, retentionBytes: null, recordBytesMax: RECORD_BYTES_MAX };
-await log.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: WEBHOOKS_PARTITIONS, ...kept });
+await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
 await confirmSecret(log, { ranBefore: null, hashes: createKeyedHashes(SECRET), clock: systemClock });
 
 await fill(log, { from: 0, until: people * 5 });

@@ -3,10 +3,11 @@ import { type Clock, systemClock } from "../contract/clock.ts";
 import { ConfigurationError } from "../contract/environment.ts";
 import type { FaultPoint } from "../contract/fault_point.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
-import { RECORD_BYTES_MAX, WEBHOOKS_PARTITIONS, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { enterDataDir, pipelineSecret } from "../topic/data_dir.ts";
 import { faultPointFrom } from "../topic/fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
+import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import { createIngestApp } from "./app.ts";
 import { createAuthenticity } from "./authenticity.ts";
@@ -143,13 +144,7 @@ type TopicPreparation = {
 async function prepareTopic({ log, clock, limits, report, signal }: TopicPreparation): Promise<boolean> {
   for (let waitMs = limits.retryMsFirst;; waitMs = Math.min(waitMs * 2, limits.retryMsMax)) {
     try {
-      await log.ensureTopic({
-        name: WEBHOOKS_TOPIC,
-        partitions: WEBHOOKS_PARTITIONS,
-        retentionMs: null,
-        retentionBytes: null,
-        recordBytesMax: RECORD_BYTES_MAX,
-      });
+      await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
       return !signal.aborted;
     } catch (error) {
       if (signal.aborted) return false;

@@ -4,6 +4,7 @@ import { readDeadLetterEntry } from "../contract/dead_letter.ts";
 import { DATASET_WRITER_GROUP, DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { until } from "../tests/until.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
+import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { RecordToPublish } from "../topic/topic.ts";
 import { erasure, failure, personIn, use } from "./fixtures/dataset_records.ts";
 import { hashes, readManifests, SECRET, sums } from "./fixtures/dataset_run.ts";
@@ -44,8 +45,7 @@ async function newDataDir(): Promise<string> {
   const dataDir = await Deno.makeTempDir();
   temporary.push(dataDir);
   const log = await openTopicLog({ kind: "embedded", dataDir }, "ingest");
-  const spec = { retentionMs: null, retentionBytes: null, recordBytesMax: 2 * 1024 * 1024 };
-  await log.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: 6, ...spec });
+  await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
   await log.publish(WEBHOOKS_TOPIC, RECORDS);
   await log.close();
   return dataDir;

@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { DEAD_LETTER_TOPIC } from "../contract/names.ts";
 import { MemoryLog } from "../tests/memory_log.ts";
+import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import { erasure, failure, personIn, publish } from "./fixtures/dataset_records.ts";
 import {
   exists,
@@ -13,7 +14,6 @@ import {
   writeAllOf,
 } from "./fixtures/dataset_run.ts";
 
-const SPEC = { retentionMs: null, retentionBytes: null, recordBytesMax: 2 * 1024 * 1024 };
 const PARTITION = 3;
 const jane = personIn(PARTITION, 1);
 const carl = personIn(PARTITION, 2);
@@ -33,8 +33,8 @@ afterEach(async () => {
 
 async function newLog(options = {}): Promise<MemoryLog> {
   const made = new MemoryLog(options);
-  await made.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: 6, ...SPEC });
-  await made.ensureTopic({ name: DEAD_LETTER_TOPIC, partitions: 1, ...SPEC });
+  await made.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+  await made.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
   return made;
 }
 

@@ -1,13 +1,13 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { DEAD_LETTER_TOPIC } from "../contract/names.ts";
 import { MemoryLog } from "../tests/memory_log.ts";
 import { until } from "../tests/until.ts";
+import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import { openDatasetLocks } from "./adapters/dataset_locks.ts";
 import { failure, personIn, publish } from "./fixtures/dataset_records.ts";
 import { readFiles, readLines, startWriter } from "./fixtures/dataset_run.ts";
 
-const SPEC = { retentionMs: null, retentionBytes: null, recordBytesMax: 2 * 1024 * 1024 };
 const ALL = [0, 1, 2, 3, 4, 5];
 
 let dataDir: string;
@@ -24,8 +24,8 @@ afterEach(async () => {
 
 async function newLog(): Promise<MemoryLog> {
   const made = new MemoryLog();
-  await made.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: 6, ...SPEC });
-  await made.ensureTopic({ name: DEAD_LETTER_TOPIC, partitions: 1, ...SPEC });
+  await made.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+  await made.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
   return made;
 }
 

@@ -3,10 +3,10 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { MemoryLog } from "../tests/memory_log.ts";
 import { until } from "../tests/until.ts";
+import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import { failure, personIn, publish } from "./fixtures/dataset_records.ts";
 import { readFiles, readLines, startWriter, sums, writeAllOf } from "./fixtures/dataset_run.ts";
 
-const SPEC = { retentionMs: null, retentionBytes: null, recordBytesMax: 2 * 1024 * 1024 };
 const distinctId = personIn(3);
 const PATH = "event=generation_failed/date=2025-11-30/p00003-0000.jsonl";
 
@@ -16,8 +16,8 @@ let log: MemoryLog;
 beforeEach(async () => {
   dataDir = await Deno.makeTempDir();
   log = new MemoryLog();
-  await log.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: 6, ...SPEC });
-  await log.ensureTopic({ name: DEAD_LETTER_TOPIC, partitions: 1, ...SPEC });
+  await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+  await log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
 });
 afterEach(async () => {
   await log.close();
@@ -70,8 +70,8 @@ describe("a log that has lost what the dataset lacks", () => {
     await publish(log, failures(1, 2));
     await writeAllOf({ log, dataDir });
     const fresh = new MemoryLog();
-    await fresh.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: 6, ...SPEC });
-    await fresh.ensureTopic({ name: DEAD_LETTER_TOPIC, partitions: 1, ...SPEC });
+    await fresh.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+    await fresh.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
     await expect(startWriter({ log: fresh, dataDir }).ended).rejects.toMatchObject({
       code: "dataset_gap",
       message: expect.stringContaining("the log ends at 0"),
@@ -196,8 +196,8 @@ print(count)
 
 async function copyOf(source: MemoryLog): Promise<MemoryLog> {
   const copy = new MemoryLog();
-  await copy.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: 6, ...SPEC });
-  await copy.ensureTopic({ name: DEAD_LETTER_TOPIC, partitions: 1, ...SPEC });
+  await copy.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+  await copy.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
   for (let partition = 0; partition < 6; partition++) {
     const records = source.records(WEBHOOKS_TOPIC, partition);
     if (records.length > 0) await copy.publish(WEBHOOKS_TOPIC, records);

@@ -4,6 +4,7 @@ import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { MemoryLog } from "../tests/memory_log.ts";
 import { until } from "../tests/until.ts";
 import { readDeadLetterEntry } from "../contract/dead_letter.ts";
+import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import {
   failure,
   personIn,
@@ -24,7 +25,6 @@ import {
 } from "./fixtures/dataset_run.ts";
 import { isObject } from "../contract/envelope.ts";
 
-const SPEC = { retentionMs: null, retentionBytes: null, recordBytesMax: 2 * 1024 * 1024 };
 const EXAMPLE =
   '{"timestamp":"2025-11-30T16:38:21.968Z","event":"generation_failed","failure_reason":"timeout","input_prompt":' +
   '"generate a marketing email for new users","distinct_id":"019ad56c-5168-7457-bac6-82981da45fb3"}\n';
@@ -43,8 +43,8 @@ afterEach(async () => {
 
 async function newLog(options = {}): Promise<MemoryLog> {
   const made = new MemoryLog(options);
-  await made.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: 6, ...SPEC });
-  await made.ensureTopic({ name: DEAD_LETTER_TOPIC, partitions: 1, ...SPEC });
+  await made.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+  await made.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
   return made;
 }
 

@@ -1,10 +1,5 @@
-import {
-  DATASET_WRITER_GROUP,
-  DEAD_LETTER_TOPIC,
-  RECORD_BYTES_MAX,
-  WEBHOOKS_PARTITIONS,
-  WEBHOOKS_TOPIC,
-} from "../contract/names.ts";
+import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { Consumption, PartitionHandler, TopicLog } from "../topic/topic.ts";
 import { openJsonlDataset } from "./adapters/jsonl_dataset.ts";
 import { consumeGroup, isTransient, retrying, type Trouble } from "./consume.ts";
@@ -64,9 +59,8 @@ export async function runDatasetWriter(
 }
 
 async function ensureTopics(log: TopicLog): Promise<void> {
-  const kept = { retentionMs: null, retentionBytes: null, recordBytesMax: RECORD_BYTES_MAX };
-  await log.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: WEBHOOKS_PARTITIONS, ...kept });
-  await log.ensureTopic({ name: DEAD_LETTER_TOPIC, partitions: 1, ...kept });
+  await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+  await log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
 }
 
 /** Where a file system doesn't tell case apart, two such events would share a file under two entries of its manifest. */

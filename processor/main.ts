@@ -3,10 +3,8 @@ import { ConfigurationError } from "../contract/environment.ts";
 import { createKeyedHashes, type KeyedHashes } from "../contract/keyed_hash.ts";
 import {
   DATASET_WRITER_GROUP,
-  DEAD_LETTER_TOPIC,
   DISCOUNT_OFFERS_GROUP,
   FACTS_TOPIC,
-  RECORD_BYTES_MAX,
   WEBHOOKS_PARTITIONS,
   WEBHOOKS_TOPIC,
 } from "../contract/names.ts";
@@ -15,6 +13,7 @@ import { enterDataDir, pipelineSecret } from "../topic/data_dir.ts";
 import { faultPointFrom } from "../topic/fault_point.ts";
 import { groupLag } from "../topic/group_lag.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
+import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import { openDatasetLocks } from "./adapters/dataset_locks.ts";
 import { listDataset, tailDataset } from "./adapters/jsonl_dataset.ts";
@@ -162,9 +161,8 @@ export async function prepare(
   },
 ): Promise<void> {
   await retrying(async () => {
-    const kept = { retentionMs: null, retentionBytes: null, recordBytesMax: RECORD_BYTES_MAX };
-    await log.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: WEBHOOKS_PARTITIONS, ...kept });
-    await log.ensureTopic({ name: DEAD_LETTER_TOPIC, partitions: 1, ...kept });
+    await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+    await log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
     const ranBefore = await committedBefore(log) ?? ranBeforeByDataset(config);
     const identity = await confirmSecret(log, { ranBefore, hashes, clock: systemClock });
     if (identity.is === "lost") {

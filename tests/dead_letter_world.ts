@@ -1,7 +1,8 @@
 import { deadLetterRecord } from "../contract/dead_letter.ts";
-import { DEAD_LETTER_TOPIC, RECORD_BYTES_MAX, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { DeadLetterList } from "../processor/dead_letter_list.ts";
 import { createDeadLetters } from "../processor/dead_letters.ts";
+import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { RecordPosition, RecordToPublish, TopicRecord } from "../topic/topic.ts";
 import { MemoryLog } from "./memory_log.ts";
 
@@ -23,9 +24,8 @@ const RECEIVED_AT = Date.UTC(2025, 10, 30, 16, 38);
  */
 export function startDeadLetterWorld({ dedupWindow = 100_000 }: { dedupWindow?: number } = {}) {
   const log = new MemoryLog();
-  const kept = { retentionMs: null, retentionBytes: null, recordBytesMax: RECORD_BYTES_MAX };
-  log.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: 6, ...kept });
-  log.ensureTopic({ name: DEAD_LETTER_TOPIC, partitions: 1, ...kept });
+  log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+  log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
   const list = new DeadLetterList(log);
   let holder: string | null = null;
   let mayRedrive: string | null = null;

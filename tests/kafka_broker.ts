@@ -13,7 +13,12 @@ export type KafkaBroker = {
   /** Starts it again on the same data, and waits until it answers. */
   restart(): Promise<void>;
   /** Changes settings of a topic by Kafka's own tool, such as `max.message.bytes`. */
-  alterTopic(topic: string, settings: Record<string, string>): Promise<void>;
+  /** Null takes a setting away, so that the broker's default holds. */
+  alterTopic(topic: string, settings: Record<string, string | null>): Promise<void>;
+  /** What holds for topics without a setting of their own. */
+  alterDefaults(settings: Record<string, string | null>): Promise<void>;
+  /** The settings that a topic has of its own. */
+  topicSettings(topic: string): Promise<Record<string, string>>;
   /** What Kafka's own tool says of a group: an independent figure for lag. */
   describeGroup(
     group: string,
@@ -84,7 +89,9 @@ export async function startKafkaBroker(options: KafkaBrokerOptions = {}): Promis
       process = spawnBroker(dir, properties);
       await answers(port, process);
     },
-    alterTopic: (topic, settings) => alterTopic(brokers, topic, settings),
+    alterTopic: (topic, settings) => alter(brokers, topicNamed(topic), settings),
+    alterDefaults: (settings) => alter(brokers, BROKER_DEFAULTS, settings),
+    topicSettings: (topic) => topicSettings(brokers, topic),
     describeGroup: (group) => describeGroup(brokers, group),
     membersOf: (group) => membersOf(brokers, group),
     async stop() {
@@ -100,7 +107,9 @@ function givenBroker(brokers: string): KafkaBroker {
     brokers,
     kill: refuse,
     restart: refuse,
-    alterTopic: (topic, settings) => alterTopic(brokers, topic, settings),
+    alterTopic: (topic, settings) => alter(brokers, topicNamed(topic), settings),
+    alterDefaults: refuse,
+    topicSettings: (topic) => topicSettings(brokers, topic),
     describeGroup: (group) => describeGroup(brokers, group),
     membersOf: (group) => membersOf(brokers, group),
     stop: () => Promise.resolve(),
@@ -198,10 +207,31 @@ async function groupRows(brokers: string, group: string): Promise<readonly (read
   return text.split("\n").map((line) => line.trim().split(/\s+/)).filter((row) => row[0] === group);
 }
 
-async function alterTopic(brokers: string, topic: string, settings: Record<string, string>): Promise<void> {
-  const config = Object.entries(settings).map(([name, value]) => `${name}=${value}`).join(",");
-  const at = ["--bootstrap-server", brokers, "--entity-type", "topics", "--entity-name", topic];
-  await java(["kafka.admin.ConfigCommand", ...at, "--alter", "--add-config", config]);
+const topicNamed = (topic: string) => ["--entity-type", "topics", "--entity-name", topic];
+const BROKER_DEFAULTS = ["--entity-type", "brokers", "--entity-default"];
+
+async function alter(
+  brokers: string,
+  entity: readonly string[],
+  settings: Record<string, string | null>,
+): Promise<void> {
+  const entries = Object.entries(settings);
+  const set = entries.filter(([, value]) => value !== null).map(([name, value]) => `${name}=${value}`);
+  const gone = entries.filter(([, value]) => value === null).map(([name]) => name);
+  await java([
+    "kafka.admin.ConfigCommand",
+    ...["--bootstrap-server", brokers, ...entity, "--alter"],
+    ...(set.length === 0 ? [] : ["--add-config", set.join(",")]),
+    ...(gone.length === 0 ? [] : ["--delete-config", gone.join(",")]),
+  ]);
+}
+
+async function topicSettings(brokers: string, topic: string): Promise<Record<string, string>> {
+  const at = ["--bootstrap-server", brokers, ...topicNamed(topic)];
+  const text = await java(["kafka.admin.ConfigCommand", ...at, "--describe"]);
+  return Object.fromEntries(
+    [...text.matchAll(/^\s+([\w.]+)=(\S*) sensitive=/gm)].map(([, name, value]) => [name!, value!]),
+  );
 }
 
 async function java(args: readonly string[]): Promise<string> {

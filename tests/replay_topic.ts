@@ -1,12 +1,8 @@
 import { deadLetterRecord } from "../contract/dead_letter.ts";
-import {
-  DEAD_LETTER_TOPIC,
-  RECORD_BYTES_MAX,
-  WEBHOOKS_PARTITIONS,
-  WEBHOOKS_TOPIC,
-} from "../contract/names.ts";
+import { DEAD_LETTER_TOPIC, WEBHOOKS_PARTITIONS, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { erasure, failure, personIn, recordOfBody, use } from "../processor/fixtures/dataset_records.ts";
 import { hashes } from "../processor/fixtures/dataset_run.ts";
+import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { RecordToPublish, TopicLog } from "../topic/topic.ts";
 
 /**
@@ -37,9 +33,8 @@ export async function fillTopic(
 }
 
 export async function makeTopics(log: TopicLog): Promise<void> {
-  const kept = { retentionMs: null, retentionBytes: null, recordBytesMax: RECORD_BYTES_MAX };
-  await log.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: WEBHOOKS_PARTITIONS, ...kept });
-  await log.ensureTopic({ name: DEAD_LETTER_TOPIC, partitions: 1, ...kept });
+  await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+  await log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
 }
 
 const CROWD = Array.from({ length: 40 }, (_, n) => personIn(3, n));

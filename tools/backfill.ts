@@ -1,10 +1,11 @@
 import { systemClock } from "../contract/clock.ts";
 import { decodeJson, parseEnvelope, readLabel, recordId, toRecord } from "../contract/envelope.ts";
 import { EnvironmentReader } from "../contract/environment.ts";
-import { BODY_BYTES_MAX, RECORD_BYTES_MAX, WEBHOOKS_PARTITIONS, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { BODY_BYTES_MAX, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../contract/product_events.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
+import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { RecordToPublish, TopicLog } from "../topic/topic.ts";
 import { type BackfillEvent, fileEvents, queryEvents } from "./backfill_sources.ts";
 import {
@@ -138,13 +139,7 @@ async function backfill(
 ): Promise<BackfillResult> {
   const log = await openTopicLog(config.log, "command");
   try {
-    await log.ensureTopic({
-      name: WEBHOOKS_TOPIC,
-      partitions: WEBHOOKS_PARTITIONS,
-      retentionMs: null,
-      retentionBytes: null,
-      recordBytesMax: RECORD_BYTES_MAX,
-    });
+    await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
     const held = await heldIds(log, receivedFrom);
     return await publishMissing(log, { events, held });
   } finally {

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { deadLetterRecord } from "../contract/dead_letter.ts";
-import { DEAD_LETTER_TOPIC, RECORD_BYTES_MAX, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { killAtFaultPoint, runProgram, spawnProgram } from "../tests/run_command.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
+import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { TopicLog, TopicRecord } from "../topic/topic.ts";
 
 let dataDir: string;
@@ -11,9 +12,8 @@ let log: TopicLog;
 beforeEach(async () => {
   dataDir = await Deno.makeTempDir({ prefix: "dead-letters-" });
   log = await openTopicLog({ kind: "embedded", dataDir }, "processor");
-  const kept = { retentionMs: null, retentionBytes: null, recordBytesMax: RECORD_BYTES_MAX };
-  await log.ensureTopic({ name: WEBHOOKS_TOPIC, partitions: 6, ...kept });
-  await log.ensureTopic({ name: DEAD_LETTER_TOPIC, partitions: 1, ...kept });
+  await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+  await log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
 });
 
 afterEach(async () => {

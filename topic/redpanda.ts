@@ -1,6 +1,7 @@
 import {
   CompressionCodecs,
   CompressionTypes,
+  ConfigSource,
   Kafka,
   type KafkaConfig as ClientConfig,
   logLevel,
@@ -142,8 +143,11 @@ class RedpandaLog implements TopicLog {
     const { resources: [described] } = await admin.describeConfigs({ resources, includeSynonyms: false });
     const entries = described!.configEntries;
     const now = (name: string) => entries.find((entry) => entry.configName === name)?.configValue;
+    const stays = (name: string) =>
+      spec.retentionMayBeSet === true && name.startsWith("retention.") &&
+      entries.find((entry) => entry.configName === name)?.configSource === ConfigSource.TOPIC_CONFIG;
     const raised = Object.entries(wantedSettings(spec)).filter(([name, wanted]) =>
-      isLower(name, { now: now(name), wanted })
+      !stays(name) && isLower(name, { now: now(name), wanted })
     );
     if (now("write.caching") === "true") raised.push(["write.caching", "false"]);
     if (raised.length === 0) return;

@@ -7,7 +7,7 @@ import { readLogConfig } from "./log_config.ts";
 import { openTopicLog } from "./open_topic.ts";
 import { LogSetupError, type RecordToPublish, type TopicLog } from "./topic.ts";
 
-/** What the port knows nothing of: TLS, passwords, permissions, and records that weigh little on the wire. */
+/** What only a broker knows of: TLS, passwords, permissions, a topic's settings, and records that weigh little on the wire. */
 const why = await whyNoKafka();
 
 const PASSWORD = "right-password";
@@ -218,6 +218,47 @@ describe("The log on a Kafka protocol broker that asks who one is", () => {
       expect(words).toMatch(/not authorised/);
     });
   });
+});
+
+describe("A topic that is there at the start of a service", () => {
+  if (why !== null) {
+    test("keeps or raises its retention", (running) => running.skip(why));
+    return;
+  }
+  const OPERATORS = { "retention.ms": "86400000", "retention.bytes": "1000000" };
+
+  test.each([
+    ["keeps the retention that an operator has set, where it may be set", true, OPERATORS],
+    ["is kept for ever where it must be", false, { "retention.ms": "-1", "retention.bytes": "-1" }],
+  ])("%s; what else is too small is raised, the rest stays", async (_, retentionMayBeSet, expected) => {
+    const topic = `t-${crypto.randomUUID()}`;
+    await withLog({ KAFKA_BROKERS: broker.brokers }, async (log) => {
+      await log.ensureTopic({ ...topicSpec(topic), retentionMayBeSet });
+      await broker.alterTopic(topic, {
+        ...OPERATORS,
+        "max.message.bytes": "20000",
+        "segment.bytes": "2000000",
+      });
+      await log.ensureTopic({ ...topicSpec(topic), retentionMayBeSet });
+    });
+    expect(await broker.topicSettings(topic)).toMatchObject({
+      ...expected,
+      "max.message.bytes": "2097152",
+      "segment.bytes": "2000000",
+    });
+  }, 60_000);
+
+  test("is kept for ever where only the broker's default is shorter", async () => {
+    const topic = `t-${crypto.randomUUID()}`;
+    await broker.alterDefaults({ "log.retention.ms": "86400000" });
+    await withLog({ KAFKA_BROKERS: broker.brokers }, async (log) => {
+      await log.ensureTopic(topicSpec(topic));
+      await broker.alterTopic(topic, { "retention.ms": null });
+      await log.ensureTopic({ ...topicSpec(topic), retentionMayBeSet: true });
+    });
+    expect(await broker.topicSettings(topic)).toMatchObject({ "retention.ms": "-1" });
+    await broker.alterDefaults({ "log.retention.ms": null });
+  }, 60_000);
 });
 
 describe("Records that weigh little on the wire and much in memory", () => {

@@ -61,6 +61,8 @@ export type TopicSpec = {
   readonly retentionMs: number | null;
   /** Bytes a partition may hold before its oldest records go; null sets no bound. */
   readonly retentionBytes: number | null;
+  /** True: a retention that an operator has set on the topic itself stays. Default: one that is shorter is raised. */
+  readonly retentionMayBeSet?: boolean;
   /** Largest record (key, value and headers together), in bytes. */
   readonly recordBytesMax: number;
 };
