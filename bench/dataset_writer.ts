@@ -15,9 +15,9 @@ import type { TopicLog } from "../topic/topic.ts";
 
 /**
  * How many records per second pass through the dataset writer (dedup, sanitiser, files, manifest, syncs), against
- * reading the same records from the same log and JSON-parsing them alone. Both in this one process, one after the other,
- * the writer in Workers of its own as in the processor: what counts is the ratio. The first records of each are not counted: a processor runs for days, and what
- * V8 takes to compile it would be a tenth of so short a run.
+ * reading the same records from the same log and JSON-parsing them alone. Both in this one process, one after the
+ * other, the writer in a Worker of its own as in the processor: what counts is the ratio. The first records of each are
+ * not counted: a processor runs for days, and what V8 takes to compile it would be a tenth of so short a run.
  *
  *     deno run -A bench/dataset_writer.ts [--records 300000] [--warm-up 100000] [--training 1] [--kafka [--writers 1]] [--json]
  *
