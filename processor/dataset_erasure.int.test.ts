@@ -1,18 +1,11 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DEAD_LETTER_TOPIC } from "../contract/names.ts";
+import { datasetLines } from "../tests/pipeline.ts";
 import { MemoryLog } from "../tests/memory_log.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import { erasure, failure, personIn, publish } from "./fixtures/dataset_records.ts";
-import {
-  exists,
-  hashes,
-  readFiles,
-  readLines,
-  readManifests,
-  sums,
-  writeAllOf,
-} from "./fixtures/dataset_run.ts";
+import { exists, hashes, readFiles, readManifests, sums, writeAllOf } from "./fixtures/dataset_run.ts";
 
 const PARTITION = 3;
 const jane = personIn(PARTITION, 1);
@@ -71,11 +64,11 @@ describe("an erasure", () => {
       failure(40, { distinctId: jane }),
     ]);
     await writeAllOf({ log, dataDir });
-    expect(new Set(readLines(dataDir).map((line) => line.distinct_id))).toEqual(new Set([carl]));
+    expect(new Set(datasetLines(dataDir).map((line) => line.distinct_id))).toEqual(new Set([carl]));
     const day = { distinctId: jane, timestamp: "2025-12-01T08:00:00Z", receivedAt: Date.UTC(2025, 11, 1, 9) };
     await publish(log, [failure(50, day)]);
     await writeAllOf({ log, dataDir });
-    expect(readLines(dataDir).filter((line) => line.distinct_id === jane)).toHaveLength(1);
+    expect(datasetLines(dataDir).filter((line) => line.distinct_id === jane)).toHaveLength(1);
   });
 
   it("keeps late events of the person out after a restart, and what they do later is new data", async () => {
@@ -90,7 +83,7 @@ describe("an erasure", () => {
       failure(64, { distinctId: jane, timestamp: null, receivedAt: Date.parse(AT) - 1 }),
     ]);
     const run = await writeAllOf({ log, dataDir });
-    expect(readLines(dataDir).map((line) => line.timestamp).sort()).toEqual([
+    expect(datasetLines(dataDir).map((line) => line.timestamp).sort()).toEqual([
       "2025-11-30T18:00:00.001Z",
       "2025-12-01T09:00:00.000Z",
     ]);
@@ -115,7 +108,7 @@ describe("an erasure", () => {
       await publish(other, [erasure([subject, hashes.subject(looksLike)], { ...at, partition })]);
     }
     await writeAllOf({ log: other, dataDir });
-    expect(readLines(dataDir)).toEqual([]);
+    expect(datasetLines(dataDir)).toEqual([]);
     await other.close();
   });
 
@@ -131,7 +124,7 @@ describe("an erasure", () => {
     await publish(other, [erase([jane]), failure(4, { distinctId: carl })]);
     await writeAllOf({ log: other, dataDir });
     expect(Object.values(readFiles(dataDir)).map((text) => text.split("\n").length - 1)).toEqual([1, 2]);
-    expect(readLines(dataDir).every((line) => line.distinct_id === carl)).toBe(true);
+    expect(datasetLines(dataDir).every((line) => line.distinct_id === carl)).toBe(true);
     await writeAllOf({ log: other, dataDir });
     await other.close();
   });
@@ -157,7 +150,7 @@ describe("an erasure", () => {
     };
     await publish(log, [later]);
     await writeAllOf({ log, dataDir });
-    expect(readLines(dataDir)).toEqual([]);
+    expect(datasetLines(dataDir)).toEqual([]);
   });
 
   it("that cannot be read is set aside and said loudly", async () => {
@@ -168,7 +161,7 @@ describe("an erasure", () => {
     const run = await writeAllOf({ log, dataDir });
     expect(log.records(DEAD_LETTER_TOPIC).map((record) => record.headers.step)).toEqual(["erase"]);
     expect(run.messages).toContainEqual(expect.objectContaining({ kind: "log", level: "error" }));
-    expect(readLines(dataDir)).toHaveLength(1);
+    expect(datasetLines(dataDir)).toHaveLength(1);
   });
 
   it("leaves nothing behind beside the files: no temporary file, no manifest that still says erasing", async () => {

@@ -1,12 +1,13 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DEAD_LETTER_TOPIC } from "../contract/names.ts";
+import { datasetLines } from "../tests/pipeline.ts";
 import { MemoryLog } from "../tests/memory_log.ts";
 import { until } from "../tests/until.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import { openDatasetLocks } from "./adapters/dataset_locks.ts";
 import { failure, personIn, publish } from "./fixtures/dataset_records.ts";
-import { readFiles, readLines, startWriter } from "./fixtures/dataset_run.ts";
+import { readFiles, startWriter } from "./fixtures/dataset_run.ts";
 
 const ALL = [0, 1, 2, 3, 4, 5];
 
@@ -41,11 +42,11 @@ describe("a partition's lock", () => {
     const second = startWriter({ log: other, dataDir });
     await until("it waits", () => second.health()?.is === "waiting");
     expect(second.health()?.words).toBe("waiting for lock of partition 0, 1, 2, 3, 4, 5");
-    expect(readLines(dataDir)).toHaveLength(3);
+    expect(datasetLines(dataDir)).toHaveLength(3);
     await first.stop();
     await second.caughtUp();
     await until("it is ready", () => second.health()?.is === "ready");
-    expect(readLines(dataDir)).toHaveLength(3);
+    expect(datasetLines(dataDir)).toHaveLength(3);
     await second.stop();
     await other.close();
   });
@@ -62,11 +63,11 @@ describe("a partition's lock", () => {
     );
     await publish(log, ALL.map((n) => failure(n, { distinctId: personIn(n) })));
     await first.caughtUp();
-    expect(readLines(dataDir)).toHaveLength(6);
+    expect(datasetLines(dataDir)).toHaveLength(6);
     await first.stop();
     await publish(log, ALL.map((n) => failure(10 + n, { distinctId: personIn(n) })));
     await second.caughtUp();
-    expect(readLines(dataDir)).toHaveLength(12);
+    expect(datasetLines(dataDir)).toHaveLength(12);
     await second.stop();
   });
 
@@ -100,12 +101,12 @@ describe("a replay that wants the dataset", () => {
     await copyTree(old, `${datasetDir}.rebuilt`);
     Deno.symlinkSync("dataset.rebuilt", `${datasetDir}.link`);
     Deno.renameSync(`${datasetDir}.link`, datasetDir);
-    expect(readLines(dataDir)).toHaveLength(1);
+    expect(datasetLines(dataDir)).toHaveLength(1);
     for (const lock of held) lock!.release();
     swap.release();
     await run.caughtUp();
     await until("it is ready again", () => run.health()?.is === "ready");
-    expect(readLines(dataDir).map((line) => line.input_prompt)).toHaveLength(2);
+    expect(datasetLines(dataDir).map((line) => line.input_prompt)).toHaveLength(2);
     expect(Deno.realPathSync(datasetDir)).toBe(Deno.realPathSync(`${datasetDir}.rebuilt`));
     const [path] = Object.keys(readFiles(dataDir));
     expect(Deno.readTextFileSync(join(old, path!)).split("\n")).toHaveLength(2);
@@ -151,7 +152,7 @@ describe("a replay that wants the dataset", () => {
     swap.release();
     await until("it is ready again", () => run.health()?.is === "ready");
     await publish(log, [failure(4, { distinctId })]);
-    await until("all are there", () => readLines(dataDir).length === 4);
+    await until("all are there", () => datasetLines(dataDir).length === 4);
     await run.stop();
     locks.close();
   });

@@ -1,11 +1,12 @@
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { datasetLines } from "../tests/pipeline.ts";
 import { MemoryLog } from "../tests/memory_log.ts";
 import { until } from "../tests/until.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import { failure, personIn, publish } from "./fixtures/dataset_records.ts";
-import { readFiles, readLines, startWriter, sums, writeAllOf } from "./fixtures/dataset_run.ts";
+import { readFiles, startWriter, sums, writeAllOf } from "./fixtures/dataset_run.ts";
 
 const distinctId = personIn(3);
 const PATH = "event=generation_failed/date=2025-11-30/p00003-0000.jsonl";
@@ -46,7 +47,7 @@ describe("a log that has lost what the dataset lacks", () => {
     log.trim(WEBHOOKS_TOPIC, { partition: 3, startOffset: 2 });
     await publish(log, failures(3));
     await writeAllOf({ log, dataDir });
-    expect(readLines(dataDir)).toHaveLength(3);
+    expect(datasetLines(dataDir)).toHaveLength(3);
   });
 
   it("stops a writer that is running behind", async () => {
@@ -63,7 +64,7 @@ describe("a log that has lost what the dataset lacks", () => {
     });
     await publish(log, failures(1, 2, 3, 4));
     await expect(run.ended).rejects.toMatchObject({ code: "dataset_gap" });
-    expect(readLines(dataDir)).toHaveLength(1);
+    expect(datasetLines(dataDir)).toHaveLength(1);
   });
 
   it("is told from one that ends before the dataset does", async () => {
@@ -118,7 +119,7 @@ describe("a disk that is full", () => {
     await until("the other one is written", () => run.steps().some((step) => step.step === "written"));
     Deno.removeSync(blocked);
     await run.caughtUp();
-    expect(readLines(dataDir)).toHaveLength(2);
+    expect(datasetLines(dataDir)).toHaveLength(2);
     await run.stop();
   });
 });
@@ -139,7 +140,7 @@ describe("a log that is away while a letter is published", () => {
     await run.caughtUp();
     await run.stop();
     expect(log.records(DEAD_LETTER_TOPIC)).toHaveLength(1);
-    expect(readLines(dataDir)).toHaveLength(1);
+    expect(datasetLines(dataDir)).toHaveLength(1);
   });
 });
 

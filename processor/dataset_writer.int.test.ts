@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { datasetLines } from "../tests/pipeline.ts";
 import { MemoryLog } from "../tests/memory_log.ts";
 import { until } from "../tests/until.ts";
 import { readDeadLetterEntry } from "../contract/dead_letter.ts";
@@ -14,15 +15,7 @@ import {
   use,
   uuid,
 } from "./fixtures/dataset_records.ts";
-import {
-  hashes,
-  readFiles,
-  readLines,
-  readManifests,
-  startWriter,
-  sums,
-  writeAllOf,
-} from "./fixtures/dataset_run.ts";
+import { hashes, readFiles, readManifests, startWriter, sums, writeAllOf } from "./fixtures/dataset_run.ts";
 import { isObject } from "../contract/envelope.ts";
 
 const EXAMPLE =
@@ -113,7 +106,7 @@ describe("a line", () => {
       recordOfBody({ event: "generation_failed", distinct_id: "one", properties: { input_prompt: "p" } }),
     ]);
     await writeAllOf({ log, dataDir });
-    expect(readLines(dataDir).map((line) => line.failure_reason)).toEqual([null, null, null]);
+    expect(datasetLines(dataDir).map((line) => line.failure_reason)).toEqual([null, null, null]);
   });
 
   it("carries a pseudonym where the distinct_id is personal itself, the same for all lines of the person", async () => {
@@ -124,7 +117,7 @@ describe("a line", () => {
       failure(3, { distinctId: "user-3" }),
     ]);
     await writeAllOf({ log, dataDir });
-    const ids = readLines(dataDir).map((line) => line.distinct_id).sort();
+    const ids = datasetLines(dataDir).map((line) => line.distinct_id).sort();
     const pseudonym = `person-${hashes.subject(distinctId)}`;
     expect(ids).toEqual([pseudonym, pseudonym, "user-3"]);
     expect(JSON.stringify(readFiles(dataDir)) + JSON.stringify(readManifests(dataDir))).not.toContain("jane");
@@ -138,7 +131,7 @@ describe("a line", () => {
       "event=%2E%2E%2F%2E%2E%2Fescape",
       `event=${"e".repeat(24)}`,
     ]);
-    expect(readLines(dataDir).map((line) => line.event).sort()).toEqual([event, "e".repeat(1000)].sort());
+    expect(datasetLines(dataDir).map((line) => line.event).sort()).toEqual([event, "e".repeat(1000)].sort());
   });
 });
 
@@ -146,7 +139,7 @@ describe("which records give a line", () => {
   it("only training events do; others are counted as ignored", async () => {
     await publish(log, [use(1), failure(2), failure(3, { event: "$pageview" })]);
     const run = await writeAllOf({ log, dataDir });
-    expect(readLines(dataDir)).toHaveLength(1);
+    expect(datasetLines(dataDir)).toHaveLength(1);
     expect(run.count("records")).toBe(3);
     expect(run.count("ignored", "other_event")).toBe(2);
   });
@@ -155,7 +148,7 @@ describe("which records give a line", () => {
     const { headers: _, ...record } = failure(1);
     await publish(log, [{ ...record, headers: {} }, { ...record, headers: {} }, failure(1)]);
     const run = await writeAllOf({ log, dataDir });
-    expect(readLines(dataDir)).toHaveLength(1);
+    expect(datasetLines(dataDir)).toHaveLength(1);
     expect(run.count("duplicates")).toBe(2);
   });
 
@@ -172,7 +165,7 @@ describe("which records give a line", () => {
       dataDir,
       config: { trainingEvents: ["generation_failed", "email_unsubscribed"] },
     });
-    expect(readLines(dataDir)).toHaveLength(1);
+    expect(datasetLines(dataDir)).toHaveLength(1);
     expect(letters()).toEqual([]);
   });
 
@@ -199,7 +192,7 @@ describe("a repeated delivery", () => {
     await writeAllOf({ log, dataDir, chunkRecordsMax: 7 });
     await publish(log, [failure(8, { distinctId: "user-1" })]);
     const run = await writeAllOf({ log, dataDir });
-    expect(readLines(dataDir)).toHaveLength(2);
+    expect(datasetLines(dataDir)).toHaveLength(2);
     expect(run.count("duplicates")).toBe(1);
   });
 
@@ -223,10 +216,10 @@ describe("a repeated delivery", () => {
     const between = [use(11, distinctId), use(12, distinctId)];
     await publish(log, [failure(1, { distinctId }), ...between, failure(1, { distinctId })]);
     await writeAllOf({ log, dataDir, config: { dedupWindow: 3 } });
-    expect(readLines(dataDir)).toHaveLength(1);
+    expect(datasetLines(dataDir)).toHaveLength(1);
     await publish(log, [...between, use(13, distinctId), failure(1, { distinctId })]);
     await writeAllOf({ log, dataDir, config: { dedupWindow: 3 } });
-    expect(readLines(dataDir)).toHaveLength(2);
+    expect(datasetLines(dataDir)).toHaveLength(2);
   });
 
   it("of a redriven copy and of its source is told apart", async () => {
@@ -237,7 +230,7 @@ describe("a repeated delivery", () => {
     const copy = failure(1, { distinctId, headers: { redrives: "1" } });
     await publish(log, [copy, copy, failure(1, { distinctId })]);
     const run = await writeAllOf({ log, dataDir });
-    expect(readLines(dataDir)).toHaveLength(1);
+    expect(datasetLines(dataDir)).toHaveLength(1);
     expect(run.count("duplicates")).toBe(2);
   });
 });
@@ -255,7 +248,7 @@ describe("what fails", () => {
       failure(3),
     ]);
     const run = await writeAllOf({ log, dataDir });
-    expect(readLines(dataDir).map((line) => line.input_prompt).sort()).toEqual([
+    expect(datasetLines(dataDir).map((line) => line.input_prompt).sort()).toEqual([
       "write a poem about 1",
       "write a poem about 3",
     ]);
@@ -279,7 +272,7 @@ describe("what fails", () => {
   it("goes to the dead letters where the sanitiser refuses, never raw to the dataset", async () => {
     await publish(log, [failure(1, { prompt: `secret ${"x".repeat(1024 * 1024)}` })]);
     await writeAllOf({ log, dataDir });
-    expect(readLines(dataDir)).toEqual([]);
+    expect(datasetLines(dataDir)).toEqual([]);
     expect(letters().map((letter) => letter.step)).toEqual(["sanitise"]);
     expect(letters()[0]!.reason).not.toContain("x".repeat(20));
   });
@@ -301,7 +294,7 @@ describe("what fails", () => {
     };
     await log.publish(DEAD_LETTER_TOPIC, [foreign]);
     const run = await writeAllOf({ log, dataDir });
-    expect(readLines(dataDir)).toEqual([]);
+    expect(datasetLines(dataDir)).toEqual([]);
     expect(run.count("ignored", "has_letter")).toBe(1);
     expect(letters()).toHaveLength(1);
   });
@@ -482,7 +475,7 @@ describe("the manifest", () => {
     Deno.removeSync(join(dataDir, "dataset", "_manifest", "p00000.json"));
     for (const path of Object.keys(before)) Deno.removeSync(join(dataDir, "dataset", path));
     const run = await writeAllOf({ log: sought, dataDir });
-    expect(readLines(dataDir)).toHaveLength(2);
+    expect(datasetLines(dataDir)).toHaveLength(2);
     expect(
       run.messages.filter((message) => message.kind === "log").map((message) =>
         isObject(message) && message.text

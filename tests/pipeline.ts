@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { OfferView, PipelineStatus } from "../contract/processor_api.ts";
+import { DatasetFiles, DatasetReplacedError, openWhole } from "../tools/dataset_files.ts";
 import { killAtFaultPoint, spawnProgram, type TextStream } from "./run_command.ts";
 import { until } from "./until.ts";
 
@@ -185,23 +186,45 @@ export async function untilCaughtUp(processorUrl: string): Promise<PipelineStatu
   }, { limitMs: 60_000 });
 }
 
-/** Every line of a dataset by its file's path, read as any program would. */
+/**
+ * Every file of a dataset by its path, read as users are told to: also while it is written, and never beyond what its
+ * manifest says, as the end of a growing file may be torn. Empty where there is none yet.
+ */
 export function datasetFiles(dataDir: string): Map<string, string> {
-  const root = join(dataDir, "dataset");
-  const files = new Map<string, string>();
-  const walk = (dir: string) => {
-    for (const entry of Deno.readDirSync(join(root, dir))) {
-      const path = join(dir, entry.name);
-      if (entry.isDirectory) walk(path);
-      else if (entry.name.endsWith(".jsonl")) files.set(path, Deno.readTextFileSync(join(root, path)));
+  for (;;) {
+    try {
+      return readThroughManifests(join(dataDir, "dataset"));
+    } catch (error) {
+      // A replay has put another dataset there meanwhile: that one is read.
+      if (!(error instanceof DatasetReplacedError)) throw error;
     }
-  };
-  try {
-    walk("");
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
-  return files;
+}
+
+function readThroughManifests(datasetDir: string): Map<string, string> {
+  const texts = new Map<string, string>();
+  if (!isThere(join(datasetDir, "_manifest", "dataset.json"))) return texts;
+  const files = new DatasetFiles(datasetDir);
+  for (const path of files.paths()) {
+    const opened = openWhole(files, path);
+    if (opened === null) continue;
+    using file = opened.file;
+    if (opened.entry.bytes === 0) continue; // An intent: nothing of it is written yet.
+    const bytes = new Uint8Array(opened.entry.bytes);
+    for (let filled = 0; filled < bytes.length;) filled += file.readSync(bytes.subarray(filled))!;
+    texts.set(path, new TextDecoder().decode(bytes));
+  }
+  return texts;
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
 }
 
 export type Line = {

@@ -2,7 +2,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { failure } from "../processor/fixtures/dataset_records.ts";
-import { hashes, type Line, readFiles, readLines, readManifests } from "../processor/fixtures/dataset_run.ts";
+import { hashes, readFiles, readManifests } from "../processor/fixtures/dataset_run.ts";
+import { datasetLines, type Line } from "../tests/pipeline.ts";
 import { runProgram, spawnProgram } from "../tests/run_command.ts";
 import { until } from "../tests/until.ts";
 import { EXPORT_FORMATS, exportDataset, type ExportFormat } from "./dataset_export.ts";
@@ -285,7 +286,7 @@ describe("an erasure", () => {
     await writeDataset(dataDir);
     await eraseFrom();
     await exportTo("chat-jsonl");
-    expect(rows("chat.jsonl")).toHaveLength(readLines(dataDir).length);
+    expect(rows("chat.jsonl")).toHaveLength(datasetLines(dataDir).length);
     expect(rows("chat.jsonl")).toHaveLength(RECORDS * 5 / 6);
   });
 

@@ -4,8 +4,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { FACTS_TOPIC, RECORD_BYTES_MAX, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { openDatasetLocks } from "../processor/adapters/dataset_locks.ts";
 import { failure, personIn, RECEIVED_AT, use } from "../processor/fixtures/dataset_records.ts";
-import { hashes, readFiles, readLines, readManifests } from "../processor/fixtures/dataset_run.ts";
+import { hashes, readFiles, readManifests } from "../processor/fixtures/dataset_run.ts";
 import { encodeFact } from "../processor/core/facts.ts";
+import { datasetLines } from "../tests/pipeline.ts";
 import { erasePerson, randomFrom } from "../tests/replay_topic.ts";
 import { killAtFaultPoint, runProgram, spawnProgram } from "../tests/run_command.ts";
 import { until } from "../tests/until.ts";
@@ -49,7 +50,7 @@ describe(`A replay of ${COUNT} records`, () => {
 
   test("gives the live dataset byte for byte, in a directory of its own, under the same name", async () => {
     const { identity, root } = { identity: large.identity(), root: large.root() };
-    const lines = readLines(large.dataDir).length;
+    const lines = datasetLines(large.dataDir).length;
     const { code, stdout, stderr } = await large.replay("--json");
     expect([code, stderr.includes("building 100 %")]).toEqual([0, true]);
     expect(large.sums()).toEqual(before);
@@ -133,12 +134,12 @@ describe("A replay that is killed", () => {
     const { code, stdout } = await world.replay("--json");
     expect(code).toBe(0);
     expect(world.sums()).toEqual(before);
-    expect(result(stdout).lines).toBe(readLines(world.dataDir).length);
+    expect(result(stdout).lines).toBe(datasetLines(world.dataDir).length);
     expect(world.trees()).toHaveLength(2);
     expect(exists(join(world.root(), "_manifest", "replay.json"))).toBe(false);
     const news = Array.from({ length: 30 }, (_, n) => failure(900_000 + n));
     await world.goOn([...lately, ...news]);
-    expect(readLines(world.dataDir)).toHaveLength(result(stdout).lines + 30);
+    expect(datasetLines(world.dataDir)).toHaveLength(result(stdout).lines + 30);
     expect((await world.replay("--check")).code).toBe(0);
   });
 
@@ -239,7 +240,7 @@ describe("While a replay runs", () => {
       await writer.caughtUp();
       await writer.stop();
     });
-    const late = readLines(world.dataDir).map(({ input_prompt }) => input_prompt)
+    const late = datasetLines(world.dataDir).map(({ input_prompt }) => input_prompt)
       .filter((prompt) => prompt.startsWith("late "));
     expect(late.length).toBeGreaterThan(100);
     expect(late.sort()).toEqual(prompts.sort());
@@ -285,7 +286,7 @@ describe("While a replay runs", () => {
       env: { ...world.env, FAULT_POINT: "dataset.synced" },
     });
     await untilStopped(writer);
-    const [root, lines] = [world.root(), readLines(world.dataDir).length];
+    const [root, lines] = [world.root(), datasetLines(world.dataDir).length];
     const replaying = outputOf(world.spawn([]));
     const locks = openDatasetLocks(join(world.dataDir, "dataset"));
     await until("the replay wants the partitions", () => locks.swapWanted());
@@ -296,7 +297,7 @@ describe("While a replay runs", () => {
     writer.kill("SIGTERM");
     await writer.status;
     await world.goOn([]);
-    expect(readLines(world.dataDir)).toHaveLength(lines);
+    expect(datasetLines(world.dataDir)).toHaveLength(lines + 1);
     expect(await world.replay("--check")).toMatchObject({ code: 0 });
   });
 
@@ -344,7 +345,7 @@ describe("A new rule of the sanitiser", () => {
       change: `real.sanitise(text.replaceAll("about", "<X>"), known)`,
     });
     const before = readFiles(world.dataDir);
-    const lines = readLines(world.dataDir);
+    const lines = datasetLines(world.dataDir);
     const child = world.spawn([], { flags, env: { FAULT_POINT: "replay.built" } });
     await killAtFaultPoint(child, "replay.built");
     expect(readFiles(world.dataDir)).toEqual(before);
@@ -355,7 +356,7 @@ describe("A new rule of the sanitiser", () => {
     const { partitions } = result(stdout);
     expect(partitions.reduce((sum, { changed }) => sum + changed, 0)).toBe(touched.length);
     for (const { before, after } of partitions) expect(after).toBe(before);
-    expect(readLines(world.dataDir)).toEqual(
+    expect(datasetLines(world.dataDir)).toEqual(
       lines.map((line) => ({ ...line, input_prompt: line.input_prompt.replaceAll("about", "<X>") })),
     );
     for (const { files } of Object.values(readManifests(world.dataDir))) {
@@ -376,9 +377,9 @@ describe("A new rule of the sanitiser", () => {
     const others = Array.from({ length: 10_000 }, (_, n) => use(600_000 + n, person));
     const later = failure(700_000, { distinctId: person, timestamp: "2025-10-01T00:00:00Z" });
     await world.goOn([...refused, ...others, later]);
-    const lines = readLines(world.dataDir);
+    const lines = datasetLines(world.dataDir);
     const xyzzy = () =>
-      readLines(world.dataDir).filter(({ input_prompt }) => input_prompt.startsWith("xyzzy"));
+      datasetLines(world.dataDir).filter(({ input_prompt }) => input_prompt.startsWith("xyzzy"));
     expect(xyzzy()).toHaveLength(20);
     const flags = await otherSanitiser(world.dataDir, {
       version: "3-test",
@@ -428,9 +429,9 @@ describe("Letters", () => {
 describe("An erasure that the live dataset has not come to", () => {
   test("holds in a replay all the same, and no check calls that a difference", async () => {
     const person = personIn(3, 33);
-    const theirs = () => readLines(world.dataDir).filter(({ distinct_id }) => distinct_id === person);
+    const theirs = () => datasetLines(world.dataDir).filter(({ distinct_id }) => distinct_id === person);
     expect(theirs().length).toBeGreaterThan(5);
-    const others = readLines(world.dataDir).length - theirs().length;
+    const others = datasetLines(world.dataDir).length - theirs().length;
     await world.withLog((log) =>
       erasePerson(log, 77, { distinctId: person, at: "2026-01-01T00:00:00.000Z" })
     );
@@ -439,11 +440,11 @@ describe("An erasure that the live dataset has not come to", () => {
       stderr: expect.stringContaining("an erasure"),
     });
     expect(await world.replay()).toMatchObject({ code: 0 });
-    expect([theirs().length, readLines(world.dataDir).length]).toEqual([0, others]);
+    expect([theirs().length, datasetLines(world.dataDir).length]).toEqual([0, others]);
     await world.goOn([
       failure(3_000_000, { distinctId: person, timestamp: null, receivedAt: Date.UTC(2026, 0, 2) }),
     ]);
-    expect([theirs().length, readLines(world.dataDir).length]).toEqual([1, others + 1]);
+    expect([theirs().length, datasetLines(world.dataDir).length]).toEqual([1, others + 1]);
     expect(await world.replay("--check")).toMatchObject({ code: 0 });
   });
 
@@ -507,7 +508,7 @@ describe("replay --check", () => {
       version: "2-test",
       change: `real.sanitise(text.replaceAll("about", "<X>"), known)`,
     });
-    const touched = readLines(world.dataDir).filter(({ input_prompt }) => input_prompt.includes("about"));
+    const touched = datasetLines(world.dataDir).filter(({ input_prompt }) => input_prompt.includes("about"));
     const { code, stdout } = await outputOf(world.spawn(["--check", "--json"], { flags }));
     expect(code).toBe(1);
     expect(result(stdout).partitions.reduce((sum, { changed }) => sum + changed, 0)).toBe(touched.length);
@@ -524,7 +525,7 @@ describe("replay --to", () => {
     const to = join(world.dataDir, "elsewhere");
     const { code, stdout } = await world.replay("--to", to, "--json");
     expect(code).toBe(0);
-    expect(result(stdout).lines).toBe(readLines(world.dataDir).length);
+    expect(result(stdout).lines).toBe(datasetLines(world.dataDir).length);
     expect(world.sums()).toEqual(before);
     expect(textBelow(to)).toBe(textBelow(world.root()));
     expect(exists(join(to, "_manifest", "replay.json"))).toBe(false);
@@ -640,7 +641,7 @@ describe("A replay is refused", () => {
     const { code: ok, stdout } = await world.replay("--to", join(world.dataDir, "left"), "--json");
     expect(ok).toBe(0);
     expect(result(stdout).lines).toBeGreaterThan(0);
-    expect(result(stdout).lines).toBeLessThan(readLines(world.dataDir).length);
+    expect(result(stdout).lines).toBeLessThan(datasetLines(world.dataDir).length);
   });
 
   test("under another secret than the pipeline's, and makes none where there is none", async () => {
