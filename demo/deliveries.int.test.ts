@@ -141,6 +141,24 @@ describe("one webhook", () => {
     expect(from.status()).toMatchObject({ delivered: 1, failed: 0 });
   });
 
+  it("is cut off after 3 s within an answer that never ends, and tried again", async () => {
+    // On Deno 2.9 a read of a body whose request is aborted often never settles: the delivery then stayed in flight
+    // for ever, and its place among those in flight with it. Many at once, since it was a third of them.
+    const never = () => new ReadableStream({ start: (out) => out.enqueue(new Uint8Array([46])) });
+    const COUNT = 16;
+    const to = receiver((number) => number <= COUNT ? new Response(never()) : undefined);
+    const from = deliveries(to.url, { inFlightMax: COUNT });
+    send(from, ...Array.from({ length: COUNT }, (_, i) => `u${i}`));
+    await until("the requests came", () => to.received.length === COUNT);
+    await until("their answers are being read", async () => {
+      await clock.advance(100);
+      return from.status().retried === COUNT;
+    });
+    await clock.advance(2_000);
+    await from.settled();
+    expect(from.status()).toMatchObject({ delivered: COUNT, failed: 0, inFlight: 0 });
+  });
+
   it("is cut off after 3 s without an answer, and tried again", async () => {
     const to = receiver((number) => number === 1 ? null : undefined);
     const from = deliveries(to.url);
