@@ -11,12 +11,12 @@ export type LimitedRun = {
 export async function runLimited(
   command: string,
   args: readonly string[],
-  { cwd, limitMs }: { cwd: string; limitMs: number },
+  { cwd, limitMs, env }: { cwd: string; limitMs: number; env?: Readonly<Record<string, string>> },
 ): Promise<LimitedRun> {
   const child = new Deno.Command(command, {
     args: [...args],
     cwd,
-    env: { NO_COLOR: "1" },
+    env: { NO_COLOR: "1", ...env },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from "vitest";
 import { fileURLToPath } from "node:url";
 import { until } from "../tests/until.ts";
-import { readWebConfig } from "./web.ts";
+import { PAGE_BUTTONS, readWebConfig, whatPageLacks } from "./web.ts";
 
 const WEB = fileURLToPath(new URL("./web.ts", import.meta.url));
 const running: Deno.ChildProcess[] = [];
@@ -50,6 +50,19 @@ test("web says where it is and which Fresh serves it, and serves compressed page
   expect(response.status).toBe(200);
   expect(response.headers.get("vary")).toContain("Accept-Encoding");
   expect(await response.text()).toMatch(/^<!DOCTYPE html>/);
+});
+
+test("a page without its buttons is noticed, also with status 200, and the words say what to do", async () => {
+  // Fresh from JSR with two copies of preact served 618 bytes with an empty body, status 200, and no error anywhere.
+  const empty = upstream(() => new Response("<!DOCTYPE html><html><body></body></html>"));
+  expect(await whatPageLacks(empty)).toMatch(
+    new RegExp(`${empty} does not show its buttons \\(${PAGE_BUTTONS.join(", ")}\\).*FRESH=npm`),
+  );
+  const half = upstream(() => new Response(`<button>${PAGE_BUTTONS[0]}</button>`));
+  expect(await whatPageLacks(half)).toContain(`(${PAGE_BUTTONS[1]})`);
+  expect(await whatPageLacks("http://127.0.0.1:1/")).toMatch(/^Cannot look at the page at /);
+  const { url } = await start({});
+  expect(await whatPageLacks(url)).toBeNull();
 });
 
 test("told to end, web takes nothing new and finishes what is under way, whatever comes twice", async () => {

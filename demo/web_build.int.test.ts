@@ -1,54 +1,113 @@
+import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { copySync } from "../fresh-npm/fixtures/copy.ts";
+import { manualClock } from "../tests/manual_clock.ts";
+import { until } from "../tests/until.ts";
 import { problemIn } from "./run_limited.ts";
-import { buildWeb, FRESH_VERSION, whyJsrUnreachable } from "./web_build.ts";
+import { buildWeb, FRESH_VERSION, whyJsrUnavailable } from "./web_build.ts";
 
-/** Registries on loopback, in each state that one was met in. */
+/**
+ * Registries on loopback, in each state that one was met in. What they serve as Fresh is a file of one line: whether
+ * Fresh itself can build web/ is for CI's job that reaches JSR.
+ */
 const open: { close: () => unknown }[] = [];
+let folder = "";
+let cache = "";
 
+beforeEach(async () => {
+  folder = await Deno.makeTempDir({ prefix: "web_build_" });
+  cache = await Deno.makeTempDir({ prefix: "deno_dir_" });
+});
 afterEach(async () => {
   Deno.env.delete("JSR_URL");
+  Deno.env.delete("DENO_DIR");
   for (const one of open.splice(0)) await one.close();
+  for (const path of [folder, cache]) await Deno.remove(path, { recursive: true });
 });
 
-function registry(answer: (path: string) => Response): void {
+type Registry = { readonly asked: string[]; close(): Promise<void> };
+
+function registry(answer: (path: string) => Response): Registry {
+  const asked: string[] = [];
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
-    return answer(new URL(request.url).pathname);
+    const { pathname } = new URL(request.url);
+    asked.push(pathname);
+    return answer(pathname);
   });
-  open.push({ close: () => server.shutdown() });
+  let closed: Promise<void> | null = null;
+  const close = () => closed ??= server.shutdown();
+  open.push({ close });
   Deno.env.set("JSR_URL", `http://127.0.0.1:${server.addr.port}/`);
+  return { asked, close };
 }
 
+const CORE = `export const version = ${JSON.stringify(FRESH_VERSION)};`;
+
+/** Answers as JSR does, for @fresh/core alone. */
 const withVersion = (version: string) => (path: string) => {
   if (path === "/@fresh/core/meta.json") {
     return Response.json({ scope: "fresh", name: "core", latest: version, versions: { [version]: {} } });
   }
   if (path === `/@fresh/core/${version}_meta.json`) {
-    return Response.json({ manifest: {}, exports: { ".": "./mod.ts" } });
+    const checksum = `sha256-${createHash("sha256").update(CORE).digest("hex")}`;
+    return Response.json({
+      manifest: { "/mod.ts": { size: CORE.length, checksum } },
+      exports: { ".": "./mod.ts" },
+    });
   }
+  if (path === `/@fresh/core/${version}/mod.ts`) return new Response(CORE);
   return new Response("not there", { status: 404 });
 };
 
-describe("JSR", () => {
-  test("is reachable where it knows our version of Fresh", async () => {
+/** An app whose build needs Fresh from the registry, and leaves a server that says its build id. */
+async function writeApp({ imports = {} }: { imports?: Record<string, string> } = {}): Promise<void> {
+  await Deno.writeTextFile(
+    `${folder}/deno.json`,
+    JSON.stringify({
+      workspace: [],
+      nodeModulesDir: "manual",
+      tasks: { build: "deno run -A build.ts" },
+      imports: { fresh: `jsr:@fresh/core@${FRESH_VERSION}`, ...imports },
+    }),
+  );
+  await Deno.writeTextFile(
+    `${folder}/build.ts`,
+    `import { version } from "fresh";
+     Deno.mkdirSync("_fresh", { recursive: true });
+     const words = version + " " + Deno.env.get("DENO_DEPLOY_BUILD_ID");
+     Deno.writeTextFileSync("_fresh/server.js", "export default " + JSON.stringify(words));`,
+  );
+}
+
+const served = async () => (await Deno.readTextFile(`${folder}/_fresh/server.js`)).split('"')[1];
+
+describe("what is needed from JSR", () => {
+  const why = () => whyJsrUnavailable(folder, { limitMs: 30_000 });
+
+  beforeEach(() => {
+    Deno.env.set("DENO_DIR", cache);
+    return writeApp();
+  });
+
+  test("can be had where JSR knows our version of Fresh", async () => {
     registry(withVersion(FRESH_VERSION));
-    expect(await whyJsrUnreachable({ limitMs: 30_000 })).toBeNull();
+    expect(await why()).toBeNull();
   });
 
-  test("is of no use without our version", async () => {
+  test("cannot be had without our version", async () => {
     registry(withVersion("0.0.1"));
-    expect(await whyJsrUnreachable({ limitMs: 30_000 })).toBe(`it has no Fresh ${FRESH_VERSION}`);
+    expect(await why()).toBe(`JSR not reachable (it has no Fresh ${FRESH_VERSION})`);
   });
 
-  test("is not reachable where it refuses, or where nothing listens", async () => {
+  test("cannot be had where JSR refuses, or nothing listens", async () => {
     registry(() => new Response("no", { status: 403 }));
-    expect(await whyJsrUnreachable({ limitMs: 30_000 })).toBe("refused or no connection");
+    expect(await why()).toBe("JSR not reachable (refused or no connection)");
     Deno.env.set("JSR_URL", "http://127.0.0.1:1/");
-    expect(await whyJsrUnreachable({ limitMs: 30_000 })).toBe("refused or no connection");
+    expect(await why()).toBe("JSR not reachable (refused or no connection)");
   });
 
-  test("is not waited for where it accepts and never answers", async () => {
+  test("is not waited for where JSR accepts and never answers", async () => {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const held: Deno.Conn[] = [];
     (async () => {
@@ -56,26 +115,137 @@ describe("JSR", () => {
     })();
     open.push({ close: () => [listener, ...held].forEach((one) => one.close()) });
     Deno.env.set("JSR_URL", `http://127.0.0.1:${listener.addr.port}/`);
-    expect(await whyJsrUnreachable({ limitMs: 400 })).toBe("no answer within 0.4 s");
+    expect(await whyJsrUnavailable(folder, { limitMs: 400 })).toBe(
+      "JSR not reachable (no answer within 0.4 s)",
+    );
+  });
+
+  test("can be had offline where the cache holds all of it, and cannot where it holds a part", async () => {
+    const jsr = registry(withVersion(FRESH_VERSION));
+    expect((await buildWeb("jsr", { folder })).fresh).toBe("jsr");
+    await jsr.close();
+    expect(await why()).toBeNull();
+    await writeApp({ imports: { "@fresh/plugin-vite": "jsr:@fresh/plugin-vite@1.1.2" } });
+    await Deno.writeTextFile(`${folder}/vite.config.ts`, `import "@fresh/plugin-vite";`);
+    expect(await why()).toBe("JSR not reachable (refused or no connection)");
+  });
+});
+
+describe("a build from JSR", () => {
+  beforeEach(() => {
+    Deno.env.set("DENO_DIR", cache);
+    return writeApp();
+  });
+
+  test("is used where it can be had, locks what it was made of, and is made once", async () => {
+    const jsr = registry(withVersion(FRESH_VERSION));
+    const first = await buildWeb("probe", { folder });
+    expect(first).toMatchObject({ fresh: "jsr", words: `Fresh ${FRESH_VERSION} from JSR` });
+    expect(Object.keys(JSON.parse(await Deno.readTextFile(`${folder}/deno.lock`)).jsr)).toEqual([
+      `@fresh/core@${FRESH_VERSION}`,
+    ]);
+    const asked = jsr.asked.length;
+    expect(await buildWeb("probe", { folder })).toEqual(first);
+    expect(jsr.asked.length).toBe(asked);
+  });
+
+  test("is made anew where the lock has become another one", async () => {
+    registry(withVersion(FRESH_VERSION));
+    await buildWeb("jsr", { folder });
+    const before = await Deno.stat(`${folder}/_fresh/built_from.json`);
+    const lock = await Deno.readTextFile(`${folder}/deno.lock`);
+    await Deno.writeTextFile(`${folder}/deno.lock`, `${lock}\n`);
+    await buildWeb("jsr", { folder });
+    expect((await Deno.stat(`${folder}/_fresh/built_from.json`)).mtime!.getTime())
+      .toBeGreaterThan(before.mtime!.getTime());
+  });
+
+  test("is given an id by its sources: the same for the same, another one for others, and no git is asked", async () => {
+    registry(withVersion(FRESH_VERSION));
+    await buildWeb("jsr", { folder });
+    const [version, id] = (await served())!.split(" ");
+    expect(version).toBe(FRESH_VERSION);
+    expect(id).toMatch(/^[0-9a-f]{16}$/);
+    const elsewhere = folder;
+    folder = await Deno.makeTempDir({ prefix: "web_build_" });
+    await writeApp();
+    await buildWeb("jsr", { folder });
+    expect(await served()).toBe(`${version} ${id}`);
+    await Deno.mkdir(`${folder}/static`);
+    await Deno.writeTextFile(`${folder}/static/styles.css`, "a {}");
+    await buildWeb("jsr", { folder });
+    expect(await served()).not.toBe(`${version} ${id}`);
+    await Deno.remove(elsewhere, { recursive: true });
+  });
+});
+
+describe("the answer of JSR", () => {
+  beforeEach(() => copySync(fileURLToPath(new URL("../fresh-npm/fixtures/app", import.meta.url)), folder));
+
+  test("is asked for once a day", { timeout: 120_000 }, async () => {
+    const jsr = registry(() => new Response("no", { status: 403 }));
+    const clock = manualClock();
+    const build = async () => {
+      const asked = jsr.asked.length;
+      const { words } = await buildWeb("probe", { folder, clock });
+      return { words, asked: jsr.asked.length > asked };
+    };
+    const why = "JSR not reachable (refused or no connection)";
+    await writeConfig();
+    expect(await build()).toEqual({ words: `${why}: same app on fresh-npm`, asked: true });
+    await clock.advance(23 * 3_600_000);
+    expect(await build()).toEqual({
+      words: `${why}, as of 2026-01-01T00:00Z: same app on fresh-npm`,
+      asked: false,
+    });
+    await clock.advance(3_600_000);
+    expect((await build()).asked).toBe(true);
+  });
+
+  test("of another registry is another answer", async () => {
+    await writeConfig();
+    registry(() => new Response("no", { status: 403 }));
+    await buildWeb("probe", { folder });
+    const other = registry(() => new Response("no", { status: 403 }));
+    await buildWeb("probe", { folder });
+    expect(other.asked.length).toBeGreaterThan(0);
+  });
+
+  /** So that a cache that holds nothing of it is not taken for a whole one. */
+  const writeConfig = () =>
+    Deno.writeTextFile(
+      `${folder}/deno.json`,
+      JSON.stringify({ workspace: [], imports: { fresh: `jsr:@fresh/core@${FRESH_VERSION}` } }),
+    );
+
+  test("a build that fails falls back, says why, and is left alone while the sources stay", async () => {
+    const jsr = registry(withVersion(FRESH_VERSION));
+    const imports = {
+      fresh: `jsr:@fresh/core@${FRESH_VERSION}`,
+      "@fresh/plugin-vite": "jsr:@fresh/plugin-vite@1.1.2",
+    };
+    const config = { workspace: [], lock: false, nodeModulesDir: "none", imports };
+    await Deno.writeTextFile(`${folder}/deno.json`, JSON.stringify(config));
+    const first = await buildWeb("probe", { folder });
+    expect(first.fresh).toBe("npm");
+    expect(first.words).toMatch(/^Fresh from JSR cannot be built \(.+\): same app on fresh-npm$/);
+    const asked = jsr.asked.length;
+    expect((await buildWeb("probe", { folder })).words).toContain("Fresh from JSR cannot be built");
+    expect(jsr.asked.length).toBe(asked);
+    await Deno.writeTextFile(`${folder}/routes/about.tsx`, "export default () => <p>changed</p>;");
+    await buildWeb("probe", { folder });
+    expect(jsr.asked.length).toBeGreaterThan(asked);
   });
 });
 
 describe("building", () => {
-  let folder = "";
-
-  beforeEach(async () => {
-    folder = await Deno.makeTempDir({ prefix: "web_build_" });
-    copySync(fileURLToPath(new URL("../fresh-npm/fixtures/app", import.meta.url)), folder);
-  });
-  afterEach(() => Deno.remove(folder, { recursive: true }));
+  beforeEach(() => copySync(fileURLToPath(new URL("../fresh-npm/fixtures/app", import.meta.url)), folder));
 
   test("gives a module that serves, and builds nothing again while its sources are the same", async () => {
     const first = await buildWeb("npm", { folder });
     expect(first).toMatchObject({ fresh: "npm", words: "FRESH=npm: same app on fresh-npm" });
     const built = await Deno.stat(first.serverModulePath);
-    Deno.env.set("JSR_URL", "http://127.0.0.1:1/");
-    const second = await buildWeb("probe", { folder });
-    expect(second.words).toBe("JSR not reachable (refused or no connection): same app on fresh-npm");
+    const second = await buildWeb("npm", { folder });
     expect((await Deno.stat(second.serverModulePath)).ino).toBe(built.ino);
     const { default: app } = await import(/* @vite-ignore */ pathToFileURL(second.serverModulePath).href);
     expect((await app.fetch(new Request("http://app.test/about"))).status).toBe(200);
@@ -112,29 +282,15 @@ describe("building", () => {
     );
   });
 
-  test("a JSR that answers the probe but holds no plugin falls back, and is left alone while sources stay", async () => {
-    const asked: string[] = [];
-    registry((path) => {
-      asked.push(path);
-      return withVersion(FRESH_VERSION)(path);
-    });
-    const config = {
-      workspace: [],
-      lock: false,
-      nodeModulesDir: "none",
-      tasks: { build: "deno run -A main.ts" },
-    };
-    const imports = {
-      fresh: `jsr:@fresh/core@${FRESH_VERSION}`,
-      "@fresh/plugin-vite": "jsr:@fresh/plugin-vite@1.1.2",
-    };
-    await Deno.writeTextFile(`${folder}/deno.json`, JSON.stringify({ ...config, imports }));
-    const first = await buildWeb("probe", { folder });
-    expect(first.fresh).toBe("npm");
-    expect(first.words).toMatch(/^Fresh from JSR cannot be built \(.+\): same app on fresh-npm$/);
-    const before = asked.length;
-    expect(await buildWeb("probe", { folder })).toEqual(first);
-    expect(asked.slice(before).every((path) => path.startsWith("/@fresh/core/"))).toBe(true);
+  test("that takes long says every ten seconds what it is doing", async () => {
+    const clock = manualClock();
+    const said: string[] = [];
+    const building = buildWeb("npm", { folder, clock, say: (line) => said.push(line) });
+    await until("it builds", () => clock.pending > 0);
+    await clock.advance(20_000);
+    await building;
+    expect(said).toEqual([10, 20].map((s) => `web: still building the page with fresh-npm, for ${s} s now`));
+    expect(clock.pending).toBe(0);
   });
 });
 

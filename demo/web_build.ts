@@ -4,8 +4,9 @@
  */
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { join } from "node:path";
-import { problemIn, runLimited } from "./run_limited.ts";
+import { join, relative } from "node:path";
+import { type Clock, systemClock } from "../contract/clock.ts";
+import { type LimitedRun, problemIn, runLimited } from "./run_limited.ts";
 
 export const FRESH_VERSION = "2.3.3";
 
@@ -20,23 +21,54 @@ export type WebBuild = {
   readonly serverModulePath: string;
 };
 
-/** What a build was made from, kept beside it; `server` is the hash of server.js, which somebody may have built by hand. */
+/** What a build was made from, kept beside it. */
 type Stamp = {
   readonly fresh: "jsr" | "npm";
   readonly inputs: string;
+  /** Hash of server.js, which somebody may have built by hand since. */
   readonly server: string;
-  /** Fresh itself could not be built from these inputs; `at` in ms since 1970. */
-  readonly jsrFailed?: { readonly words: string; readonly at: number };
+  /** Hash of web/deno.lock, which a build from JSR writes where there is none; null: there is none. */
+  readonly lock: string | null;
 };
 
-const PROBE_LIMIT_MS = 1_500;
-/** For installing and building together; `deno install` has no limit of its own and would wait for ever. */
-const JSR_BUILD_LIMIT_MS = 90_000;
-const NPM_BUILD_LIMIT_MS = 60_000;
-/** For so long a failed build from JSR is not tried again with the same sources, unless FRESH=jsr asks for it. */
-const JSR_RETRY_AFTER_MS = 3_600_000;
+/** What was found when Fresh from JSR was last asked for, so that not every start asks. */
+type Answer = {
+  /** Why it cannot be had, in words; null where it can. */
+  readonly unavailable: string | null;
+  /** Set where it was a build that failed: other sources may succeed. */
+  readonly inputs?: string;
+  /** JSR_URL at that time. */
+  readonly jsrUrl: string | null;
+  /** Ms since 1970. */
+  readonly at: number;
+};
+
+export type WebBuildOptions = {
+  /** The app; web/ unless a test says otherwise. */
+  readonly folder?: string;
+  readonly clock?: Clock;
+  /** Gets a line about what takes long; standard error by default, as standard output begins with web's address. */
+  readonly say?: (line: string) => void;
+};
+
+/** Longest wait for JSR's answer. */
+const PROBE_MS_MAX = 1_500;
+/** For looking whether Deno's cache holds everything, which takes a second at most. */
+const CACHE_LOOK_MS_MAX = 30_000;
+/** For so long an answer is not asked for again, unless FRESH=jsr asks for it. */
+const ANSWER_KEPT_MS = 24 * 3_600_000;
+/**
+ * For installing and building together, which takes 15 s on two cores and took more than 90 s on a machine with a load of
+ * 17. There is a limit at all because `deno install` has none of its own and would wait for ever.
+ */
+export const JSR_BUILD_MS_MAX = 300_000;
+/** Takes 1 s on two cores. */
+export const NPM_BUILD_MS_MAX = 120_000;
+/** From then on people are told what takes so long, and again each time as much has gone by. */
+const SAID_AFTER_MS = 10_000;
 
 const REPOSITORY = fileURLToPath(new URL("..", import.meta.url));
+const CANNOT = `Cannot build web/ with Fresh ${FRESH_VERSION} from JSR`;
 
 /**
  * Builds the app in `folder` (web/), or finds it built. Throws where neither Fresh can build it, or the chosen one
@@ -44,15 +76,13 @@ const REPOSITORY = fileURLToPath(new URL("..", import.meta.url));
  */
 export async function buildWeb(
   choice: FreshChoice,
-  { folder = join(REPOSITORY, "web") }: { folder?: string } = {},
+  { folder = join(REPOSITORY, "web"), clock = systemClock, say = console.error }: WebBuildOptions = {},
 ): Promise<WebBuild> {
-  await Deno.mkdir(join(REPOSITORY, "node_modules"), { recursive: true });
-  using lock = await Deno.open(join(REPOSITORY, "node_modules/.web_build.lock"), {
-    create: true,
-    write: true,
-  });
+  const state = join(folder, "node_modules");
+  await Deno.mkdir(state, { recursive: true });
+  using lock = await Deno.open(join(state, ".web_build.lock"), { create: true, write: true });
   await lock.lock(true); // Two services may start at once; the second finds what the first has built.
-  const web = new Web(folder, hashInputs(folder));
+  const web = new Web({ folder, inputs: hashInputs(folder), clock, say });
   const { fresh, words } = await chooseAndBuild(web, choice);
   return { fresh, words, serverModulePath: web.serverModulePath };
 }
@@ -60,53 +90,66 @@ export async function buildWeb(
 async function chooseAndBuild(web: Web, choice: FreshChoice): Promise<Pick<WebBuild, "fresh" | "words">> {
   const built = await web.current();
   const ofJsr = { fresh: "jsr" as const, words: `Fresh ${FRESH_VERSION} from JSR` };
-  if (choice !== "npm" && built?.fresh === "jsr") return ofJsr;
   if (choice === "npm") return await onNpm(web, built, "FRESH=npm");
+  if (built?.fresh === "jsr") return ofJsr;
 
   if (choice === "probe") {
-    const unreachable = await whyJsrUnreachable();
-    if (unreachable) return await onNpm(web, built, `JSR not reachable (${unreachable})`);
-    const failed = built?.jsrFailed;
-    if (failed && Date.now() - failed.at < JSR_RETRY_AFTER_MS) {
-      return await onNpm(web, built, failed.words, failed);
+    const known = await web.knownAnswer();
+    const answer = known ?? { unavailable: await whyJsrUnavailable(web.folder) };
+    if (known === null) await web.keepAnswer(answer);
+    if (answer.unavailable !== null) {
+      const since = known === null ? "" : `, as of ${new Date(known.at).toISOString().slice(0, 16)}Z`;
+      return await onNpm(web, built, `${answer.unavailable}${since}`);
     }
   }
   const problem = await web.buildFromJsr();
-  if (!problem) return ofJsr;
-  if (choice === "jsr") {
-    throw new Error(
-      `Cannot build web/ with Fresh ${FRESH_VERSION} from JSR: ${problem}. FRESH=npm does without JSR.`,
-    );
-  }
-  const words = `Fresh from JSR cannot be built (${problem})`;
-  return await onNpm(web, null, words, { words, at: Date.now() });
+  if (problem === null) return ofJsr;
+  if (choice === "jsr") throw new Error(`${CANNOT}: ${problem}. FRESH=npm does without JSR.`);
+  const unavailable = `Fresh from JSR cannot be built (${problem})`;
+  await web.keepAnswer({ unavailable, inputs: web.inputs });
+  return await onNpm(web, null, unavailable);
 }
 
 async function onNpm(
   web: Web,
   built: Stamp | null,
   why: string,
-  jsrFailed?: Stamp["jsrFailed"],
 ): Promise<Pick<WebBuild, "fresh" | "words">> {
-  if (built?.fresh !== "npm") await web.buildFromNpm(jsrFailed);
+  if (built?.fresh !== "npm") await web.buildFromNpm();
   return { fresh: "npm", words: `${why}: same app on fresh-npm` };
 }
 
 class Web {
+  readonly folder: string;
+  readonly inputs: string;
   readonly serverModulePath: string;
   readonly #stampPath: string;
+  readonly #answerPath: string;
+  readonly #clock: Clock;
+  readonly #say: (line: string) => void;
 
-  constructor(readonly folder: string, readonly inputs: string) {
+  constructor({ folder, inputs, clock, say }: {
+    folder: string;
+    inputs: string;
+    clock: Clock;
+    say: (line: string) => void;
+  }) {
+    this.folder = folder;
+    this.inputs = inputs;
     this.serverModulePath = join(folder, "_fresh/server.js");
     this.#stampPath = join(folder, "_fresh/built_from.json");
+    this.#answerPath = join(folder, "node_modules/.fresh_from_jsr.json");
+    this.#clock = clock;
+    this.#say = say;
   }
 
   /** The stamp of what lies there, if it was built from today's sources. */
   async current(): Promise<Stamp | null> {
     try {
       const stamp: Stamp = JSON.parse(await Deno.readTextFile(this.#stampPath));
-      const same = stamp.inputs === this.inputs && stamp.server === await hashFile(this.serverModulePath);
-      return same ? stamp : null;
+      const now = await this.#stampOf(stamp.fresh);
+      const sameLock = stamp.fresh === "npm" || stamp.lock === now.lock;
+      return stamp.inputs === now.inputs && stamp.server === now.server && sameLock ? stamp : null;
     } catch {
       return null; // Never built, or cut off in between.
     }
@@ -114,60 +157,148 @@ class Web {
 
   /** Installs and builds as a Fresh engineer would by hand; what went wrong, in words, or null. */
   async buildFromJsr(): Promise<string | null> {
-    const end = performance.now() + JSR_BUILD_LIMIT_MS;
-    await Deno.remove(this.#stampPath).catch(() => {});
+    const end = performance.now() + JSR_BUILD_MS_MAX;
     for (const args of [["install"], ["task", "build"]]) {
-      const run = await runLimited(Deno.execPath(), args, {
+      const run = await this.#run(args, {
         cwd: this.folder,
         limitMs: end - performance.now(),
+        what: `building the page with Fresh ${FRESH_VERSION} from JSR (deno ${args.join(" ")})`,
       });
-      if (run.timedOut) return `deno ${args.join(" ")} took longer than ${JSR_BUILD_LIMIT_MS / 1000} s`;
+      if (run.timedOut) return `deno ${args.join(" ")} took longer than ${JSR_BUILD_MS_MAX / 1000} s`;
       if (!run.ok) return problemIn(run.stderr || run.stdout) || `deno ${args.join(" ")} failed`;
     }
-    return await this.#stamp({ fresh: "jsr" }).then(() => null, () => "the build left no _fresh/server.js");
+    return await this.#stamp("jsr").then(() => null, () => "the build left no _fresh/server.js");
   }
 
-  async buildFromNpm(jsrFailed: Stamp["jsrFailed"]): Promise<void> {
-    const run = await runLimited(Deno.execPath(), [
-      "run",
-      "-A",
-      join(REPOSITORY, "fresh-npm/build.ts"),
-      this.folder,
-    ], {
+  async buildFromNpm(): Promise<void> {
+    const run = await this.#run(["run", "-A", join(REPOSITORY, "fresh-npm/build.ts"), this.folder], {
       cwd: REPOSITORY,
-      limitMs: NPM_BUILD_LIMIT_MS,
+      limitMs: NPM_BUILD_MS_MAX,
+      what: "building the page with fresh-npm",
     });
     if (!run.ok) {
-      throw new Error(
-        `Cannot build web/ with fresh-npm: ${run.timedOut ? "it took too long" : run.stderr || run.stdout}`,
-      );
+      const problem = run.timedOut
+        ? `it took longer than ${NPM_BUILD_MS_MAX / 1000} s`
+        : run.stderr || run.stdout;
+      throw new Error(`Cannot build web/ with fresh-npm: ${problem}`);
     }
-    await this.#stamp({ fresh: "npm", ...(jsrFailed && { jsrFailed }) });
+    await this.#stamp("npm");
   }
 
-  async #stamp(made: Pick<Stamp, "fresh" | "jsrFailed">): Promise<void> {
-    const stamp: Stamp = { ...made, inputs: this.inputs, server: await hashFile(this.serverModulePath) };
-    await Deno.writeTextFile(this.#stampPath, JSON.stringify(stamp));
+  /**
+   * Runs a step of a build. The build's id, which names static files that browsers keep for a year, is said by us: Fresh
+   * itself would take the commit, which is none in a ZIP, and the same one for styles that were changed since.
+   */
+  async #run(
+    args: readonly string[],
+    { cwd, limitMs, what }: { cwd: string; limitMs: number; what: string },
+  ): Promise<LimitedRun> {
+    await Deno.remove(this.#stampPath).catch(() => {});
+    const finished = new AbortController();
+    void this.#sayMeanwhile(what, finished.signal);
+    try {
+      const env = { DENO_DEPLOY_BUILD_ID: this.inputs.slice(0, BUILD_ID_LENGTH) };
+      return await runLimited(Deno.execPath(), args, { cwd, limitMs, env });
+    } finally {
+      finished.abort();
+    }
+  }
+
+  /** The kept answer, while it is young and still about today's question. */
+  async knownAnswer(): Promise<Answer | null> {
+    try {
+      const answer: Answer = JSON.parse(await Deno.readTextFile(this.#answerPath));
+      const age = this.#clock.now() - answer.at;
+      const isSame = answer.jsrUrl === jsrUrl() && (answer.inputs ?? this.inputs) === this.inputs;
+      return isSame && age >= 0 && age < ANSWER_KEPT_MS ? answer : null;
+    } catch {
+      return null; // Never asked, or cut off in between.
+    }
+  }
+
+  async keepAnswer(answer: Pick<Answer, "unavailable" | "inputs">): Promise<void> {
+    const kept: Answer = { ...answer, jsrUrl: jsrUrl(), at: this.#clock.now() };
+    await Deno.writeTextFile(this.#answerPath, JSON.stringify(kept));
+  }
+
+  async #sayMeanwhile(what: string, finished: AbortSignal): Promise<void> {
+    const began = this.#clock.monotonic();
+    for (;;) {
+      await this.#clock.wait(SAID_AFTER_MS, finished);
+      if (finished.aborted) return;
+      const seconds = Math.round((this.#clock.monotonic() - began) / 1000);
+      this.#say(`web: still ${what}, for ${seconds} s now`);
+    }
+  }
+
+  async #stamp(fresh: Stamp["fresh"]): Promise<void> {
+    await Deno.writeTextFile(this.#stampPath, JSON.stringify(await this.#stampOf(fresh)));
+  }
+
+  async #stampOf(fresh: Stamp["fresh"]): Promise<Stamp> {
+    const lock = await hashFile(join(this.folder, LOCK)).catch(() => null);
+    return { fresh, inputs: this.inputs, server: await hashFile(this.serverModulePath), lock };
   }
 }
 
+/** Long enough that no two builds share it. */
+const BUILD_ID_LENGTH = 16;
+
+/** Deno's own switch for another registry. */
+const jsrUrl = () => Deno.env.get("JSR_URL") ?? null;
+
 /**
- * Why JSR cannot be had, in words; null where it can. Deno itself is asked, because it knows JSR's address and heeds
- * JSR_URL: for an export that Fresh does not have, so that only the package's list of versions and the version's list
- * of files are fetched. That the export is unknown is the good answer.
+ * Why Fresh from JSR cannot be had, in words; null where it can: JSR answers, or Deno's cache holds everything that
+ * the app in `folder` needs. A cache that holds a part is of no use: `deno install` would ask for the rest until its
+ * time is over.
  */
-export async function whyJsrUnreachable(
-  { limitMs = PROBE_LIMIT_MS }: { limitMs?: number } = {},
+export async function whyJsrUnavailable(
+  folder: string,
+  { limitMs = PROBE_MS_MAX }: { limitMs?: number } = {},
 ): Promise<string | null> {
+  const unreachable = await whyJsrUnreachable({ limitMs });
+  if (unreachable === null) return null;
+  const entries = [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) =>
+    name.endsWith(".ts")
+  );
+  const look = [
+    "install",
+    "--cached-only",
+    "--node-modules-dir=none",
+    "--no-lock",
+    "--entrypoint",
+    ...entries,
+  ];
+  const offline = await runLimited(Deno.execPath(), look, { cwd: folder, limitMs: CACHE_LOOK_MS_MAX });
+  return offline.ok ? null : `JSR not reachable (${unreachable})`;
+}
+
+/**
+ * Why JSR's address cannot be reached, in words; null where it can. Deno itself is asked, because it knows JSR's address
+ * and heeds JSR_URL: with an empty cache, so that it has to go there, and for an export that Fresh does not have, so
+ * that only the package's list of versions and the version's list of files are fetched. That the export is unknown is
+ * the good answer.
+ */
+async function whyJsrUnreachable({ limitMs }: { limitMs: number }): Promise<string | null> {
   const specifier = `jsr:@fresh/core@${FRESH_VERSION}/is-jsr-there`;
-  const args = ["info", "--json", "--no-config", "--no-lock", "--reload=jsr:@fresh/core", specifier];
-  const run = await runLimited(Deno.execPath(), args, { cwd: Deno.cwd(), limitMs });
-  if (run.timedOut) return `no answer within ${limitMs / 1000} s`;
-  const error = firstError(run.stdout) ?? run.stderr;
-  if (error.startsWith("Unknown export")) return null;
-  return error.startsWith("Could not find version")
-    ? `it has no Fresh ${FRESH_VERSION}`
-    : "refused or no connection";
+  const emptyCache = await Deno.makeTempDir({ prefix: "jsr_probe_" });
+  try {
+    const args = ["info", "--json", "--no-config", "--no-lock", specifier];
+    const run = await runLimited(Deno.execPath(), args, {
+      cwd: Deno.cwd(),
+      limitMs,
+      env: { DENO_DIR: emptyCache },
+    });
+    if (run.timedOut) return `no answer within ${limitMs / 1000} s`;
+    const error = firstError(run.stdout) ?? run.stderr;
+    if (error.startsWith("Unknown export")) return null;
+    return error.startsWith("Could not find version")
+      ? `it has no Fresh ${FRESH_VERSION}`
+      : "refused or no connection";
+  } finally {
+    // A process that was cut off may write there once more; the system's temporary folder takes care of that.
+    await Deno.remove(emptyCache, { recursive: true }).catch(() => {});
+  }
 }
 
 function firstError(json: string): string | undefined {
@@ -178,13 +309,19 @@ function firstError(json: string): string | undefined {
   }
 }
 
+/** Written by Deno where there is none, so no input of the hash: the stamp has one of its own for it. */
+const LOCK = "deno.lock";
+
 /** One hash of everything that a build depends on. */
 function hashInputs(folder: string): string {
   const hash = createHash("sha256").update(Deno.version.deno);
   const shared = ["package.json", "deno.lock"].map((name) => join(REPOSITORY, name));
   const folders = [folder, join(REPOSITORY, "fresh-npm"), join(REPOSITORY, "contract")];
-  for (const path of [...shared, ...folders.flatMap(sources)]) {
-    hash.update(`\n${path}\n`).update(Deno.readFileSync(path));
+  const paths = [...shared, ...folders.flatMap(sources)].filter((path) => path !== join(folder, LOCK));
+  for (const path of paths) {
+    // Relative, so that two checkouts of the same sources have the same build id.
+    const name = relative(path.startsWith(folder) ? folder : REPOSITORY, path);
+    hash.update(`\n${name}\n`).update(Deno.readFileSync(path));
   }
   return hash.digest("hex");
 }

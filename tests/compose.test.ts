@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { parseDuration } from "../contract/environment.ts";
 import { isLoopback } from "../contract/loopback.ts";
 import { readStandInConfig } from "../demo/stand_in_config.ts";
-import { readWebConfig } from "../demo/web.ts";
+import { PAGE_BUTTONS, readWebConfig } from "../demo/web.ts";
 import { DEFAULT_LIMITS, readIngestConfig, warningsOf } from "../ingest/config.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import { type ComposeService, interpolate, readComposeFile } from "./compose_file.ts";
@@ -222,6 +222,26 @@ test("a health check fails where nothing answers, or something else than 2xx doe
   expect(await code()).toBe(1);
   await server.shutdown();
   expect(await code()).not.toBe(0);
+});
+
+test("web is healthy only while its page shows its buttons, and says which are missing", async () => {
+  const script = plain.services.web!.healthcheck!.test[3]!;
+  let html = "";
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => new Response(html));
+  const look = async () => {
+    const args = ["eval", script.replace(":8000", `:${server.addr.port}`)];
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+    return { code, words: new TextDecoder().decode(stderr) };
+  };
+  const [first, second] = PAGE_BUTTONS;
+  html = `<button>${first}</button>`;
+  expect(await look()).toMatchObject({
+    code: 1,
+    words: "The page answers 200, and does not show: " + second + "\n",
+  });
+  html += `<button>${second}</button>`;
+  expect(await look()).toMatchObject({ code: 0 });
+  await server.shutdown();
 });
 
 test("what is waited for exists, and is healthy only where somebody looks after its health", () => {

@@ -1,6 +1,6 @@
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { whyJsrUnreachable } from "../demo/web_build.ts";
+import { whyJsrUnavailable } from "../demo/web_build.ts";
 import { readComposeFile } from "./compose_file.ts";
 import { dockerIgnore, readDockerfile, stageOf } from "./dockerfile.ts";
 import { below, buildStage, containerCommand } from "./dockerfile_steps.ts";
@@ -14,7 +14,7 @@ const ROOT = resolve(import.meta.dirname!, "..");
 const read = (path: string) => Deno.readTextFileSync(join(ROOT, path));
 const dockerfile = readDockerfile(read("Dockerfile"));
 const compose = readComposeFile(read("compose.yaml"), {});
-const whyJsr = await whyJsrUnreachable();
+const whyJsr = await whyJsrUnavailable(resolve(import.meta.dirname!, "../web"));
 const whyKafka = await whyNoKafka();
 
 const WEBHOOK = JSON.stringify({
@@ -239,7 +239,7 @@ describe("the image of web", () => {
   });
 
   test("is built with Fresh itself from JSR", { timeout: 180_000 }, async (running) => {
-    if (whyJsr !== null) return running.skip(`JSR not reachable (${whyJsr})`);
+    if (whyJsr !== null) return running.skip(whyJsr);
     const into = await Deno.makeTempDir({ prefix: "dockerfile-jsr-" });
     try {
       const root = await buildStage("web", build(into, "jsr"));

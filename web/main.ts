@@ -1,4 +1,5 @@
 import { App, staticFiles } from "fresh";
+import { isDecodable, nowhere } from "./server/path.ts";
 import { policy } from "./server/policy.tsx";
 import { relay, RELAY_PATH } from "./server/relay.ts";
 import { unsubscribe } from "./server/unsubscribe.ts";
@@ -6,10 +7,10 @@ import { settings, type State } from "./utils.ts";
 
 export const app = new App<State>();
 
+app.use(policy);
 app.use(staticFiles());
 
-// PostHog's endpoints end in a slash, which file routes do not match; and what comes from other services keeps its own
-// headers, so both stand before our policy.
+// PostHog's endpoints end in a slash, which file routes do not match.
 app.all(`${RELAY_PATH}/*`, (ctx) => {
   const address = ctx.info.remoteAddr as Partial<Deno.NetAddr> | undefined;
   return relay(ctx.req, { posthogUrl: settings().posthogUrl, clientAddress: address?.hostname ?? null });
@@ -17,5 +18,12 @@ app.all(`${RELAY_PATH}/*`, (ctx) => {
 app.get("/unsubscribe", (ctx) => unsubscribe(ctx.req, settings()));
 app.post("/unsubscribe", (ctx) => unsubscribe(ctx.req, settings()));
 
-app.use(policy);
 app.fsRoutes();
+
+// The router decodes an address before any middleware runs; one that it cannot decode would end in a bare 500.
+const routed = app.handler.bind(app);
+app.handler = () => {
+  const answer = routed();
+  return (request, info) =>
+    answer(isDecodable(request) ? request : new Request(nowhere(request), request), info);
+};

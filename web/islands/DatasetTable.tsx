@@ -81,7 +81,7 @@ function Files({ paths, chosen }: { paths: string[]; chosen: string | null }) {
             class="mono"
             href={`/dataset?file=${encodeURIComponent(path)}#tail`}
             title={path}
-            aria-current={path === chosen ? "true" : undefined}
+            aria-current={path === chosen ? "true" : "false"}
           >
             {fileStem(path)}
           </a>

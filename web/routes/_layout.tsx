@@ -18,12 +18,12 @@ export default define.layout(function Layout({ Component, state, url }) {
       <a class="skip" href="#content">Skip to content</a>
       <header class="top">
         <div class="bar">
-          <a class="name" href="/">Pipeline</a>
+          <a class="name" href="/" aria-current="false">Pipeline</a>
           <nav aria-label="Pages">
             <ul>
               {PAGES.map(({ href, name }) => (
                 <li key={href}>
-                  <a href={href} aria-current={isWithin(url.pathname, href) ? "page" : undefined}>
+                  <a href={href} aria-current={isWithin(url.pathname, href) ? "page" : "false"}>
                     {name}
                     {href === "/dead-letters" && (
                       <DeadLetterCount initial={state.services?.status?.deadLetters.total ?? null} />

@@ -1,6 +1,7 @@
 /** The processor's server-sent events, handed on to the browser: live, and what it still keeps for a page's first paint. */
 import { isLoopback } from "../../contract/loopback.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
+import { fetchWithin } from "./upstream.ts";
 
 /** Reconnect after this long; EventSource sends the last id by itself. */
 const RETRY_MS = 1_000;
@@ -104,29 +105,27 @@ export async function recentSteps(
     limitMs?: number;
   },
 ): Promise<TraceStep[]> {
-  const upstream = new AbortController();
-  const limit = setTimeout(() => upstream.abort(), limitMs);
-  let quiet: ReturnType<typeof setTimeout> | undefined;
   let text = "";
   try {
-    const response = await fetch(`${processorUrl}/api/events`, {
+    const response = await fetchWithin(`${processorUrl}/api/events`, {
+      limitMs,
       headers: { accept: "text/event-stream", "last-event-id": "0" },
-      redirect: "manual",
-      signal: upstream.signal,
     });
-    if (!response.ok || !response.body) return [];
-    quiet = setTimeout(() => upstream.abort(), quietMs);
-    for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
-      text += chunk;
-      clearTimeout(quiet);
-      quiet = setTimeout(() => upstream.abort(), quietMs);
+    if (!response.ok || !response.body) {
+      await response.body?.cancel();
+      return [];
+    }
+    const reader = response.body.getReader();
+    const leave = () => void reader.cancel().catch(() => {});
+    const decoder = new TextDecoder();
+    for (;;) {
+      const quiet = setTimeout(leave, quietMs);
+      const { value, done } = await reader.read().finally(() => clearTimeout(quiet));
+      if (done) break;
+      text += decoder.decode(value, { stream: true });
     }
   } catch {
-    // Cut off on purpose, or away: what has come is what there is.
-  } finally {
-    clearTimeout(limit);
-    clearTimeout(quiet);
-    upstream.abort();
+    // Away, or still telling at the end of its time: what has come is what there is.
   }
   return parseSteps(text, { withRaw });
 }

@@ -1,6 +1,7 @@
 /** A mail as the page shows it, parsed from its source by postal-mime. */
 import PostalMime from "postal-mime";
 import type { Settings } from "../utils.ts";
+import { fetchWithin } from "./upstream.ts";
 
 const MAIL_BYTES_MAX = 5 * 1024 * 1024;
 const ANSWER_MS_MAX = 2_000;
@@ -26,9 +27,8 @@ export async function readMail(
 ): Promise<{ mail: Mail } | { mail: null; why: "missing" | "away" }> {
   let source: Uint8Array<ArrayBuffer>;
   try {
-    const response = await fetch(`${processorUrl}/api/mails/${encodeURIComponent(messageId)}`, {
-      redirect: "manual",
-      signal: AbortSignal.timeout(ANSWER_MS_MAX),
+    const response = await fetchWithin(`${processorUrl}/api/mails/${encodeURIComponent(messageId)}`, {
+      limitMs: ANSWER_MS_MAX,
     });
     if (response.status === 404) {
       await response.body?.cancel();

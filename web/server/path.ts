@@ -3,10 +3,20 @@
  * `%2F` and `%40` escaped, and an id may hold either.
  */
 export function pathSegment(url: URL, index: number): string {
-  const segment = url.pathname.split("/")[index + 1] ?? "";
+  return decodeURIComponent(url.pathname.split("/")[index + 1] ?? "");
+}
+
+/** False for a path such as `/offers/%E0%A4%A`, whose escapes are no UTF-8. */
+export function isDecodable({ url }: { url: string }): boolean {
   try {
-    return decodeURIComponent(segment);
+    decodeURIComponent(new URL(url).pathname);
+    return true;
   } catch {
-    return segment;
+    return false;
   }
+}
+
+/** An address on the same host at which there is no page, for what can lead to none. */
+export function nowhere({ url }: { url: string }): URL {
+  return new URL("/no-such-address", url);
 }

@@ -6,27 +6,34 @@ import { define } from "../utils.ts";
 /** Where Fresh leaves the nonce of a rendered page, for middlewares such as its own `csp()`. */
 const NONCE = Symbol.for("__freshNonce");
 
+const HEADERS = {
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "same-origin",
+  "cross-origin-opener-policy": "same-origin",
+  "permissions-policy": "camera=(), geolocation=(), microphone=()",
+};
+
 /**
- * Sets the Content-Security-Policy and its neighbours, on error pages too: these are rendered here, because a header set
+ * Sets the Content-Security-Policy and its neighbours on every answer, on error pages too: these are rendered here, because a header set
  * behind `ctx.next()` would not reach the page that `_error.tsx` renders further out. Fresh's own `csp()` is not used:
  * where nothing was rendered it falls back to `'unsafe-inline'`, and its `upgrade-insecure-requests` breaks a page that
- * is served by plain http to another machine. Here no nonce means no inline script. An answer that brings a policy of
- * its own keeps it.
+ * is served by plain http to another machine. Here no nonce means no inline script. An answer that brings a header of
+ * its own, as what other services said does, keeps it.
  */
 export const policy = define.middleware(async (ctx) => {
-  const response = await ctx.next().catch((error) => {
+  // Fresh's own "not found" throws before it returns a promise.
+  const response = await (async () => await ctx.next())().catch((error) => {
     const status = error instanceof HttpError ? error.status : 500;
     if (status >= 500) console.error(error);
     return ctx.render(<ErrorMessage status={status} />, { status });
   });
-  const { headers } = response;
-  if (!headers.has("content-security-policy")) {
-    headers.set("content-security-policy", pagePolicy((response as { [NONCE]?: string })[NONCE]));
+  const policy = {
+    ...HEADERS,
+    "content-security-policy": pagePolicy((response as { [NONCE]?: string })[NONCE]),
+  };
+  for (const [name, value] of Object.entries(policy)) {
+    if (!response.headers.has(name)) response.headers.set(name, value);
   }
-  headers.set("x-content-type-options", "nosniff");
-  headers.set("referrer-policy", "same-origin");
-  headers.set("cross-origin-opener-policy", "same-origin");
-  headers.set("permissions-policy", "camera=(), geolocation=(), microphone=()");
   return response;
 });
 

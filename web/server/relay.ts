@@ -3,7 +3,7 @@
  * query and body go on byte for byte, cookies stay here. Rules of a PostHog reverse proxy: posthog.com's docs,
  * advanced/proxy.
  */
-import { away, readBounded } from "./upstream.ts";
+import { away, fetchWithin, readBounded } from "./upstream.ts";
 
 /** Where posthog-js finds the relay; neutral, because blockers know the usual words. */
 export const RELAY_PATH = "/relay";
@@ -56,12 +56,11 @@ export async function relay(
     return Response.json({ error }, { status: 413 });
   }
   try {
-    const response = await fetch(target, {
+    const response = await fetchWithin(target, {
       method: request.method,
       headers: onwardHeaders(request.headers, { clientAddress }),
       body: request.method === "GET" || request.method === "HEAD" ? undefined : body,
-      redirect: "manual",
-      signal: AbortSignal.timeout(ANSWER_MS_MAX),
+      limitMs: ANSWER_MS_MAX,
     });
     if (response.status >= 300 && response.status < 400 && response.status !== 304) {
       await response.body?.cancel();

@@ -1,5 +1,5 @@
 /** The unsubscribe links of our mails point here (PUBLIC_URL); the door itself is ingest's. */
-import { away, readBounded } from "./upstream.ts";
+import { away, fetchWithin, readBounded } from "./upstream.ts";
 
 /** A one-click body is `List-Unsubscribe=One-Click`; nothing longer is meant for this path. */
 const BODY_BYTES_MAX = 16 * 1024;
@@ -16,12 +16,11 @@ export async function unsubscribe(request: Request, { ingestUrl }: { ingestUrl: 
     if (value !== null) headers.set(name, value);
   }
   try {
-    const response = await fetch(`${ingestUrl}/unsubscribe${new URL(request.url).search}`, {
+    const response = await fetchWithin(`${ingestUrl}/unsubscribe${new URL(request.url).search}`, {
       method: request.method,
       headers,
       body: request.method === "POST" ? body : undefined,
-      redirect: "manual",
-      signal: AbortSignal.timeout(ANSWER_MS_MAX),
+      limitMs: ANSWER_MS_MAX,
     });
     const answer = new Headers({ "cache-control": "no-store", "x-content-type-options": "nosniff" });
     for (const name of HANDED_BACK) {

@@ -51,7 +51,7 @@ export default define.page<typeof handler>(function MailView({ data }) {
               <ul class="tabs">
                 {VIEWS.map((name) => (
                   <li key={name}>
-                    <a href={`${path}?view=${name}`} aria-current={name === view ? "true" : undefined}>
+                    <a href={`${path}?view=${name}`} aria-current={name === view ? "true" : "false"}>
                       {name}
                     </a>
                   </li>
