@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { existsSync, globSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Plugin, Rolldown, ViteBuilder } from "vite";
+import type { Plugin, Rollup, ViteBuilder } from "vite";
 import type { ClientEntry, Island } from "./render.ts";
 import type { StaticFile } from "./static_files.ts";
 
@@ -57,7 +57,7 @@ function configFor(root: string) {
   return {
     appType: "custom" as const,
     publicDir: "static",
-    oxc: { jsx: { runtime: "automatic" as const, importSource: "preact" } },
+    esbuild: { jsx: "automatic" as const, jsxImportSource: "preact" },
     define: { __FRESH_BUILD_ID__: JSON.stringify(buildId(join(root, "static"))) },
     builder: {},
     environments: {
@@ -65,7 +65,7 @@ function configFor(root: string) {
         build: {
           outDir: "_fresh/client",
           modulePreload: { polyfill: false },
-          rolldownOptions: {
+          rollupOptions: {
             input: { client: CLIENT, ...Object.fromEntries(islands) },
             preserveEntrySignatures: "exports-only" as const,
           },
@@ -78,7 +78,7 @@ function configFor(root: string) {
           outDir: "_fresh",
           emptyOutDir: false,
           copyPublicDir: false,
-          rolldownOptions: {
+          rollupOptions: {
             input: { server: SERVER },
             output: { entryFileNames: "[name].js", chunkFileNames: "server/[name]-[hash].js" },
           },
@@ -110,17 +110,17 @@ function serverEntry(
     export default createServer(app, { routes, islands, clientFolder, ...${JSON.stringify(found)} });`;
 }
 
-async function build(builder: ViteBuilder, environment: "client" | "ssr"): Promise<Rolldown.OutputChunk[]> {
-  const output = await builder.build(builder.environments[environment]!) as Rolldown.RolldownOutput;
+async function build(builder: ViteBuilder, environment: "client" | "ssr"): Promise<Rollup.OutputChunk[]> {
+  const output = await builder.build(builder.environments[environment]!) as Rollup.RollupOutput;
   return output.output.filter((item) => item.type === "chunk");
 }
 
 /** URLs of what the browser needs for the entry and for each island. */
 function clientFiles(
-  chunks: Rolldown.OutputChunk[],
+  chunks: Rollup.OutputChunk[],
   root: string,
 ): { client: ClientEntry; islandFiles: IslandFiles } {
-  const needs = (entry: Rolldown.OutputChunk) => {
+  const needs = (entry: Rollup.OutputChunk) => {
     const all = withImports(entry, chunks);
     const styles = all.flatMap((chunk) => [...chunk.viteMetadata?.importedCss ?? []]);
     return {
@@ -139,7 +139,7 @@ function clientFiles(
   return { client: needs(entry), islandFiles };
 }
 
-function withImports(entry: Rolldown.OutputChunk, chunks: Rolldown.OutputChunk[]): Rolldown.OutputChunk[] {
+function withImports(entry: Rollup.OutputChunk, chunks: Rollup.OutputChunk[]): Rollup.OutputChunk[] {
   const seen = new Set([entry]);
   for (const chunk of seen) {
     for (const name of chunk.imports) {
