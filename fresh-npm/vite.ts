@@ -7,6 +7,7 @@ import { existsSync, globSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Plugin, Rollup, ViteBuilder } from "vite";
+import { precompile } from "./precompile.ts";
 import type { ClientEntry, Island } from "./render.ts";
 import type { StaticFile } from "./static_files.ts";
 
@@ -24,6 +25,7 @@ export function fresh(): Plugin {
   let root = "";
   let client: ClientEntry = { script: "", preloads: [], styles: [] };
   let islandFiles: IslandFiles = {};
+  let precompiled: ReadonlyMap<string, string> = new Map();
   return {
     name: "fresh-npm",
     enforce: "pre",
@@ -34,6 +36,7 @@ export function fresh(): Plugin {
     async buildApp(builder) {
       rmSync(join(root, "_fresh"), { recursive: true, force: true });
       ({ client, islandFiles } = clientFiles(await build(builder, "client"), root));
+      precompiled = await precompile(root);
       await build(builder, "ssr");
     },
     resolveId(id) {
@@ -42,6 +45,7 @@ export function fresh(): Plugin {
       if (SHARED.test(id)) return this.resolve(id, join(HERE, "mod.ts"), { skipSelf: true });
     },
     load(id) {
+      if (this.environment.name === "ssr" && precompiled.has(id)) return precompiled.get(id);
       if (id === `\0${CLIENT}`) return clientEntry(root);
       if (id === `\0${SERVER}`) {
         return serverEntry({ client, islandFiles, files: listFiles(join(root, "_fresh/client")) });
@@ -150,9 +154,12 @@ function withImports(entry: Rollup.OutputChunk, chunks: Rollup.OutputChunk[]): R
   return [...seen];
 }
 
-/** Depends on the static files alone, so that the same sources give the same build. */
+/**
+ * What the environment says, as with Fresh; else it depends on the static files alone, so that the same sources give the
+ * same build. Never empty: Fresh without Git's history has an empty one, and then old static files stay for a year.
+ */
 function buildId(folder: string): string {
-  return shortHash(JSON.stringify(listFiles(folder)));
+  return process.env.DENO_DEPLOY_BUILD_ID || shortHash(JSON.stringify(listFiles(folder)));
 }
 
 /** Every file of a folder, by URL path. */
