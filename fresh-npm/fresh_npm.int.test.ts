@@ -279,7 +279,7 @@ describe("islands", () => {
       const nonce = response.headers.get("x-nonce")!;
       expect(nonce).toMatch(/^[0-9a-f]{32}$/);
       const html = await response.text();
-      expect(html).toMatch(new RegExp(`<script nonce="${nonce}" type="module">`));
+      expect(html).toMatch(new RegExp(`<script type="module" nonce="${nonce}">`));
       expect(html).toContain(`<style nonce="${nonce}">`);
       seen.add(nonce);
     }

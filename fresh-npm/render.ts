@@ -151,7 +151,7 @@ const STAND_INS: Readonly<Record<string, ComponentType<ElementProps>>> = {
 
 function withNonce(props: ElementProps): ElementProps {
   const render = useContext(CurrentRender);
-  return render ? { nonce: render.nonce, ...props } : props;
+  return render && !props.nonce ? { ...props, nonce: render.nonce } : props;
 }
 
 /** The page being rendered, while it is; rendering is synchronous. */
