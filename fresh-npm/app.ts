@@ -62,7 +62,10 @@ export class App<State> {
     this.#fileRoutes = modules;
   }
 
-  /** The function that answers requests; what is added later is not part of it. */
+  /**
+   * The function that answers requests; what is added later is not part of it. The built server calls this once, so a
+   * subclass that overrides it stands in front of the router; nothing else does.
+   */
   handler(): (request: Request, info?: Deno.ServeHandlerInfo) => Promise<Response> {
     const tree = new PathTree<State>();
     const router = new Router<Middleware<State>[]>();
@@ -91,8 +94,13 @@ async function answer<State>(
 ): Promise<Response> {
   const url = new URL(req.url);
   url.pathname = url.pathname.replaceAll(/\/+/g, "/");
+  // Outside the try, as in Fresh: a parameter that cannot be decoded rejects, no middleware sees it, and the server
+  // that called answers a bare 500.
   const { pattern, params, item } = router.match(req.method, url);
-  const last = () => Promise.reject(new HttpError(pattern !== null && !item ? 405 : 404));
+  // Throws before there is a promise, as Fresh's does: `ctx.next().catch(…)` does not catch it, `await` in a try does.
+  const last = () => {
+    throw new HttpError(pattern !== null && !item ? 405 : 404);
+  };
   const ctx = new Context<State>(req, info, { url, route: pattern, params, next: last });
   try {
     const response = await runChain(ctx, item ?? unmatched, last);

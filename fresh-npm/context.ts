@@ -88,7 +88,7 @@ export class Context<State> {
       if (outer instanceof Response) return outer;
       inner = outer;
     }
-    const render = new PageRender(crypto.randomUUID().replaceAll("-", ""));
+    const render = new PageRender(crypto.randomUUID().replaceAll("-", ""), this.url);
     // The page comes first: what it writes into the state, or into the head, is there when `_app` is rendered.
     const body = jsxTemplate([render.part(inner)]) as Element;
     const document = await this.element(this.surroundings.app ?? BareDocument, {

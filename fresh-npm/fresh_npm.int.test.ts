@@ -10,16 +10,20 @@ let server: { fetch: (request: Request) => Promise<Response> };
 beforeAll(async () => {
   folder = await Deno.makeTempDir({ prefix: "fresh_npm_" });
   copySync(fileURLToPath(new URL("./fixtures/app", import.meta.url)), folder);
-  const build = fileURLToPath(new URL("./build.ts", import.meta.url));
-  const run = await runLimited(Deno.execPath(), ["run", "-A", build, folder], {
-    cwd: folder,
-    limitMs: 60_000,
-  });
-  if (!run.ok) throw new Error(`the fixture does not build: ${run.stderr || run.stdout}`);
-  server = (await import(/* @vite-ignore */ pathToFileURL(`${folder}/_fresh/server.js`).href)).default;
+  server = await build(folder);
 });
 
 afterAll(() => Deno.remove(folder, { recursive: true }));
+
+async function build(folder: string): Promise<typeof server> {
+  const script = fileURLToPath(new URL("./build.ts", import.meta.url));
+  const run = await runLimited(Deno.execPath(), ["run", "-A", script, folder], {
+    cwd: folder,
+    limitMs: 60_000,
+  });
+  if (!run.ok || run.stderr) throw new Error(`the fixture does not build: ${run.stderr || run.stdout}`);
+  return (await import(/* @vite-ignore */ pathToFileURL(`${folder}/_fresh/server.js`).href)).default;
+}
 
 const ask = (path: string, init?: RequestInit) => server.fetch(new Request(`http://app.test${path}`, init));
 const body = async (path: string, init?: RequestInit) => (await ask(path, init)).text();
@@ -49,8 +53,12 @@ describe("routes", () => {
     expect(await body("/files/a", { method: "DELETE" })).toBe("DELETE a");
   });
 
-  test("a pattern does not match with a slash at its end, an app's /* does", async () => {
+  test("a slash at its end changes nothing for a literal path and an app's /*, but no pattern matches with it", async () => {
+    for (const path of ["/notes/new/", "/grouped/", "/away/"]) {
+      expect([path, (await ask(path)).status]).toEqual([path, (await ask(path.slice(0, -1))).status]);
+    }
     expect((await ask("/notes/7/")).status).toBe(404);
+    expect((await ask("/files/a/")).status).toBe(404);
     expect(await body("/relay/e/", { method: "POST", body: "sent" })).toBe("/relay/e/ sent");
   });
 
@@ -99,7 +107,7 @@ describe("around a page", () => {
 
   test("text of a page is escaped, and state that the page sets reaches _app", async () => {
     const html = await body("/");
-    expect(html).toContain("<h1>&lt;home> &amp; &quot;more&quot;</h1>");
+    expect(html).toContain("<h1>&lt;home&gt; &amp; &quot;more&quot;</h1>");
     expect(html).toContain("<title>set by the page</title>");
   });
 
@@ -115,6 +123,43 @@ describe("around a page", () => {
 
   test("an async page may answer by itself", async () => {
     expect((await ask("/async?answer")).status).toBe(418);
+  });
+});
+
+describe("JSX on the server is precompiled, as Fresh's is", () => {
+  test("texts beside elements in an array are escaped twice, in a keyed Fragment once", async () => {
+    const html = await body("/precompiled");
+    expect(html).toContain('<p id="mixed">1 &amp;lt; 2 <b data-frsh-key="1">bold</b></p>');
+    expect(html).toContain('<p id="keyed">1 &lt; 2 <b data-frsh-key="1">bold</b></p>');
+  });
+
+  test("an attribute that is false is left out, aria-* too", async () => {
+    expect(await body("/precompiled")).toMatch(/<button type="button" *>off<\/button>/);
+  });
+
+  test("a key is the attribute data-frsh-key, escaped", async () => {
+    expect(await body("/precompiled")).toContain('data-frsh-key="&quot;&lt;k>"');
+  });
+});
+
+describe("links", () => {
+  const link = (html: string, id: string) => new RegExp(`<a ([^>]*)id="${id}"([^>]*)>`).exec(html)?.[0];
+
+  test("say aria-current: page where they lead to this page, true where it lies below", async () => {
+    for (const path of ["/links", "/links/", "/links?view=text"]) {
+      const html = await body(path);
+      expect(link(html, "self")).toContain('data-current="true" aria-current="page"');
+      expect(link(html, "home")).toContain('data-ancestor="true" aria-current="true"');
+      expect(link(html, "below")).not.toMatch(/current|ancestor/);
+    }
+  });
+
+  test("keep the aria-current that the app gave them", async () => {
+    expect(link(await body("/links"), "own")).toBe('<a href="/links" id="own" aria-current="false">');
+  });
+
+  test("that an async page made before its render are not marked", async () => {
+    expect(link(await body("/async"), "async")).toBe('<a href="/async" id="async">');
   });
 });
 
@@ -172,12 +217,17 @@ describe("islands", () => {
     expect(html).not.toContain("island:2");
   });
 
-  test("props that hold markup cannot end the script", async () => {
+  test("props that hold markup cannot end the script, nor hide its end", async () => {
     const html = await body("/counters");
-    expect(html.match(/<script/g)).toHaveLength(1);
-    expect(html.match(/<\/script>/g)).toHaveLength(1);
+    expect(html.match(/<\/script/gi)).toHaveLength(1);
     const code = html.slice(html.indexOf("<script"), html.indexOf("</script>"));
-    expect(code).not.toContain("<!--");
+    expect(code).not.toMatch(/<\/style|<!--/i);
+  });
+
+  test("other markup in props stands in the script as it is, as with Fresh", async () => {
+    const html = await body("/counters");
+    const code = html.slice(html.indexOf("<script"), html.indexOf("</script>"));
+    expect(code).toContain("<img src=x>");
   });
 
   test("boot gets each place's component, and one signal where two islands share one", async () => {
@@ -186,7 +236,7 @@ describe("islands", () => {
     expect(places).toBe("i0,i1");
     const { readIslandProps } = await import("./island_props.ts");
     const [a, b] = readIslandProps(JSON.parse(text!)) as [Record<string, unknown>, Record<string, unknown>];
-    expect(a.label).toBe('</script><script>alert("x")</script><!--');
+    expect(a.label).toBe('</script></STYLE><script>alert("x")</script><img src=x> \\u003C <!--');
     expect(a.count).toBe(b.count);
     expect((a.count as { value: number }).value).toBe(3);
     expect(b.since).toEqual(new Date(0));
@@ -208,6 +258,12 @@ describe("islands", () => {
     expect(await body("/async")).toMatch(/<!--island:0--><button [^>]*id="late"/);
   });
 
+  test("the browser's part is plain JSX", async () => {
+    const [, script] = /from"(\/assets\/island-Counter-[^"]+)"/.exec(await body("/counters"))!;
+    expect(await body(script!)).not.toContain("<button");
+    expect(await Deno.readTextFile(`${folder}/_fresh/server.js`)).toContain("<button ");
+  });
+
   test("a page without islands has no script, but the client's styles", async () => {
     const html = await body("/about");
     expect(html).not.toContain("<script");
@@ -223,7 +279,7 @@ describe("islands", () => {
       const nonce = response.headers.get("x-nonce")!;
       expect(nonce).toMatch(/^[0-9a-f]{32}$/);
       const html = await response.text();
-      expect(html).toMatch(new RegExp(`<script nonce="${nonce}" type="module">`));
+      expect(html).toMatch(new RegExp(`<script type="module" nonce="${nonce}">`));
       expect(html).toContain(`<style nonce="${nonce}">`);
       seen.add(nonce);
     }
@@ -250,6 +306,21 @@ describe("static files", () => {
     expect((await ask(href!)).headers.get("cache-control")).toBe("public, max-age=31536000, immutable");
     const old = await ask("/styles.css?__frsh_c=older");
     expect([old.status, old.headers.get("location")]).toEqual([307, "/styles.css"]);
+  });
+
+  test("the build's id is DENO_DEPLOY_BUILD_ID, else a hash of the static files, and never empty", async () => {
+    const id = /styles\.css\?__frsh_c=([^"]*)"/;
+    expect(id.exec(await body("/"))?.[1]).toMatch(/^[0-9a-f]{16}$/);
+    const other = await Deno.makeTempDir({ prefix: "fresh_npm_" });
+    copySync(fileURLToPath(new URL("./fixtures/app", import.meta.url)), other);
+    vi.stubEnv("DENO_DEPLOY_BUILD_ID", "build-7");
+    try {
+      const page = await (await build(other)).fetch(new Request("http://app.test/"));
+      expect(id.exec(await page.text())?.[1]).toBe("build-7");
+    } finally {
+      vi.unstubAllEnvs();
+      await Deno.remove(other, { recursive: true });
+    }
   });
 
   test("answer HEAD without a body and refuse other methods", async () => {

@@ -19,12 +19,12 @@ export function writeIslandProps(places: readonly IslandProps[]): string {
     throw cannotSend(`children of island "${withChildren.island.name}"`, "they exist on the server only");
   }
   try {
-    return stringify(places.map(({ props }) => props), {
+    return unescaped(stringify(places.map(({ props }) => props), {
       Signal: (value) => value instanceof Signal && [value.peek()],
       Element: (value) => {
         if (isValidElement(value)) throw new TypeError("it is an element");
       },
-    });
+    }));
   } catch (cause) {
     throw cannotSend(whereIn(places, cause), cause instanceof Error ? cause.message : String(cause));
   }
@@ -33,6 +33,10 @@ export function writeIslandProps(places: readonly IslandProps[]): string {
 export function readIslandProps(text: string): Record<string, unknown>[] {
   return parse(text, { Signal: ([value]: [unknown]) => signal(value) });
 }
+
+/** devalue escapes every `<`; Fresh leaves them to who writes the script. Escapes are read in pairs: an escaped backslash before u003C is text. */
+const unescaped = (text: string) =>
+  text.replace(/\\(?:u003C|.)/g, (found) => found === "\\u003C" ? "<" : found);
 
 function cannotSend(what: string, why: string): TypeError {
   return new TypeError(

@@ -13,7 +13,9 @@ import {
   type VNode,
 } from "preact";
 import { useContext } from "preact/hooks";
+import { jsxAttr } from "preact/jsx-runtime";
 import { renderToString } from "preact-render-to-string";
+import { linkMarks } from "./links.ts";
 import { HeadSink } from "./runtime.ts";
 import { writeIslandProps } from "./island_props.ts";
 
@@ -56,16 +58,21 @@ export class PageRender {
   readonly #headPlace: string;
   #headChildren: ComponentChildren = null;
 
-  constructor(readonly nonce: string) {
+  constructor(readonly nonce: string, readonly url: URL) {
     this.#headPlace = `head:${nonce}`;
   }
 
   /** HTML of a part of the page. */
   part(children: ComponentChildren): string {
     const collect = (elements: ComponentChildren) => this.#collect(elements);
-    return renderToString(
-      h(CurrentRender.Provider, { value: this }, h(HeadSink.Provider, { value: collect }, children)),
-    );
+    pageUrl = this.url;
+    try {
+      return renderToString(
+        h(CurrentRender.Provider, { value: this }, h(HeadSink.Provider, { value: collect }, children)),
+      );
+    } finally {
+      pageUrl = null;
+    }
   }
 
   /** The whole document; the head is filled in last, when everything that it must carry is known. */
@@ -144,8 +151,11 @@ const STAND_INS: Readonly<Record<string, ComponentType<ElementProps>>> = {
 
 function withNonce(props: ElementProps): ElementProps {
   const render = useContext(CurrentRender);
-  return render ? { nonce: render.nonce, ...props } : props;
+  return render && !props.nonce ? { ...props, nonce: render.nonce } : props;
 }
+
+/** The page being rendered, while it is; rendering is synchronous. */
+let pageUrl: URL | null = null;
 
 let plain = false;
 
@@ -170,6 +180,10 @@ options.vnode = (vnode) => {
   if (!plain) {
     if (typeof vnode.type === "string") {
       if (Object.hasOwn(STAND_INS, vnode.type)) vnode.type = STAND_INS[vnode.type] as ComponentType;
+      // At creation, as in Fresh: a link that an async page made before its render is not marked.
+      if (vnode.type === "a" && pageUrl) {
+        (vnode as Element).props = { ...vnode.props, ...linkMarks(vnode.props as ElementProps, pageUrl) };
+      }
     } else if (islandsByComponent.has(vnode.type)) {
       (vnode as Element).props = { component: vnode.type, props: vnode.props };
       vnode.type = IslandPlace as ComponentType;
@@ -177,6 +191,12 @@ options.vnode = (vnode) => {
   }
   createdBefore?.(vnode);
 };
+
+// Precompiled JSX alone asks for a key's attribute. Fresh writes it, for its partials; a page that looks for exact HTML
+// finds it there.
+const attributeBefore = options.attr;
+options.attr = (name, value) =>
+  name === "key" ? jsxAttr("data-frsh-key", String(value)) ?? "" : attributeBefore?.(name, value);
 
 type IslandPlaceProps = { component: ComponentType; props: Record<string, unknown> };
 
@@ -203,9 +223,13 @@ function BootScript(): Element | null {
     `import{${exportName} as i${i}}from${JSON.stringify(script)};`
   );
   const places = render.islands.map(({ island }) => `i${used.indexOf(island)}`);
-  const props = JSON.stringify(writeIslandProps(render.islands)).replaceAll("<", "\\u003c");
+  const props = inScript(JSON.stringify(writeIslandProps(render.islands)));
   const code = `import{boot}from${JSON.stringify(client.script)};${
     imports.join("")
   }boot([${places}],${props});`;
   return h("script", { type: "module", dangerouslySetInnerHTML: { __html: code } });
 }
+
+/** As Fresh does, JSON escapes only what could end the script or hide its end; other markup stands there as text. */
+const inScript = (json: string) =>
+  json.replaceAll(/<\/(?=script|style)/gi, "<\\/").replaceAll("<!--", "\\u003c!--");

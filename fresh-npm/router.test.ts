@@ -22,13 +22,23 @@ test("HEAD falls back to GET, no other method does", () => {
   expect(match(router, "POST", "/a")).toEqual({ pattern: "/a", params: {}, item: undefined });
 });
 
-test("parameters are decoded but for what separates, and one that cannot be decoded stays", () => {
+test("an exact path answers with and without a slash at its end, a pattern only as it is written", () => {
+  const router = new Router<string>();
+  for (const path of ["/", "/a", "/b/", "/a/:id", "/rest/:path*", "/all/*"]) router.add("GET", path, path);
+  const pattern = (path: string) => match(router, "GET", path).pattern;
+  expect(["/", "/a", "/a/", "/b", "/b/"].map(pattern)).toEqual(["/", "/a", "/a", "/b/", "/b/"]);
+  expect(["/a/1/", "/rest/x/", "/none/"].map(pattern)).toEqual([null, null, null]);
+  expect(match(router, "GET", "/all/x/")).toEqual({ pattern: "/all/*", params: { 0: "x/" }, item: "/all/*" });
+});
+
+test("parameters are decoded but for what separates, and one that cannot be decoded is an error", () => {
   const router = new Router<string>();
   router.add("GET", "/a/:id", "a");
   const id = (path: string) => match(router, "GET", path).params.id;
   expect(id("/a/caf%C3%A9%20x")).toBe("café x");
   expect(id("/a/a%2Fb%40c")).toBe("a%2Fb%40c");
-  expect(id("/a/%E0%A4%A")).toBe("%E0%A4%A");
+  expect(() => id("/a/%E0%A4%A")).toThrow(URIError);
+  expect(match(router, "POST", "/a/%E0%A4%A").item).toBeUndefined();
 });
 
 test.each([

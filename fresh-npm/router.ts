@@ -29,19 +29,16 @@ export class Router<T> {
     }
   }
 
-  /** HEAD falls back to GET. Parameters are decoded; one that cannot be stays as it came. */
+  /** HEAD falls back to GET. Throws URIError where a parameter cannot be decoded, as Fresh does. */
   match(method: string, url: URL): Match<T> {
     const { route, groups } = this.#find(url);
     if (!route) return { pattern: null, params: {}, item: undefined };
     const item = route.byMethod.get(method) ?? (method === "HEAD" ? route.byMethod.get("GET") : undefined);
-    const params = Object.fromEntries(
-      Object.entries(groups).map(([key, value]) => [key, decode(value ?? "")]),
-    );
-    return { pattern: route.pattern, params, item };
+    return { pattern: route.pattern, params: item === undefined ? {} : decoded(groups), item };
   }
 
   #find(url: URL): { route?: Route<T>; groups: Record<string, string | undefined> } {
-    const exact = this.#exact.get(url.pathname);
+    const exact = this.#exact.get(url.pathname) ?? this.#exact.get(otherSlash(url.pathname));
     if (exact) return { route: exact, groups: {} };
     for (const route of this.#patterns.values()) {
       const match = route.url?.exec(url);
@@ -51,11 +48,10 @@ export class Router<T> {
   }
 }
 
+/** The same path with or without a slash at its end: exact paths answer both. */
+const otherSlash = (path: string) => path.endsWith("/") ? path.slice(0, -1) : `${path}/`;
+
 /** As Fresh does: `decodeURI`, so `%2F` and `%40` stay escaped. */
-function decode(value: string): string {
-  try {
-    return decodeURI(value);
-  } catch {
-    return value;
-  }
+function decoded(groups: Record<string, string | undefined>): Record<string, string> {
+  return Object.fromEntries(Object.entries(groups).map(([key, value]) => [key, decodeURI(value ?? "")]));
 }

@@ -6,7 +6,8 @@ import { createHash } from "node:crypto";
 import { existsSync, globSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Plugin, Rolldown, ViteBuilder } from "vite";
+import type { Plugin, Rollup, ViteBuilder } from "vite";
+import { precompile } from "./precompile.ts";
 import type { ClientEntry, Island } from "./render.ts";
 import type { StaticFile } from "./static_files.ts";
 
@@ -24,6 +25,7 @@ export function fresh(): Plugin {
   let root = "";
   let client: ClientEntry = { script: "", preloads: [], styles: [] };
   let islandFiles: IslandFiles = {};
+  let precompiled: ReadonlyMap<string, string> = new Map();
   return {
     name: "fresh-npm",
     enforce: "pre",
@@ -34,6 +36,7 @@ export function fresh(): Plugin {
     async buildApp(builder) {
       rmSync(join(root, "_fresh"), { recursive: true, force: true });
       ({ client, islandFiles } = clientFiles(await build(builder, "client"), root));
+      precompiled = await precompile(root);
       await build(builder, "ssr");
     },
     resolveId(id) {
@@ -42,6 +45,7 @@ export function fresh(): Plugin {
       if (SHARED.test(id)) return this.resolve(id, join(HERE, "mod.ts"), { skipSelf: true });
     },
     load(id) {
+      if (this.environment.name === "ssr" && precompiled.has(id)) return precompiled.get(id);
       if (id === `\0${CLIENT}`) return clientEntry(root);
       if (id === `\0${SERVER}`) {
         return serverEntry({ client, islandFiles, files: listFiles(join(root, "_fresh/client")) });
@@ -57,7 +61,7 @@ function configFor(root: string) {
   return {
     appType: "custom" as const,
     publicDir: "static",
-    oxc: { jsx: { runtime: "automatic" as const, importSource: "preact" } },
+    esbuild: { jsx: "automatic" as const, jsxImportSource: "preact" },
     define: { __FRESH_BUILD_ID__: JSON.stringify(buildId(join(root, "static"))) },
     builder: {},
     environments: {
@@ -65,7 +69,7 @@ function configFor(root: string) {
         build: {
           outDir: "_fresh/client",
           modulePreload: { polyfill: false },
-          rolldownOptions: {
+          rollupOptions: {
             input: { client: CLIENT, ...Object.fromEntries(islands) },
             preserveEntrySignatures: "exports-only" as const,
           },
@@ -78,7 +82,7 @@ function configFor(root: string) {
           outDir: "_fresh",
           emptyOutDir: false,
           copyPublicDir: false,
-          rolldownOptions: {
+          rollupOptions: {
             input: { server: SERVER },
             output: { entryFileNames: "[name].js", chunkFileNames: "server/[name]-[hash].js" },
           },
@@ -110,17 +114,17 @@ function serverEntry(
     export default createServer(app, { routes, islands, clientFolder, ...${JSON.stringify(found)} });`;
 }
 
-async function build(builder: ViteBuilder, environment: "client" | "ssr"): Promise<Rolldown.OutputChunk[]> {
-  const output = await builder.build(builder.environments[environment]!) as Rolldown.RolldownOutput;
+async function build(builder: ViteBuilder, environment: "client" | "ssr"): Promise<Rollup.OutputChunk[]> {
+  const output = await builder.build(builder.environments[environment]!) as Rollup.RollupOutput;
   return output.output.filter((item) => item.type === "chunk");
 }
 
 /** URLs of what the browser needs for the entry and for each island. */
 function clientFiles(
-  chunks: Rolldown.OutputChunk[],
+  chunks: Rollup.OutputChunk[],
   root: string,
 ): { client: ClientEntry; islandFiles: IslandFiles } {
-  const needs = (entry: Rolldown.OutputChunk) => {
+  const needs = (entry: Rollup.OutputChunk) => {
     const all = withImports(entry, chunks);
     const styles = all.flatMap((chunk) => [...chunk.viteMetadata?.importedCss ?? []]);
     return {
@@ -139,7 +143,7 @@ function clientFiles(
   return { client: needs(entry), islandFiles };
 }
 
-function withImports(entry: Rolldown.OutputChunk, chunks: Rolldown.OutputChunk[]): Rolldown.OutputChunk[] {
+function withImports(entry: Rollup.OutputChunk, chunks: Rollup.OutputChunk[]): Rollup.OutputChunk[] {
   const seen = new Set([entry]);
   for (const chunk of seen) {
     for (const name of chunk.imports) {
@@ -150,9 +154,12 @@ function withImports(entry: Rolldown.OutputChunk, chunks: Rolldown.OutputChunk[]
   return [...seen];
 }
 
-/** Depends on the static files alone, so that the same sources give the same build. */
+/**
+ * What the environment says, as with Fresh; else it depends on the static files alone, so that the same sources give the
+ * same build. Never empty: Fresh without Git's history has an empty one, and then old static files stay for a year.
+ */
 function buildId(folder: string): string {
-  return shortHash(JSON.stringify(listFiles(folder)));
+  return process.env.DENO_DEPLOY_BUILD_ID || shortHash(JSON.stringify(listFiles(folder)));
 }
 
 /** Every file of a folder, by URL path. */
