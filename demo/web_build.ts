@@ -182,6 +182,7 @@ class Web {
         : run.stderr || run.stdout;
       throw new Error(`Cannot build web/ with fresh-npm: ${problem}`);
     }
+    if (run.stderr !== "") this.#say(`web: ${run.stderr}`);
     await this.#stamp("npm");
   }
 

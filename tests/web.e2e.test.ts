@@ -166,7 +166,19 @@ describe("by HTTP", () => {
     const current = async (path: string) =>
       [...(await text(path)).matchAll(/<a [^>]*aria-current="(?:page|true)"[^>]*>/g)]
         .map(([tag]) => /href="([^"?]*)/.exec(tag)![1]);
+    for (let i = 0; i < 60; i++) await fakes.deadLetters.setAside();
+    for (
+      const path of [
+        "/dead-letters",
+        "/dead-letters?all=1",
+        "/dead-letters?before=0:55",
+        "/dead-letters/0%3A0",
+      ]
+    ) {
+      expect(await current(path), path).toEqual(["/dead-letters"]);
+    }
     expect(await current("/")).toEqual(["/"]);
+    expect(await current("/dataset/")).toEqual(["/dataset"]);
     expect(await current("/dataset")).toEqual(["/dataset"]);
     expect(await current(MAIL_PATH)).toEqual(["/mail", MAIL_PATH]);
     expect(await current("/offers/user-1")).toEqual([]);

@@ -10,7 +10,7 @@ export function ErrorMessage({ status }: { status: number }) {
           : "Something went wrong on this server; its log says what. Events are not affected: they flow without this page."}
       </p>
       <p>
-        <a class="button" href="/">Go to Live</a>
+        <a class="button" href="/" aria-current="false">Go to Live</a>
       </p>
     </section>
   );

@@ -60,7 +60,7 @@ export default function DeadLetterList({ initial, query }: DeadLetterListProps) 
           Letters{" "}
           <span class="quiet">
             newest first ·{" "}
-            <a href={query.all ? "/dead-letters" : "/dead-letters?all=1"}>
+            <a href={query.all ? "/dead-letters" : "/dead-letters?all=1"} aria-current="false">
               {query.all ? "hide redriven ones" : "show redriven ones too"}
             </a>
           </span>
@@ -89,9 +89,16 @@ function Pages({ query, older }: { query: DeadLetterListProps["query"]; older: s
   const all: Record<string, string> = query.all ? { all: "1" } : {};
   return (
     <nav class="pages" aria-label="Pages of letters">
-      {query.before !== null && <a href={`/dead-letters?${new URLSearchParams(all)}`}>newest</a>}
+      {query.before !== null && (
+        <a href={`/dead-letters?${new URLSearchParams(all)}`} aria-current="false">newest</a>
+      )}
       {older !== null && (
-        <a href={`/dead-letters?${new URLSearchParams({ ...all, before: older })}#letters`}>older</a>
+        <a
+          href={`/dead-letters?${new URLSearchParams({ ...all, before: older })}#letters`}
+          aria-current="false"
+        >
+          older
+        </a>
       )}
     </nav>
   );
@@ -109,7 +116,7 @@ function NoLetters({ all }: { all: boolean }) {
         {!all && (
           <>
             {" "}
-            <a href="/dead-letters?all=1">Show those redriven before</a>.
+            <a href="/dead-letters?all=1" aria-current="false">Show those redriven before</a>.
           </>
         )}
       </p>

@@ -18,6 +18,7 @@ export default define.layout(function Layout({ Component, state, url }) {
       <a class="skip" href="#content">Skip to content</a>
       <header class="top">
         <div class="bar">
+          {/* Fresh marks links that lead up from where somebody is; which page is current is said here alone. */}
           <a class="name" href="/" aria-current="false">Pipeline</a>
           <nav aria-label="Pages">
             <ul>

@@ -47,7 +47,7 @@ export default define.page<typeof handler>(function Dataset({ data: { dataset, f
             </p>
             <p class="quiet">
               Click “Simulate Generation Failure” on the{" "}
-              <a href="/">live page</a>: its line stands here a moment later.
+              <a href="/" aria-current="false">live page</a>: its line stands here a moment later.
             </p>
           </div>
         )

@@ -33,7 +33,7 @@ export default define.page<typeof handler>(function DeadLetterPage({ data: { id,
   return (
     <div class="page">
       <p class="crumb">
-        <a href="/dead-letters">Dead letters</a>
+        <a href="/dead-letters" aria-current="false">Dead letters</a>
       </p>
       <h1>
         Dead letter <span class="mono break">{id}</span>

@@ -41,7 +41,7 @@ export default define.page<typeof handler>(function Offer({ data: { id, offer, a
             </p>
             <p class="quiet">
               The first use brings a count, the fifth one an offer. Become a user on the{" "}
-              <a href="/">live page</a>.
+              <a href="/" aria-current="false">live page</a>.
             </p>
           </div>
         )}

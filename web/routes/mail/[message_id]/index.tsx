@@ -27,7 +27,7 @@ export default define.page<typeof handler>(function MailView({ data }) {
   return (
     <div class="page">
       <p class="crumb">
-        <a href="/mail">Mail</a>
+        <a href="/mail" aria-current="false">Mail</a>
       </p>
       {mail
         ? (
