@@ -13,6 +13,7 @@ RUN deno install --frozen
 # behind a proxy gives a page as well. The last line printed, and the page, say which. FRESH=jsr fails rather than falls
 # back, FRESH=npm asks nobody.
 FROM dependencies AS web-build
+COPY runtime ./runtime
 COPY contract ./contract
 COPY demo ./demo
 COPY fresh-npm ./fresh-npm
@@ -39,6 +40,7 @@ CMD ["sh", "-c", "FRESH=$(cat _fresh/fresh) exec deno serve --no-prompt --host \
 FROM deno AS services
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json deno.json deno.lock ./
+COPY runtime ./runtime
 COPY contract ./contract
 COPY topic ./topic
 COPY ingest ./ingest

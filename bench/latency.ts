@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { systemClock } from "../contract/clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { planDemo } from "../demo/demo_environment.ts";
 import { runServices, type ServicesEnd } from "../demo/services.ts";
 

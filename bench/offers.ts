@@ -1,6 +1,6 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { systemClock } from "../contract/clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { decodeJson, parseEnvelope, toRecord } from "../contract/envelope.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";

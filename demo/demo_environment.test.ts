@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ConfigurationError, type Environment } from "../contract/environment.ts";
+import { ConfigurationError, type Environment } from "../runtime/environment.ts";
 import { planDemo } from "./demo_environment.ts";
 
 function plan(environment: Environment = {}) {

@@ -1,5 +1,5 @@
 import { join, resolve } from "node:path";
-import { ConfigurationError, type Environment } from "../contract/environment.ts";
+import { ConfigurationError, type Environment } from "../runtime/environment.ts";
 import { isLoopback } from "../contract/loopback.ts";
 import { readIngestConfig } from "../ingest/config.ts";
 import { readProcessorConfig } from "../processor/config.ts";

@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
-import { systemClock } from "../contract/clock.ts";
-import { ConfigurationError } from "../contract/environment.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { ConfigurationError } from "../runtime/environment.ts";
 import { type DemoPlan, type DemoPort, firstStartMarker, planDemo } from "./demo_environment.ts";
 import { runServices, type ServicesEnd } from "./services.ts";
 import { sampleEvents, sendAsPosthogJs } from "./traffic.ts";

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PostHog as PostHogNode } from "posthog-node";
 import { PostHog as PostHogLite } from "posthog-js-lite";
-import { systemClock } from "../contract/clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { startReceiver } from "./fixtures/receiver.ts";
 import { type PosthogStandIn, startPosthogStandIn } from "./posthog_stand_in.ts";
 import { readStandInConfig, type StandInConfig } from "./stand_in_config.ts";

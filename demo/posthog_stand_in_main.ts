@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
-import { systemClock } from "../contract/clock.ts";
-import { ConfigurationError } from "../contract/environment.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { ConfigurationError } from "../runtime/environment.ts";
 import { startPosthogStandIn } from "./posthog_stand_in.ts";
 import { readStandInConfig, type StandInConfig } from "./stand_in_config.ts";
 

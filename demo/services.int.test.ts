@@ -2,7 +2,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type Clock, systemClock } from "../contract/clock.ts";
+import { type Clock, systemClock } from "../runtime/clock.ts";
 import { manualClock, settle } from "../tests/manual_clock.ts";
 import { until } from "../tests/until.ts";
 import { runServices, type ServicesEnd, type ServicesOptions, type ServiceSpec } from "./services.ts";

@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 
 /**
  * The demo's child processes: starts them, waits until each is ready, and ends all of them together. Restarts none: a

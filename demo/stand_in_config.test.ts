@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { ConfigurationError } from "../contract/environment.ts";
+import { ConfigurationError } from "../runtime/environment.ts";
 import { readStandInConfig } from "./stand_in_config.ts";
 
 describe("the stand-in's settings", () => {

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { join, relative } from "node:path";
-import { type Clock, systemClock } from "../contract/clock.ts";
+import { type Clock, systemClock } from "../runtime/clock.ts";
 import { type LimitedRun, problemIn, runLimited } from "./run_limited.ts";
 
 export const FRESH_VERSION = "2.3.3";

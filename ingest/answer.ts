@@ -1,4 +1,4 @@
-import { systemClock } from "../contract/clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { BodyPieces, declaredLength } from "./body.ts";
 import type { Refusal } from "./webhook.ts";
 

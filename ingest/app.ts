@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { json, refusalResponse, refuseUnread } from "./answer.ts";
 import type { Authenticity } from "./authenticity.ts";
 import { type BodyOptions, readBody, tooBusy } from "./body.ts";

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { hash, timingSafeEqual } from "node:crypto";
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { createHmacSha256 } from "../contract/keyed_hash.ts";
 import type { Refusal } from "./webhook.ts";
 

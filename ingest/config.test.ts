@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ConfigurationError } from "../contract/environment.ts";
+import { ConfigurationError } from "../runtime/environment.ts";
 import { readIngestConfig, warningsOf } from "./config.ts";
 
 const SIGNING = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { resolve } from "node:path";
-import { type Environment, EnvironmentReader } from "../contract/environment.ts";
+import { type Environment, EnvironmentReader } from "../runtime/environment.ts";
 import { isLoopback } from "../contract/loopback.ts";
 import { BODY_BYTES_MAX } from "../contract/names.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";

@@ -1,4 +1,4 @@
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 
 /** Something that must be done within the time of its {@link Deadlines}; `late` runs once, if it was not. */
 export type Deadline = { readonly at: number; readonly late: () => void };

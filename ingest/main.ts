@@ -1,11 +1,11 @@
 import { join } from "node:path";
-import { type Clock, systemClock } from "../contract/clock.ts";
-import { ConfigurationError } from "../contract/environment.ts";
-import type { FaultPoint } from "../contract/fault_point.ts";
+import { type Clock, systemClock } from "../runtime/clock.ts";
+import { ConfigurationError } from "../runtime/environment.ts";
+import type { FaultPoint } from "../runtime/fault_point.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { enterDataDir, pipelineSecret } from "../topic/data_dir.ts";
-import { faultPointFrom } from "../topic/fault_point.ts";
+import { enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
+import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { TopicLog } from "../topic/topic.ts";

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { EnvelopeRecord } from "../contract/envelope.ts";
-import { noFaultPoint } from "../contract/fault_point.ts";
+import { noFaultPoint } from "../runtime/fault_point.ts";
 import { type ManualClock, manualClock } from "../tests/manual_clock.ts";
 import { until } from "../tests/until.ts";
 import { DEFAULT_LIMITS } from "./config.ts";

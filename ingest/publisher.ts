@@ -1,6 +1,6 @@
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { EnvelopeRecord } from "../contract/envelope.ts";
-import type { FaultPoint } from "../contract/fault_point.ts";
+import type { FaultPoint } from "../runtime/fault_point.ts";
 import { RecordRefusedError, type TopicLog } from "../topic/topic.ts";
 import type { IngestLimits } from "./config.ts";
 import { Deadlines } from "./deadlines.ts";

@@ -1,4 +1,4 @@
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Spool } from "./spool.ts";

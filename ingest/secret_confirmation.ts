@@ -1,4 +1,4 @@
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { FACTS_TOPIC } from "../contract/names.ts";
 import { readSecretFact } from "../contract/secret_fact.ts";
 import type { TopicLog } from "../topic/topic.ts";

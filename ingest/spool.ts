@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import type { EnvelopeRecord } from "../contract/envelope.ts";
-import type { FaultPoint } from "../contract/fault_point.ts";
+import type { FaultPoint } from "../runtime/fault_point.ts";
 import { decodeFrame, encodeFrame } from "./spool_frame.ts";
 import { SpoolFiles, type SpoolMark, writeAll } from "./spool_files.ts";
 

@@ -1,4 +1,4 @@
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { KeyedHashes } from "../contract/keyed_hash.ts";
 import { checkUnsubscribeToken, unsubscribeRecord } from "../contract/unsubscribe_token.ts";
 import { type BodyOptions, readBody } from "./body.ts";

@@ -1,4 +1,4 @@
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { Claimer } from "./core/facts.ts";
 import type { ClaimSeen, Offer } from "./core/offer.ts";
 import type { SenderRun } from "./sender_run.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from "vitest";
-import { ConfigurationError } from "../contract/environment.ts";
+import { ConfigurationError } from "../runtime/environment.ts";
 import { readProcessorConfig } from "./config.ts";
 
 function problemsOf(environment: Record<string, string>): readonly string[] {

@@ -1,5 +1,5 @@
 import { join, resolve } from "node:path";
-import { type Environment, EnvironmentReader } from "../contract/environment.ts";
+import { type Environment, EnvironmentReader } from "../runtime/environment.ts";
 import { isLoopback } from "../contract/loopback.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP } from "../contract/names.ts";
 import { GENERATION_FAILED } from "../contract/product_events.ts";

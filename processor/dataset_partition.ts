@@ -1,5 +1,5 @@
-import type { Clock } from "../contract/clock.ts";
-import type { FaultPoint } from "../contract/fault_point.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { FaultPoint } from "../runtime/fault_point.ts";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import type { RecordBatch, TopicLog } from "../topic/topic.ts";
 import { chunksOf, type Decided } from "./dataset_chunk.ts";

@@ -1,5 +1,5 @@
 import type { DeadLetterStep } from "../contract/dead_letter.ts";
-import type { FaultPoint } from "../contract/fault_point.ts";
+import type { FaultPoint } from "../runtime/fault_point.ts";
 import type { ErasedSubjects, Erasure } from "./core/erasure.ts";
 import type { DedupWindow, WindowEntries } from "./dedup_window.ts";
 

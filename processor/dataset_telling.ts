@@ -1,4 +1,4 @@
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { TraceStep } from "../contract/trace_step.ts";
 import type { Decided } from "./dataset_chunk.ts";
 import type { PartitionTold } from "./dataset_partition.ts";

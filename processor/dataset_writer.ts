@@ -5,7 +5,7 @@ import { openJsonlDataset } from "./adapters/jsonl_dataset.ts";
 import { consumeGroup, isTransient, retrying, type Trouble } from "./consume.ts";
 import { createLineIds } from "./core/dataset_line.ts";
 import { DatasetStateError } from "./core/dataset_state.ts";
-import { remembering } from "./core/remember.ts";
+import { remembering } from "../runtime/remember.ts";
 import { DatasetPartition, type PartitionWorld } from "./dataset_partition.ts";
 import type { DatasetIdentity, DatasetStore } from "./dataset_store.ts";
 import { tellingTo } from "./dataset_telling.ts";

@@ -1,4 +1,4 @@
-import type { FaultPoint } from "../contract/fault_point.ts";
+import type { FaultPoint } from "../runtime/fault_point.ts";
 import type {
   DeadLetterDetail,
   DeadLetterListing,
@@ -6,7 +6,7 @@ import type {
   RedriveAnswer,
   RedriveOrder,
 } from "../contract/processor_api.ts";
-import type { HeldLock } from "../topic/data_dir.ts";
+import type { HeldLock } from "../runtime/data_dir.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import type { DeadLetterList, ListedLetter } from "./dead_letter_list.ts";
 import { letterRecord } from "./letter_records.ts";

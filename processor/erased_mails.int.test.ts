@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { systemClock } from "../contract/clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { until } from "../tests/until.ts";
 import { createMaildirMailer, mailDir, removeMails } from "./adapters/maildir_mailer.ts";
 import {

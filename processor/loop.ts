@@ -1,5 +1,5 @@
-import type { Clock } from "../contract/clock.ts";
-import type { FaultPoint } from "../contract/fault_point.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { FaultPoint } from "../runtime/fault_point.ts";
 import type { KeyedHashes } from "../contract/keyed_hash.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import type { ProcessorConfig } from "./config.ts";

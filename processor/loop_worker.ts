@@ -1,7 +1,7 @@
 /// <reference lib="webworker" />
-import { systemClock } from "../contract/clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
-import { faultPointFrom } from "../topic/fault_point.ts";
+import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { createMaildirMailer } from "./adapters/maildir_mailer.ts";
 import { createSmtpMailer } from "./adapters/smtp_mailer.ts";

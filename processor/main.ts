@@ -1,5 +1,5 @@
-import { systemClock } from "../contract/clock.ts";
-import { ConfigurationError } from "../contract/environment.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { ConfigurationError } from "../runtime/environment.ts";
 import { createKeyedHashes, type KeyedHashes } from "../contract/keyed_hash.ts";
 import {
   DATASET_WRITER_GROUP,
@@ -9,8 +9,8 @@ import {
   WEBHOOKS_TOPIC,
 } from "../contract/names.ts";
 import type { PipelineStatus } from "../contract/processor_api.ts";
-import { enterDataDir, pipelineSecret } from "../topic/data_dir.ts";
-import { faultPointFrom } from "../topic/fault_point.ts";
+import { enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
+import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { groupLag } from "../topic/group_lag.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";

@@ -1,4 +1,4 @@
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 
 /**
  * How the offers' loops, each in a Worker of its own, tell each other what is not worth a fact: that the view has come

@@ -1,4 +1,4 @@
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { KeyedHashes } from "../contract/keyed_hash.ts";
 import { DISCOUNT_OFFERS_GROUP, FACTS_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readSecretFact, type SecretFact } from "../contract/secret_fact.ts";

@@ -1,5 +1,5 @@
 import { type RedriveMark, redriveMarkRecord, redrivenHeaders } from "../contract/dead_letter.ts";
-import type { FaultPoint } from "../contract/fault_point.ts";
+import type { FaultPoint } from "../runtime/fault_point.ts";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { RecordRefusedError, type RecordToPublish, type TopicLog } from "../topic/topic.ts";
 import type { DeadLetterList, ListedLetter } from "./dead_letter_list.ts";

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { syncDirectory } from "../topic/data_dir.ts";
+import { syncDirectory } from "../runtime/data_dir.ts";
 
 /** Which run of which DATA_DIR a claim is made by: what tells an earlier self, which is gone, from another processor. */
 export type SenderRun = {

@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
-import { parseDuration } from "../contract/environment.ts";
+import { parseDuration } from "../runtime/environment.ts";
 import { isLoopback } from "../contract/loopback.ts";
 import { readStandInConfig } from "../demo/stand_in_config.ts";
 import { PAGE_BUTTONS, readWebConfig } from "../demo/web.ts";

@@ -277,7 +277,7 @@ test("secrets, data, tests and what was built outside stay out of every image", 
       "ingest/main.ts",
       "deno.lock",
       "web/static/styles.css",
-      "processor/adapters/durable_file.ts",
+      "runtime/durable_file.ts",
     ]
   ) {
     expect(ignored(path), path).toBe(false);

@@ -2,8 +2,8 @@ import { dirname, join, normalize, relative, resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 
 /**
- * The house's one rule about arrows: contract ← core ← loops ← adapters (port types only) ← main; services import
- * contract and topic; tools import the processor's pieces, and nothing imports tools.
+ * The house's one rule about arrows: runtime ← contract ← core ← loops ← adapters (port types only) ← main; services
+ * import contract and topic; tools import the processor's pieces, and nothing imports tools.
  */
 const ROOT = resolve(import.meta.dirname!, "..");
 
@@ -22,7 +22,7 @@ function sources(dir: string): string[] {
   });
 }
 
-const FOLDERS = ["contract", "topic", "ingest", "processor", "tools", "web", "fresh-npm", "demo"];
+const FOLDERS = ["runtime", "contract", "topic", "ingest", "processor", "tools", "web", "fresh-npm", "demo"];
 
 const arrows: Arrow[] = FOLDERS.flatMap(sources).flatMap((from) => {
   const text = Deno.readTextFileSync(join(ROOT, from));
@@ -59,24 +59,28 @@ describe("arrows between folders", () => {
     expect(arrows.length).toBeGreaterThan(100);
   });
 
-  test("contract imports nothing but contract", () => {
-    expect(forbidden(isIn("contract"), within("contract"))).toEqual([]);
+  test("runtime imports nothing of ours", () => {
+    expect(forbidden(isIn("runtime"), within("runtime"))).toEqual([]);
   });
 
-  test("topic imports contract at most", () => {
-    expect(forbidden(isIn("topic"), within("contract", "topic"))).toEqual([]);
+  test("contract imports runtime at most", () => {
+    expect(forbidden(isIn("contract"), within("runtime", "contract"))).toEqual([]);
   });
 
-  test("ingest imports contract and topic at most", () => {
-    expect(forbidden(isIn("ingest"), within("contract", "topic", "ingest"))).toEqual([]);
+  test("topic imports contract and runtime at most", () => {
+    expect(forbidden(isIn("topic"), within("runtime", "contract", "topic"))).toEqual([]);
   });
 
-  test("the processor imports contract and topic at most", () => {
-    expect(forbidden(isIn("processor"), within("contract", "topic", "processor"))).toEqual([]);
+  test("ingest imports contract, topic and runtime at most", () => {
+    expect(forbidden(isIn("ingest"), within("runtime", "contract", "topic", "ingest"))).toEqual([]);
+  });
+
+  test("the processor imports contract, topic and runtime at most", () => {
+    expect(forbidden(isIn("processor"), within("runtime", "contract", "topic", "processor"))).toEqual([]);
   });
 
   test("core imports core and contract at most, no package but zod, and no clock or chance", () => {
-    expect(forbidden(isIn("processor/core"), within("contract", "processor/core"))).toEqual([]);
+    expect(forbidden(isIn("processor/core"), within("contract", "processor/core", "runtime"))).toEqual([]);
     const pure = ["zod", "node:buffer", "node:crypto"];
     const packages = arrows.filter(({ from, to }) =>
       isIn("processor/core")(from) && !isLocal(to) && !pure.includes(to)

@@ -1,4 +1,4 @@
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 
 /** A clock that stands still until a test moves it. Timers due at the same moment fire in the order they were set. */
 export type ManualClock = Clock & {

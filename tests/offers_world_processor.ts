@@ -1,4 +1,4 @@
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { decodeFact } from "../processor/core/facts.ts";
 import type { Mailer, SendOutcome } from "../processor/core/mailer.ts";
 import { readAddress } from "../processor/core/mailbox.ts";

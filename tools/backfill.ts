@@ -1,6 +1,6 @@
-import { systemClock } from "../contract/clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { decodeJson, parseEnvelope, readLabel, recordId, toRecord } from "../contract/envelope.ts";
-import { EnvironmentReader } from "../contract/environment.ts";
+import { EnvironmentReader } from "../runtime/environment.ts";
 import { BODY_BYTES_MAX, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../contract/product_events.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";

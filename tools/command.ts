@@ -1,5 +1,5 @@
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
-import { ConfigurationError } from "../contract/environment.ts";
+import { ConfigurationError } from "../runtime/environment.ts";
 
 /** What all commands share: `--help`, `--json`, exit codes 0/1/2 (ok / failed / wrong usage), errors as one sentence on stderr. */
 

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { readErased, readManifest } from "../processor/adapters/dataset_manifest.ts";
-import { replaceFile, syncDirectory } from "../processor/adapters/durable_file.ts";
+import { replaceFile, syncDirectory } from "../runtime/durable_file.ts";
 import { parseDatasetPath } from "../processor/core/dataset_path.ts";
 import { SANITISER_VERSION } from "../processor/core/sanitise.ts";
 import { CommandFailedError } from "./command.ts";

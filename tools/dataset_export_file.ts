@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { writeAll } from "../processor/adapters/durable_file.ts";
+import { writeAll } from "../runtime/durable_file.ts";
 import type { StoredLine } from "./dataset_line_check.ts";
 
 /** What an export's files have in common, whatever their format. */

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import { join } from "node:path";
-import { replaceFile, syncDirectory } from "../processor/adapters/durable_file.ts";
+import { replaceFile, syncDirectory } from "../runtime/durable_file.ts";
 import { datasetCard } from "./dataset_card.ts";
 import { type ExportedFile, type ExportSink, LinesFile } from "./dataset_export_file.ts";
 

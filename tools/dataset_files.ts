@@ -9,7 +9,7 @@ import {
   readSealed,
   type StoredManifest,
 } from "../processor/adapters/dataset_manifest.ts";
-import { readIfThere } from "../processor/adapters/durable_file.ts";
+import { readIfThere } from "../runtime/durable_file.ts";
 import { parseDatasetPath } from "../processor/core/dataset_path.ts";
 import type { DatasetIdentity, FileEntries, FileEntry } from "../processor/dataset_store.ts";
 import { CommandFailedError } from "./command.ts";

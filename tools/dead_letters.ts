@@ -4,7 +4,7 @@ import { DeadLetterList, type ListedLetter } from "../processor/dead_letter_list
 import { findLetter, letterView } from "../processor/dead_letters.ts";
 import { letterRecord } from "../processor/letter_records.ts";
 import { isWornOut, redrive, REDRIVES_MAX, WORN_OUT } from "../processor/redrive.ts";
-import { faultPointFrom } from "../topic/fault_point.ts";
+import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import {

@@ -1,5 +1,5 @@
-import { systemClock } from "../contract/clock.ts";
-import type { FaultPoint } from "../contract/fault_point.ts";
+import { systemClock } from "../runtime/clock.ts";
+import type { FaultPoint } from "../runtime/fault_point.ts";
 import { createKeyedHashes, type KeyedHashes } from "../contract/keyed_hash.ts";
 import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { ERASE } from "../contract/product_events.ts";
@@ -10,8 +10,8 @@ import { raiseBarrier } from "../processor/barrier.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
 import { subjectsOf } from "../processor/core/erasure.ts";
 import { checkSecret } from "../processor/pipeline_identity.ts";
-import { pipelineSecret } from "../topic/data_dir.ts";
-import { faultPointFrom } from "../topic/fault_point.ts";
+import { pipelineSecret } from "../runtime/data_dir.ts";
+import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { createLogScrubber, type LogScrubber } from "../topic/sqlite_scrub.ts";
 import type { RecordPosition, TopicLog } from "../topic/topic.ts";

@@ -1,4 +1,4 @@
-import { systemClock } from "../contract/clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readIdentity, readManifest } from "../processor/adapters/dataset_manifest.ts";
@@ -8,7 +8,7 @@ import { DatasetOwner } from "../processor/dataset_owner.ts";
 import type { LoopMessage } from "../processor/loop.ts";
 import { type LoopName, type RunningLoop, startLoop } from "../processor/loop_workers.ts";
 import { prepare } from "../processor/main.ts";
-import { DataDirInUseError, enterDataDir } from "../topic/data_dir.ts";
+import { DataDirInUseError, enterDataDir } from "../runtime/data_dir.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import type { RecordPosition, TopicLog } from "../topic/topic.ts";
 

@@ -4,7 +4,7 @@ import type { KeyedHashes } from "../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { PERSON_PREFIX, subjectsOf } from "../processor/core/erasure.ts";
 import { readAddress } from "../processor/core/mailbox.ts";
-import { remembering } from "../processor/core/remember.ts";
+import { remembering } from "../runtime/remember.ts";
 import type { TopicLog, TopicRecord } from "../topic/topic.ts";
 import { type Needle, NeedleFinder, needlesOfName, needlesOfPrompt } from "./needles.ts";
 

@@ -1,13 +1,13 @@
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
-import { systemClock } from "../contract/clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { isObject } from "../contract/envelope.ts";
-import { noFaultPoint } from "../contract/fault_point.ts";
+import { noFaultPoint } from "../runtime/fault_point.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { DEFAULT_LIMITS } from "../ingest/config.ts";
 import { Drainer } from "../ingest/drainer.ts";
 import { Spool } from "../ingest/spool.ts";
-import { DataDirInUseError, enterDataDir, syncDirectory } from "../topic/data_dir.ts";
+import { DataDirInUseError, enterDataDir, syncDirectory } from "../runtime/data_dir.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import { type Erased, ownershipOf } from "./erase_person.ts";
 import type { NeedleFinder } from "./needles.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { systemClock } from "../contract/clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { type PosthogStandIn, startPosthogStandIn } from "../demo/posthog_stand_in.ts";
 import { readStandInConfig } from "../demo/stand_in_config.ts";

@@ -1,8 +1,8 @@
 import { DatabaseSync } from "node:sqlite";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { systemClock } from "../contract/clock.ts";
-import { tryLockFile } from "../topic/data_dir.ts";
+import { systemClock } from "../runtime/clock.ts";
+import { tryLockFile } from "../runtime/data_dir.ts";
 import { type Erased, ownershipOf } from "./erase_person.ts";
 
 /**

@@ -7,7 +7,7 @@ import {
 } from "../processor/adapters/offer_store_reader.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
 import { publishFacts } from "../processor/facts_topic.ts";
-import { pipelineSecret } from "../topic/data_dir.ts";
+import { pipelineSecret } from "../runtime/data_dir.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import {
   type Command,

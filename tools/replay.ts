@@ -1,16 +1,16 @@
 import { join, resolve } from "node:path";
-import { systemClock } from "../contract/clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { openDatasetLocks } from "../processor/adapters/dataset_locks.ts";
-import { readIfThere } from "../processor/adapters/durable_file.ts";
+import { readIfThere } from "../runtime/durable_file.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
 import { createLineIds } from "../processor/core/dataset_line.ts";
-import { remembering } from "../processor/core/remember.ts";
+import { remembering } from "../runtime/remember.ts";
 import { SANITISER_VERSION } from "../processor/core/sanitise.ts";
 import { checkSecret } from "../processor/pipeline_identity.ts";
-import { pipelineSecret } from "../topic/data_dir.ts";
-import { faultPointFrom } from "../topic/fault_point.ts";
+import { pipelineSecret } from "../runtime/data_dir.ts";
+import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import {
   type Command,

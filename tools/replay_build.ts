@@ -1,4 +1,4 @@
-import type { FaultPoint } from "../contract/fault_point.ts";
+import type { FaultPoint } from "../runtime/fault_point.ts";
 import { isErasure, readLabel } from "../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { fileNumberOf } from "../processor/core/dataset_path.ts";

@@ -1,4 +1,4 @@
-import type { Clock } from "../contract/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { grouped } from "./command.ts";
 
 /** How far a replay is, on standard error: a bar on a terminal, a plain line now and then elsewhere. */

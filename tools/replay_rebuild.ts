@@ -1,5 +1,5 @@
-import type { Clock } from "../contract/clock.ts";
-import type { FaultPoint } from "../contract/fault_point.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { FaultPoint } from "../runtime/fault_point.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readErased, readManifest, saveErased } from "../processor/adapters/dataset_manifest.ts";
 import { JsonlPartition } from "../processor/adapters/jsonl_partition.ts";

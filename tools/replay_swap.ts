@@ -1,10 +1,10 @@
 import { rmdirSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import type { HeldLock } from "../topic/data_dir.ts";
+import type { HeldLock } from "../runtime/data_dir.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import type { DatasetLocks } from "../processor/adapters/dataset_locks.ts";
 import { manifestPartitions } from "../processor/adapters/dataset_manifest.ts";
-import { syncDirectory } from "../processor/adapters/durable_file.ts";
+import { syncDirectory } from "../runtime/durable_file.ts";
 import { DatasetStateError } from "../processor/core/dataset_state.ts";
 import { compareTrees, type TreeFiles } from "./replay_changes.ts";
 import { snapshotOf } from "./replay_live.ts";

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import * as z from "zod";
 import { identityPath, saveIdentity } from "../processor/adapters/dataset_manifest.ts";
-import { readIfThere, replaceFile, syncDirectory } from "../processor/adapters/durable_file.ts";
+import { readIfThere, replaceFile, syncDirectory } from "../runtime/durable_file.ts";
 import type { DatasetIdentity } from "../processor/dataset_store.ts";
 
 /**

@@ -6,7 +6,7 @@ import {
   TEXT_BYTES_MAX,
 } from "../processor/core/sanitise.ts";
 import { type Command, CommandFailedError, print, runCommand, UsageError } from "./command.ts";
-import { readLines } from "./lines.ts";
+import { readLines } from "../runtime/lines.ts";
 
 /** A line that was refused, in the place of its text. */
 const REFUSED = "<REFUSED>";

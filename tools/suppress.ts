@@ -3,10 +3,10 @@ import { readProcessorConfig } from "../processor/config.ts";
 import { readAddress } from "../processor/core/mailbox.ts";
 import { committedBefore, confirmSecret } from "../processor/pipeline_identity.ts";
 import { publishFacts } from "../processor/facts_topic.ts";
-import { pipelineSecret } from "../topic/data_dir.ts";
+import { pipelineSecret } from "../runtime/data_dir.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { type Command, CommandFailedError, print, runCommand, UsageError } from "./command.ts";
-import { systemClock } from "../contract/clock.ts";
+import { systemClock } from "../runtime/clock.ts";
 
 /** `deno task suppress FILE`: addresses that never get mail, such as an unsubscribe list from elsewhere. */
 export const suppressCommand: Command = {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { tryLockFile } from "./data_dir.ts";
+import { tryLockFile } from "../runtime/data_dir.ts";
 
 /**
  * A place in DATA_DIR for one member of a group, so that a restart finds the member id of its killed former self.

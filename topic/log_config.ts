@@ -1,4 +1,4 @@
-import type { EnvironmentReader } from "../contract/environment.ts";
+import type { EnvironmentReader } from "../runtime/environment.ts";
 
 /** Which log a process works on. */
 export type LogConfig =

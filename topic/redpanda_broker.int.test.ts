@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { EnvironmentReader } from "../contract/environment.ts";
+import { EnvironmentReader } from "../runtime/environment.ts";
 import { freePort, type KafkaBroker, startKafkaBroker, whyNoKafka } from "../tests/kafka_broker.ts";
 import { until } from "../tests/until.ts";
 import { readLogConfig } from "./log_config.ts";

@@ -1,4 +1,4 @@
-import type { HeldLock } from "./data_dir.ts";
+import type { HeldLock } from "../runtime/data_dir.ts";
 import { batchOf } from "./sqlite_batch.ts";
 import type { SqliteOffsets } from "./sqlite_offsets.ts";
 import type { SqliteReader } from "./sqlite_reader.ts";

@@ -2,7 +2,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { existsSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { syncDirectory } from "./data_dir.ts";
+import { syncDirectory } from "../runtime/data_dir.ts";
 import { networkFileSystemOf } from "./network_file_system.ts";
 import { LogSetupError } from "./topic.ts";
 

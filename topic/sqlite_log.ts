@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type HeldLock, tryLockFile } from "./data_dir.ts";
+import { type HeldLock, tryLockFile } from "../runtime/data_dir.ts";
 import type { LogRole } from "./log_config.ts";
 import { SqliteConsumption } from "./sqlite_consumption.ts";
 import { type Connection, logDirectory, logFileOf, makeDirectory, refuseUnsafeHost } from "./sqlite_file.ts";

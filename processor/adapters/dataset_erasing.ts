@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer";
 import { dirname, join } from "node:path";
-import type { FaultPoint } from "../../contract/fault_point.ts";
+import type { FaultPoint } from "../../runtime/fault_point.ts";
 import type { FileEntries, FileEntry } from "../dataset_store.ts";
-import { syncDirectory, writeAll } from "./durable_file.ts";
+import { syncDirectory, writeAll } from "../../runtime/durable_file.ts";
 
 /**
  * Rewrites files of the dataset without some persons' lines. Other people's lines stay as they are, byte for byte.

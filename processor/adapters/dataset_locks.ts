@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { type HeldLock, tryLockFile } from "../../topic/data_dir.ts";
+import { type HeldLock, tryLockFile } from "../../runtime/data_dir.ts";
 import { partitionPrefix } from "../core/dataset_path.ts";
 
 /**

@@ -4,7 +4,7 @@ import { type ErasedSubjects } from "../core/erasure.ts";
 import { parseDatasetPath, partitionPrefix } from "../core/dataset_path.ts";
 import { DatasetStateError } from "../core/dataset_state.ts";
 import type { DatasetIdentity, FileEntries, PartitionManifest } from "../dataset_store.ts";
-import { readIfThere, replaceFile } from "./durable_file.ts";
+import { readIfThere, replaceFile } from "../../runtime/durable_file.ts";
 
 /**
  * The files below `_manifest/`: `dataset.json`, and per partition `p00003.json` (the manifest), `p00003.sealed.json`

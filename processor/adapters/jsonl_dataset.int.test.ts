@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { systemClock } from "../../contract/clock.ts";
+import { systemClock } from "../../runtime/clock.ts";
 import type { DatasetStore, FileAddition, PartitionStore } from "../dataset_store.ts";
 import { DedupWindow } from "../dedup_window.ts";
 import { listDataset, openJsonlDataset, tailDataset } from "./jsonl_dataset.ts";

@@ -1,13 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { rmdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import type { Clock } from "../../contract/clock.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import { parseDatasetPath, partitionPrefix } from "../core/dataset_path.ts";
 import { DatasetStateError } from "../core/dataset_state.ts";
 import type { DatasetIdentity, DatasetStore } from "../dataset_store.ts";
 import { openDatasetLocks } from "./dataset_locks.ts";
 import { readIdentity, readManifest, saveIdentity } from "./dataset_manifest.ts";
-import { syncDirectory } from "./durable_file.ts";
+import { syncDirectory } from "../../runtime/durable_file.ts";
 import { JsonlPartition } from "./jsonl_partition.ts";
 
 export { listDataset, tailDataset } from "./dataset_listing.ts";

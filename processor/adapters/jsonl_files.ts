@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 import { DatasetStateError } from "../core/dataset_state.ts";
-import { syncDirectory, writeAll } from "./durable_file.ts";
+import { syncDirectory, writeAll } from "../../runtime/durable_file.ts";
 
 /** Descriptors that stay open between two chunks of a partition; a chunk may touch more, one per record at most. */
 const OPEN_FILES_MAX = 64;

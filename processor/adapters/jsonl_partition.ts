@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import type { FaultPoint } from "../../contract/fault_point.ts";
+import type { FaultPoint } from "../../runtime/fault_point.ts";
 import { parseDatasetPath } from "../core/dataset_path.ts";
 import { type ErasedSubjects, type Erasure, subjectsOf, withErasure } from "../core/erasure.ts";
-import { remembering } from "../core/remember.ts";
+import { remembering } from "../../runtime/remember.ts";
 import type {
   FileAddition,
   FileEntries,

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { syncDirectory } from "../../topic/data_dir.ts";
+import { syncDirectory } from "../../runtime/data_dir.ts";
 import type { Mailer } from "../core/mailer.ts";
 import { buildMessage } from "./mail_message.ts";
 

@@ -1,4 +1,4 @@
-import type { Clock } from "../../contract/clock.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import type { OfferStoreReader } from "../offer_store.ts";
 import { offerViewPath, openViewToRead } from "./offer_schema.ts";
 import { createOfferStoreReader } from "./sqlite_offer_reader.ts";

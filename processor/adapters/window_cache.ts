@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import type { WindowEntries } from "../dedup_window.ts";
-import { readIfThere } from "./durable_file.ts";
+import { readIfThere } from "../../runtime/durable_file.ts";
 
 /**
  * The dedup window on disk, so that a start need not read the log's last W records. A cache: not synced, checksummed,

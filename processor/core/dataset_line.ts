@@ -1,5 +1,5 @@
 import { PERSON_PREFIX } from "./erasure.ts";
-import { remembering } from "./remember.ts";
+import { remembering } from "../../runtime/remember.ts";
 import { escapeLine, sanitise } from "./sanitise.ts";
 
 /** One line of the dataset: the seed's five fields in the seed's order, nothing else. */

@@ -1,4 +1,4 @@
-import { remembering } from "./remember.ts";
+import { remembering } from "../../runtime/remember.ts";
 import { digitsOf } from "./sanitise_checks.ts";
 import { fold } from "./sanitise_fold.ts";
 import type { Entity, Report } from "./sanitise_rules.ts";

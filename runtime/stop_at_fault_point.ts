@@ -1,5 +1,5 @@
-import type { FaultPoint } from "../contract/fault_point.ts";
-import { noFaultPoint } from "../contract/fault_point.ts";
+import type { FaultPoint } from "./fault_point.ts";
+import { noFaultPoint } from "./fault_point.ts";
 
 const STOP_ARRIVES_MS = 100;
 
