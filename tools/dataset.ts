@@ -1,14 +1,6 @@
 import { readProcessorConfig } from "../processor/config.ts";
-import {
-  type Command,
-  CommandFailedError,
-  type CommandLine,
-  grouped,
-  print,
-  runCommand,
-  table,
-  UsageError,
-} from "./command.ts";
+import { type Command, type CommandLine, grouped, print, runCommand, table, UsageError } from "./command.ts";
+import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import { EXPORT_FORMATS, EXPORT_MARKER, exportDataset, type ExportFormat } from "./dataset_export.ts";
 import { blocksOf, DatasetFiles, openWhole } from "./dataset_files.ts";
 import { printStats } from "./dataset_stats.ts";

@@ -4,7 +4,7 @@ import { readErased, readManifest } from "../processor/adapters/dataset_manifest
 import { replaceFile, syncDirectory } from "../runtime/durable_file.ts";
 import { parseDatasetPath } from "../processor/core/dataset_path.ts";
 import { SANITISER_VERSION } from "../processor/core/sanitise.ts";
-import { CommandFailedError } from "./command.ts";
+import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import { chatSink } from "./dataset_export_chat.ts";
 import type { ExportedFile, ExportFacts, ExportSink } from "./dataset_export_file.ts";
 import { hfSink } from "./dataset_export_hf.ts";

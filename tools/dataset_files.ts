@@ -12,7 +12,7 @@ import {
 import { readIfThere } from "../runtime/durable_file.ts";
 import { parseDatasetPath } from "../processor/core/dataset_path.ts";
 import type { DatasetIdentity, FileEntries, FileEntry } from "../processor/dataset_store.ts";
-import { CommandFailedError } from "./command.ts";
+import { CommandFailedError } from "../runtime/command_failed_error.ts";
 
 /**
  * The dataset's files for a command that reads beside live writers: no lock, and never a byte beyond a manifest.

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { DatasetStateError } from "../processor/core/dataset_state.ts";
 import { parseDatasetPath, partitionPrefix } from "../processor/core/dataset_path.ts";
-import { CommandFailedError } from "./command.ts";
+import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import {
   DatasetFiles,
   DatasetReplacedError,

@@ -1,5 +1,6 @@
 import { PERSON_PREFIX } from "../processor/core/erasure.ts";
-import { CommandFailedError, type CommandLine, grouped, print, table } from "./command.ts";
+import { type CommandLine, grouped, print, table } from "./command.ts";
+import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import type { SearchedPlace } from "./erase_remains.ts";
 
 /** What an erasure did, and where it looked afterwards. Holds keyed hashes, and neither ids nor addresses. */

@@ -12,7 +12,7 @@ import type {
   PartitionManifest,
   PartitionStore,
 } from "../processor/dataset_store.ts";
-import { CommandFailedError } from "./command.ts";
+import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import { blocksOf } from "./dataset_files.ts";
 import { PartitionBuild } from "./replay_build.ts";
 import { lineHash, lineHashesOf, missingLines, PartitionRows } from "./replay_changes.ts";

@@ -5,7 +5,7 @@ import { findRoot } from "../processor/adapters/jsonl_dataset.ts";
 import { DatasetOwner, takeOverDataset } from "../processor/dataset_owner.ts";
 import type { DatasetIdentity } from "../processor/dataset_store.ts";
 import { LogSetupError, type TopicLog } from "../topic/topic.ts";
-import { CommandFailedError } from "./command.ts";
+import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import { liveIdentity, type LivePartition, readLive } from "./replay_live.ts";
 import { isStale, Rebuild, refuseBeyondEnd, type ReplayDependencies } from "./replay_rebuild.ts";
 import type { PartitionRange } from "./replay_scan.ts";

@@ -8,7 +8,7 @@ import { type ErasedSubjects, withErasure } from "../processor/core/erasure.ts";
 import { DeadLetterIndex } from "../processor/dead_letter_index.ts";
 import type { DatasetIdentity } from "../processor/dataset_store.ts";
 import type { TopicLog, TopicRecord } from "../topic/topic.ts";
-import { CommandFailedError } from "./command.ts";
+import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import { type BuildWorld, PartitionBuild } from "./replay_build.ts";
 import { fixedLetters, ReplayLetters } from "./replay_letters.ts";
 import type { LivePartition } from "./replay_live.ts";

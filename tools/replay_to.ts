@@ -2,7 +2,7 @@ import { basename, relative, resolve } from "node:path";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { findRoot } from "../processor/adapters/jsonl_dataset.ts";
 import type { TopicLog } from "../topic/topic.ts";
-import { CommandFailedError } from "./command.ts";
+import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import { compareTrees } from "./replay_changes.ts";
 import { readLive } from "./replay_live.ts";
 import { Rebuild, refuseBeyondEnd, type ReplayDependencies } from "./replay_rebuild.ts";
