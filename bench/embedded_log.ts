@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
-import { openSqliteLog } from "../topic/sqlite_log.ts";
+import { openSqliteLog } from "../topic/sqlite/log.ts";
 import type { RecordToPublish, TopicLog } from "../topic/topic.ts";
 
 const VALUE = new TextEncoder().encode(JSON.stringify({ event: "generation_failed", text: "x".repeat(850) }));

@@ -1,4 +1,4 @@
-import { describeTopicContract } from "../topic/topic_contract.ts";
+import { describeTopicContract } from "../topic/contract_suite/suite.ts";
 import { MemoryLog } from "./memory_log.ts";
 
 describeTopicContract("the memory log", () => {

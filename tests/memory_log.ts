@@ -1,4 +1,4 @@
-import { partitionFor } from "../topic/murmur2.ts";
+import { partitionFor } from "../topic/partitioner.ts";
 import {
   type ConsumeOptions,
   type Consumption,

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { WEBHOOKS_PARTITIONS } from "../contract/names.ts";
-import { partitionOf } from "../topic/murmur2.ts";
+import { partitionOf } from "../topic/partitioner.ts";
 import { describe, expect, test } from "vitest";
 import {
   datasetFiles,

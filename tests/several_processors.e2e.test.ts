@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { GroupLag } from "../contract/processor_api.ts";
 import { WEBHOOKS_PARTITIONS } from "../contract/names.ts";
-import { partitionOf } from "../topic/murmur2.ts";
+import { partitionOf } from "../topic/partitioner.ts";
 import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "./kafka_broker.ts";
 import {
   datasetLines,

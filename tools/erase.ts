@@ -13,7 +13,7 @@ import { checkSecret } from "../processor/pipeline_identity.ts";
 import { pipelineSecret } from "../runtime/data_dir.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
-import { createLogScrubber, type LogScrubber } from "../topic/sqlite_scrub.ts";
+import { createLogScrubber, type LogScrubber } from "../topic/sqlite/scrub.ts";
 import type { RecordPosition, TopicLog } from "../topic/topic.ts";
 import { type Command, type CommandLine, runCommand, UsageError } from "./command.ts";
 import { CommandFailedError } from "../runtime/command_failed_error.ts";

@@ -2,7 +2,7 @@ import { join, relative } from "node:path";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { PERSON_PREFIX } from "../processor/core/erasure.ts";
 import type { ProcessorConfig } from "../processor/config.ts";
-import type { LogScrubber } from "../topic/sqlite_scrub.ts";
+import type { LogScrubber } from "../topic/sqlite/scrub.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import { datasetRoot } from "./erase_loops.ts";
 import type { Erased, PersonalData } from "./erase_person.ts";

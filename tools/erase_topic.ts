@@ -1,6 +1,6 @@
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { eventTime } from "../processor/core/event_time.ts";
-import type { LogScrubber } from "../topic/sqlite_scrub.ts";
+import type { LogScrubber } from "../topic/sqlite/scrub.ts";
 import type { RecordPosition, TopicLog, TopicRecord } from "../topic/topic.ts";
 import { type Erased, everyRecord, ownershipOf } from "./erase_person.ts";
 import type { NeedleFinder } from "./needles.ts";

@@ -10,7 +10,7 @@ import { datasetLines } from "../tests/pipeline.ts";
 import { erasePerson, randomFrom } from "../tests/replay_topic.ts";
 import { killAtFaultPoint, runProgram, spawnProgram } from "../tests/run_command.ts";
 import { until } from "../tests/until.ts";
-import { openSqliteLog } from "../topic/sqlite_log.ts";
+import { openSqliteLog } from "../topic/sqlite/log.ts";
 import { otherSanitiser, outputOf, ReplayWorld } from "./fixtures/replay_world.ts";
 
 /** The command as real processes on the embedded log. `REPLAY_RECORDS` makes the topic of the first block longer. */

@@ -1,5 +1,5 @@
 import type { LogConfig, LogRole } from "./log_config.ts";
-import { openSqliteLog } from "./sqlite_log.ts";
+import { openSqliteLog } from "./sqlite/log.ts";
 import type { TopicLog } from "./topic.ts";
 
 /**
@@ -13,6 +13,6 @@ export async function openTopicLog(config: LogConfig, role: LogRole): Promise<To
     case "embedded":
       return openSqliteLog({ dataDir: config.dataDir, role });
     case "kafka":
-      return await (await import("./redpanda.ts")).openRedpandaLog(config, role);
+      return await (await import("./kafka/log.ts")).openRedpandaLog(config, role);
   }
 }

@@ -1,5 +1,6 @@
 /**
- * The port of the log. Its comments are the specification; `topic_contract.ts` runs it against every adapter.
+ * The port of the log. Its comments are the specification; `topic/contract_suite/suite.ts` runs it against every
+ * adapter.
  *
  * A log holds topics; a topic holds numbered partitions; a partition is an ordered, append-only row of records. The
  * log knows bytes, not envelopes. Offsets are safe integers, grow by at least one from record to record, and may have

@@ -1,0 +1,355 @@
+import { expect } from "vitest";
+import { until } from "../../tests/until.ts";
+import { all, bytes, type Context, ends, numbered, observed, saying, texts } from "./context.ts";
+import { LogSetupError, type TopicLog } from "../topic.ts";
+
+/** What the port promises of consumer groups. */
+export const GROUP_CONTRACT = {
+  "a group gets every record, each partition's in order": async (c: Context) => {
+    const [topic, group] = [await c.topic(), c.name("group")];
+    const keyed = (from: number) =>
+      numbered(60, {}, from).map((record, i) => ({ ...record, key: bytes(`k${i % 7}`) }));
+    await c.log.publish(topic, keyed(0));
+    const { handler, records } = observed();
+    const consumption = c.log.consume({ topic, group, handler });
+    await until("the first half is handled", () => records.length >= 60);
+    await (await c.open("ingest")).publish(topic, keyed(60));
+    await until("the second half is handled", () => records.length >= 120);
+    await consumption.stop();
+    for (const partition of [0, 1, 2]) {
+      const got = records.filter((record) => record.partition === partition);
+      expect(got).toEqual(await all(c.log, topic, partition));
+    }
+    expect(records).toHaveLength(120);
+  },
+
+  "a membership shows that it has joined, and which partitions it has": async (c: Context) => {
+    const [topic, group] = [await c.topic(), c.name("group")];
+    const { handler } = observed();
+    const consumption = c.log.consume({ topic, group, handler });
+    await until(
+      "it has joined",
+      () => consumption.state().is === "joined" && consumption.state().partitions.length === 3,
+    );
+    expect(consumption.state().partitions).toEqual([0, 1, 2]);
+    await consumption.stop();
+    expect(consumption.state().partitions).toEqual([]);
+  },
+
+  "what has been handled is committed, and the next membership goes on from there": async (c: Context) => {
+    const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
+    expect(await c.log.committed(topic, group)).toEqual([null, null]);
+    await c.log.publish(topic, numbered(10, { partition: 1 }));
+    const first = observed();
+    const consumption = c.log.consume({ topic, group, handler: first.handler });
+    await until("all are handled", () => first.records.length === 10);
+    await untilCommitted(c.log, topic, group);
+    await consumption.stop();
+    await c.log.publish(topic, numbered(5, { partition: 1 }, 10));
+
+    const other = await c.open("processor");
+    const second = observed();
+    const again = other.consume({ topic, group, handler: second.handler });
+    await until("the rest is handled", () => second.records.length >= 5);
+    await again.stop();
+    expect(texts(second.records)).toEqual(["10", "11", "12", "13", "14"]);
+    expect((await c.log.committed(topic, group))[1]).toBe((await ends(c.log, topic))[1]);
+  },
+
+  "two groups of one topic each get everything": async (c: Context) => {
+    const topic = await c.topic();
+    await c.log.publish(topic, numbered(9, { partition: 0 }));
+    const observers = [observed(), observed()];
+    const consumptions = observers.map(({ handler }) =>
+      c.log.consume({ topic, group: c.name("group"), handler })
+    );
+    await until("both have handled all", () => observers.every(({ records }) => records.length === 9));
+    for (const consumption of consumptions) await consumption.stop();
+  },
+
+  "the handler's own offset beats the committed one": async (c: Context) => {
+    const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
+    const positions = await c.log.publish(topic, numbered(10));
+    const first = observed();
+    const consumption = c.log.consume({ topic, group, handler: first.handler });
+    await until("all are handled", () => first.records.length === 10);
+    await untilCommitted(c.log, topic, group);
+    await consumption.stop();
+
+    const behind = observed({ assigned: () => Promise.resolve(positions[4]!.offset) });
+    const second = c.log.consume({ topic, group, handler: behind.handler });
+    await until("the records from its offset on came again", () => behind.records.length >= 6);
+    await second.stop();
+    expect(texts(behind.records)).toEqual(["4", "5", "6", "7", "8", "9"]);
+  },
+
+  "an offset beyond the log's end ends the membership: it is not the log that the state was made from":
+    async (
+      c: Context,
+    ) => {
+      const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
+      await c.log.publish(topic, numbered(3));
+      const { handler, records } = observed({ assigned: () => Promise.resolve(1_000_000) });
+      const consumption = c.log.consume({ topic, group, handler });
+      await expect(consumption.ended).rejects.toBeInstanceOf(LogSetupError);
+      expect(records).toEqual([]);
+    },
+
+  "`reassign` commits nothing and begins with `assigned` again": async (c: Context) => {
+    const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
+    await c.log.publish(topic, numbered(5));
+    let committedMeanwhile: unknown;
+    let batches = 0;
+    const { handler, calls, records } = observed({
+      handle: async () => {
+        if (++batches > 1) return "handled";
+        await Promise.resolve();
+        return "reassign";
+      },
+      assigned: async () => {
+        if (batches === 1) committedMeanwhile = await c.log.committed(topic, group);
+        return null;
+      },
+    });
+    const consumption = c.log.consume({ topic, group, handler, batchRecordsMax: 5 });
+    await untilCommitted(c.log, topic, group);
+    await consumption.stop();
+    expect(committedMeanwhile).toEqual([null]);
+    expect(calls).toEqual(["assigned 0", "handle 0", "assigned 0", "handle 0", "revoked 0"]);
+    expect(texts(records)).toEqual(["0", "1", "2", "3", "4", "0", "1", "2", "3", "4"]);
+  },
+
+  "at most one batch of a partition is in flight, and batches keep to their bounds": async (c: Context) => {
+    const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
+    await c.log.publish(topic, numbered(40, { partition: 0 }));
+    await c.log.publish(topic, numbered(40, { partition: 1 }));
+    const inFlight = new Set<number>();
+    let overlapped = false;
+    const { handler, records, batches } = observed({
+      handle: async (batch, control) => {
+        if (inFlight.has(batch.partition)) overlapped = true;
+        inFlight.add(batch.partition);
+        await control.heartbeat();
+        await new Promise((resolve) => setImmediate(resolve));
+        inFlight.delete(batch.partition);
+        return "handled";
+      },
+    });
+    const consumption = c.log.consume({ topic, group, handler, batchRecordsMax: 3 });
+    await until("all are handled", () => records.length >= 80);
+    await consumption.stop();
+    expect(overlapped).toBe(false);
+    expect(Math.max(...batches.map((batch) => batch.records.length))).toBeLessThanOrEqual(3);
+    for (const batch of batches) expect(batch.nextOffset).toBeGreaterThan(batch.records.at(-1)!.offset);
+  },
+
+  "a batch ends with the record that reaches its bound of bytes": async (c: Context) => {
+    const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
+    await c.log.publish(topic, Array.from({ length: 6 }, () => saying("x".repeat(400))));
+    const { handler, records, batches } = observed();
+    const consumption = c.log.consume({ topic, group, handler, batchBytesMax: 700 });
+    await until("all are handled", () => records.length >= 6);
+    await consumption.stop();
+    expect(Math.max(...batches.map((batch) => batch.records.length))).toBeLessThanOrEqual(2);
+  },
+
+  "a partition whose batch takes long does not hold up the others": async (c: Context) => {
+    const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
+    await c.log.publish(topic, [saying("slow", { partition: 0 }), saying("quick", { partition: 1 })]);
+    const gate = Promise.withResolvers<void>();
+    const { handler, records } = observed({
+      handle: async ({ partition }) => {
+        if (partition === 0) await gate.promise;
+        return "handled";
+      },
+    });
+    const consumption = c.log.consume({ topic, group, handler });
+    await until("the quick one is handled", () => texts(records).includes("quick"));
+    await c.log.publish(topic, [saying("quick again", { partition: 1 })]);
+    await until("so is the one after it", () => texts(records).includes("quick again"));
+    expect(texts(records)).not.toContain("slow");
+    gate.resolve();
+    await until("the slow one is handled too", () => texts(records).includes("slow"));
+    await consumption.stop();
+  },
+
+  "a partition whose assignment takes long does not hold up the others": async (c: Context) => {
+    const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
+    await c.log.publish(topic, [saying("waits", { partition: 0 }), saying("flows", { partition: 1 })]);
+    const gate = Promise.withResolvers<void>();
+    const { handler, records } = observed({
+      assigned: async (partition) => {
+        if (partition === 0) await gate.promise;
+        return null;
+      },
+    });
+    const consumption = c.log.consume({ topic, group, handler });
+    await until("the other is handled", () => texts(records).includes("flows"));
+    expect(texts(records)).not.toContain("waits");
+    gate.resolve();
+    await until("the first flows too", () => texts(records).includes("waits"));
+    await consumption.stop();
+  },
+
+  "stopping lets the batch in flight finish, commits it, revokes, and then calls no more": async (
+    c: Context,
+  ) => {
+    const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
+    const positions = await c.log.publish(topic, numbered(10));
+    const [started, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const { handler, calls, records } = observed({
+      handle: async () => {
+        started.resolve();
+        await gate.promise;
+        return "handled";
+      },
+    });
+    const consumption = c.log.consume({ topic, group, handler, batchRecordsMax: 4 });
+    await started.promise;
+    const stopped = consumption.stop();
+    const twice = consumption.stop();
+    gate.resolve();
+    await Promise.all([stopped, twice, consumption.ended]);
+    expect(calls).toEqual(["assigned 0", "handle 0", "revoked 0"]);
+    expect(records).toHaveLength(4);
+    expect(await c.log.committed(topic, group)).toEqual([positions[3]!.offset + 1]);
+  },
+
+  "stopping aborts an assignment that waits, and revokes all the same": async (c: Context) => {
+    const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
+    await c.log.publish(topic, numbered(3));
+    const { handler, calls } = observed({
+      assigned: (_, { signal }) =>
+        new Promise((resolve) => signal.addEventListener("abort", () => resolve(0), { once: true })),
+    });
+    const consumption = c.log.consume({ topic, group, handler });
+    await until("the assignment is under way", () => calls.includes("assigned 0"));
+    await consumption.stop();
+    expect(calls).toEqual(["assigned 0", "revoked 0"]);
+    expect(await c.log.committed(topic, group)).toEqual([null]);
+  },
+
+  "a handler that throws ends the membership with its error; its batch comes again to the next": async (
+    c: Context,
+  ) => {
+    const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
+    await c.log.publish(topic, numbered(3, { partition: 0 }));
+    const bug = new Error("a bug in the handler");
+    const broken = observed({ handle: () => Promise.reject(bug) });
+    const consumption = c.log.consume({ topic, group, handler: broken.handler });
+    await expect(consumption.ended).rejects.toBe(bug);
+    await consumption.stop();
+    expect(broken.calls.filter((call) => call === "revoked 0")).toHaveLength(1);
+    expect(await c.log.committed(topic, group)).toEqual([null, null]);
+
+    const { handler, records } = observed();
+    const next = c.log.consume({ topic, group, handler });
+    await until("the batch came again", () => records.length >= 3);
+    await next.stop();
+    expect(texts(records)).toEqual(["0", "1", "2"]);
+  },
+
+  "a handler may publish to the log it is fed from": async (c: Context) => {
+    const [source, sink, group] = [await c.topic(), await c.topic({ partitions: 1 }), c.name("group")];
+    await c.log.publish(source, numbered(20, { partition: 1 }));
+    const { handler } = observed({
+      handle: async ({ records }) => {
+        await c.log.publish(sink, records.map(({ value }) => saying("", { value })));
+        return "handled";
+      },
+    });
+    const consumption = c.log.consume({ topic: source, group, handler });
+    await untilCommitted(c.log, source, group);
+    await consumption.stop();
+    expect(texts(await all(c.log, sink))).toEqual(texts(await all(c.log, source, 1)));
+  },
+
+  "closing the log stops its memberships as `stop` does": async (c: Context) => {
+    const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
+    const log = await c.open("processor");
+    await log.publish(topic, numbered(3));
+    const { handler, calls, records } = observed({
+      handle: async () => {
+        await log.publish(topic, [saying("published while it closes")]);
+        return "handled";
+      },
+    });
+    const consumption = log.consume({ topic, group, handler, batchRecordsMax: 3 });
+    await until("a batch is in flight", () => calls.includes("handle 0"));
+    await log.close();
+    await consumption.ended;
+    expect(calls.at(-1)).toBe("revoked 0");
+    expect((await c.log.committed(topic, group))[0]).toBe(records.at(-1)!.offset + 1);
+  },
+
+  "partitions that are added later come to the group": async (c: Context) => {
+    const [name, group] = [c.name("topic"), c.name("group")];
+    const spec = { name, retentionMs: null, retentionBytes: null, recordBytesMax: 10_000 };
+    await c.log.ensureTopic({ ...spec, partitions: 1 });
+    const { handler, records } = observed();
+    const consumption = c.log.consume({ topic: name, group, handler });
+    await until("it has joined", () => consumption.state().is === "joined");
+    await (await c.open("command")).ensureTopic({ ...spec, partitions: 3 });
+    await c.log.publish(name, [saying("in a new partition", { partition: 2 })]);
+    await until("its record is handled", () => records.length === 1);
+    expect(consumption.state().partitions).toEqual([0, 1, 2]);
+    await consumption.stop();
+  },
+
+  "lag counts from the log's start until something is committed, and its seconds from the oldest record":
+    async (
+      c: Context,
+    ) => {
+      const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
+      const [first, last] = [Date.UTC(2026, 0, 1, 12, 0, 0), Date.UTC(2026, 0, 1, 12, 0, 30)];
+      await c.log.publish(topic, [
+        saying("first", { partition: 1, timestamp: first }),
+        saying("last", { partition: 1, timestamp: last }),
+      ]);
+      const [, end] = await ends(c.log, topic);
+      const now = last + 10_000;
+      const [idle, waiting] = await c.log.lag(topic, group, now);
+      expect(idle).toMatchObject({ partition: 0, nextOffset: null, lag: 0, lagSeconds: 0 });
+      expect(waiting).toEqual({ partition: 1, nextOffset: null, endOffset: end, lag: 2, lagSeconds: 40 });
+
+      const { handler, batches } = observed();
+      const consumption = c.log.consume({ topic, group, handler, batchRecordsMax: 1 });
+      await until("one is handled", () => batches.length >= 1);
+      await untilCommitted(c.log, topic, group);
+      await consumption.stop();
+      expect((await c.log.lag(topic, group, now))[1]).toEqual({
+        partition: 1,
+        nextOffset: end,
+        endOffset: end,
+        lag: 0,
+        lagSeconds: 0,
+      });
+    },
+
+  "a second member of a group shares its partitions": async (c: Context) => {
+    const [topic, group] = [await c.topic({ partitions: 4 }), c.name("group")];
+    const members = [observed(), observed()];
+    const logs = [c.log, await c.open("processor")];
+    const consumptions = logs.map((log, i) => log.consume({ topic, group, handler: members[i]!.handler }));
+    await until(
+      "each has two partitions",
+      () => consumptions.every((consumption) => consumption.state().partitions.length === 2),
+    );
+    await c.log.publish(topic, numbered(4).map((record, partition) => ({ ...record, partition })));
+    await until("all are handled", () => members.flatMap(({ records }) => records).length >= 4);
+    for (const consumption of consumptions) await consumption.stop();
+    const offsets = members.flatMap(({ records }) =>
+      records.map((record) => `${record.partition}:${record.offset}`)
+    );
+    expect(new Set(offsets).size).toBe(offsets.length);
+  },
+};
+
+/** Waits until the group has committed everything that the topic holds now (partitions without records apart). */
+async function untilCommitted(log: TopicLog, topic: string, group: string): Promise<void> {
+  const wanted = await ends(log, topic);
+  await until(`group has committed ${wanted}`, async () => {
+    const committed = await log.committed(topic, group);
+    return wanted.every((end, partition) => end === 0 || committed[partition] === end);
+  });
+}

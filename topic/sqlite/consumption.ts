@@ -1,0 +1,199 @@
+import type { HeldLock } from "../../runtime/data_dir.ts";
+import { batchOf } from "./batch.ts";
+import type { SqliteOffsets } from "./offsets.ts";
+import type { SqliteReader } from "./reader.ts";
+import { boundsOf, type FilePartition, partitionsOf } from "./topics.ts";
+import { pause } from "./writer.ts";
+import {
+  type ConsumeOptions,
+  type Consumption,
+  LogSetupError,
+  LogUnavailableError,
+  type RecordBatch,
+} from "../topic.ts";
+
+export type ConsumptionSource = {
+  /** Of the topic's file. */
+  readonly reader: SqliteReader;
+  readonly offsets: SqliteOffsets;
+  /** The group's one place; throws {@link LogSetupError} where another member has it. */
+  readonly enterGroup: (group: string) => HeldLock;
+};
+
+const RETRY_MS = 200;
+
+/**
+ * The membership of a group on the embedded log: one member owns every partition, each partition runs in a loop of its
+ * own (assigned → handle → commit → handle → …), and one more loop looks for partitions that are added later.
+ */
+export class SqliteConsumption implements Consumption {
+  readonly ended: Promise<void>;
+  readonly #leaving = new AbortController();
+  readonly #owned = new Set<number>();
+  /** What cannot be done just now, by attempt: one loop's success says nothing about another's failure. */
+  readonly #failing = new Map<symbol, string>();
+  #failure: { readonly error: unknown } | null = null;
+
+  constructor(private readonly options: ConsumeOptions, private readonly source: ConsumptionSource) {
+    this.ended = this.#run();
+    // Whoever awaits `ended` meets the rejection; one that nobody awaits yet must not end the process.
+    this.ended.catch(() => {});
+  }
+
+  state(): ReturnType<Consumption["state"]> {
+    const partitions = [...this.#owned].sort((a, b) => a - b);
+    const [words] = this.#failing.values();
+    if (words !== undefined) return { is: "away", partitions, words };
+    return { is: partitions.length > 0 ? "joined" : "joining", partitions };
+  }
+
+  async stop(): Promise<void> {
+    this.#leaving.abort();
+    await this.ended.catch(() => {});
+  }
+
+  async #run(): Promise<void> {
+    const lock = this.source.enterGroup(this.options.group);
+    try {
+      await this.#followPartitions();
+    } finally {
+      lock.release();
+    }
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  async #followPartitions(): Promise<void> {
+    const { reader } = this.source;
+    const loops: Promise<void>[] = [];
+    try {
+      while (!this.#leaving.signal.aborted) {
+        const now = await this.#patiently(() =>
+          reader.look((connection, seen) => ({
+            seen,
+            partitions: partitionsOf(connection, this.options.topic),
+          }))
+        );
+        if (now === null) break;
+        for (const partition of now.partitions.slice(loops.length)) loops.push(this.#own(partition));
+        await reader.changed(now.seen, this.#leaving.signal);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    await Promise.all(loops);
+  }
+
+  /** From the partition's arrival to its leaving; whatever goes wrong in it ends the whole consumption. */
+  async #own(partition: FilePartition): Promise<void> {
+    this.#owned.add(partition.number);
+    try {
+      while (!this.#leaving.signal.aborted) {
+        const from = await this.#startOffset(partition);
+        if (from !== null) await this.#flow(partition, from);
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+    try {
+      await this.options.handler.revoked(partition.number);
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#owned.delete(partition.number);
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#leaving.abort();
+  }
+
+  /** Where the handler wants to begin; null when the consumption stops meanwhile. */
+  async #startOffset(partition: FilePartition): Promise<number | null> {
+    const { signal } = this.#leaving;
+    let wanted: number | null;
+    try {
+      wanted = await this.options.handler.assigned(partition.number, { signal });
+    } catch (error) {
+      if (signal.aborted) return null;
+      throw error;
+    }
+    if (signal.aborted) return null;
+    return await this.#patiently(() => this.#resolveStart(partition, wanted));
+  }
+
+  async #resolveStart(partition: FilePartition, wanted: number | null): Promise<number> {
+    const { topic, group } = this.options;
+    const committed = (await this.source.offsets.committed(group, topic)).get(partition.number) ?? null;
+    const { startOffset, endOffset } = await this.source.reader.lookInside((connection) =>
+      boundsOf(connection, partition)
+    );
+    if (wanted !== null && wanted > endOffset) {
+      throw new LogSetupError(
+        `Cannot begin partition ${partition.number} of topic "${topic}" at offset ${wanted}: the log ends at ` +
+          `${endOffset}. It is not the log that this state was made from; restore it, or remove the state too.`,
+      );
+    }
+    // A committed offset beyond the end speaks of a log that is gone: what the new one holds was never handled.
+    const from = wanted ?? (committed !== null && committed <= endOffset ? committed : startOffset);
+    return Math.max(from, startOffset);
+  }
+
+  /** Batch after batch until the handler asks for a new assignment or the consumption stops. */
+  async #flow(partition: FilePartition, from: number): Promise<void> {
+    const { reader } = this.source;
+    const { signal } = this.#leaving;
+    for (let next = from;;) {
+      // One turn of the event loop per batch: a handler that never waits must not hold up the other partitions.
+      await pause(0);
+      if (signal.aborted) return;
+      const polled = await this.#patiently(() => this.#poll(partition, next));
+      if (polled === null) return;
+      if (polled.batch.records.length === 0) {
+        next = polled.batch.nextOffset;
+        await reader.changed(polled.seen, signal);
+        continue;
+      }
+      if (await this.options.handler.handle(polled.batch, HANDLE_CONTROL) === "reassign") return;
+      next = polled.batch.nextOffset;
+      await this.#commit(partition, next);
+    }
+  }
+
+  #poll(partition: FilePartition, from: number): Promise<{ seen: string; batch: RecordBatch }> {
+    const { reader } = this.source;
+    const { batchRecordsMax = 500, batchBytesMax = 4 * 1024 * 1024 } = this.options;
+    return reader.lookInside((connection, seen) => ({
+      seen,
+      batch: batchOf(connection, partition, { from, recordsMax: batchRecordsMax, bytesMax: batchBytesMax }),
+    }));
+  }
+
+  async #commit(partition: FilePartition, nextOffset: number): Promise<void> {
+    const { topic, group } = this.options;
+    await this.#patiently(() =>
+      this.source.offsets.commit(group, topic, { partition: partition.number, nextOffset })
+    );
+  }
+
+  /** Repeats what the log could not do, and shows it as `away` meanwhile; null when the consumption stops first. */
+  async #patiently<T>(attempt: () => Promise<T>): Promise<T | null> {
+    const self = Symbol();
+    try {
+      for (;;) {
+        try {
+          return await attempt();
+        } catch (error) {
+          if (!(error instanceof LogUnavailableError)) throw error;
+          this.#failing.set(self, error.message);
+        }
+        if (this.#leaving.signal.aborted) return null;
+        await pause(RETRY_MS);
+      }
+    } finally {
+      this.#failing.delete(self);
+    }
+  }
+}
+
+/** Nobody takes a partition away from the only member, so that a batch is never broken off; and nobody counts beats. */
+const HANDLE_CONTROL = { signal: new AbortController().signal, heartbeat: () => Promise.resolve() };

@@ -1,0 +1,149 @@
+import { type Connection, OFFSETS_PER_PARTITION, PARTITION_IDS } from "./file.ts";
+import type { SqliteReader } from "./reader.ts";
+import type { SqliteWriter } from "./writer.ts";
+import { LogSetupError, type PartitionBounds, type PartitionLag, type TopicSpec } from "../topic.ts";
+
+/** A partition as its file knows it. */
+export type FilePartition = { readonly id: number; readonly number: number; readonly startOffset: number };
+
+/** See `TopicLog.ensureTopic`. Takes the writer's lock only where something is to be changed. */
+export async function ensureSqliteTopic(
+  spec: TopicSpec,
+  { reader, writer }: { readonly reader: SqliteReader; readonly writer: SqliteWriter },
+): Promise<void> {
+  refuseUnusable(spec);
+  const asItIs = await reader.look((connection) => connection && readTopic(connection, spec.name));
+  if (asItIs && same(asItIs, raised(asItIs, spec))) return;
+  await writer.transaction((connection) => {
+    const existing = readTopic(connection, spec.name);
+    writeTopic(connection, existing, existing ? raised(existing, spec) : spec);
+  });
+}
+
+function refuseUnusable({ name, partitions, recordBytesMax }: TopicSpec): void {
+  if (!/^[A-Za-z0-9._-]{1,249}$/.test(name)) {
+    throw new LogSetupError(
+      `Cannot make topic "${name}": a name has 1 to 249 letters, digits, ".", "_" and "-", as in Kafka.`,
+    );
+  }
+  if (!Number.isInteger(partitions) || partitions < 1 || partitions > 1_000) {
+    throw new LogSetupError(
+      `Cannot make topic "${name}" with ${partitions} partitions: 1 to 1000 are possible.`,
+    );
+  }
+  if (!Number.isInteger(recordBytesMax) || recordBytesMax < 1) {
+    throw new LogSetupError(`Cannot make topic "${name}" with records of ${recordBytesMax} bytes at most.`);
+  }
+}
+
+/** The higher of each setting, where null (no bound) is the highest. */
+function raised(existing: TopicSpec, spec: TopicSpec): TopicSpec {
+  const bound = (a: number | null, b: number | null) => a === null || b === null ? null : Math.max(a, b);
+  return {
+    name: existing.name,
+    partitions: Math.max(existing.partitions, spec.partitions),
+    retentionMs: bound(existing.retentionMs, spec.retentionMs),
+    retentionBytes: bound(existing.retentionBytes, spec.retentionBytes),
+    recordBytesMax: Math.max(existing.recordBytesMax, spec.recordBytesMax),
+  };
+}
+
+function same(a: TopicSpec, b: TopicSpec): boolean {
+  return a.partitions === b.partitions && a.retentionMs === b.retentionMs &&
+    a.retentionBytes === b.retentionBytes && a.recordBytesMax === b.recordBytesMax;
+}
+
+function readTopic(connection: Connection, name: string): TopicSpec | null {
+  const row = connection.first<[number, number | null, number | null, number]>(
+    "select record_bytes_max, retention_ms, retention_bytes, " +
+      "(select count(*) from topic_partition where topic = topic.name) from topic where name = ?",
+    name,
+  );
+  if (!row) return null;
+  const [recordBytesMax, retentionMs, retentionBytes, partitions] = row;
+  return { name, partitions, retentionMs, retentionBytes, recordBytesMax };
+}
+
+function writeTopic(connection: Connection, existing: TopicSpec | null, spec: TopicSpec): void {
+  connection.run(
+    "insert or replace into topic (name, record_bytes_max, retention_ms, retention_bytes) values (?, ?, ?, ?)",
+    spec.name,
+    spec.recordBytesMax,
+    spec.retentionMs,
+    spec.retentionBytes,
+  );
+  const highest = connection.first<[number | null]>("select max(id) from topic_partition")![0];
+  let id = highest === null ? 0 : highest + 1;
+  if (id + spec.partitions > PARTITION_IDS) {
+    throw new LogSetupError(
+      `Cannot make topic "${spec.name}": a log file holds ${PARTITION_IDS} partitions at most.`,
+    );
+  }
+  for (let number = existing?.partitions ?? 0; number < spec.partitions; number++, id++) {
+    connection.run("insert into topic_partition (id, topic, number) values (?, ?, ?)", id, spec.name, number);
+  }
+}
+
+/** The partitions of a topic by number; none where nobody has made it. */
+export function partitionsOf(connection: Connection | null, topic: string): readonly FilePartition[] {
+  const rows = connection?.all<[number, number, number]>(
+    "select id, number, start_offset from topic_partition where topic = ? order by number",
+    topic,
+  );
+  return (rows ?? []).map(([id, number, startOffset]) => ({ id, number, startOffset }));
+}
+
+export function boundsOf(connection: Connection, partition: FilePartition): PartitionBounds {
+  return {
+    partition: partition.number,
+    startOffset: partition.startOffset,
+    endOffset: nextOffsetOf(connection, partition),
+  };
+}
+
+export function lagOf(
+  connection: Connection,
+  partition: FilePartition,
+  { nextOffset, now }: { readonly nextOffset: number | null; readonly now: number },
+): PartitionLag {
+  const { startOffset, endOffset } = boundsOf(connection, partition);
+  const from = Math.max(nextOffset ?? startOffset, startOffset);
+  const low = partition.id * OFFSETS_PER_PARTITION;
+  const oldest = connection.first<[number]>(
+    "select timestamp from record where id >= ? and id < ? order by id limit 1",
+    low + from,
+    low + OFFSETS_PER_PARTITION,
+  )?.[0];
+  return {
+    partition: partition.number,
+    nextOffset,
+    endOffset,
+    lag: Math.max(0, endOffset - from),
+    lagSeconds: oldest === undefined ? 0 : Math.max(0, (now - oldest) / 1_000),
+  };
+}
+
+/**
+ * Where the partition's next record goes. Who appends asks inside the transaction: another process may have appended
+ * since the last one.
+ */
+export function nextOffsetOf(
+  connection: Connection,
+  { id, startOffset }: { readonly id: number; readonly startOffset: number },
+): number {
+  const low = id * OFFSETS_PER_PARTITION;
+  const last = connection.first<[number | null]>(
+    "select max(id) from record where id >= ? and id < ?",
+    low,
+    low + OFFSETS_PER_PARTITION,
+  )?.[0];
+  return Math.max(startOffset, typeof last === "number" ? last - low + 1 : 0);
+}
+
+/** What every verb of the embedded log says about a topic that nobody has made. */
+export function missingTopic(name: string): LogSetupError {
+  return new LogSetupError(
+    `Cannot find topic "${name}" in the embedded log: nobody has made it. Every service makes the topics it uses at ` +
+      `start; is DATA_DIR the right one?`,
+  );
+}
