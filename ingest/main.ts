@@ -13,14 +13,14 @@ import { createIngestApp } from "./app.ts";
 import { createAuthenticity } from "./authenticity.ts";
 import { type IngestConfig, readIngestConfig, warningsOf } from "./config.ts";
 import { Deadlines } from "./deadlines.ts";
-import { Drainer } from "./drainer.ts";
+import { Drainer } from "./spool/drainer.ts";
 import { InFlight } from "./in_flight.ts";
 import { createIngestMetrics } from "./metrics.ts";
 import { Publisher, wordsOf } from "./publisher.ts";
 import { createReadiness } from "./readiness.ts";
-import { SecretConfirmation } from "./secret_confirmation.ts";
-import { Spool } from "./spool.ts";
-import { createUnsubscribe } from "./unsubscribe.ts";
+import { SecretConfirmation } from "./unsubscribe/secret_confirmation.ts";
+import { Spool } from "./spool/spool.ts";
+import { createUnsubscribe } from "./unsubscribe/handler.ts";
 
 /** The composition root of ingest. */
 

@@ -1,8 +1,8 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { Drainer } from "./drainer.ts";
+import type { Drainer } from "./spool/drainer.ts";
 import type { InFlight } from "./in_flight.ts";
 import type { Publisher } from "./publisher.ts";
-import type { Spool } from "./spool.ts";
+import type { Spool } from "./spool/spool.ts";
 
 /** What `/metrics` tells; each ingest has a registry of its own. */
 export type IngestMetrics = {

@@ -5,10 +5,10 @@ import { noFaultPoint } from "../runtime/fault_point.ts";
 import { type ManualClock, manualClock } from "../tests/manual_clock.ts";
 import { until } from "../tests/until.ts";
 import { DEFAULT_LIMITS } from "./config.ts";
-import { Drainer } from "./drainer.ts";
+import { Drainer } from "./spool/drainer.ts";
 import { type FakeLog, fakeLog } from "./fixtures/fake_log.ts";
 import { Publisher, type PublisherOptions } from "./publisher.ts";
-import { Spool } from "./spool.ts";
+import { Spool } from "./spool/spool.ts";
 
 let directory: string;
 let clock: ManualClock;

@@ -4,7 +4,7 @@ import type { FaultPoint } from "../runtime/fault_point.ts";
 import { RecordRefusedError, type TopicLog } from "../topic/topic.ts";
 import type { IngestLimits } from "./config.ts";
 import { Deadlines } from "./deadlines.ts";
-import type { Spool } from "./spool.ts";
+import type { Spool } from "./spool/spool.ts";
 
 /** Where a record was made durable, or why it was not. */
 export type PublishOutcome =

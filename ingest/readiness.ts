@@ -1,7 +1,7 @@
 import type { Clock } from "../runtime/clock.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import type { Publisher } from "./publisher.ts";
-import type { Spool } from "./spool.ts";
+import type { Spool } from "./spool/spool.ts";
 
 /** What `/readyz` answers: where the next envelope becomes durable, or that it cannot. */
 export type Readiness =

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { SECRET, startWriter } from "../processor/fixtures/dataset_run.ts";
-import { Spool } from "../ingest/spool.ts";
+import { Spool } from "../ingest/spool/spool.ts";
 import { datasetFiles, datasetLines, mailFiles } from "../tests/pipeline.ts";
 import { killAtFaultPoint, runProgram, spawnProgram } from "../tests/run_command.ts";
 import { openDatasetLocks } from "../processor/adapters/dataset_locks.ts";

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
-import type { EnvelopeRecord } from "../contract/envelope.ts";
+import type { EnvelopeRecord } from "../../contract/envelope.ts";
 
 /**
  * One record as it lies in a spool file: `u32 payload bytes | u32 CRC-32 of length and payload | payload`, the payload

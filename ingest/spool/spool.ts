@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer";
-import type { EnvelopeRecord } from "../contract/envelope.ts";
-import type { FaultPoint } from "../runtime/fault_point.ts";
-import { decodeFrame, encodeFrame } from "./spool_frame.ts";
-import { SpoolFiles, type SpoolMark, writeAll } from "./spool_files.ts";
+import type { EnvelopeRecord } from "../../contract/envelope.ts";
+import type { FaultPoint } from "../../runtime/fault_point.ts";
+import { decodeFrame, encodeFrame } from "./frame.ts";
+import { SpoolFiles, type SpoolMark, writeAll } from "./files.ts";
 
 /**
  * Where webhooks wait while the log cannot take them: append-only files in `DATA_DIR/spool/`, drained in their order.

@@ -1,5 +1,5 @@
-import type { EnvelopeRecord } from "../contract/envelope.ts";
-import { isTooLarge, type PublisherOptions, wordsOf } from "./publisher.ts";
+import type { EnvelopeRecord } from "../../contract/envelope.ts";
+import { isTooLarge, type PublisherOptions, wordsOf } from "../publisher.ts";
 import type { SpoolBatch } from "./spool.ts";
 
 /** Publishes what lies in the spool, in its order, as soon as the log takes it again. */

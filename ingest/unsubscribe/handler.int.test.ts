@@ -1,15 +1,15 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { readLabel } from "../contract/envelope.ts";
-import { createKeyedHashes } from "../contract/keyed_hash.ts";
-import { FACTS_TOPIC } from "../contract/names.ts";
-import { makeUnsubscribeToken, readUnsubscribe } from "../contract/unsubscribe_token.ts";
-import { openTopicLog } from "../topic/open_topic.ts";
-import type { TopicLog } from "../topic/topic.ts";
-import { manualClock } from "../tests/manual_clock.ts";
-import { until } from "../tests/until.ts";
-import { fakeLog } from "./fixtures/fake_log.ts";
+import { readLabel } from "../../contract/envelope.ts";
+import { createKeyedHashes } from "../../contract/keyed_hash.ts";
+import { FACTS_TOPIC } from "../../contract/names.ts";
+import { makeUnsubscribeToken, readUnsubscribe } from "../../contract/unsubscribe_token.ts";
+import { openTopicLog } from "../../topic/open_topic.ts";
+import type { TopicLog } from "../../topic/topic.ts";
+import { manualClock } from "../../tests/manual_clock.ts";
+import { until } from "../../tests/until.ts";
+import { fakeLog } from "../fixtures/fake_log.ts";
 import { SecretConfirmation } from "./secret_confirmation.ts";
-import { startTestIngest, type TestIngest } from "./fixtures/test_ingest.ts";
+import { startTestIngest, type TestIngest } from "../fixtures/test_ingest.ts";
 
 const SECRET = "a secret of sixteen";
 const hashes = createKeyedHashes(SECRET);

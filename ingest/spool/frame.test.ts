@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { Buffer } from "node:buffer";
 import { expect, test } from "vitest";
-import type { EnvelopeRecord } from "../contract/envelope.ts";
-import { decodeFrame, encodeFrame } from "./spool_frame.ts";
+import type { EnvelopeRecord } from "../../contract/envelope.ts";
+import { decodeFrame, encodeFrame } from "./frame.ts";
 
 const anyRecord: fc.Arbitrary<EnvelopeRecord> = fc.record({
   key: fc.uint8Array(),

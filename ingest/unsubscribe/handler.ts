@@ -1,11 +1,11 @@
-import type { Clock } from "../runtime/clock.ts";
-import type { KeyedHashes } from "../contract/keyed_hash.ts";
-import { checkUnsubscribeToken, unsubscribeRecord } from "../contract/unsubscribe_token.ts";
-import { type BodyOptions, readBody } from "./body.ts";
-import { refuseUnread } from "./answer.ts";
-import type { Publisher } from "./publisher.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import type { KeyedHashes } from "../../contract/keyed_hash.ts";
+import { checkUnsubscribeToken, unsubscribeRecord } from "../../contract/unsubscribe_token.ts";
+import { type BodyOptions, readBody } from "../body.ts";
+import { refuseUnread } from "../answer.ts";
+import type { Publisher } from "../publisher.ts";
 import type { SecretConfirmation } from "./secret_confirmation.ts";
-import { pageHeaders, type UnsubscribePage, unsubscribePage } from "./unsubscribe_page.ts";
+import { pageHeaders, type UnsubscribePage, unsubscribePage } from "./page.ts";
 
 export type UnsubscribeOptions = {
   readonly hashes: KeyedHashes;

@@ -1,7 +1,7 @@
-import type { Clock } from "../runtime/clock.ts";
-import { FACTS_TOPIC } from "../contract/names.ts";
-import { readSecretFact } from "../contract/secret_fact.ts";
-import type { TopicLog } from "../topic/topic.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import { FACTS_TOPIC } from "../../contract/names.ts";
+import { readSecretFact } from "../../contract/secret_fact.ts";
+import type { TopicLog } from "../../topic/topic.ts";
 
 export type SecretConfirmationOptions = {
   readonly log: TopicLog;

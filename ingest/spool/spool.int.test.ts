@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { EnvelopeRecord } from "../contract/envelope.ts";
-import { noFaultPoint } from "../runtime/fault_point.ts";
-import { until } from "../tests/until.ts";
+import type { EnvelopeRecord } from "../../contract/envelope.ts";
+import { noFaultPoint } from "../../runtime/fault_point.ts";
+import { until } from "../../tests/until.ts";
 import { Spool, SpoolFullError, type SpoolOptions } from "./spool.ts";
-import { encodeFrame } from "./spool_frame.ts";
+import { encodeFrame } from "./frame.ts";
 
 let directory: string;
 let said: string[];
