@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import { systemClock } from "../runtime/clock.ts";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
-import { SECRET, sums } from "../processor/fixtures/dataset_run.ts";
+import { SECRET, sums } from "../processor/dataset/fixtures/run.ts";
 import { fillTopic } from "../tests/replay_topic.ts";
 import { spawnProgram } from "../tests/run_command.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
@@ -69,7 +69,7 @@ await log.close();
 
 let records = 0;
 const writing = await seconds(async () => {
-  const writer = spawnProgram("processor/fixtures/run_dataset_writer.ts", { args: [SECRET, "500"], env });
+  const writer = spawnProgram("processor/dataset/fixtures/writer_process.ts", { args: [SECRET, "500"], env });
   records = await untilWritten();
   writer.kill("SIGTERM");
   await writer.output();

@@ -1,16 +1,16 @@
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { sanitise } from "../processor/core/sanitise.ts";
-import { HOSTILE } from "../processor/core/sanitise_samples.ts";
+import { sanitise } from "../processor/sanitise/mod.ts";
+import { HOSTILE } from "../processor/sanitise/testdata/samples.ts";
 
 /**
  * How fast the sanitiser is on prompts, and what the worst text costs.
  *
  *     deno run -A bench/sanitise.ts [--json]
  *
- * Prompts: MB/s of CPU time, and the wall time of a 1 KB prompt. Hostile: each unit of `sanitise_samples.ts`, repeated to
- * 100 KB and 1 MB; the worst CPU time at 1 MB, and the worst ratio of the two (10 is linear; times below 5 ms at 100 KB
- * are too short for a ratio).
+ * Prompts: MB/s of CPU time, and the wall time of a 1 KB prompt. Hostile: each unit of
+ * `processor/sanitise/testdata/samples.ts`, repeated to 100 KB and 1 MB; the worst CPU time at 1 MB, and the worst
+ * ratio of the two (10 is linear; times below 5 ms at 100 KB are too short for a ratio).
  */
 const { values } = parseArgs({ options: { json: { type: "boolean", default: false } } });
 

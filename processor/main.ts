@@ -15,20 +15,20 @@ import { groupLag } from "../topic/group_lag.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { TopicLog } from "../topic/topic.ts";
-import { openDatasetLocks } from "./adapters/dataset_locks.ts";
-import { listDataset, tailDataset } from "./adapters/jsonl_dataset.ts";
-import { openOfferStatus } from "./adapters/offer_status.ts";
+import { openDatasetLocks } from "./dataset/files/locks.ts";
+import { listDataset, tailDataset } from "./dataset/files/dataset.ts";
+import { openOfferStatus } from "./offers/sqlite/status.ts";
 import { isLoopback, type ProcessorConfig, readProcessorConfig } from "./config.ts";
-import { retrying } from "./consume.ts";
-import { DeadLetterList } from "./dead_letter_list.ts";
-import { createDeadLetters } from "./dead_letters.ts";
-import type { LoopHealth, LoopMessage } from "./loop.ts";
-import { type LoopName, type RunningLoop, startLoop } from "./loop_workers.ts";
-import { listMails, readMail } from "./mails.ts";
-import { createProcessorMetrics } from "./metrics.ts";
-import { committedBefore, confirmSecret } from "./pipeline_identity.ts";
-import { createStatusApi } from "./status_api.ts";
-import { createTraceHub } from "./trace_hub.ts";
+import { retrying } from "./loop/consume.ts";
+import { DeadLetterList } from "./dead_letters/list.ts";
+import { createDeadLetters } from "./dead_letters/service.ts";
+import type { LoopHealth, LoopMessage } from "./loop/loop.ts";
+import { type LoopName, type RunningLoop, startLoop } from "./loop/worker_handle.ts";
+import { listMails, readMail } from "./offers/mail/list.ts";
+import { createProcessorMetrics } from "./status/metrics.ts";
+import { committedBefore, confirmSecret } from "./facts/identity.ts";
+import { createStatusApi } from "./status/api.ts";
+import { createTraceHub } from "./status/trace_hub.ts";
 
 /** The composition root of the processor: its loops, each in a Worker, and the status API over what they tell. */
 

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
-import { decodeFact, type FactOf } from "../processor/core/facts.ts";
-import { isSame } from "../processor/core/offer.ts";
-import type { OfferStoreReader, OfferStoreWriter } from "../processor/offer_store.ts";
+import { decodeFact, type FactOf } from "../processor/facts/facts.ts";
+import { isSame } from "../processor/offers/core/offer.ts";
+import type { OfferStoreReader, OfferStoreWriter } from "../processor/offers/store.ts";
 import type { TopicRecord } from "../topic/topic.ts";
 import type { World } from "./offers_world.ts";
 import { endAt, newView, THRESHOLD } from "./offers_world_terms.ts";

@@ -1,4 +1,4 @@
-import { currentOf, type Offer } from "../processor/core/offer.ts";
+import { currentOf, type Offer } from "../processor/offers/core/offer.ts";
 import { Oracle } from "./offers_oracle.ts";
 import type { World } from "./offers_world.ts";
 import { PARTITIONS, type Produced, subjectOf, SUBJECTS, THRESHOLD } from "./offers_world_terms.ts";

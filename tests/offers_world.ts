@@ -1,7 +1,7 @@
 import { unsubscribeRecord } from "../contract/unsubscribe_token.ts";
 import type { DiscountPolicy } from "../processor/config.ts";
-import { encodeFact, type Fact } from "../processor/core/facts.ts";
-import { readAddress } from "../processor/core/mailbox.ts";
+import { encodeFact, type Fact } from "../processor/facts/facts.ts";
+import { readAddress } from "../processor/offers/core/mailbox.ts";
 import type { TopicRecord } from "../topic/topic.ts";
 import { Oracle } from "./offers_oracle.ts";
 import { WorldProcessor } from "./offers_world_processor.ts";

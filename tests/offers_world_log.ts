@@ -1,5 +1,5 @@
 import { FACTS_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { decodeFact } from "../processor/core/facts.ts";
+import { decodeFact } from "../processor/facts/facts.ts";
 import {
   type ConsumeOptions,
   type Consumption,

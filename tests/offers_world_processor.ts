@@ -1,11 +1,11 @@
 import type { Clock } from "../runtime/clock.ts";
-import { decodeFact } from "../processor/core/facts.ts";
-import type { Mailer, SendOutcome } from "../processor/core/mailer.ts";
-import { readAddress } from "../processor/core/mailbox.ts";
-import { decideOffers } from "../processor/discount_offers.ts";
-import { sendOffers } from "../processor/offer_sender.ts";
-import { followFacts } from "../processor/offer_view.ts";
-import { createViewWatch } from "../processor/view_watch.ts";
+import { decodeFact } from "../processor/facts/facts.ts";
+import type { Mailer, SendOutcome } from "../processor/offers/mailer.ts";
+import { readAddress } from "../processor/offers/core/mailbox.ts";
+import { decideOffers } from "../processor/offers/discount_offers.ts";
+import { sendOffers } from "../processor/offers/sender.ts";
+import { followFacts } from "../processor/offers/view.ts";
+import { createViewWatch } from "../processor/offers/view_watch.ts";
 import type { World } from "./offers_world.ts";
 import { type Step, stepIn, type WorldGroup, WorldLog } from "./offers_world_log.ts";
 import { endAt, hashes, newView, START, type WorldView } from "./offers_world_terms.ts";

@@ -1,14 +1,14 @@
 import type { DatabaseSync } from "node:sqlite";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
-import { openViewToWrite } from "../processor/adapters/offer_schema.ts";
-import { createOfferStoreReader } from "../processor/adapters/sqlite_offer_reader.ts";
-import { createOfferStoreWriter } from "../processor/adapters/sqlite_offer_store.ts";
+import { openViewToWrite } from "../processor/offers/sqlite/schema.ts";
+import { createOfferStoreReader } from "../processor/offers/sqlite/reader.ts";
+import { createOfferStoreWriter } from "../processor/offers/sqlite/writer.ts";
 import type { DiscountPolicy } from "../processor/config.ts";
-import type { Mailer } from "../processor/core/mailer.ts";
-import { fold } from "../processor/core/offer.ts";
-import { offerCode } from "../processor/core/offer_names.ts";
-import { factHash } from "../processor/facts_topic.ts";
-import type { OfferStoreReader, OfferStoreWriter, ViewEnd } from "../processor/offer_store.ts";
+import type { Mailer } from "../processor/offers/mailer.ts";
+import { fold } from "../processor/offers/core/offer.ts";
+import { offerCode } from "../processor/offers/core/names.ts";
+import { factHash } from "../processor/facts/topic.ts";
+import type { OfferStoreReader, OfferStoreWriter, ViewEnd } from "../processor/offers/store.ts";
 import type { TopicRecord } from "../topic/topic.ts";
 
 /** The words and sizes of the simulated world, see `offers_world.ts`. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { DAYS, PERSONS, writeDataset } from "../tools/fixtures/written_dataset.ts";
+import { DAYS, PERSONS, writeDataset } from "../processor/dataset/fixtures/written_dataset.ts";
 import { datasetFiles, datasetLines } from "./pipeline.ts";
 
 let dataDir: string;

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { OfferView, PipelineStatus } from "../contract/processor_api.ts";
-import { DatasetFiles, DatasetReplacedError, openWhole } from "../tools/dataset_files.ts";
+import { DatasetFiles, DatasetReplacedError, openWhole } from "../processor/dataset/files/reader.ts";
 import { killAtFaultPoint, spawnProgram, type TextStream } from "./run_command.ts";
 import { until } from "./until.ts";
 

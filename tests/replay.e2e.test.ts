@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
-import { SECRET, sums } from "../processor/fixtures/dataset_run.ts";
+import { SECRET, sums } from "../processor/dataset/fixtures/run.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import { datasetLines, mailFiles, offerOf, post, posthogBody, untilCaughtUp } from "./pipeline.ts";

@@ -1,7 +1,7 @@
 import { deadLetterRecord } from "../contract/dead_letter.ts";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_PARTITIONS, WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { erasure, failure, personIn, recordOfBody, use } from "../processor/fixtures/dataset_records.ts";
-import { hashes } from "../processor/fixtures/dataset_run.ts";
+import { erasure, failure, personIn, recordOfBody, use } from "../processor/dataset/fixtures/records.ts";
+import { hashes } from "../processor/dataset/fixtures/run.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { RecordToPublish, TopicLog } from "../topic/topic.ts";
 

@@ -10,9 +10,9 @@ import { gunzipSync } from "node:zlib";
 import type { DatasetListing, MailListing, OfferView, PipelineStatus } from "../contract/processor_api.ts";
 import { FEATURE_USED, GENERATION_FAILED } from "../contract/product_events.ts";
 import type { TraceStep } from "../contract/trace_step.ts";
-import { startDeadLetterWorld } from "./dead_letter_world.ts";
-import { createStatusApi } from "../processor/status_api.ts";
-import { createTraceHub } from "../processor/trace_hub.ts";
+import { startDeadLetterWorld } from "../processor/dead_letters/fixtures/world.ts";
+import { createStatusApi } from "../processor/status/api.ts";
+import { createTraceHub } from "../processor/status/trace_hub.ts";
 
 /** One request as it came to the fake PostHog. */
 export type Captured = {

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { failure } from "../processor/fixtures/dataset_records.ts";
-import { readFiles } from "../processor/fixtures/dataset_run.ts";
+import { failure } from "../processor/dataset/fixtures/records.ts";
+import { readFiles } from "../processor/dataset/fixtures/run.ts";
 import { runProgram, spawnProgram } from "../tests/run_command.ts";
-import { manyRecords, openPartition, writeDataset } from "./fixtures/written_dataset.ts";
+import { manyRecords, openPartition, writeDataset } from "../processor/dataset/fixtures/written_dataset.ts";
 
 let dataDir: string;
 

@@ -2,7 +2,7 @@ import { readProcessorConfig } from "../processor/config.ts";
 import { type Command, type CommandLine, grouped, print, runCommand, table, UsageError } from "./command.ts";
 import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import { EXPORT_FORMATS, EXPORT_MARKER, exportDataset, type ExportFormat } from "./dataset_export.ts";
-import { blocksOf, DatasetFiles, openWhole } from "./dataset_files.ts";
+import { blocksOf, DatasetFiles, openWhole } from "../processor/dataset/files/reader.ts";
 import { printStats } from "./dataset_stats.ts";
 import { verifyDataset } from "./dataset_verify.ts";
 

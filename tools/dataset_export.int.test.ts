@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
-import { failure } from "../processor/fixtures/dataset_records.ts";
-import { hashes, readFiles, readManifests } from "../processor/fixtures/dataset_run.ts";
+import { failure } from "../processor/dataset/fixtures/records.ts";
+import { hashes, readFiles, readManifests } from "../processor/dataset/fixtures/run.ts";
 import { datasetLines, type Line } from "../tests/pipeline.ts";
 import { runProgram, spawnProgram } from "../tests/run_command.ts";
 import { until } from "../tests/until.ts";
@@ -14,7 +14,7 @@ import {
   PERSONS,
   rebuildBeside,
   writeDataset,
-} from "./fixtures/written_dataset.ts";
+} from "../processor/dataset/fixtures/written_dataset.ts";
 
 const NOW = Date.UTC(2025, 11, 2);
 const RECORDS = manyRecords().length;

@@ -1,15 +1,21 @@
 import { randomBytes } from "node:crypto";
 import { basename, dirname, join, resolve, sep } from "node:path";
-import { readErased, readManifest } from "../processor/adapters/dataset_manifest.ts";
+import { readErased, readManifest } from "../processor/dataset/files/manifest.ts";
 import { replaceFile, syncDirectory } from "../runtime/durable_file.ts";
-import { parseDatasetPath } from "../processor/core/dataset_path.ts";
-import { SANITISER_VERSION } from "../processor/core/sanitise.ts";
+import { parseDatasetPath } from "../processor/dataset/core/path.ts";
+import { SANITISER_VERSION } from "../processor/sanitise/mod.ts";
 import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import { chatSink } from "./dataset_export_chat.ts";
 import type { ExportedFile, ExportFacts, ExportSink } from "./dataset_export_file.ts";
 import { hfSink } from "./dataset_export_hf.ts";
 import { parquetSink } from "./dataset_export_parquet.ts";
-import { DatasetFiles, DatasetReplacedError, lineBlocksOf, LOOK, openWhole } from "./dataset_files.ts";
+import {
+  DatasetFiles,
+  DatasetReplacedError,
+  lineBlocksOf,
+  LOOK,
+  openWhole,
+} from "../processor/dataset/files/reader.ts";
 import { parseLine, type StoredLine } from "./dataset_line_check.ts";
 
 /**

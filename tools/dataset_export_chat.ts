@@ -1,4 +1,4 @@
-import { escapeLine } from "../processor/core/sanitise.ts";
+import { escapeLine } from "../processor/sanitise/mod.ts";
 import { type ExportSink, LinesFile } from "./dataset_export_file.ts";
 
 /** `chat.jsonl`: one conversation of one user message per line, the form that fine-tuning APIs and trainers read. */

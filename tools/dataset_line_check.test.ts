@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { formatLine } from "../processor/core/dataset_line.ts";
+import { formatLine } from "../processor/dataset/core/line.ts";
 import { lineFault } from "./dataset_line_check.ts";
 
 const PLACE = { event: "generation_failed", date: "2025-11-30" };

@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
-import { readFiles } from "../processor/fixtures/dataset_run.ts";
+import { readFiles } from "../processor/dataset/fixtures/run.ts";
 import { duckdb } from "../tests/duckdb.ts";
 import { exportDataset, type ExportFormat } from "./dataset_export.ts";
 import { parquetSink } from "./dataset_export_parquet.ts";
 import type { StoredLine } from "./dataset_line_check.ts";
-import { manyRecords, TEXTS, writeDataset } from "./fixtures/written_dataset.ts";
+import { manyRecords, TEXTS, writeDataset } from "../processor/dataset/fixtures/written_dataset.ts";
 
 /** The dataset and its exports, read by programs that nobody here wrote. */
 

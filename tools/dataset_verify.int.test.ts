@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { erasure, failure, personIn, publish } from "../processor/fixtures/dataset_records.ts";
-import { exists, hashes, readFiles, readManifests, startWriter } from "../processor/fixtures/dataset_run.ts";
+import { erasure, failure, personIn, publish } from "../processor/dataset/fixtures/records.ts";
+import { exists, hashes, readFiles, readManifests, startWriter } from "../processor/dataset/fixtures/run.ts";
 import { runProgram } from "../tests/run_command.ts";
 import { until } from "../tests/until.ts";
 import { verifyDataset } from "./dataset_verify.ts";
@@ -13,7 +13,7 @@ import {
   PERSONS,
   rebuildBeside,
   writeDataset,
-} from "./fixtures/written_dataset.ts";
+} from "../processor/dataset/fixtures/written_dataset.ts";
 
 const PARTITION = 3;
 const PATH = "event=generation_failed/date=2025-11-30/p00003-0000.jsonl";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { DatasetStateError } from "../processor/core/dataset_state.ts";
-import { parseDatasetPath, partitionPrefix } from "../processor/core/dataset_path.ts";
+import { DatasetStateError } from "../processor/dataset/core/state_error.ts";
+import { parseDatasetPath, partitionPrefix } from "../processor/dataset/core/path.ts";
 import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import {
   DatasetFiles,
@@ -8,7 +8,7 @@ import {
   inOrder,
   lineBlocksOf,
   type OpenedFile,
-} from "./dataset_files.ts";
+} from "../processor/dataset/files/reader.ts";
 import { lineFault } from "./dataset_line_check.ts";
 
 /** Something that is not as it has to be. */

@@ -2,11 +2,11 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { SECRET, startWriter } from "../processor/fixtures/dataset_run.ts";
+import { SECRET, startWriter } from "../processor/dataset/fixtures/run.ts";
 import { Spool } from "../ingest/spool/spool.ts";
 import { datasetFiles, datasetLines, mailFiles } from "../tests/pipeline.ts";
 import { killAtFaultPoint, runProgram, spawnProgram } from "../tests/run_command.ts";
-import { openDatasetLocks } from "../processor/adapters/dataset_locks.ts";
+import { openDatasetLocks } from "../processor/dataset/files/locks.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import {
   copyWorld,

@@ -1,12 +1,12 @@
 import { systemClock } from "../runtime/clock.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { readIdentity, readManifest } from "../processor/adapters/dataset_manifest.ts";
+import { readIdentity, readManifest } from "../processor/dataset/files/manifest.ts";
 import type { ProcessorConfig } from "../processor/config.ts";
-import { isTransient } from "../processor/consume.ts";
-import { DatasetOwner } from "../processor/dataset_owner.ts";
-import type { LoopMessage } from "../processor/loop.ts";
-import { type LoopName, type RunningLoop, startLoop } from "../processor/loop_workers.ts";
+import { isTransient } from "../processor/loop/consume.ts";
+import { DatasetOwner } from "../processor/dataset/owner.ts";
+import type { LoopMessage } from "../processor/loop/loop.ts";
+import { type LoopName, type RunningLoop, startLoop } from "../processor/loop/worker_handle.ts";
 import { prepare } from "../processor/main.ts";
 import { DataDirInUseError, enterDataDir } from "../runtime/data_dir.ts";
 import { openTopicLog } from "../topic/open_topic.ts";

@@ -1,6 +1,6 @@
 import { join, relative } from "node:path";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { PERSON_PREFIX } from "../processor/core/erasure.ts";
+import { PERSON_PREFIX } from "../processor/record/erasure.ts";
 import type { ProcessorConfig } from "../processor/config.ts";
 import type { LogScrubber } from "../topic/sqlite/scrub.ts";
 import type { TopicLog } from "../topic/topic.ts";

@@ -1,4 +1,4 @@
-import { PERSON_PREFIX } from "../processor/core/erasure.ts";
+import { PERSON_PREFIX } from "../processor/record/erasure.ts";
 import { type CommandLine, grouped, print, table } from "./command.ts";
 import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import type { SearchedPlace } from "./erase_remains.ts";

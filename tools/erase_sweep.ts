@@ -1,9 +1,9 @@
 import { basename, dirname, join } from "node:path";
 import { FACTS_TOPIC } from "../contract/names.ts";
 import { readIfThere } from "../runtime/durable_file.ts";
-import { mailDir, removeMails } from "../processor/adapters/maildir_mailer.ts";
+import { mailDir, removeMails } from "../processor/offers/mail/maildir.ts";
 import type { ProcessorConfig } from "../processor/config.ts";
-import { decodeFact } from "../processor/core/facts.ts";
+import { decodeFact } from "../processor/facts/facts.ts";
 import { syncDirectory } from "../runtime/data_dir.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import { datasetRoot } from "./erase_loops.ts";

@@ -1,5 +1,5 @@
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { eventTime } from "../processor/core/event_time.ts";
+import { eventTime } from "../processor/record/event_time.ts";
 import type { LogScrubber } from "../topic/sqlite/scrub.ts";
 import type { RecordPosition, TopicLog, TopicRecord } from "../topic/topic.ts";
 import { type Erased, everyRecord, ownershipOf } from "./erase_person.ts";

@@ -4,9 +4,9 @@ import {
   type ListedOffer,
   type OfferStatusReader,
   openOfferStoreReader,
-} from "../processor/adapters/offer_store_reader.ts";
+} from "../processor/offers/sqlite/status_reader.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
-import { publishFacts } from "../processor/facts_topic.ts";
+import { publishFacts } from "../processor/facts/topic.ts";
 import { pipelineSecret } from "../runtime/data_dir.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { type Command, type CommandLine, print, runCommand, table, UsageError } from "./command.ts";

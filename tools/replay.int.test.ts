@@ -2,10 +2,10 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { FACTS_TOPIC, RECORD_BYTES_MAX, WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { openDatasetLocks } from "../processor/adapters/dataset_locks.ts";
-import { failure, personIn, RECEIVED_AT, use } from "../processor/fixtures/dataset_records.ts";
-import { hashes, readFiles, readManifests } from "../processor/fixtures/dataset_run.ts";
-import { encodeFact } from "../processor/core/facts.ts";
+import { openDatasetLocks } from "../processor/dataset/files/locks.ts";
+import { failure, personIn, RECEIVED_AT, use } from "../processor/dataset/fixtures/records.ts";
+import { hashes, readFiles, readManifests } from "../processor/dataset/fixtures/run.ts";
+import { encodeFact } from "../processor/facts/facts.ts";
 import { datasetLines } from "../tests/pipeline.ts";
 import { erasePerson, randomFrom } from "../tests/replay_topic.ts";
 import { killAtFaultPoint, runProgram, spawnProgram } from "../tests/run_command.ts";
@@ -281,7 +281,7 @@ describe("While a replay runs", () => {
     await world.withLog((log) =>
       log.publish(WEBHOOKS_TOPIC, [failure(4_000_000, { distinctId: personIn(3, 60) })])
     );
-    const writer = spawnProgram("processor/fixtures/run_dataset_writer.ts", {
+    const writer = spawnProgram("processor/dataset/fixtures/writer_process.ts", {
       args: [world.env.PIPELINE_SECRET!, "500"],
       env: { ...world.env, FAULT_POINT: "dataset.synced" },
     });
@@ -412,7 +412,7 @@ describe("Letters", () => {
     await world.withLog(async (log) => {
       await log.publish(WEBHOOKS_TOPIC, [failure(2_000_000, { prompt: 1 }), failure(2_000_001)]);
     });
-    const writer = spawnProgram("processor/fixtures/run_dataset_writer.ts", {
+    const writer = spawnProgram("processor/dataset/fixtures/writer_process.ts", {
       args: [world.env.PIPELINE_SECRET!, "500"],
       env: { ...world.env, FAULT_POINT: "dataset.manifest" },
     });
@@ -717,7 +717,7 @@ describe("The program", () => {
       };
       return modules.map(({ specifier }) => specifier);
     };
-    const mailers = /nodemailer|smtp|maildir|mailer|offer_sender|send_attempt|discount_email/;
+    const mailers = /nodemailer|smtp|maildir|mailer|\/sender\.ts|send_attempt|discount_email/;
     const own = await modules("tools/replay.ts");
     expect(own.length).toBeGreaterThan(40);
     expect(own.filter((specifier) => mailers.test(specifier))).toEqual([]);
@@ -727,7 +727,7 @@ describe("The program", () => {
       Deno.readTextFileSync(new URL(one)).includes("new Worker(")
     );
     expect(workers).toEqual([]);
-    expect((await modules("processor/loop_worker.ts")).filter((specifier) => mailers.test(specifier))).not
+    expect((await modules("processor/worker_main.ts")).filter((specifier) => mailers.test(specifier))).not
       .toEqual([]);
   });
 });

@@ -1,14 +1,14 @@
 import type { FaultPoint } from "../runtime/fault_point.ts";
 import { isErasure, readLabel } from "../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { fileNumberOf } from "../processor/core/dataset_path.ts";
-import { readErasure, UNREADABLE_ERASURE_REASON } from "../processor/core/erasure.ts";
-import { decide, type Rules } from "../processor/core/outcome.ts";
-import { SANITISER_VERSION } from "../processor/core/sanitise.ts";
-import { additionsOf, chunksOf, type Decided, pendingLettersOf } from "../processor/dataset_chunk.ts";
-import { remember, rulesOf, type RulesWorld, warmWindow } from "../processor/dataset_opening.ts";
-import type { FileAddition, PartitionStore, PendingLetter } from "../processor/dataset_store.ts";
-import type { DedupWindow } from "../processor/dedup_window.ts";
+import { fileNumberOf } from "../processor/dataset/core/path.ts";
+import { readErasure, UNREADABLE_ERASURE_REASON } from "../processor/record/erasure.ts";
+import { decide, type Rules } from "../processor/dataset/core/decision.ts";
+import { SANITISER_VERSION } from "../processor/sanitise/mod.ts";
+import { additionsOf, chunksOf, type Decided, pendingLettersOf } from "../processor/dataset/chunk.ts";
+import { remember, rulesOf, type RulesWorld, warmWindow } from "../processor/dataset/opening.ts";
+import type { FileAddition, PartitionStore, PendingLetter } from "../processor/dataset/store.ts";
+import type { DedupWindow } from "../processor/dataset/core/dedup_window.ts";
 import type { TopicLog, TopicRecord } from "../topic/topic.ts";
 import { CommandFailedError } from "../runtime/command_failed_error.ts";
 

@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer";
 import { hash } from "node:crypto";
 import { join } from "node:path";
-import { parseDatasetPath } from "../processor/core/dataset_path.ts";
-import { blocksOf, lineBlocksOf } from "./dataset_files.ts";
+import { parseDatasetPath } from "../processor/dataset/core/path.ts";
+import { blocksOf, lineBlocksOf } from "../processor/dataset/files/reader.ts";
 import type { ReplayResult } from "./replay_tree.ts";
 
 /**

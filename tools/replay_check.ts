@@ -1,19 +1,19 @@
 import { createHash, type Hash } from "node:crypto";
 import { join } from "node:path";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { manifestPaths } from "../processor/adapters/dataset_manifest.ts";
-import { findRoot } from "../processor/adapters/jsonl_dataset.ts";
-import { parseDatasetPath } from "../processor/core/dataset_path.ts";
-import { type ErasedSubjects, withErasure } from "../processor/core/erasure.ts";
-import { DeadLetterIndex } from "../processor/dead_letter_index.ts";
+import { manifestPaths } from "../processor/dataset/files/manifest.ts";
+import { findRoot } from "../processor/dataset/files/dataset.ts";
+import { parseDatasetPath } from "../processor/dataset/core/path.ts";
+import { type ErasedSubjects, withErasure } from "../processor/record/erasure.ts";
+import { DeadLetterIndex } from "../processor/dead_letters/positions.ts";
 import type {
   FileAddition,
   FileEntries,
   PartitionManifest,
   PartitionStore,
-} from "../processor/dataset_store.ts";
+} from "../processor/dataset/store.ts";
 import { CommandFailedError } from "../runtime/command_failed_error.ts";
-import { blocksOf } from "./dataset_files.ts";
+import { blocksOf } from "../processor/dataset/files/reader.ts";
 import { PartitionBuild } from "./replay_build.ts";
 import { lineHash, lineHashesOf, missingLines, PartitionRows } from "./replay_changes.ts";
 import { ReplayLetters } from "./replay_letters.ts";

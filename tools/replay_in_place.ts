@@ -1,9 +1,9 @@
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
-import type { DatasetLocks } from "../processor/adapters/dataset_locks.ts";
-import { manifestPartitions, readIdentity } from "../processor/adapters/dataset_manifest.ts";
-import { findRoot } from "../processor/adapters/jsonl_dataset.ts";
-import { DatasetOwner, takeOverDataset } from "../processor/dataset_owner.ts";
-import type { DatasetIdentity } from "../processor/dataset_store.ts";
+import type { DatasetLocks } from "../processor/dataset/files/locks.ts";
+import { manifestPartitions, readIdentity } from "../processor/dataset/files/manifest.ts";
+import { findRoot } from "../processor/dataset/files/dataset.ts";
+import { DatasetOwner, takeOverDataset } from "../processor/dataset/owner.ts";
+import type { DatasetIdentity } from "../processor/dataset/store.ts";
 import { LogSetupError, type TopicLog } from "../topic/topic.ts";
 import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import { liveIdentity, type LivePartition, readLive } from "./replay_live.ts";

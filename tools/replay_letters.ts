@@ -1,4 +1,4 @@
-import type { DeadLetterIndex } from "../processor/dead_letter_index.ts";
+import type { DeadLetterIndex } from "../processor/dead_letters/positions.ts";
 import { LogSetupError } from "../topic/topic.ts";
 import type { LivePartition } from "./replay_live.ts";
 

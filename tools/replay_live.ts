@@ -4,10 +4,10 @@ import {
   readManifest,
   readSealed,
   type StoredManifest,
-} from "../processor/adapters/dataset_manifest.ts";
-import { fileNumberOf } from "../processor/core/dataset_path.ts";
-import { DatasetStateError } from "../processor/core/dataset_state.ts";
-import type { DatasetIdentity, FileEntries, PendingLetter } from "../processor/dataset_store.ts";
+} from "../processor/dataset/files/manifest.ts";
+import { fileNumberOf } from "../processor/dataset/core/path.ts";
+import { DatasetStateError } from "../processor/dataset/core/state_error.ts";
+import type { DatasetIdentity, FileEntries, PendingLetter } from "../processor/dataset/store.ts";
 import type { PartitionBounds, TopicLog } from "../topic/topic.ts";
 
 /** The live dataset as a replay finds it: read beside its writers, or under all their locks. */

@@ -1,12 +1,12 @@
 import type { Clock } from "../runtime/clock.ts";
 import type { FaultPoint } from "../runtime/fault_point.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { readErased, readManifest, saveErased } from "../processor/adapters/dataset_manifest.ts";
-import { JsonlPartition } from "../processor/adapters/jsonl_partition.ts";
-import { DatasetStateError } from "../processor/core/dataset_state.ts";
-import { type ErasedSubjects, withErasure } from "../processor/core/erasure.ts";
-import { DeadLetterIndex } from "../processor/dead_letter_index.ts";
-import type { DatasetIdentity } from "../processor/dataset_store.ts";
+import { readErased, readManifest, saveErased } from "../processor/dataset/files/manifest.ts";
+import { JsonlPartition } from "../processor/dataset/files/partition.ts";
+import { DatasetStateError } from "../processor/dataset/core/state_error.ts";
+import { type ErasedSubjects, withErasure } from "../processor/record/erasure.ts";
+import { DeadLetterIndex } from "../processor/dead_letters/positions.ts";
+import type { DatasetIdentity } from "../processor/dataset/store.ts";
 import type { TopicLog, TopicRecord } from "../topic/topic.ts";
 import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import { type BuildWorld, PartitionBuild } from "./replay_build.ts";

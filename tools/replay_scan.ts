@@ -1,6 +1,6 @@
 import { isErasure, readLabel } from "../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { type Erasure, readErasure } from "../processor/core/erasure.ts";
+import { type Erasure, readErasure } from "../processor/record/erasure.ts";
 import type { TopicLog, TopicRecord } from "../topic/topic.ts";
 
 /** An erasure record of one partition. */

@@ -1,6 +1,6 @@
 import { basename, relative, resolve } from "node:path";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { findRoot } from "../processor/adapters/jsonl_dataset.ts";
+import { findRoot } from "../processor/dataset/files/dataset.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import { compareTrees } from "./replay_changes.ts";

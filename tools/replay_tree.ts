@@ -1,9 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import * as z from "zod";
-import { identityPath, saveIdentity } from "../processor/adapters/dataset_manifest.ts";
+import { identityPath, saveIdentity } from "../processor/dataset/files/manifest.ts";
 import { readIfThere, replaceFile, syncDirectory } from "../runtime/durable_file.ts";
-import type { DatasetIdentity } from "../processor/dataset_store.ts";
+import type { DatasetIdentity } from "../processor/dataset/store.ts";
 
 /**
  * The directory that a replay builds, and what it remembers there in `_manifest/replay.json` until it is done. A rebuilt

@@ -4,7 +4,7 @@ import {
   sanitise,
   SanitiseError,
   TEXT_BYTES_MAX,
-} from "../processor/core/sanitise.ts";
+} from "../processor/sanitise/mod.ts";
 import { type Command, print, runCommand, UsageError } from "./command.ts";
 import { CommandFailedError } from "../runtime/command_failed_error.ts";
 import { readLines } from "../runtime/lines.ts";

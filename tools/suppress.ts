@@ -1,8 +1,8 @@
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { readProcessorConfig } from "../processor/config.ts";
-import { readAddress } from "../processor/core/mailbox.ts";
-import { committedBefore, confirmSecret } from "../processor/pipeline_identity.ts";
-import { publishFacts } from "../processor/facts_topic.ts";
+import { readAddress } from "../processor/offers/core/mailbox.ts";
+import { committedBefore, confirmSecret } from "../processor/facts/identity.ts";
+import { publishFacts } from "../processor/facts/topic.ts";
 import { pipelineSecret } from "../runtime/data_dir.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { type Command, print, runCommand, UsageError } from "./command.ts";

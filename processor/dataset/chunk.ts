@@ -1,0 +1,69 @@
+import { isErasure, readLabel } from "../../contract/envelope.ts";
+import { fileNumberOf } from "./core/path.ts";
+import type { Decision } from "./core/decision.ts";
+import type { FileAddition, PendingLetter } from "./store.ts";
+import type { TopicRecord } from "../../topic/topic.ts";
+
+/** Records that are written in one go. A chunk is either one erasure or holds none, and never crosses a file's range. */
+export type Chunk = {
+  readonly records: readonly TopicRecord[];
+  readonly nextOffset: number;
+  readonly erases: boolean;
+};
+
+/** Cuts records into chunks; the last one ends at `nextOffset`, above gaps behind its last record. */
+export function chunksOf(
+  records: readonly TopicRecord[],
+  { nextOffset, recordsMax }: { readonly nextOffset: number; readonly recordsMax: number },
+): readonly Chunk[] {
+  const chunks: Chunk[] = [];
+  let begin = 0;
+  for (let end = 1; end <= records.length; end++) {
+    if (end < records.length && end - begin < recordsMax && !isCut(records[end - 1]!, records[end]!)) {
+      continue;
+    }
+    const part = records.slice(begin, end);
+    chunks.push({
+      records: part,
+      nextOffset: end === records.length ? nextOffset : part.at(-1)!.offset + 1,
+      erases: erases(part[0]!),
+    });
+    begin = end;
+  }
+  return records.length > 0 ? chunks : [{ records, nextOffset, erases: false }];
+}
+
+function isCut(left: TopicRecord, right: TopicRecord): boolean {
+  return fileNumberOf(left.offset) !== fileNumberOf(right.offset) || erases(left) || erases(right);
+}
+
+function erases({ headers }: TopicRecord): boolean {
+  return headers.source !== undefined && isErasure(readLabel(headers));
+}
+
+/** A record with what was decided about it. */
+export type Decided = { readonly record: TopicRecord; readonly decision: Decision };
+
+/** What a chunk adds to each file, in the order of its records. */
+export function additionsOf(decided: readonly Decided[]): ReadonlyMap<string, FileAddition> {
+  const additions = new Map<string, { lines: string[]; placeholders: Record<string, number> }>();
+  for (const { decision: { outcome } } of decided) {
+    if (outcome.is !== "line") continue;
+    let addition = additions.get(outcome.path);
+    if (!addition) additions.set(outcome.path, addition = { lines: [], placeholders: {} });
+    addition.lines.push(outcome.line);
+    for (const entity of outcome.placeholders) {
+      addition.placeholders[entity] = (addition.placeholders[entity] ?? 0) + 1;
+    }
+  }
+  return additions;
+}
+
+/** The letters of a chunk as its manifest keeps them. */
+export function pendingLettersOf(decided: readonly Decided[]): readonly PendingLetter[] {
+  return decided.flatMap(({ record, decision: { outcome } }) =>
+    outcome.is === "dead_letter"
+      ? [{ offset: record.offset, step: outcome.step, reason: outcome.reason }]
+      : []
+  );
+}

@@ -1,0 +1,175 @@
+import {
+  idFromBody,
+  isErasure,
+  type PosthogEnvelope,
+  readEnvelope,
+  readLabel,
+  type RecordLabel,
+} from "../../../contract/envelope.ts";
+import { type DeadLetterStep, isScrubbed } from "../../../contract/dead_letter.ts";
+import { formatLine } from "./line.ts";
+import { datasetPath, fileNumberOf } from "./path.ts";
+import { eventTime, isoTime } from "../../record/event_time.ts";
+import { parseTrainingEvent } from "./training_event.ts";
+import { type KnownValues, sanitise } from "../../sanitise/mod.ts";
+
+/** What a record of the raw topic means for the dataset: a function of the log alone, live and in a replay alike. */
+
+/** A record as it was read; structurally the log's. */
+export type RawRecord = {
+  readonly partition: number;
+  readonly offset: number;
+  readonly timestamp: number;
+  readonly key: Uint8Array | null;
+  readonly value: Uint8Array;
+  readonly headers: Readonly<Record<string, string>>;
+};
+
+/**
+ * `ignored`: valid, and no line: not a training event; its person was erased; a letter of this position is in the topic
+ * already (its redriven copy gives the line); emptied by an erasure.
+ */
+export type RecordOutcome =
+  | {
+    readonly is: "line";
+    /** Below DATASET_DIR. */
+    readonly path: string;
+    /** With its line feed. */
+    readonly line: string;
+    /** As it stands in the line. */
+    readonly prompt: string;
+    /** One entity per replaced span, repeats included. */
+    readonly placeholders: readonly string[];
+  }
+  | { readonly is: "dead_letter"; readonly step: DeadLetterStep; readonly reason: string }
+  | { readonly is: "duplicate" }
+  | { readonly is: "ignored"; readonly reason: "other_event" | "erased" | "has_letter" | "scrubbed" };
+
+/** An outcome with what was read on the way; nothing is parsed twice. */
+export type Decision = {
+  /** The event's uuid, or what stands for it; empty for a scrubbed record. */
+  readonly id: string;
+  readonly outcome: RecordOutcome;
+  /** Of an event that was parsed; `time` is the line's, in milliseconds since 1970. */
+  readonly parsed: { readonly envelope: PosthogEnvelope; readonly time: number } | null;
+};
+
+/** What a decision hangs on beside the record itself. */
+export type Rules = {
+  readonly trainingEvents: ReadonlySet<string>;
+  /** True where the id occurs within the dedup window with the same or a higher number of redrives; remembers it. */
+  seen(id: string, at: { readonly offset: number; readonly redrives: number }): boolean;
+  /** True where this position has a dead letter: decided once, also if the code is another one now. */
+  hasLetter(offset: number): boolean;
+  /** See `isErased`. */
+  erased(distinctId: string, at: { readonly offset: number; readonly time: number }): boolean;
+  /** See `createLineIds`. */
+  lineId(distinctId: string): string;
+};
+
+/** Decides one record. Records of a partition must come in order, each once: the window remembers them. */
+export function decide(record: RawRecord, rules: Rules): Decision {
+  if (isScrubbed(record)) return { id: "", outcome: { is: "ignored", reason: "scrubbed" }, parsed: null };
+  const label = readLabel(record.headers);
+  const read = label.id === undefined || label.event === undefined ? readEnvelope(record.value) : null;
+  const id = label.id ?? (read?.ok ? read.envelope.uuid : null) ?? idFromBody(record.value);
+  const repeated = rules.seen(id, { offset: record.offset, redrives: label.redrives });
+  const no = (outcome: RecordOutcome): Decision => ({ id, outcome, parsed: null });
+  if (repeated && !isErasure(label)) return no({ is: "duplicate" });
+  if (isNoTraining(label, rules)) return no({ is: "ignored", reason: "other_event" });
+  const envelope = read ?? readEnvelope(record.value);
+  if (!envelope.ok) return no(setAside(record, { rules, step: "parse", reason: envelope.reason }));
+  if (!rules.trainingEvents.has(envelope.envelope.event)) return no({ is: "ignored", reason: "other_event" });
+  const parsed = {
+    envelope: envelope.envelope,
+    time: eventTime(envelope.envelope.timestamp, record.timestamp),
+  };
+  return { id, outcome: decideTraining(record, { parsed, rules }), parsed };
+}
+
+/** Our own records carry a training event's name only if somebody made it one; they are no PostHog events. */
+function isNoTraining(label: RecordLabel, rules: Rules): boolean {
+  if (label.source === "unsubscribe" || label.source === "erase") return true;
+  return label.event !== undefined && !rules.trainingEvents.has(label.event);
+}
+
+function decideTraining(
+  record: RawRecord,
+  { parsed: { envelope, time }, rules }: { parsed: NonNullable<Decision["parsed"]>; rules: Rules },
+): RecordOutcome {
+  const { offset } = record;
+  if (rules.erased(envelope.distinctId, { offset, time })) return { is: "ignored", reason: "erased" };
+  if (rules.hasLetter(offset)) return { is: "ignored", reason: "has_letter" };
+  const training = parseTrainingEvent(envelope);
+  if (!training.ok) return { is: "dead_letter", step: "parse", reason: training.reason };
+  const { prompt, reason, known } = training.event;
+  const texts = sanitiseTexts({ prompt, reason, known });
+  if (!texts.ok) return { is: "dead_letter", step: "sanitise", reason: texts.reason };
+  const timestamp = isoTime(time, envelope.timestamp);
+  return {
+    is: "line",
+    path: pathOf(record, { event: envelope.event, timestamp }),
+    line: formatLine({
+      timestamp,
+      event: envelope.event,
+      failureReason: texts.reason,
+      inputPrompt: texts.prompt,
+      distinctId: rules.lineId(envelope.distinctId),
+    }),
+    prompt: texts.prompt,
+    placeholders: texts.placeholders,
+  };
+}
+
+/** The path made last: neighbours mostly share it, and the same text over again need not be hashed to be found. */
+let made = { event: "", day: "", partition: -1, fileNumber: -1, path: "" };
+
+function pathOf(
+  { partition, offset }: RawRecord,
+  { event, timestamp }: { readonly event: string; readonly timestamp: string },
+): string {
+  const fileNumber = fileNumberOf(offset);
+  const known = made.partition === partition && made.fileNumber === fileNumber && made.event === event &&
+    timestamp.startsWith(made.day);
+  if (!known) {
+    const path = datasetPath(event, { timestamp, partition, offset });
+    made = { event, day: timestamp.slice(0, 10), partition, fileNumber, path };
+  }
+  return made.path;
+}
+
+type SanitisedTexts =
+  | {
+    readonly ok: true;
+    readonly prompt: string;
+    readonly reason: string | null;
+    readonly placeholders: readonly string[];
+  }
+  | { readonly ok: false; readonly reason: string };
+
+/** Fails closed: whatever the sanitiser throws, nothing of the text goes on. */
+function sanitiseTexts(
+  { prompt, reason, known }: { prompt: string; reason: string | null; known: KnownValues },
+): SanitisedTexts {
+  try {
+    const clean = sanitise(prompt, known);
+    const placeholders = clean.spans.map((span) => span.entity as string);
+    if (reason === null) return { ok: true, prompt: clean.text, reason: null, placeholders };
+    const cleanReason = sanitise(reason, known);
+    for (const span of cleanReason.spans) placeholders.push(span.entity);
+    return { ok: true, prompt: clean.text, reason: cleanReason.text, placeholders };
+  } catch (error) {
+    const code = (error as { code?: unknown }).code;
+    const words = typeof code === "string" && /^[a-z_]{1,40}$/.test(code) ? ` (${code})` : "";
+    return { ok: false, reason: `the sanitiser refused the text${words}` };
+  }
+}
+
+function setAside(
+  record: RawRecord,
+  { rules, step, reason }: { rules: Rules; step: DeadLetterStep; reason: string },
+): RecordOutcome {
+  return rules.hasLetter(record.offset)
+    ? { is: "ignored", reason: "has_letter" }
+    : { is: "dead_letter", step, reason };
+}

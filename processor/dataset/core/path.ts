@@ -1,0 +1,94 @@
+import { idFromBody } from "../../../contract/envelope.ts";
+
+/**
+ * Where a line lies below DATASET_DIR: `event=<name>/date=<UTC day>/p<partition>-<file number>.jsonl`, Hive partitions
+ * as DuckDB, pandas and Spark read them. A function of the record alone, so that a replay cuts at the same places.
+ */
+
+/** Offsets of one topic partition that share a file per dataset partition. */
+export const OFFSETS_PER_FILE = 250_000;
+
+/** Longest directory name of an event; file systems end at 255 bytes. */
+const EVENT_DIRECTORY_BYTES_MAX = 200;
+const encoder = new TextEncoder();
+const PATH = /^event=([A-Za-z0-9_%~-]{1,244})\/date=(\d{4}-\d\d-\d\d)\/p(\d{5,16})-(\d{4,16})\.jsonl$/;
+
+/** What a path says. `event` is as in the directory's name, decoded where it was not cut. */
+export type DatasetPath = {
+  readonly event: string;
+  readonly date: string;
+  readonly partition: number;
+  readonly fileNumber: number;
+};
+
+/** Number of the file that holds an offset's line: which 250,000 of the partition it lies in. */
+export function fileNumberOf(offset: number): number {
+  return Math.floor(offset / OFFSETS_PER_FILE);
+}
+
+/** `timestamp` is the line's, ISO 8601 in UTC, whose first ten characters are the day. */
+export function datasetPath(
+  event: string,
+  { timestamp, partition, offset }: {
+    readonly timestamp: string;
+    readonly partition: number;
+    readonly offset: number;
+  },
+): string {
+  return `event=${encodeEventName(event)}/date=${timestamp.slice(0, 10)}/${partitionPrefix(partition)}-${
+    String(fileNumberOf(offset)).padStart(4, "0")
+  }.jsonl`;
+}
+
+/** `p00003`: begins the names of a partition's files and is its manifest's name. */
+export function partitionPrefix(partition: number): string {
+  return `p${String(partition).padStart(5, "0")}`;
+}
+
+/** The parts of a path that {@link datasetPath} made; null for any other text, `..` among them. */
+export function parseDatasetPath(path: string): DatasetPath | null {
+  const match = PATH.exec(path);
+  if (!match) return null;
+  return {
+    event: decodeEventName(match[1]!),
+    date: match[2]!,
+    partition: Number(match[3]),
+    fileNumber: Number(match[4]),
+  };
+}
+
+/**
+ * An event name as part of a directory's name: every byte of its UTF-8 that is no letter, digit, `_` or `-` becomes
+ * `%XX`. A name that would be longer than 200 bytes so is cut between two characters at 160 and ends in `~` and 32 hex
+ * digits made of the SHA-256 of the whole name (those of {@link idFromBody}); `~` itself is always encoded, so no two
+ * names meet.
+ */
+export function encodeEventName(event: string): string {
+  if (/^[A-Za-z0-9_-]{1,200}$/.test(event)) return event;
+  const parts = Array.from(event, encodeCharacter);
+  const whole = parts.join("");
+  if (whole.length <= EVENT_DIRECTORY_BYTES_MAX) return whole;
+  let cut = "";
+  for (const part of parts) {
+    if (cut.length + part.length > 160) break;
+    cut += part;
+  }
+  return `${cut}~${idFromBody(encoder.encode(event)).replaceAll("-", "")}`;
+}
+
+function encodeCharacter(character: string): string {
+  if (/^[A-Za-z0-9_-]$/.test(character)) return character;
+  let encoded = "";
+  for (const byte of encoder.encode(character)) {
+    encoded += `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
+  }
+  return encoded;
+}
+
+function decodeEventName(encoded: string): string {
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    return encoded;
+  }
+}

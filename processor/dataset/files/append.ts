@@ -1,0 +1,110 @@
+import { dirname, join } from "node:path";
+import { DatasetStateError } from "../core/state_error.ts";
+import { syncDirectory, writeAll } from "../../../runtime/durable_file.ts";
+
+/** Descriptors that stay open between two chunks of a partition; a chunk may touch more, one per record at most. */
+const OPEN_FILES_MAX = 64;
+
+/**
+ * The growing files of one partition: appends at a known place and makes it durable. After a rejection it is good for
+ * nothing but `close`: a descriptor whose sync failed once may report success the second time without any data on disk.
+ */
+export class JsonlFiles {
+  /** Descriptors by path, the one used longest ago first. */
+  readonly #open = new Map<string, { readonly file: Deno.FsFile; bytes: number }>();
+  readonly #touched = new Map<string, Deno.FsFile>();
+  readonly #newNames = new Set<string>();
+
+  constructor(private readonly root: string) {}
+
+  /** Writes behind the `bytes` that the file has by its manifest; answers how many it has then. */
+  append(path: string, { bytes, text }: { readonly bytes: number; readonly text: Uint8Array }): number {
+    const open = this.#at(path, bytes);
+    writeAll(open.file, text);
+    open.bytes = bytes + text.length;
+    this.#touched.set(path, open.file);
+    return open.bytes;
+  }
+
+  async sync(): Promise<void> {
+    const syncs = [...this.#touched.values()].map((file) => file.syncData());
+    for (const directory of this.#newNames) syncs.push(syncDirectory(directory));
+    const failed = (await Promise.allSettled(syncs)).find((one) => one.status === "rejected");
+    if (failed) throw failed.reason;
+    this.#touched.clear();
+    this.#newNames.clear();
+    this.#closeOldest();
+  }
+
+  close(): void {
+    for (const { file } of this.#open.values()) file.close();
+    this.#open.clear();
+  }
+
+  #at(path: string, bytes: number): { readonly file: Deno.FsFile; bytes: number } {
+    const known = this.#open.get(path);
+    if (known?.bytes === bytes) {
+      this.#open.delete(path);
+      this.#open.set(path, known);
+      return known;
+    }
+    if (known) throw new Error(`Cannot write "${path}" at byte ${bytes}: this process is at ${known.bytes}.`);
+    const opened = { file: this.#openAt(path, bytes), bytes };
+    this.#open.set(path, opened);
+    return opened;
+  }
+
+  #openAt(path: string, bytes: number): Deno.FsFile {
+    const whole = join(this.root, path);
+    if (bytes === 0) this.#makeName(whole);
+    const file = Deno.openSync(whole, { write: true, create: bytes === 0 });
+    const { size } = file.statSync();
+    if (size < bytes) {
+      file.close();
+      throw shortFile(whole, { size, bytes });
+    }
+    if (size > bytes) file.truncateSync(bytes);
+    file.seekSync(bytes, Deno.SeekMode.Start);
+    return file;
+  }
+
+  /** Every directory on the way down may be new; its name is durable when its parent has been synced. */
+  #makeName(whole: string): void {
+    Deno.mkdirSync(dirname(whole), { recursive: true });
+    for (let at = dirname(whole); at.length >= this.root.length; at = dirname(at)) this.#newNames.add(at);
+  }
+
+  #closeOldest(): void {
+    for (const [path, { file }] of this.#open) {
+      if (this.#open.size <= OPEN_FILES_MAX) return;
+      file.close();
+      this.#open.delete(path);
+    }
+  }
+}
+
+/** Cuts a file back to what its manifest says of it. */
+export function cutBack(
+  root: string,
+  { path, bytes }: { readonly path: string; readonly bytes: number },
+): void {
+  const whole = join(root, path);
+  let size: number;
+  try {
+    size = Deno.statSync(whole).size;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (bytes === 0) return;
+    throw shortFile(whole, { size: 0, bytes });
+  }
+  if (size < bytes) throw shortFile(whole, { size, bytes });
+  if (size > bytes) Deno.truncateSync(whole, bytes);
+}
+
+function shortFile(path: string, { size, bytes }: { size: number; bytes: number }): DatasetStateError {
+  return new DatasetStateError(
+    "dataset_file_short",
+    `Cannot go on with "${path}": it has ${size} bytes and its manifest says ${bytes}. Something else has written to ` +
+      `the dataset, or the disk has lost data. Rebuild it with \`deno task replay\`.`,
+  );
+}

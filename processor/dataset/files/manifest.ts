@@ -1,0 +1,134 @@
+import { join } from "node:path";
+import * as z from "zod";
+import { type ErasedSubjects } from "../../record/erasure.ts";
+import { parseDatasetPath, partitionPrefix } from "../core/path.ts";
+import { DatasetStateError } from "../core/state_error.ts";
+import type { DatasetIdentity, FileEntries, PartitionManifest } from "../store.ts";
+import { readIfThere, replaceFile } from "../../../runtime/durable_file.ts";
+
+/**
+ * The files below `_manifest/`: `dataset.json`, and per partition `p00003.json` (the manifest), `p00003.sealed.json`
+ * (entries of closed offset ranges), `p00003.erased.json` (erased subjects, for late events). Each is replaced whole.
+ */
+
+/** A manifest as it lies on disk; `erasing` stands there while an erasure puts its files in place. */
+export type StoredManifest = PartitionManifest & { readonly erasing?: Erasing };
+
+/** Where an erasure leads: the entries of the rewritten files, and the offset behind its record. */
+export type Erasing = { readonly nextOffset: number; readonly files: FileEntries };
+
+const count = z.int().min(0);
+const path = z.string().refine((text) => parseDatasetPath(text) !== null, { error: "is no dataset path" });
+const files = z.record(
+  path,
+  z.strictObject({
+    bytes: count,
+    records: count,
+    placeholders: z.record(z.string(), count),
+    sanitiserVersions: z.array(z.string()),
+  }),
+);
+const manifest = z.looseObject({
+  firstOffset: count,
+  nextOffset: count,
+  files,
+  letters: z.array(
+    z.object({ offset: count, step: z.enum(["parse", "sanitise", "erase"]), reason: z.string() }),
+  )
+    .default([]),
+  erasing: z.object({ nextOffset: count, files }).optional(),
+});
+const sealed = z.looseObject({ files });
+const erased = z.record(z.string(), z.object({ offset: count, at: z.int() }));
+const identity = z.looseObject({ id: z.string().min(1), createdAt: z.string(), dedupWindow: z.int().min(1) });
+
+/** Where everything of the manifest of a tree lies. */
+export function manifestPaths(root: string, partition: number) {
+  const directory = join(root, "_manifest");
+  const prefix = join(directory, partitionPrefix(partition));
+  return {
+    directory,
+    manifest: `${prefix}.json`,
+    sealed: `${prefix}.sealed.json`,
+    erased: `${prefix}.erased.json`,
+    window: `${prefix}.window`,
+    /** Directory of files that an erasure has rewritten and not put in place yet. */
+    erasing: `${prefix}.erasing`,
+  };
+}
+
+export function identityPath(root: string): string {
+  return join(root, "_manifest", "dataset.json");
+}
+
+export function readIdentity(root: string): DatasetIdentity | null {
+  return readJson(identityPath(root), identity);
+}
+
+export function readManifest(root: string, partition: number): StoredManifest | null {
+  return readJson(manifestPaths(root, partition).manifest, manifest);
+}
+
+/** Entries of closed offset ranges. */
+export function readSealed(root: string, partition: number): FileEntries {
+  return readJson(manifestPaths(root, partition).sealed, sealed)?.files ?? {};
+}
+
+export function readErased(root: string, partition: number): ErasedSubjects {
+  return new Map(Object.entries(readJson(manifestPaths(root, partition).erased, erased) ?? {}));
+}
+
+export function saveIdentity(root: string, value: DatasetIdentity): Promise<void> {
+  return replaceFile(identityPath(root), encode(value));
+}
+
+export function saveManifest(
+  root: string,
+  { partition, value }: { partition: number; value: StoredManifest },
+) {
+  return replaceFile(manifestPaths(root, partition).manifest, encode(value));
+}
+
+export function saveSealed(root: string, { partition, value }: { partition: number; value: FileEntries }) {
+  return replaceFile(manifestPaths(root, partition).sealed, encode({ files: value }));
+}
+
+export function saveErased(root: string, { partition, value }: { partition: number; value: ErasedSubjects }) {
+  return replaceFile(manifestPaths(root, partition).erased, encode(Object.fromEntries(value)));
+}
+
+/** Partitions that have a manifest in this tree, ascending. */
+export function manifestPartitions(root: string): readonly number[] {
+  const found: number[] = [];
+  for (const entry of Deno.readDirSync(join(root, "_manifest"))) {
+    const match = /^p(\d{5,16})\.json$/.exec(entry.name);
+    if (match) found.push(Number(match[1]));
+  }
+  return found.sort((a, b) => a - b);
+}
+
+function encode(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value) + "\n");
+}
+
+function readJson<T>(path: string, schema: z.ZodType<T>): T | null {
+  const bytes = readIfThere(path);
+  if (!bytes) return null;
+  const parsed = schema.safeParse(parse(bytes));
+  if (parsed.success) return parsed.data;
+  throw new DatasetStateError(
+    "dataset_damaged",
+    `Cannot read "${path}": it is damaged (${
+      z.prettifyError(parsed.error).split("\n")[0]
+    }). Rebuild the dataset ` +
+      `with \`deno task replay\`, or put this file back from a backup.`,
+  );
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
+}

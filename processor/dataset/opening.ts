@@ -1,0 +1,171 @@
+import { isScrubbed } from "../../contract/dead_letter.ts";
+import { readLabel, recordId } from "../../contract/envelope.ts";
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import type { PartitionBounds, TopicLog, TopicRecord } from "../../topic/topic.ts";
+import { DatasetStateError } from "./core/state_error.ts";
+import { isErased, subjectsOf } from "../record/erasure.ts";
+import type { Rules } from "./core/decision.ts";
+import type { PartitionWorld } from "./partition.ts";
+import type { PartitionLock, PartitionManifest, PartitionStore } from "./store.ts";
+import type { Letter } from "../dead_letters/positions.ts";
+import { DedupWindow } from "./core/dedup_window.ts";
+
+/** What is held while a partition is written. Nothing of it outlives its lock but the window, a function of the log. */
+export type OpenPartition = {
+  readonly lock: PartitionLock;
+  readonly store: PartitionStore;
+  readonly window: DedupWindow;
+  readonly rules: Rules;
+  /** Next offset of the window's copy on disk; -1 where there is none. */
+  windowSavedAt: number;
+};
+
+/**
+ * Opens a partition under its lock, in this order: manifest, its letters, everybody's letters, files cut back, window.
+ * What failed is thereby decided once, with the offset, also if the code is another one now.
+ *
+ * @param known The window that this process has in hand; used if it ends where the manifest does.
+ */
+export async function openUnder(
+  lock: PartitionLock,
+  world: PartitionWorld,
+  { partition, known }: { readonly partition: number; readonly known: DedupWindow | null },
+): Promise<OpenPartition> {
+  const bounds = (await world.log.bounds(WEBHOOKS_TOPIC))[partition]!;
+  const store = await world.dataset.open(partition, bounds.startOffset);
+  try {
+    refuseOtherLog(store.manifest, bounds);
+    await world.letters.catchUp();
+    await publishMissing(store.manifest, { partition, world });
+    await store.recover();
+    const { window, windowSavedAt } = await warmWindow(store, { partition, known, world });
+    return { lock, store, window, windowSavedAt, rules: rulesOf({ partition, store, window, world }) };
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}
+
+/** Stops where the log has lost what the dataset lacks, or ends before the dataset does. */
+export function refuseOtherLog(
+  { nextOffset }: PartitionManifest,
+  { partition, startOffset, endOffset }: PartitionBounds,
+): void {
+  const words =
+    `Cannot go on with partition ${partition}: the dataset's next offset is ${nextOffset} and the log`;
+  if (startOffset > nextOffset) {
+    const gone = startOffset - nextOffset;
+    throw new DatasetStateError(
+      "dataset_gap",
+      `${words} begins at ${startOffset}, so that ${gone} offsets are gone unread. Put the log back from a backup; ` +
+        `or keep this dataset as it is and begin a new one by removing the link DATASET_DIR.`,
+    );
+  }
+  if (endOffset < nextOffset) {
+    throw new DatasetStateError(
+      "dataset_gap",
+      `${words} ends at ${endOffset}. It is not the log that this dataset was made from, or it has lost its end. Put ` +
+        `it back, or begin a new dataset by removing the link DATASET_DIR.`,
+    );
+  }
+}
+
+/** Adds a record to the window without deciding about it; answers its id. */
+export function remember(window: DedupWindow, record: TopicRecord): string {
+  if (isScrubbed(record)) return "";
+  const label = readLabel(record.headers);
+  const id = recordId(label, record.value);
+  window.seen(id, { offset: record.offset, redrives: label.redrives });
+  return id;
+}
+
+type Opening = { readonly partition: number; readonly world: PartitionWorld };
+
+/** What deciding hangs on beside the partition itself. */
+export type RulesWorld = Pick<PartitionWorld, "trainingEvents" | "lineId" | "subject"> & {
+  readonly letters: { has(partition: number, offset: number): boolean };
+};
+
+/** The rules of one partition, live and in a replay. `store.erased` is looked at anew for each record. */
+export function rulesOf(
+  { partition, store, window, world }: {
+    readonly partition: number;
+    readonly store: Pick<PartitionStore, "erased">;
+    readonly window: DedupWindow;
+    readonly world: RulesWorld;
+  },
+): Rules {
+  const { trainingEvents, lineId, letters, subject } = world;
+  return {
+    trainingEvents,
+    lineId,
+    seen: (id, at) => window.seen(id, at),
+    hasLetter: (offset) => letters.has(partition, offset),
+    erased: (distinctId, at) =>
+      store.erased.size > 0 &&
+      isErased(store.erased, { subjects: subjectsOf(distinctId, subject), ...at }),
+  };
+}
+
+/** Offsets of letters whose records are read in one go, and published together. */
+const LETTERS_SPAN = 500;
+
+/**
+ * Publishes letters that the manifest carries and the topic lacks: a crash came between the two, or a replay left them
+ * (perhaps thousands, of a sanitiser that refuses more).
+ */
+async function publishMissing({ letters }: PartitionManifest, { partition, world }: Opening): Promise<void> {
+  const missing = letters.filter(({ offset }) => !world.letters.has(partition, offset))
+    .sort((a, b) => a.offset - b.offset);
+  while (missing.length > 0) {
+    const beyond = missing.findIndex(({ offset }) => offset >= missing[0]!.offset + LETTERS_SPAN);
+    const span = missing.splice(0, beyond < 0 ? missing.length : beyond);
+    const records = await recordsAt(world.log, { partition, offsets: span.map(({ offset }) => offset) });
+    await world.letters.publish(span.flatMap(({ offset, step, reason }): readonly Letter[] => {
+      const record = records.get(offset);
+      if (record && !isScrubbed(record)) return [{ record, step, reason }];
+      if (!record) {
+        world.tell.log("error", `The dead letter of ${partition}:${offset} is lost with its record.`);
+      }
+      return [];
+    }));
+  }
+}
+
+/** Records by offset; `offsets` ascend and lie close together. */
+async function recordsAt(
+  log: TopicLog,
+  { partition, offsets }: { readonly partition: number; readonly offsets: readonly number[] },
+): Promise<ReadonlyMap<number, TopicRecord>> {
+  const wanted = new Set(offsets);
+  const found = new Map<number, TopicRecord>();
+  const [from, until] = [offsets[0]!, offsets.at(-1)! + 1];
+  for await (const { records } of log.read(WEBHOOKS_TOPIC, { partition, from, until })) {
+    for (const record of records) if (wanted.has(record.offset)) found.set(record.offset, record);
+  }
+  return found;
+}
+
+/** The window below the next offset: the one in hand, else the cached one, and the log for what they lack. */
+export async function warmWindow(
+  store: Pick<PartitionStore, "loadWindow"> & { readonly manifest: { readonly nextOffset: number } },
+  { partition, known, world }: {
+    readonly partition: number;
+    readonly known: DedupWindow | null;
+    readonly world: Pick<PartitionWorld, "log" | "dedupWindow">;
+  },
+): Promise<Pick<OpenPartition, "window" | "windowSavedAt">> {
+  const { nextOffset } = store.manifest;
+  const size = world.dedupWindow;
+  const cached = store.loadWindow(size);
+  const windowSavedAt = cached?.nextOffset ?? -1;
+  if (known?.fedTo === nextOffset) return { window: known, windowSavedAt };
+  const window = new DedupWindow(size, crypto.getRandomValues(new Uint32Array(1))[0]!);
+  if (cached) window.restore(cached);
+  const from = Math.max(cached?.nextOffset ?? 0, nextOffset - size, 0);
+  for await (const { records } of world.log.read(WEBHOOKS_TOPIC, { partition, from, until: nextOffset })) {
+    for (const record of records) remember(window, record);
+  }
+  window.fedTo = nextOffset;
+  return { window, windowSavedAt };
+}

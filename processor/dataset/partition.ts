@@ -1,0 +1,221 @@
+import type { Clock } from "../../runtime/clock.ts";
+import type { FaultPoint } from "../../runtime/fault_point.ts";
+import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import type { RecordBatch, TopicLog } from "../../topic/topic.ts";
+import { chunksOf, type Decided } from "./chunk.ts";
+import { type OpenPartition, openUnder, refuseOtherLog } from "./opening.ts";
+import type { DatasetStore, PartitionLock, PartitionManifest } from "./store.ts";
+import { eraseByChunk, writeChunk } from "./writing.ts";
+import type { DeadLetterIndex } from "../dead_letters/positions.ts";
+import type { DedupWindow } from "./core/dedup_window.ts";
+
+/** What the partitions of one writer share. */
+export type PartitionWorld = {
+  readonly log: TopicLog;
+  readonly dataset: DatasetStore;
+  readonly letters: DeadLetterIndex;
+  readonly trainingEvents: ReadonlySet<string>;
+  readonly dedupWindow: number;
+  readonly chunkRecordsMax: number;
+  /** See `KeyedHashes.subject`. */
+  readonly subject: (distinctId: string) => string;
+  /** See `createLineIds`. */
+  readonly lineId: (distinctId: string) => string;
+  readonly clock: Clock;
+  readonly reach: FaultPoint;
+  readonly tell: PartitionTold;
+};
+
+/** Who hears what a partition does. */
+export type PartitionTold = {
+  /** What the partition stands at has changed. */
+  state(): void;
+  log(level: "info" | "warn" | "error", text: string): void;
+  decided(decided: readonly Decided[]): void;
+  written(decided: readonly Decided[], recordsBefore: (path: string) => number): void;
+  /** Somebody's lines have gone. */
+  erased(): void;
+};
+
+const LOCK_EVERY_MS = 200;
+/** Records between two copies of the window on disk, or a quarter of it where that is more. */
+const WINDOW_SAVED_EVERY = 25_000;
+
+/**
+ * One partition of the dataset, from its lock to its last chunk. The manifest is the truth: whenever it is opened, it
+ * goes on from there, whatever the group has committed.
+ */
+export class DatasetPartition {
+  /** What the partition stands at, for /readyz. */
+  standing: "opening" | "waiting for lock" | "open" | "let go" = "opening";
+  #open: OpenPartition | null = null;
+  /** The last one in hand: of use again where it ends at the next offset. */
+  #window: DedupWindow | null = null;
+  #opening: Promise<unknown> = Promise.resolve();
+  #busy = false;
+  #handled = false;
+  /** Where the log goes on for this partition, as the group sees it. */
+  #position: number | null = null;
+
+  constructor(readonly partition: number, private readonly world: PartitionWorld) {}
+
+  /** The assignment path; answers the offset to go on from, or null where `signal` aborted first. */
+  async assigned(signal: AbortSignal): Promise<number | null> {
+    const nextOffset = await this.#reopen(signal);
+    this.#position = nextOffset === null ? null : await this.#startFor(nextOffset);
+    return this.#position;
+  }
+
+  /** Comes back from {@link letGo} without being asked for a record, so that an idle partition has its letters out. */
+  async resume(signal: AbortSignal): Promise<void> {
+    await this.#reopen(signal);
+  }
+
+  /** Writes a batch, chunk by chunk; `reassign` where a replay wants the partition or it stands elsewhere. */
+  async handle(batch: RecordBatch, heartbeat: () => Promise<void>): Promise<"handled" | "reassign"> {
+    if (this.#handled) this.world.reach("dataset.committed");
+    if (this.world.dataset.swapWanted()) this.letGo();
+    const open = this.#open;
+    // Another tree may lie there by now: the log must not hand over from above what the dataset lacks next.
+    if (!open || this.#busy || this.#position === null || open.store.manifest.nextOffset < this.#position) {
+      return "reassign";
+    }
+    this.#busy = true;
+    try {
+      await this.#refuseGap(open.store.manifest, batch);
+      const { nextOffset } = open.store.manifest;
+      const records = batch.records.filter((record) => record.offset >= nextOffset);
+      const end = Math.max(nextOffset, batch.nextOffset);
+      const { chunkRecordsMax: recordsMax } = this.world;
+      const chunks = end === nextOffset ? [] : chunksOf(records, { nextOffset: end, recordsMax });
+      for (const chunk of chunks) {
+        await (chunk.erases
+          ? eraseByChunk(chunk, open, { world: this.world, heartbeat })
+          : writeChunk(chunk, open, this.world));
+        this.#keepWindow(open);
+        if (end > chunk.nextOffset) await heartbeat();
+      }
+      this.#handled = true;
+      this.#position = end;
+      return "handled";
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Waits for an opening under way, then lets go: for good, or until it is assigned again. */
+  async revoked(): Promise<void> {
+    await this.#opening.catch(() => {});
+    this.#handled = false;
+    this.letGo();
+  }
+
+  /** Gives the lock back, unless a batch is in hand. What lies beyond the manifest stays for the next opening to cut. */
+  letGo(): void {
+    const open = this.#open;
+    if (!open || this.#busy) return;
+    this.#open = null;
+    this.#saveWindow(open);
+    open.store.close();
+    open.lock.release();
+    this.#stand("let go");
+  }
+
+  /** As {@link letGo}, without a look at what is in hand and without keeping the window: after a failure. */
+  breakOff(): void {
+    const open = this.#open;
+    this.#open = null;
+    this.#window = null;
+    open?.store.close();
+    open?.lock.release();
+    this.#stand("let go");
+  }
+
+  #stand(standing: DatasetPartition["standing"]): void {
+    this.standing = standing;
+    this.world.tell.state();
+  }
+
+  /** One opening after another: a resumption may be under way when the partition is assigned anew. */
+  #reopen(signal: AbortSignal): Promise<number | null> {
+    const opening = this.#opening.catch(() => {}).then(() => this.#reopenNow(signal));
+    this.#opening = opening;
+    return opening;
+  }
+
+  async #reopenNow(signal: AbortSignal): Promise<number | null> {
+    this.letGo();
+    this.#busy = true;
+    try {
+      this.#stand("opening");
+      const lock = await this.#takeLock(signal);
+      if (!lock) return null;
+      try {
+        this.#open = await openUnder(lock, this.world, { partition: this.partition, known: this.#window });
+        this.#window = this.#open.window;
+      } catch (error) {
+        lock.release();
+        throw error;
+      }
+      this.#stand("open");
+      return this.#open.store.manifest.nextOffset;
+    } finally {
+      this.#busy = false;
+      if (!this.#open) this.#stand("let go");
+    }
+  }
+
+  /**
+   * The manifest's next offset, whatever the group has committed. Where that lies behind (a crash came before the
+   * commit) one record is asked for once more, and passed over, so that the group's lag ends without waiting for news.
+   */
+  async #startFor(nextOffset: number): Promise<number> {
+    const { log, tell } = this.world;
+    const committed = (await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP))[this.partition] ?? null;
+    if (committed === nextOffset) return nextOffset;
+    if (committed !== null) {
+      const words = `partition ${this.partition} goes on at ${nextOffset}, as its manifest says`;
+      tell.log("info", `${words}; the group's offset ${committed} is not used.`);
+    }
+    const { startOffset } = (await log.bounds(WEBHOOKS_TOPIC))[this.partition]!;
+    return (committed ?? 0) < nextOffset && nextOffset > startOffset ? nextOffset - 1 : nextOffset;
+  }
+
+  async #takeLock(signal: AbortSignal): Promise<PartitionLock | null> {
+    const { dataset, clock } = this.world;
+    while (!signal.aborted) {
+      const lock = dataset.swapWanted() ? null : dataset.takePartition(this.partition);
+      if (lock) return lock;
+      if (this.standing !== "waiting for lock") this.#stand("waiting for lock");
+      await clock.wait(LOCK_EVERY_MS, signal);
+    }
+    return null;
+  }
+
+  /** Records that the log dropped before they were written would be missing for ever. */
+  async #refuseGap(manifest: PartitionManifest, batch: RecordBatch): Promise<void> {
+    const first = batch.records[0];
+    if (!first || first.offset <= manifest.nextOffset) return;
+    const bounds = (await this.world.log.bounds(WEBHOOKS_TOPIC))[this.partition]!;
+    refuseOtherLog(manifest, bounds);
+  }
+
+  #keepWindow(open: OpenPartition): void {
+    const every = Math.max(WINDOW_SAVED_EVERY, this.world.dedupWindow / 4);
+    if (open.window.fedTo - open.windowSavedAt >= every) this.#saveWindow(open);
+  }
+
+  /** A cache: where it cannot be written the next start reads the log instead. */
+  #saveWindow(open: OpenPartition): void {
+    if (open.windowSavedAt === open.window.fedTo) return;
+    try {
+      open.store.saveWindow(open.window);
+      open.windowSavedAt = open.window.fedTo;
+    } catch (error) {
+      this.world.tell.log(
+        "warn",
+        `Cannot keep the dedup window of ${this.partition}: ${(error as Error).message}`,
+      );
+    }
+  }
+}

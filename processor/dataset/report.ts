@@ -1,0 +1,59 @@
+import type { Clock } from "../../runtime/clock.ts";
+import type { TraceStep } from "../../contract/trace_step.ts";
+import type { Decided } from "./chunk.ts";
+import type { PartitionTold } from "./partition.ts";
+import { polledSteps, tailOf, writtenSteps } from "./trace.ts";
+import { type LoopCounter, type LoopReport, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
+
+/** Tells the process what partitions do: trace steps of the newest records, and counters once their chunk is durable. */
+export function tellingTo(
+  report: LoopReport,
+  { clock, lineId, showRaw, state }: {
+    readonly clock: Clock;
+    readonly lineId: (distinctId: string) => string;
+    readonly showRaw: boolean;
+    readonly state: () => void;
+  },
+): PartitionTold {
+  const tellSteps = (steps: readonly TraceStep[]) => {
+    if (steps.length > 0) report({ kind: "steps", steps: steps.slice(-TRACE_STEPS_PER_CHUNK_MAX) });
+  };
+  const now = () => new Date(clock.now()).toISOString();
+  return {
+    state,
+    log: (level, text) => report({ kind: "log", level, text }),
+    erased: () => report({ kind: "forget" }),
+    decided: (decided) => tellSteps(polledSteps(tailOf(decided), { at: now(), lineId, showRaw })),
+    written: (decided, recordsBefore) => {
+      tellSteps(writtenSteps(decided, { at: now(), recordsBefore }));
+      for (const [name, by] of countersOf(decided)) {
+        const [counter, label] = name.split(" ") as [LoopCounter, string | undefined];
+        report({ kind: "count", counter, by, ...(label === undefined ? {} : { label }) });
+      }
+    },
+  };
+}
+
+/** Sums by counter and, behind a blank, label. */
+function countersOf(decided: readonly Decided[]): ReadonlyMap<string, number> {
+  const sums = new Map<string, number>();
+  const add = (name: string) => sums.set(name, (sums.get(name) ?? 0) + 1);
+  for (const { decision: { outcome } } of decided) {
+    add("records");
+    switch (outcome.is) {
+      case "line":
+        add("lines");
+        break;
+      case "duplicate":
+        add("duplicates");
+        break;
+      case "dead_letter":
+        add(`dead_letters ${outcome.step}`);
+        break;
+      case "ignored":
+        add(`ignored ${outcome.reason}`);
+        break;
+    }
+  }
+  return sums;
+}

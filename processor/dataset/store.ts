@@ -1,0 +1,102 @@
+import type { DeadLetterStep } from "../../contract/dead_letter.ts";
+import type { FaultPoint } from "../../runtime/fault_point.ts";
+import type { ErasedSubjects, Erasure } from "../record/erasure.ts";
+import type { DedupWindow, WindowEntries } from "./core/dedup_window.ts";
+
+/**
+ * The port of the dataset on disk. Its manifest is the truth: what lies beyond it is no part of the dataset and is cut
+ * off at the next opening. After any rejection a `PartitionStore` is good for nothing but `close`: it is opened anew, so
+ * that nothing is synced twice on a descriptor that has failed once.
+ */
+
+/** What the manifest says of one file. */
+export type FileEntry = {
+  readonly bytes: number;
+  readonly records: number;
+  /** Replaced spans by entity. */
+  readonly placeholders: Readonly<Record<string, number>>;
+  /** Sanitisers that wrote into it, in the order of their first line. */
+  readonly sanitiserVersions: readonly string[];
+};
+
+/** Entries by path below DATASET_DIR. */
+export type FileEntries = Readonly<Record<string, FileEntry>>;
+
+/** A letter that the manifest decided and that may not be published yet; its bytes lie in the raw topic. */
+export type PendingLetter = {
+  readonly offset: number;
+  readonly step: DeadLetterStep;
+  readonly reason: string;
+};
+
+export type PartitionManifest = {
+  /** Where this dataset begins in the partition. */
+  readonly firstOffset: number;
+  readonly nextOffset: number;
+  /** Those of the current 250,000 offsets; earlier ones are sealed. */
+  readonly files: FileEntries;
+  /** Of the last chunk. */
+  readonly letters: readonly PendingLetter[];
+};
+
+/** What a chunk adds to a file. */
+export type FileAddition = {
+  readonly lines: readonly string[];
+  readonly placeholders: Readonly<Record<string, number>>;
+};
+
+/** One partition of the dataset, opened under its lock. */
+export interface PartitionStore {
+  readonly manifest: PartitionManifest;
+  readonly erased: ErasedSubjects;
+  /** Cuts every file back to its manifest, removes left-over temporary files and finishes an erasure that had begun. */
+  recover(): Promise<void>;
+  /** Records new paths in the manifest before their first byte; entries of closed offset ranges are sealed with it. */
+  intend(paths: readonly string[]): Promise<void>;
+  /** Writes lines behind what the manifest says of each file; not yet durable. */
+  append(additions: ReadonlyMap<string, FileAddition>): void;
+  /** Makes what was appended durable, with the names of new files and directories. */
+  sync(): Promise<void>;
+  /** Makes the appended lines part of the dataset, moves the next offset on and notes the letters; durable. */
+  advance(to: {
+    readonly nextOffset: number;
+    readonly additions: ReadonlyMap<string, FileAddition>;
+    readonly letters: readonly PendingLetter[];
+    readonly sanitiserVersion: string;
+  }): Promise<void>;
+  /** Rewrites every touched file without the lines of the erased subjects, remembers them, moves the next offset on. */
+  erase(erasure: Erasure & { readonly offset: number; readonly nextOffset: number }, tools: {
+    subject(distinctId: string): string;
+    heartbeat(): Promise<void>;
+    readonly reach: FaultPoint;
+  }): Promise<void>;
+  /** The window as it was kept at or below the next offset; null where there is none that fits. */
+  loadWindow(size: number): (WindowEntries & { readonly nextOffset: number }) | null;
+  /** Keeps the window for a faster start; may be lost at any time. */
+  saveWindow(window: DedupWindow): void;
+  close(): void;
+}
+
+/** A lock that ends with its process. */
+export type PartitionLock = { release(): void };
+
+/** The dataset of one host. */
+export interface DatasetStore {
+  /** True while a replay wants every partition's lock, to put a new tree in the place of this one. */
+  swapWanted(): boolean;
+  /** Null where another process has the partition. */
+  takePartition(partition: number): PartitionLock | null;
+  /** Reads a partition's manifest from where DATASET_DIR leads now; a new partition begins at `startOffset`. */
+  open(partition: number, startOffset: number): Promise<PartitionStore>;
+  /** What the dataset is called; made at the first start. */
+  identity(): Promise<DatasetIdentity>;
+  close(): void;
+}
+
+/** `_manifest/dataset.json`. */
+export type DatasetIdentity = {
+  readonly id: string;
+  readonly createdAt: string;
+  /** Records of a partition looked back for the same id: the bytes hang on it, so another value needs a replay. */
+  readonly dedupWindow: number;
+};

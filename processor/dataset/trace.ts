@@ -1,0 +1,100 @@
+import { readLabel } from "../../contract/envelope.ts";
+import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../../contract/product_events.ts";
+import type { TraceStep } from "../../contract/trace_step.ts";
+import { PERSON_PREFIX } from "../record/erasure.ts";
+import { isoTime } from "../record/event_time.ts";
+import type { Decided } from "./chunk.ts";
+import { TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
+
+/** What the dataset writer tells about the newest records of a chunk; see `contract/trace_step.ts`. */
+
+export type TraceOptions = {
+  /** ISO 8601, UTC: when it is told. */
+  readonly at: string;
+  readonly lineId: (distinctId: string) => string;
+  /** `SHOW_RAW`: prompts before sanitising too. */
+  readonly showRaw: boolean;
+};
+
+/** Index of the first record of a chunk whose steps are told, two each: only the newest are. */
+export function tellsFrom(records: number): number {
+  return Math.max(0, records - Math.floor(TRACE_STEPS_PER_CHUNK_MAX / 2));
+}
+
+/** The newest records, whose steps are told. */
+export function tailOf(decided: readonly Decided[]): readonly Decided[] {
+  return decided.slice(tellsFrom(decided.length));
+}
+
+/** Before the chunk is written: polled, and what ends there as a repeat. */
+export function polledSteps(tail: readonly Decided[], options: TraceOptions): readonly TraceStep[] {
+  const steps: TraceStep[] = [];
+  for (const { record, decision } of tail) {
+    const position = `${record.partition}:${record.offset}`;
+    const polled = polledStep({ record, decision }, options);
+    if (polled) steps.push(polled);
+    if (decision.outcome.is === "duplicate") {
+      steps.push({ step: "duplicate", id: decision.id, position, at: options.at });
+    }
+  }
+  return steps;
+}
+
+/** After the manifest says so: written, with its line's number, or set aside. `recordsBefore` is the file's count without the chunk. */
+export function writtenSteps(
+  decided: readonly Decided[],
+  { at, recordsBefore }: { readonly at: string; readonly recordsBefore: (path: string) => number },
+): readonly TraceStep[] {
+  const lines = new Map<string, number>();
+  const steps: TraceStep[] = [];
+  const first = tellsFrom(decided.length);
+  decided.forEach(({ record, decision: { id, outcome } }, index) => {
+    if (outcome.is === "line") {
+      const line = (lines.get(outcome.path) ?? recordsBefore(outcome.path)) + 1;
+      lines.set(outcome.path, line);
+      if (index >= first) {
+        steps.push({ step: "written", id, file: outcome.path, line, prompt: outcome.prompt, at });
+      }
+    } else if (outcome.is === "dead_letter" && index >= first) {
+      const position = `${record.partition}:${record.offset}`;
+      steps.push({ step: "dead_lettered", id, position, reason: outcome.reason, at });
+    }
+  });
+  return steps;
+}
+
+/** Of a training event what was parsed; of the product's other events what key and headers say. */
+function polledStep({ record, decision }: Decided, options: TraceOptions): TraceStep | null {
+  const who = whoIn({ record, decision }, options);
+  if (!who) return null;
+  const { parsed } = decision;
+  const prompt = parsed?.envelope.properties.input_prompt;
+  return {
+    step: "polled",
+    id: decision.id,
+    event: who.event,
+    distinctId: who.distinctId,
+    position: `${record.partition}:${record.offset}`,
+    eventAt: parsed ? isoTime(parsed.time, parsed.envelope.timestamp) : null,
+    receivedAt: isoOf(record.timestamp),
+    at: options.at,
+    ...(options.showRaw && typeof prompt === "string" ? { rawPrompt: prompt } : {}),
+  };
+}
+
+function whoIn(
+  { record, decision: { outcome, parsed } }: Decided,
+  { lineId }: TraceOptions,
+): { readonly event: string; readonly distinctId: string } | null {
+  if (outcome.is === "ignored" && outcome.reason === "erased") return null;
+  if (parsed) return { event: parsed.envelope.event, distinctId: lineId(parsed.envelope.distinctId) };
+  const { event, source } = readLabel(record.headers);
+  const shown = outcome.is === "duplicate" || event === FEATURE_USED || event === EMAIL_UNSUBSCRIBED;
+  if (!shown || event === undefined || record.key === null) return null;
+  const key = new TextDecoder().decode(record.key);
+  return { event, distinctId: source === "unsubscribe" ? `${PERSON_PREFIX}${key}` : lineId(key) };
+}
+
+function isoOf(timestamp: number): string {
+  return new Date(Math.abs(timestamp) <= 8.64e15 ? timestamp : 0).toISOString();
+}

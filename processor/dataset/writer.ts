@@ -1,0 +1,256 @@
+import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_topics.ts";
+import type { Consumption, PartitionHandler, TopicLog } from "../../topic/topic.ts";
+import { openJsonlDataset } from "./files/dataset.ts";
+import { consumeGroup, isTransient, retrying, type Trouble } from "../loop/consume.ts";
+import { createLineIds } from "./core/line.ts";
+import { DatasetStateError } from "./core/state_error.ts";
+import { remembering } from "../../runtime/remember.ts";
+import { DatasetPartition, type PartitionWorld } from "./partition.ts";
+import type { DatasetIdentity, DatasetStore } from "./store.ts";
+import { tellingTo } from "./report.ts";
+import { DeadLetterIndex } from "../dead_letters/positions.ts";
+import type { LoopDependencies, LoopHealth } from "../loop/loop.ts";
+
+export type DatasetWriterOptions = {
+  /** Most records written in one go; default 1000. Any value gives the same files. */
+  readonly chunkRecordsMax?: number;
+  /**
+   * Asked once before the group is joined: null where this dataset is the one that the group writes, else why this
+   * processor stays out, in words. Default: it is.
+   */
+  readonly staysOut?: (dataset: DatasetIdentity, signal: AbortSignal) => Promise<string | null>;
+};
+
+/** Its cost, three syncs and a rename, is shared by so many: 1,000 gave 15 % more than 500, 2,000 nothing more. */
+const CHUNK_RECORDS_MAX = 1000;
+/** Keyed hashes that are kept: one costs 3 µs, and is asked for each record once somebody was erased. */
+const SUBJECTS_MAX = 20_000;
+/** How often partitions look whether a replay wants them, and health is told where it has changed. */
+const WATCH_EVERY_MS = 200;
+
+/**
+ * The group dataset-writer: parse → sanitise → place → write → commit. Writes training data from posthog.webhooks to
+ * DATASET_DIR, each event once, whatever is killed whenever.
+ *
+ * Resolves when the signal has aborted and its chunk is done. Rejects with a {@link DatasetStateError} where going on
+ * would lose or double lines.
+ */
+export async function runDatasetWriter(
+  deps: LoopDependencies,
+  options: DatasetWriterOptions = {},
+): Promise<void> {
+  const { config, clock, signal, report } = deps;
+  refuseNamesThatMeet(config.trainingEvents);
+  report({ kind: "health", health: { is: "starting", words: null, partitions: [] } });
+  const dataset = openJsonlDataset(config.datasetDir, { dedupWindow: config.dedupWindow, clock });
+  try {
+    const identity = await retrying(async () => {
+      await ensureTopics(deps.log);
+      return await dataset.identity();
+    }, { clock, signal, trouble: ({ error }) => report({ kind: "health", health: failing(error.message) }) });
+    if (!identity) return;
+    const words = await options.staysOut?.(identity, signal) ?? null;
+    if (words !== null) await stayOut(deps, words);
+    else await new DatasetWriter(deps, { dataset, chunkRecordsMax: options.chunkRecordsMax }).run();
+  } finally {
+    dataset.close();
+  }
+}
+
+async function ensureTopics(log: TopicLog): Promise<void> {
+  await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+  await log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
+}
+
+/** Where a file system doesn't tell case apart, two such events would share a file under two entries of its manifest. */
+function refuseNamesThatMeet(events: readonly string[]): void {
+  const names = new Set(events);
+  if (new Set([...names].map((name) => name.toLowerCase())).size === names.size) return;
+  throw new DatasetStateError(
+    "dataset_names_meet",
+    `Cannot write TRAINING_EVENTS "${events.join(",")}": two names differ in case only. Name one of them.`,
+  );
+}
+
+async function stayOut({ report, signal }: LoopDependencies, words: string): Promise<void> {
+  report({ kind: "health", health: { is: "stays_out", words, partitions: [] } });
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
+
+/** The partitions that this member owns; lets go of idle ones where a replay wants them, and says how all stand. */
+class DatasetWriter {
+  readonly #owned = new Map<
+    number,
+    { readonly partition: DatasetPartition; readonly gone: AbortController }
+  >();
+  readonly #troubles = new Map<number, string>();
+  readonly #world: PartitionWorld;
+  #consumption: Consumption | null = null;
+  #healthTold = "";
+  #wordsLogged: string | null = null;
+  #fatal: { readonly error: unknown } | null = null;
+
+  constructor(
+    private readonly deps: LoopDependencies,
+    { dataset, chunkRecordsMax = CHUNK_RECORDS_MAX }: {
+      readonly dataset: DatasetStore;
+      readonly chunkRecordsMax?: number | undefined;
+    },
+  ) {
+    const { config, clock, hashes, log, reach, report } = deps;
+    const subject = remembering((distinctId) => hashes.subject(distinctId), { entriesMax: SUBJECTS_MAX });
+    const lineId = createLineIds(subject);
+    this.#world = {
+      log,
+      dataset,
+      letters: new DeadLetterIndex(log),
+      trainingEvents: new Set(config.trainingEvents),
+      dedupWindow: config.dedupWindow,
+      chunkRecordsMax,
+      subject,
+      lineId,
+      clock,
+      reach,
+      tell: tellingTo(report, { clock, lineId, showRaw: config.showRaw, state: () => this.#tellHealth() }),
+    };
+  }
+
+  /** Consumes until the signal aborts; what ends the watch for good ends it too. */
+  async run(): Promise<void> {
+    const { log, clock, signal } = this.deps;
+    const ending = new AbortController();
+    const drain = AbortSignal.any([signal, ending.signal]);
+    const watching = this.#watch(drain).finally(() => ending.abort());
+    const consuming = consumeGroup(log, {
+      topic: WEBHOOKS_TOPIC,
+      group: DATASET_WRITER_GROUP,
+      handler: this.#handler(),
+      batchRecordsMax: this.#world.chunkRecordsMax,
+      clock,
+      signal: drain,
+      started: (consumption) => this.#consumption = consumption,
+      trouble: (trouble) => this.#noteTrouble(trouble),
+    }).finally(() => ending.abort());
+    const [consumed, watched] = await Promise.allSettled([consuming, watching]);
+    if (consumed.status === "rejected") throw consumed.reason;
+    if (watched.status === "rejected") throw watched.reason;
+  }
+
+  #handler(): PartitionHandler {
+    return {
+      assigned: async (number, { signal }) => {
+        const { partition } = this.#own(number);
+        try {
+          const nextOffset = await partition.assigned(signal);
+          this.#troubles.delete(number);
+          return nextOffset;
+        } catch (error) {
+          partition.breakOff();
+          throw error;
+        }
+      },
+      handle: async (batch, { heartbeat }) => {
+        const { partition } = this.#own(batch.partition);
+        try {
+          return await partition.handle(batch, heartbeat);
+        } catch (error) {
+          partition.breakOff();
+          throw error;
+        }
+      },
+      revoked: async (number) => {
+        const owned = this.#owned.get(number);
+        owned?.gone.abort();
+        await owned?.partition.revoked();
+        this.#owned.delete(number);
+        this.#troubles.delete(number);
+        this.#tellHealth();
+      },
+    };
+  }
+
+  #own(number: number) {
+    let owned = this.#owned.get(number);
+    if (!owned) {
+      owned = { partition: new DatasetPartition(number, this.#world), gone: new AbortController() };
+      this.#owned.set(number, owned);
+    }
+    return owned;
+  }
+
+  /**
+   * Looks every 200 ms for what no record would bring about: a replay that wants the partitions (an idle one would
+   * never let go of its lock), its end, and changes of health.
+   */
+  async #watch(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const wanted = this.#world.dataset.swapWanted();
+      for (const [number, { partition, gone }] of this.#owned) {
+        if (wanted) partition.letGo();
+        else if (partition.standing === "let go") this.#resume(number, { partition, gone });
+      }
+      if (this.#fatal) throw this.#fatal.error;
+      this.#tellHealth();
+      await this.deps.clock.wait(WATCH_EVERY_MS, signal);
+    }
+  }
+
+  /** In the background: it may wait long for a lock. What fails for now is tried again at the next look. */
+  #resume(
+    number: number,
+    { partition, gone }: { readonly partition: DatasetPartition; readonly gone: AbortController },
+  ): void {
+    if (this.#troubles.has(number)) return;
+    partition.resume(gone.signal).catch((error) => {
+      partition.breakOff();
+      if (!isTransient(error)) this.#fatal ??= { error };
+    });
+  }
+
+  #noteTrouble({ partition, error, attempt, waitMs }: Trouble): void {
+    const words = `partition ${partition}: ${error.message} (attempt ${attempt}, again in ${waitMs} ms)`;
+    this.#troubles.set(partition, words);
+    this.#world.tell.log("warn", words);
+    this.#tellHealth();
+  }
+
+  #tellHealth(): void {
+    const health = this.#health();
+    const text = JSON.stringify(health);
+    if (text === this.#healthTold) return;
+    this.#healthTold = text;
+    this.deps.report({ kind: "health", health });
+    this.#logHealth(health);
+  }
+
+  /** What is tried again was logged as it failed; a lost session and a lock that another holds are told here only. */
+  #logHealth({ is, words }: LoopHealth): void {
+    if (is === "ready") this.#wordsLogged = null;
+    if (words === null || words === this.#wordsLogged || this.#troubles.size > 0) return;
+    this.#wordsLogged = words;
+    this.#world.tell.log(is === "failing" ? "warn" : "info", words);
+  }
+
+  #health(): LoopHealth {
+    const partitions = [...this.#owned.keys()].sort((a, b) => a - b);
+    const [trouble] = this.#troubles.values();
+    if (trouble !== undefined) return { is: "failing", words: trouble, partitions };
+    const state = this.#consumption?.state();
+    if (state?.is === "away") return { is: "failing", words: state.words ?? "the log is away", partitions };
+    const standing = (wanted: DatasetPartition["standing"]) =>
+      partitions.filter((number) => this.#owned.get(number)!.partition.standing === wanted);
+    const locked = standing("waiting for lock");
+    if (locked.length > 0) {
+      return { is: "waiting", words: `waiting for lock of partition ${locked.join(", ")}`, partitions };
+    }
+    const opening = [...standing("opening"), ...standing("let go")];
+    if (state?.is !== "joined" || opening.length > 0) return { is: "starting", words: null, partitions };
+    return { is: "ready", words: null, partitions };
+  }
+}
+
+function failing(words: string): LoopHealth {
+  return { is: "failing", words, partitions: [] };
+}

@@ -1,0 +1,94 @@
+import type { Chunk } from "./chunk.ts";
+import { additionsOf, type Decided, pendingLettersOf } from "./chunk.ts";
+import { readErasure, UNREADABLE_ERASURE_REASON } from "../record/erasure.ts";
+import { decide } from "./core/decision.ts";
+import { SANITISER_VERSION } from "../sanitise/mod.ts";
+import { tellsFrom } from "./trace.ts";
+import { type OpenPartition, remember } from "./opening.ts";
+import type { PartitionWorld } from "./partition.ts";
+import type { Letter } from "../dead_letters/positions.ts";
+
+/**
+ * The order of effects: lines are a function of the record → new paths as intent → append → sync → manifest with the
+ * next offset and the chunk's letters → letters → (the caller commits). A crash anywhere leaves what the next opening
+ * cuts off or publishes.
+ */
+export async function writeChunk(
+  chunk: Chunk,
+  { store, rules, window }: OpenPartition,
+  { reach, letters, tell }: PartitionWorld,
+): Promise<void> {
+  const told = tellsFrom(chunk.records.length);
+  const decided: readonly Decided[] = chunk.records.map((record, index) => {
+    const { id, outcome, parsed } = decide(record, rules);
+    // Events that stay in memory until their chunk is durable cost the garbage collector more than all else here.
+    return { record, decision: { id, outcome, parsed: index < told ? null : parsed } };
+  });
+  tell.decided(decided);
+  const additions = additionsOf(decided);
+  const filesBefore = store.manifest.files;
+  await store.intend([...additions.keys()]);
+  reach("dataset.intended");
+  store.append(additions);
+  reach("dataset.appended");
+  await store.sync();
+  reach("dataset.synced");
+  await store.advance({
+    nextOffset: chunk.nextOffset,
+    additions,
+    letters: pendingLettersOf(decided),
+    sanitiserVersion: SANITISER_VERSION,
+  });
+  reach("dataset.manifest");
+  await letters.publish(decided.flatMap(letterOf));
+  reach("dataset.letters");
+  window.fedTo = chunk.nextOffset;
+  tell.written(decided, (path) => filesBefore[path]?.records ?? 0);
+}
+
+/** The lines of the erased leave this partition, and the offset moves on behind the record that says so. */
+export async function eraseByChunk(
+  chunk: Chunk,
+  open: OpenPartition,
+  { world, heartbeat }: { readonly world: PartitionWorld; readonly heartbeat: () => Promise<void> },
+): Promise<void> {
+  const { store, window } = open;
+  const record = chunk.records[0]!;
+  const erasure = readErasure(record.value);
+  if (!erasure) return await setErasureAside(chunk, open, world);
+  remember(window, record);
+  const { subject, reach, tell } = world;
+  const { nextOffset } = chunk;
+  await store.erase({ ...erasure, offset: record.offset, nextOffset }, { subject, heartbeat, reach });
+  tell.erased();
+  window.fedTo = nextOffset;
+}
+
+/** A record that erases and cannot be read becomes a dead letter and an error, so that nobody takes it for done. */
+async function setErasureAside(
+  chunk: Chunk,
+  { store, window }: OpenPartition,
+  { letters, tell }: PartitionWorld,
+): Promise<void> {
+  const record = chunk.records[0]!;
+  const outcome = { is: "dead_letter", step: "erase", reason: UNREADABLE_ERASURE_REASON } as const;
+  const decision = { id: remember(window, record), outcome, parsed: null };
+  const decided = letters.has(record.partition, record.offset) ? [] : [{ record, decision }];
+  await store.advance({
+    nextOffset: chunk.nextOffset,
+    additions: new Map(),
+    letters: pendingLettersOf(decided),
+    sanitiserVersion: SANITISER_VERSION,
+  });
+  await letters.publish(decided.flatMap(letterOf));
+  window.fedTo = chunk.nextOffset;
+  tell.log(
+    "error",
+    `Cannot erase by record ${record.partition}:${record.offset}: ${outcome.reason}; set aside.`,
+  );
+  tell.written(decided, () => 0);
+}
+
+function letterOf({ record, decision: { outcome } }: Decided): readonly Letter[] {
+  return outcome.is === "dead_letter" ? [{ record, step: outcome.step, reason: outcome.reason }] : [];
+}

@@ -1,0 +1,265 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { DEAD_LETTER_TOPIC } from "../../contract/names.ts";
+import { type DeadLetterWorld, startDeadLetterWorld } from "./fixtures/world.ts";
+import { deadLetterApi, type DeadLetterApiOptions } from "./api.ts";
+
+let world: DeadLetterWorld;
+beforeEach(() => world = startDeadLetterWorld());
+
+const api = (given: Partial<DeadLetterApiOptions> = {}) =>
+  deadLetterApi({ letters: world.letters, showsRaw: true, onLoopback: true, ...given });
+const HOST = { host: "127.0.0.1:3001" };
+const get = async (path: string, given: Partial<DeadLetterApiOptions> = {}, host = HOST.host) => {
+  const response = await api(given).request(path, { headers: { host } });
+  return { status: response.status, headers: response.headers, body: await response.json() };
+};
+const redrive = async (
+  order: unknown,
+  { given = {}, headers = {} }: {
+    given?: Partial<DeadLetterApiOptions>;
+    headers?: Record<string, string>;
+  } = {},
+) => {
+  const body = typeof order === "string" ? order : JSON.stringify(order);
+  const response = await api(given).request("/redrive", {
+    method: "POST",
+    headers: { ...HOST, "content-type": "application/json", ...headers },
+    body,
+  });
+  return { status: response.status, headers: response.headers, body: await response.json() };
+};
+
+describe("the list of dead letters", () => {
+  test("has the newest first, a histogram of all, and nothing of the records", async () => {
+    await world.setAside({ id: "a", reason: "body is no JSON" });
+    await world.setAside({ id: "b" });
+    await world.setAside({ id: "c", redrives: 3 });
+    const { body } = await get("/");
+    expect(body).toMatchObject({
+      total: 3,
+      byReason: { "properties.input_prompt is no text": 2, "body is no JSON": 1 },
+      redrivable: 2,
+      redrivesMax: 3,
+      older: null,
+    });
+    expect(body.letters.map(({ id }: { id: string }) => id)).toEqual(["0:2", "0:1", "0:0"]);
+    expect(body.letters[2]).toEqual({
+      id: "0:0",
+      reason: "body is no JSON",
+      step: "parse",
+      topic: "posthog.webhooks",
+      partition: 3,
+      offset: 0,
+      firstSeen: "2025-11-30T16:38:00.000Z",
+      redrives: 0,
+      redriven: false,
+    });
+    expect(JSON.stringify(body)).not.toContain("user-");
+  });
+
+  test("comes in pages, each letter once", async () => {
+    for (let i = 0; i < 7; i++) await world.setAside();
+    const seen: string[] = [];
+    for (let path: string | null = "/?limit=3"; path !== null;) {
+      const { body }: { body: { total: number; letters: { id: string }[]; older: string | null } } =
+        await get(path);
+      expect(body.total).toBe(7);
+      seen.push(...body.letters.map(({ id }) => id));
+      path = body.older === null ? null : `/?limit=3&before=${body.older}`;
+    }
+    expect(seen).toEqual(["0:6", "0:5", "0:4", "0:3", "0:2", "0:1", "0:0"]);
+  });
+
+  test("leaves redriven ones out unless all are asked for", async () => {
+    await world.setAside();
+    await redrive({ all: true });
+    expect((await get("/")).body).toMatchObject({ total: 0, letters: [], byReason: {}, redrivable: 0 });
+    expect((await get("/?all=1")).body).toMatchObject({ total: 1, letters: [{ redriven: true }] });
+  });
+
+  test.each(["/?limit=0", "/?limit=501", "/?limit=x", "/?before=7", "/?before=0:x"])(
+    "%s is refused",
+    async (path) => {
+      expect((await get(path)).status).toBe(400);
+    },
+  );
+});
+
+describe("one dead letter", () => {
+  test("is shown with its record as it came, where raw values are shown", async () => {
+    await world.setAside({ id: "a", value: '{"event": "x",\n "é": 1}' });
+    expect((await get("/0:0")).body).toMatchObject({
+      id: "0:0",
+      reason: "properties.input_prompt is no text",
+      record: {
+        key: "user-a",
+        headers: { id: "a", event: "generation_failed" },
+        value: '{"event": "x",\n "é": 1}',
+        valueBytes: 24,
+        utf8: true,
+      },
+      withheld: null,
+    });
+  });
+
+  test("says so where its bytes are no text", async () => {
+    await world.setAside({ value: new Uint8Array([0x7b, 0xff]) });
+    expect((await get("/0:0")).body.record).toMatchObject({ value: "{\ufffd", valueBytes: 2, utf8: false });
+  });
+
+  test.each([
+    ["SHOW_RAW is not set", { showsRaw: false }, HOST.host],
+    ["the request names another host", {}, "pipeline.example:3001"],
+  ])("keeps its record for itself where %s", async (_, given, host) => {
+    await world.setAside({ id: "a" });
+    const { status, headers, body } = await get("/0:0", given, host);
+    expect([status, body.record, body.withheld]).toEqual([200, null, "raw_not_shown"]);
+    expect(JSON.stringify(body)).not.toContain("user-a");
+    expect(headers.get("access-control-allow-origin")).toBeNull();
+  });
+
+  test("is not found where there is none", async () => {
+    expect((await get("/0:9")).status).toBe(404);
+    expect((await get("/x")).status).toBe(404);
+  });
+});
+
+describe("POST redrive", () => {
+  test("publishes the named letters once more, however often it is asked", async () => {
+    await world.setAside({ id: "a" });
+    await world.setAside({ id: "b" });
+    expect((await redrive({ ids: ["0:1", "0:1"] })).body).toEqual({
+      dryRun: false,
+      redriven: 1,
+      alreadyThere: 0,
+      refused: 0,
+      letters: [{ id: "0:1", outcome: "redriven", why: null }],
+    });
+    expect((await redrive({ ids: ["0:1"] })).body).toMatchObject({ redriven: 0, alreadyThere: 1 });
+    expect(world.copies().map(({ headers }) => headers)).toEqual([
+      { id: "b", event: "generation_failed", redrives: "1" },
+    ]);
+    expect((await get("/")).body.total).toBe(1);
+  });
+
+  test("takes all that wait, and refuses those that are worn out", async () => {
+    await world.setAside({ id: "a" });
+    await world.setAside({ id: "worn", redrives: 3 });
+    const { body } = await redrive({ all: true });
+    expect(body).toMatchObject({ redriven: 1, refused: 1 });
+    expect(body.letters).toContainEqual({
+      id: "0:1",
+      outcome: "refused",
+      why: "after 3 rounds another one does not help",
+    });
+    expect(world.copies().filter(({ headers }) => headers.redrives === "4")).toEqual([]);
+    expect((await get("/")).body).toMatchObject({ total: 1, redrivable: 0 });
+  });
+
+  test("as a dry run says what would be done and does nothing, also during a replay", async () => {
+    await world.setAside();
+    await world.setAside({ redrives: 3 });
+    world.hold("a replay");
+    const before = world.log.records(DEAD_LETTER_TOPIC).length;
+    const { body } = await redrive({ all: true, dryRun: true });
+    expect(body).toMatchObject({ dryRun: true, redriven: 1, refused: 1 });
+    expect(world.log.records(DEAD_LETTER_TOPIC)).toHaveLength(before);
+    expect(world.copies().filter(({ headers }) => headers.redrives === "1")).toEqual([]);
+  });
+
+  test("waits for nobody: during a replay, an erasure or another redrive it is a 409 that says which", async () => {
+    await world.setAside();
+    world.hold("a replay (process 7)");
+    expect(await redrive({ all: true })).toMatchObject({
+      status: 409,
+      body: { error: { code: "not_now", message: "A replay (process 7) is under way." } },
+    });
+    expect(world.copies()).toEqual([]);
+    world.hold(null);
+    expect((await redrive({ all: true })).body.redriven).toBe(1);
+  });
+
+  test("of two at the same time one publishes and the other is a 409, so that there is one copy", async () => {
+    await world.setAside();
+    const answers = await Promise.all([redrive({ all: true }), redrive({ all: true })]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 409]);
+    expect(world.copies()).toHaveLength(1);
+  });
+
+  test("gives the lock back when the log fails under it", async () => {
+    await world.setAside();
+    world.log.setAway(true);
+    const app = api().onError((error, c) => c.text(error.message, 503));
+    const headers = { ...HOST, "content-type": "application/json" };
+    const answer = await app.request("/redrive", { method: "POST", headers, body: '{"all":true}' });
+    expect([answer.status, await answer.text()]).toEqual([503, "The memory log is away."]);
+    world.log.setAway(false);
+    expect((await redrive({ all: true })).body.redriven).toBe(1);
+    expect(world.copies()).toHaveLength(1);
+  });
+
+  test("belongs to the processor that writes the dataset", async () => {
+    await world.setAside();
+    world.forbid("This processor does not write the dataset.");
+    expect((await redrive({ all: true })).status).toBe(409);
+    expect(world.copies()).toEqual([]);
+  });
+
+  test("of a letter that is not there redrives nothing at all", async () => {
+    await world.setAside();
+    expect((await redrive({ ids: ["0:0", "0:7"] })).status).toBe(404);
+    expect(world.copies()).toEqual([]);
+  });
+
+  test.each([
+    ["a page of another site", { headers: { origin: "https://evil.example" } }, 403],
+    ["a page whose name was turned to this machine", {
+      headers: { origin: "http://evil.example:3001", host: "evil.example:3001" },
+    }, 403],
+    ["a name that is not this machine's, without a browser", { headers: { host: "evil.example:3001" } }, 403],
+    ["a form", { headers: { "content-type": "text/plain" } }, 415],
+    ["a request without a type", { headers: { "content-type": "" } }, 415],
+  ])("is refused to %s", async (_, request, status) => {
+    await world.setAside();
+    const answer = await redrive({ all: true }, request);
+    expect(answer.status).toBe(status);
+    expect(answer.headers.get("access-control-allow-origin")).toBeNull();
+    expect(world.copies()).toEqual([]);
+  });
+
+  test("answers to any name where the operator lets it listen beyond loopback", async () => {
+    await world.setAside();
+    const { body } = await redrive({ all: true }, {
+      given: { onLoopback: false, showsRaw: false },
+      headers: { host: "processor:3001" },
+    });
+    expect(body.redriven).toBe(1);
+  });
+
+  test.each([
+    "",
+    "{",
+    "[]",
+    "{}",
+    '{"ids":[]}',
+    '{"ids":["x"]}',
+    '{"ids":"0:0"}',
+    '{"all":false}',
+    '{"all":true,"ids":["0:0"]}',
+    '{"all":true,"dryrun":true}',
+  ])("refuses the body %s", async (body) => {
+    await world.setAside();
+    expect((await redrive(body)).status).toBe(400);
+    expect(world.copies()).toEqual([]);
+  });
+
+  test("refuses a body without end", async () => {
+    expect((await redrive(`{"ids":["${"0".repeat(70_000)}"]}`)).status).toBe(413);
+  });
+
+  test("is no GET", async () => {
+    await world.setAside();
+    expect((await get("/redrive")).status).toBe(404);
+    expect(world.copies()).toEqual([]);
+  });
+});

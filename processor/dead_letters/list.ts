@@ -1,0 +1,90 @@
+import { type DeadLetter, type LetterSource, readDeadLetterEntry } from "../../contract/dead_letter.ts";
+import { DEAD_LETTER_TOPIC } from "../../contract/names.ts";
+import { LogSetupError, type TopicLog, type TopicRecord } from "../../topic/topic.ts";
+
+/** A letter with what became of it. */
+export type ListedLetter = DeadLetter & {
+  /** Its copy has been published: it is listed only where all are asked for. */
+  readonly redriven: boolean;
+};
+
+/**
+ * The dead-letter topic as a list, folded record by record: one letter per source position (repeats are not listed),
+ * redriven ones marked, those of erased persons gone.
+ */
+export class DeadLetterList {
+  readonly #letters = new Map<string, DeadLetter>();
+  /** Ids of the letters by source; empty for one that an erasure has taken. */
+  readonly #sources = new Map<string, string>();
+  readonly #done = new Set<string>();
+  /** Raw end offset when a letter's redrive began. */
+  readonly #begun = new Map<string, number>();
+  #next = 0;
+  #reading: Promise<void> = Promise.resolve();
+
+  constructor(private readonly log: TopicLog) {}
+
+  /** Reads up to the topic's end of this moment; a topic that is not there yet holds nothing. */
+  catchUp(): Promise<void> {
+    return this.#reading = this.#reading.catch(() => {}).then(() => this.#read());
+  }
+
+  /** Letters in their order; redriven ones only where `all` is set. */
+  letters({ all }: { readonly all: boolean }): readonly ListedLetter[] {
+    return [...this.#letters.values()]
+      .map((letter) => ({ ...letter, redriven: this.#done.has(letter.id) }))
+      .filter(({ redriven }) => all || !redriven);
+  }
+
+  /** Where a redrive of this letter has begun without an end: the raw partition's end offset of that moment; else null. */
+  begunAt(id: string): number | null {
+    return this.#done.has(id) ? null : this.#begun.get(id) ?? null;
+  }
+
+  /** Listed letters by reason, the most frequent first. */
+  byReason(): Record<string, number> {
+    const counts = new Map<string, number>();
+    for (const { reason } of this.letters({ all: false })) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+    return Object.fromEntries([...counts].sort((a, b) => b[1] - a[1]));
+  }
+
+  async #read(): Promise<void> {
+    const until = await endOf(this.log);
+    for await (const batch of this.log.read(DEAD_LETTER_TOPIC, { partition: 0, from: this.#next, until })) {
+      for (const record of batch.records) this.#apply(record);
+      this.#next = batch.nextOffset;
+    }
+  }
+
+  #apply(record: TopicRecord): void {
+    const entry = readDeadLetterEntry(record);
+    if (entry.is === "redrive") {
+      const { mark, letter, endOffset } = entry.redrive;
+      if (mark === "done") this.#done.add(letter);
+      // The first beginning stands: a copy that was published after it lies above it.
+      else if (!this.#begun.has(letter)) this.#begun.set(letter, endOffset ?? 0);
+    } else if (entry.is === "letter") {
+      const source = sourceText(entry.letter.source);
+      if (this.#sources.has(source)) return;
+      this.#sources.set(source, entry.letter.id);
+      this.#letters.set(entry.letter.id, entry.letter);
+    } else if (entry.is === "erased") {
+      const source = sourceText(entry.source);
+      this.#letters.delete(this.#sources.get(source) ?? "");
+      this.#sources.set(source, "");
+    }
+  }
+}
+
+function sourceText({ topic, partition, offset }: LetterSource): string {
+  return `${topic}:${partition}:${offset}`;
+}
+
+async function endOf(log: TopicLog): Promise<number> {
+  try {
+    return (await log.bounds(DEAD_LETTER_TOPIC))[0]?.endOffset ?? 0;
+  } catch (error) {
+    if (error instanceof LogSetupError) return 0;
+    throw error;
+  }
+}

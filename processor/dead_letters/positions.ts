@@ -1,0 +1,88 @@
+import { deadLetterRecord, type DeadLetterStep, readDeadLetterEntry } from "../../contract/dead_letter.ts";
+import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { RecordRefusedError, type TopicLog, type TopicRecord } from "../../topic/topic.ts";
+
+/** A record that is set aside, with the words for it. */
+export type Letter = { readonly record: TopicRecord; readonly step: DeadLetterStep; readonly reason: string };
+
+/**
+ * Which positions of the raw topic have a dead letter. Filled from the dead-letter topic, one record after another and
+ * each once; a repeat of a letter adds nothing. What failed is thereby decided once, also if the code is another one
+ * afterwards.
+ */
+export class DeadLetterIndex {
+  readonly #offsets = new Map<number, Set<number>>();
+  #next = 0;
+  #reading: Promise<void> = Promise.resolve();
+
+  constructor(private readonly log: TopicLog) {}
+
+  has(partition: number, offset: number): boolean {
+    return this.#offsets.get(partition)?.has(offset) ?? false;
+  }
+
+  /** Every position of a partition that has a letter. */
+  offsets(partition: number): ReadonlySet<number> {
+    return this.#offsets.get(partition) ?? new Set();
+  }
+
+  /** Reads up to the topic's end of this moment. */
+  catchUp(): Promise<void> {
+    const reading = this.#reading.catch(() => {}).then(() => this.#read());
+    this.#reading = reading;
+    return reading;
+  }
+
+  /** Publishes the letters and resolves when all are durable. */
+  async publish(letters: readonly Letter[]): Promise<void> {
+    if (letters.length === 0) return;
+    try {
+      await this.log.publish(DEAD_LETTER_TOPIC, letters.map(recordOf));
+    } catch (error) {
+      if (!(error instanceof RecordRefusedError) || error.code !== "record_too_large") throw error;
+      await this.#publishSingly(letters);
+    }
+    for (const { record } of letters) this.#add(record.partition, record.offset);
+  }
+
+  /** A foreign record may fill its topic's limit so that no header fits beside it: its letter then goes without bytes. */
+  async #publishSingly(letters: readonly Letter[]): Promise<void> {
+    for (const letter of letters) {
+      try {
+        await this.log.publish(DEAD_LETTER_TOPIC, [recordOf(letter)]);
+      } catch (error) {
+        if (!(error instanceof RecordRefusedError) || error.code !== "record_too_large") throw error;
+        const reason = `${letter.reason} (too large for this topic: its bytes are at its source position)`;
+        const empty = { ...letter.record, key: null, value: new Uint8Array() };
+        await this.log.publish(DEAD_LETTER_TOPIC, [recordOf({ ...letter, record: empty, reason })]);
+      }
+    }
+  }
+
+  async #read(): Promise<void> {
+    const bounds = (await this.log.bounds(DEAD_LETTER_TOPIC))[0];
+    const until = bounds?.endOffset ?? 0;
+    for await (const batch of this.log.read(DEAD_LETTER_TOPIC, { partition: 0, from: this.#next, until })) {
+      for (const record of batch.records) {
+        const entry = readDeadLetterEntry(record);
+        const source = entry.is === "letter"
+          ? entry.letter.source
+          : entry.is === "erased"
+          ? entry.source
+          : null;
+        if (source?.topic === WEBHOOKS_TOPIC) this.#add(source.partition, source.offset);
+      }
+      this.#next = batch.nextOffset;
+    }
+  }
+
+  #add(partition: number, offset: number): void {
+    let offsets = this.#offsets.get(partition);
+    if (!offsets) this.#offsets.set(partition, offsets = new Set());
+    offsets.add(offset);
+  }
+}
+
+function recordOf({ record, step, reason }: Letter) {
+  return deadLetterRecord(record, { topic: WEBHOOKS_TOPIC, step, reason });
+}

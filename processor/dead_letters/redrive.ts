@@ -1,0 +1,165 @@
+import { type RedriveMark, redriveMarkRecord, redrivenHeaders } from "../../contract/dead_letter.ts";
+import type { FaultPoint } from "../../runtime/fault_point.ts";
+import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { RecordRefusedError, type RecordToPublish, type TopicLog } from "../../topic/topic.ts";
+import type { DeadLetterList, ListedLetter } from "./list.ts";
+import { letterRecords } from "./records.ts";
+import { letterIds, whoGoesOn } from "./redrive_search.ts";
+
+/**
+ * Redriving: a letter's record goes into the raw topic once more, with one redrive more in its header.
+ *
+ * Around the copy lie two marks in the dead-letter topic: `begun`, with the raw partition's end offset, and `done`. A
+ * redrive that was killed between them is finished by the next: it looks for its copy from that offset on, and
+ * publishes one only where there is none. The caller holds the dataset's maintenance lock and has read the list under
+ * it ({@link redriveUnderLock}): of two redrives at a time each would publish a copy.
+ */
+export type RedriveOptions = {
+  readonly log: TopicLog;
+  readonly list: DeadLetterList;
+  /** Milliseconds since 1970, for the marks. */
+  readonly now: number;
+  /** `DEDUP_WINDOW`: a redelivery that came later than so many offsets was no repeat, and has the event already. */
+  readonly dedupWindow: number;
+  readonly reach: FaultPoint;
+};
+
+/**
+ * `already_there`: the event goes on in another record, a copy of a redrive that was killed or a redelivery that came
+ * too late to be a repeat; the letter is done without a copy. `refused`: the letter stays, `why` says it in words.
+ */
+export type RedriveOutcome =
+  | { readonly letter: ListedLetter; readonly is: "redriven" | "already_there"; readonly why: null }
+  | { readonly letter: ListedLetter; readonly is: "refused"; readonly why: string };
+
+/** A record that failed this often is not helped by another round. */
+export const REDRIVES_MAX = 3;
+/** Letters whose marks go out together. */
+const REDRIVEN_AT_ONCE_MAX = 100;
+/** Copies that are held in memory at a time, in bytes of their values; one record may have twice as many as 1 MiB. */
+const COPIES_BYTES_MAX = 4 * 1024 * 1024;
+
+export const WORN_OUT = `after ${REDRIVES_MAX} rounds another one does not help`;
+
+/** True where the letter has been round often enough. */
+export function isWornOut(letter: { readonly redrives: number }): boolean {
+  return letter.redrives >= REDRIVES_MAX;
+}
+
+/** Redrives letters in their order; worn-out ones are refused, the others go on. */
+export async function redrive(
+  letters: readonly ListedLetter[],
+  options: RedriveOptions,
+): Promise<RedriveOutcome[]> {
+  if (letters.length === 0) return [];
+  const partitions = (await options.log.bounds(WEBHOOKS_TOPIC)).length;
+  const outcomes: RedriveOutcome[] = [];
+  const willing: ListedLetter[] = [];
+  for (const letter of letters) {
+    const why = whyNot(letter, partitions);
+    if (why === null) willing.push(letter);
+    else outcomes.push(refused(letter, why));
+  }
+  const ids = await letterIds(options.log, willing);
+  const there = await whoGoesOn(willing, { ...options, ids });
+  for (let at = 0; at < willing.length; at += REDRIVEN_AT_ONCE_MAX) {
+    const together = willing.slice(at, at + REDRIVEN_AT_ONCE_MAX);
+    outcomes.push(...await redriveTogether(together, { ...options, there }));
+  }
+  return outcomes;
+}
+
+function whyNot(letter: ListedLetter, partitions: number): string | null {
+  const { topic, partition } = letter.source;
+  if (isWornOut(letter)) return WORN_OUT;
+  return topic === WEBHOOKS_TOPIC && partition < partitions ? null : `${WEBHOOKS_TOPIC} has no such source`;
+}
+
+function refused(letter: ListedLetter, why: string): RedriveOutcome {
+  return { letter, is: "refused", why };
+}
+
+async function redriveTogether(
+  letters: readonly ListedLetter[],
+  options: RedriveOptions & { readonly there: ReadonlySet<string> },
+): Promise<RedriveOutcome[]> {
+  const { there, list, reach } = options;
+  const missing = letters.filter(({ id }) => !there.has(id));
+  await begin(missing.filter(({ id }) => list.begunAt(id) === null), options);
+  reach("redrive.begun");
+  const notTaken = await publishCopies(missing, options);
+  reach("redrive.copied");
+  const done = letters.filter(({ id }) => !notTaken.has(id));
+  await mark(done.map(({ id }) => ({ mark: "done", letter: id, endOffset: null })), options);
+  reach("redrive.done");
+  return letters.map((letter) => {
+    const why = notTaken.get(letter.id);
+    if (why !== undefined) return refused(letter, why);
+    return { letter, is: there.has(letter.id) ? "already_there" : "redriven", why: null };
+  });
+}
+
+async function begin(letters: readonly ListedLetter[], options: RedriveOptions): Promise<void> {
+  if (letters.length === 0) return;
+  const bounds = await options.log.bounds(WEBHOOKS_TOPIC);
+  await mark(
+    letters.map(({ id, source }) => ({
+      mark: "begun",
+      letter: id,
+      endOffset: bounds[source.partition]!.endOffset,
+    })),
+    options,
+  );
+}
+
+async function mark(marks: readonly RedriveMark[], { log, now }: RedriveOptions): Promise<void> {
+  if (marks.length === 0) return;
+  await log.publish(DEAD_LETTER_TOPIC, marks.map((one) => redriveMarkRecord(one, now)));
+}
+
+type Copy = { readonly letter: ListedLetter; readonly record: RecordToPublish };
+
+/** Publishes a copy of each letter; answers by id why one could not be. */
+async function publishCopies(
+  letters: readonly ListedLetter[],
+  { log }: RedriveOptions,
+): Promise<ReadonlyMap<string, string>> {
+  const notTaken = new Map<string, string>();
+  let copies: Copy[] = [];
+  let bytes = 0;
+  const flush = async () => {
+    for (const { letter } of await publishTogether(copies, log)) {
+      notTaken.set(letter.id, "the raw topic takes no record of its size");
+    }
+    copies = [];
+    bytes = 0;
+  };
+  for await (const { letter, record } of letterRecords(log, letters)) {
+    if (record === null) {
+      notTaken.set(letter.id, "its bytes are no longer in the log");
+      continue;
+    }
+    const { key, value, timestamp } = record;
+    const headers = redrivenHeaders(letter);
+    copies.push({ letter, record: { key, value, timestamp, headers, partition: letter.source.partition } });
+    bytes += value.length;
+    if (bytes >= COPIES_BYTES_MAX) await flush();
+  }
+  await flush();
+  return notTaken;
+}
+
+/** Answers the copies that the topic will never take: the header of a redrive may be one too many for a foreign record. */
+async function publishTogether(copies: readonly Copy[], log: TopicLog): Promise<readonly Copy[]> {
+  if (copies.length === 0) return [];
+  try {
+    await log.publish(WEBHOOKS_TOPIC, copies.map(({ record }) => record));
+    return [];
+  } catch (error) {
+    if (!(error instanceof RecordRefusedError) || error.code !== "record_too_large") throw error;
+    if (copies.length === 1) return copies;
+  }
+  const tooLarge: Copy[] = [];
+  for (const copy of copies) tooLarge.push(...await publishTogether([copy], log));
+  return tooLarge;
+}

@@ -1,0 +1,217 @@
+import type { FaultPoint } from "../../runtime/fault_point.ts";
+import type {
+  DeadLetterDetail,
+  DeadLetterListing,
+  DeadLetterView,
+  RedriveAnswer,
+  RedriveOrder,
+} from "../../contract/processor_api.ts";
+import type { HeldLock } from "../../runtime/data_dir.ts";
+import type { TopicLog } from "../../topic/topic.ts";
+import type { DeadLetterList, ListedLetter } from "./list.ts";
+import { letterRecord } from "./records.ts";
+import { isWornOut, redrive, type RedriveOutcome, REDRIVES_MAX, WORN_OUT } from "./redrive.ts";
+
+/** The dead letters as the processor's API shows and redrives them. */
+export type DeadLetters = {
+  list(options: DeadLetterQuery): Promise<DeadLetterListing>;
+  /** Null where there is no such letter; `raw`: whether the record itself may be shown. */
+  show(id: string, options: { readonly raw: boolean }): Promise<DeadLetterDetail | null>;
+  redrive(order: RedriveOrder): Promise<RedriveResult>;
+};
+
+/** `before`: an id; only older letters. `limit`: letters of a page. */
+export type DeadLetterQuery = {
+  readonly all: boolean;
+  readonly before: string | null;
+  readonly limit: number;
+};
+
+export type RedriveResult =
+  | { readonly is: "done"; readonly answer: RedriveAnswer }
+  | { readonly is: "unknown_letter"; readonly id: string }
+  /** A replay, an erasure or another redrive holds the lock, or this processor is not the one to do it; in words. */
+  | { readonly is: "not_now"; readonly words: string };
+
+export type DeadLettersOptions = {
+  readonly log: TopicLog;
+  readonly list: DeadLetterList;
+  readonly locks: () => MaintenanceLocks;
+  readonly dedupWindow: number;
+  readonly now: () => number;
+  readonly reach: FaultPoint;
+  /** Why this processor must not redrive, in words; null where it may. Default: it may. */
+  readonly whyNot?: () => string | null;
+  /** Called when letters have left the list, so that nobody counts them any more. */
+  readonly changed?: () => void;
+};
+
+/** The part of the dataset's locks that a redrive needs. */
+export type MaintenanceLocks = {
+  takeMaintenance(what?: string): HeldLock | null;
+  maintenanceUnderWay(): string;
+  close(): void;
+};
+
+/** Outcomes that an answer names one by one; the counts are of all. */
+const OUTCOMES_TOLD_MAX = 1_000;
+
+export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
+  const { list, log } = options;
+  return {
+    async list(query) {
+      await list.catchUp();
+      return listing(list, query);
+    },
+    async show(id, { raw }) {
+      await list.catchUp();
+      const letter = findLetter(list, id);
+      return letter && await detail(log, { letter, raw });
+    },
+    async redrive(order) {
+      const words = options.whyNot?.() ?? null;
+      if (words !== null) return { is: "not_now", words };
+      if (order.dryRun !== true) {
+        return await redriveUnderLock((list) => choose(list, order), options);
+      }
+      await list.catchUp();
+      const chosen = choose(list, order);
+      return "unknown" in chosen
+        ? { is: "unknown_letter", id: chosen.unknown }
+        : { is: "done", answer: answerOf(chosen.letters.map(foreseen), { dryRun: true }) };
+    },
+  };
+}
+
+/** Letters to redrive, or the first id that names none. */
+type Chosen = { readonly letters: readonly ListedLetter[] } | { readonly unknown: string };
+
+function choose(list: DeadLetterList, order: RedriveOrder): Chosen {
+  if ("all" in order) return { letters: list.letters({ all: false }) };
+  const known = new Map(list.letters({ all: true }).map((letter) => [letter.id, letter]));
+  const ids = [...new Set(order.ids)];
+  const unknown = ids.find((id) => !known.has(id));
+  return unknown !== undefined ? { unknown } : { letters: ids.map((id) => known.get(id)!) };
+}
+
+/** A second click, or a list that was read before somebody else's redrive, makes no second copy. */
+async function redriveUnderLock(
+  chosenFrom: (list: DeadLetterList) => Chosen,
+  options: DeadLettersOptions,
+): Promise<RedriveResult> {
+  const locks = options.locks();
+  try {
+    const lock = locks.takeMaintenance("a redrive of dead letters");
+    if (!lock) return { is: "not_now", words: `${capital(locks.maintenanceUnderWay())} is under way.` };
+    try {
+      await options.list.catchUp();
+      const chosen = chosenFrom(options.list);
+      if ("unknown" in chosen) return { is: "unknown_letter", id: chosen.unknown };
+      const before = chosen.letters.filter(({ redriven }) => redriven);
+      const outcomes = await redrive(chosen.letters.filter(({ redriven }) => !redriven), {
+        ...options,
+        now: options.now(),
+      });
+      await options.list.catchUp();
+      options.changed?.();
+      return {
+        is: "done",
+        answer: answerOf([...before.map(alreadyThere), ...outcomes], { dryRun: false }),
+      };
+    } finally {
+      lock.release();
+    }
+  } finally {
+    locks.close();
+  }
+}
+
+function alreadyThere(letter: ListedLetter): RedriveOutcome {
+  return { letter, is: "already_there", why: null };
+}
+
+function foreseen(letter: ListedLetter): RedriveOutcome {
+  if (letter.redriven) return alreadyThere(letter);
+  return isWornOut(letter) ? { letter, is: "refused", why: WORN_OUT } : { letter, is: "redriven", why: null };
+}
+
+function answerOf(
+  outcomes: readonly RedriveOutcome[],
+  { dryRun }: { readonly dryRun: boolean },
+): RedriveAnswer {
+  const count = (is: RedriveOutcome["is"]) => outcomes.filter((outcome) => outcome.is === is).length;
+  return {
+    dryRun,
+    redriven: count("redriven"),
+    alreadyThere: count("already_there"),
+    refused: count("refused"),
+    letters: outcomes.slice(0, OUTCOMES_TOLD_MAX).map(({ letter, is, why }) => ({
+      id: letter.id,
+      outcome: is,
+      why,
+    })),
+  };
+}
+
+/** A letter as it is told outside, without anything of its record. */
+export function letterView(
+  { id, reason, step, source, firstSeen, redrives, redriven }: ListedLetter,
+): DeadLetterView {
+  const { topic, partition, offset } = source;
+  return { id, reason, step, topic, partition, offset, firstSeen, redrives, redriven };
+}
+
+export function findLetter(list: DeadLetterList, id: string): ListedLetter | null {
+  return list.letters({ all: true }).find((letter) => letter.id === id) ?? null;
+}
+
+function listing(list: DeadLetterList, { all, before, limit }: DeadLetterQuery): DeadLetterListing {
+  const letters = list.letters({ all });
+  const counts = Map.groupBy(letters, ({ reason }) => reason);
+  const from = before === null ? Infinity : offsetOf(before);
+  const older = letters.filter(({ id }) => offsetOf(id) < from);
+  const page = older.slice(-limit).reverse();
+  return {
+    total: letters.length,
+    byReason: Object.fromEntries(
+      [...counts].map(([reason, { length }]) => [reason, length] as const).sort((a, b) => b[1] - a[1]),
+    ),
+    redrivable: letters.filter((letter) => !letter.redriven && !isWornOut(letter)).length,
+    redrivesMax: REDRIVES_MAX,
+    letters: page.map(letterView),
+    older: older.length > page.length ? page.at(-1)!.id : null,
+  };
+}
+
+async function detail(
+  log: TopicLog,
+  { letter, raw }: { readonly letter: ListedLetter; readonly raw: boolean },
+): Promise<DeadLetterDetail> {
+  const view = { ...letterView(letter), redrivesMax: REDRIVES_MAX };
+  if (!raw) return { ...view, record: null, withheld: "raw_not_shown" };
+  const record = await letterRecord(log, letter);
+  if (record === null) return { ...view, record: null, withheld: "gone" };
+  const key = record.key === null ? null : new TextDecoder().decode(record.key);
+  const { value } = record;
+  return {
+    ...view,
+    record: { key, headers: { ...letter.headers }, ...textOf(value), valueBytes: value.length },
+    withheld: null,
+  };
+}
+
+function textOf(bytes: Uint8Array): { readonly value: string; readonly utf8: boolean } {
+  try {
+    return { value: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes), utf8: true };
+  } catch {
+    return { value: new TextDecoder().decode(bytes), utf8: false };
+  }
+}
+
+function offsetOf(id: string): number {
+  return Number(id.slice(id.indexOf(":") + 1));
+}
+
+function capital(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}

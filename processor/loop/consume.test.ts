@@ -1,0 +1,163 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { MemoryLog } from "../../tests/memory_log.ts";
+import { manualClock, settle } from "../../tests/manual_clock.ts";
+import { until } from "../../tests/until.ts";
+import { LogUnavailableError, type PartitionHandler, type RecordBatch } from "../../topic/topic.ts";
+import { backOffMs, consumeGroup, isTransient, retrying, type Trouble } from "./consume.ts";
+
+const TOPIC = "t";
+let log: MemoryLog;
+
+beforeEach(async () => {
+  log = new MemoryLog();
+  const spec = { retentionMs: null, retentionBytes: null, recordBytesMax: 1000 };
+  await log.ensureTopic({ name: TOPIC, partitions: 1, ...spec });
+});
+afterEach(() => log.close());
+
+const record = (text: string) => ({
+  key: null,
+  value: new TextEncoder().encode(text),
+  headers: {},
+  timestamp: 0,
+});
+const textOf = (batch: RecordBatch) =>
+  batch.records.map((one) => new TextDecoder().decode(one.value)).join("");
+
+function handlerOf(handle: (text: string) => void): PartitionHandler {
+  return {
+    assigned: () => Promise.resolve(null),
+    handle: (batch) =>
+      Promise.resolve().then(() => {
+        handle(textOf(batch));
+        return "handled" as const;
+      }),
+    revoked: () => Promise.resolve(),
+  };
+}
+
+describe("consumeGroup()", () => {
+  it("hands over, commits and drains when its signal aborts", async () => {
+    const draining = new AbortController();
+    const seen: string[] = [];
+    const running = consumeGroup(log, {
+      topic: TOPIC,
+      group: "g",
+      handler: handlerOf((text) => seen.push(text)),
+      clock: manualClock(),
+      signal: draining.signal,
+    });
+    await log.publish(TOPIC, [record("a"), record("b")]);
+    await until("it is committed", async () => (await log.committed(TOPIC, "g"))[0] === 2);
+    draining.abort();
+    await running;
+    expect(seen.join("")).toBe("ab");
+  });
+
+  it("commits nothing of a batch that fails for now, waits longer each time, and has it again", async () => {
+    const clock = manualClock();
+    const draining = new AbortController();
+    const troubles: Trouble[] = [];
+    let fail = 3;
+    let assigned = 0;
+    const handled: string[] = [];
+    const handler = handlerOf((text) => {
+      if (fail-- > 0) throw new LogUnavailableError("away");
+      handled.push(text);
+    });
+    const running = consumeGroup(log, {
+      topic: TOPIC,
+      group: "g",
+      handler: { ...handler, assigned: () => Promise.resolve(++assigned).then(() => null) },
+      clock,
+      signal: draining.signal,
+      random: () => 0.5,
+      trouble: (trouble) => troubles.push(trouble),
+    });
+    await log.publish(TOPIC, [record("a")]);
+    for (const waitMs of [75, 150, 300]) {
+      await until("it waits", () => clock.pending === 1);
+      expect(troubles.at(-1)).toMatchObject({ partition: 0, waitMs });
+      expect(await log.committed(TOPIC, "g")).toEqual([null]);
+      await clock.advance(waitMs - 1);
+      expect(clock.pending).toBe(1);
+      await clock.advance(1);
+    }
+    await until("it is committed", async () => (await log.committed(TOPIC, "g"))[0] === 1);
+    expect(handled).toEqual(["a"]);
+    expect(troubles.map((trouble) => trouble.attempt)).toEqual([1, 2, 3]);
+    expect(assigned).toBe(4);
+    draining.abort();
+    await running;
+  });
+
+  it("ends with what a handler throws for good", async () => {
+    const draining = new AbortController();
+    await log.publish(TOPIC, [record("a")]);
+    await expect(consumeGroup(log, {
+      topic: TOPIC,
+      group: "g",
+      handler: handlerOf(() => {
+        throw new TypeError("a bug");
+      }),
+      clock: manualClock(),
+      signal: draining.signal,
+    })).rejects.toThrow("a bug");
+    expect(await log.committed(TOPIC, "g")).toEqual([null]);
+  });
+
+  it("drains at once while it waits to try again", async () => {
+    const clock = manualClock();
+    const draining = new AbortController();
+    await log.publish(TOPIC, [record("a")]);
+    const running = consumeGroup(log, {
+      topic: TOPIC,
+      group: "g",
+      handler: handlerOf(() => {
+        throw new LogUnavailableError("away");
+      }),
+      clock,
+      signal: draining.signal,
+    });
+    await until("it waits", () => clock.pending === 1);
+    draining.abort();
+    await running;
+  });
+});
+
+describe("retrying()", () => {
+  it("answers what succeeds in the end, and undefined once it is told to stop", async () => {
+    const clock = manualClock();
+    const stop = new AbortController();
+    let fail = 1;
+    const result = retrying(
+      () => fail-- > 0 ? Promise.reject(new LogUnavailableError("away")) : Promise.resolve(7),
+      {
+        clock,
+        signal: stop.signal,
+        random: () => 0,
+      },
+    );
+    await settle();
+    await clock.advance(50);
+    expect(await result).toBe(7);
+    stop.abort();
+    expect(await retrying(() => Promise.resolve(7), { clock, signal: stop.signal })).toBeUndefined();
+  });
+});
+
+describe("what is tried again", () => {
+  it("is a log that is away and what the operating system refuses, nothing else", () => {
+    expect(isTransient(new LogUnavailableError("away"))).toBe(true);
+    expect(isTransient(Object.assign(new Error("No space left on device"), { code: "ENOSPC" }))).toBe(true);
+    expect(isTransient(new TypeError("bug"))).toBe(false);
+    expect(isTransient(Object.assign(new Error("gap"), { code: "dataset_gap" }))).toBe(false);
+    expect(isTransient("ENOSPC")).toBe(false);
+  });
+
+  it("waits at most 10 s, never less than half of it", () => {
+    expect(backOffMs(1, () => 0)).toBe(50);
+    expect(backOffMs(1000, () => 0.999_999)).toBeLessThanOrEqual(10_000);
+    expect(backOffMs(1000, () => 0)).toBe(5_000);
+  });
+});

@@ -1,0 +1,139 @@
+import type { Clock } from "../../runtime/clock.ts";
+import {
+  type Consumption,
+  LogUnavailableError,
+  type PartitionHandler,
+  type TopicLog,
+} from "../../topic/topic.ts";
+
+/**
+ * A consumer group's loop: poll → handle → commit, by {@link TopicLog.consume}, with back-off around what fails for
+ * now. It knows bytes and offsets, no business word.
+ *
+ * A handler that throws because the log or the disk will not take something now is called again by the partition's own
+ * way in: the batch is given up, nothing is committed, and `assigned` finds out anew where to go on. Anything else that
+ * it throws ends the loop.
+ */
+export type ConsumeGroupOptions = {
+  readonly topic: string;
+  readonly group: string;
+  readonly handler: PartitionHandler;
+  readonly batchRecordsMax?: number;
+  readonly clock: Clock;
+  /** The loop drains and resolves when it aborts. */
+  readonly signal: AbortSignal;
+  /** Gets the membership as soon as there is one. */
+  readonly started?: (consumption: Consumption) => void;
+  /** Told at each failure that is tried again. */
+  readonly trouble?: (trouble: Trouble) => void;
+  /** From 0 to below 1; default `Math.random`. */
+  readonly random?: () => number;
+};
+
+export type Trouble = {
+  readonly partition: number;
+  readonly error: Error;
+  /** How many times in a row. */
+  readonly attempt: number;
+  readonly waitMs: number;
+};
+
+const BACK_OFF_MS_MIN = 100;
+const BACK_OFF_MS_MAX = 10_000;
+
+/** Resolves when `signal` has aborted and everything is let go; rejects with what a handler threw for good. */
+export async function consumeGroup(log: TopicLog, options: ConsumeGroupOptions): Promise<void> {
+  const consumption = log.consume({
+    topic: options.topic,
+    group: options.group,
+    handler: withBackOff(options.handler, options),
+    ...(options.batchRecordsMax === undefined ? {} : { batchRecordsMax: options.batchRecordsMax }),
+  });
+  options.started?.(consumption);
+  let stopped: Promise<void> | undefined;
+  const stop = () => stopped = consumption.stop();
+  options.signal.addEventListener("abort", stop, { once: true });
+  if (options.signal.aborted) stop();
+  try {
+    await consumption.ended;
+    await stopped;
+  } finally {
+    options.signal.removeEventListener("abort", stop);
+  }
+}
+
+/** Does something that the log or the disk may refuse for now, until it succeeds; undefined once `signal` aborts. */
+export async function retrying<T>(
+  action: () => Promise<T>,
+  { clock, signal, trouble, random = Math.random }: {
+    readonly clock: Clock;
+    readonly signal: AbortSignal;
+    readonly trouble?: (trouble: Omit<Trouble, "partition">) => void;
+    readonly random?: () => number;
+  },
+): Promise<T | undefined> {
+  for (let attempt = 1; !signal.aborted; attempt++) {
+    try {
+      return await action();
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+      const waitMs = backOffMs(attempt, random);
+      trouble?.({ error, attempt, waitMs });
+      await clock.wait(waitMs, signal);
+    }
+  }
+}
+
+/** Milliseconds to wait after so many failures in a row: doubling up to 10 s, a random half of it. */
+export function backOffMs(attempt: number, random: () => number): number {
+  const most = Math.min(BACK_OFF_MS_MAX, BACK_OFF_MS_MIN * 2 ** Math.min(attempt - 1, 20));
+  return Math.round(most / 2 + random() * most / 2);
+}
+
+/** The log is away, or the operating system said no (disk full, I/O error): the same may succeed later. */
+export function isTransient(error: unknown): error is Error {
+  if (error instanceof LogUnavailableError) return true;
+  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+  return typeof code === "string" && /^E[A-Z0-9]{2,}$/.test(code);
+}
+
+function withBackOff(handler: PartitionHandler, options: ConsumeGroupOptions): PartitionHandler {
+  const { clock, trouble, random = Math.random } = options;
+  const waits = new Map<number, { attempt: number; waitMs: number }>();
+  const note = (partition: number, error: unknown) => {
+    if (!isTransient(error)) throw error;
+    const attempt = (waits.get(partition)?.attempt ?? 0) + 1;
+    const waitMs = backOffMs(attempt, random);
+    waits.set(partition, { attempt, waitMs });
+    trouble?.({ partition, error, attempt, waitMs });
+  };
+  return {
+    async assigned(partition, control) {
+      for (;;) {
+        const waiting = waits.get(partition);
+        // Here and not in `handle`: meanwhile heartbeats go on and other partitions flow.
+        if (waiting) await clock.wait(waiting.waitMs, AbortSignal.any([control.signal, options.signal]));
+        if (control.signal.aborted) return null;
+        try {
+          return await handler.assigned(partition, control);
+        } catch (error) {
+          note(partition, error);
+        }
+      }
+    },
+    async handle(batch, control) {
+      try {
+        const answer = await handler.handle(batch, control);
+        if (answer === "handled") waits.delete(batch.partition);
+        return answer;
+      } catch (error) {
+        note(batch.partition, error);
+        return "reassign";
+      }
+    },
+    async revoked(partition) {
+      waits.delete(partition);
+      await handler.revoked(partition);
+    },
+  };
+}

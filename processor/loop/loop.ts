@@ -1,0 +1,49 @@
+import type { Clock } from "../../runtime/clock.ts";
+import type { FaultPoint } from "../../runtime/fault_point.ts";
+import type { KeyedHashes } from "../../contract/keyed_hash.ts";
+import type { TopicLog } from "../../topic/topic.ts";
+import type { ProcessorConfig } from "../config.ts";
+import type { TraceStep } from "../../contract/trace_step.ts";
+
+/** What a loop tells the process it runs in. Plain data: it crosses from a Worker by message. */
+export type LoopMessage =
+  | { readonly kind: "steps"; readonly steps: readonly TraceStep[] }
+  | { readonly kind: "health"; readonly health: LoopHealth }
+  /** Somebody was erased: steps that were told before may speak of them, and are kept no longer. */
+  | { readonly kind: "forget" }
+  /** Adds to a counter of `/metrics`. */
+  | { readonly kind: "count"; readonly counter: LoopCounter; readonly by: number; readonly label?: string }
+  | { readonly kind: "log"; readonly level: "info" | "warn" | "error"; readonly text: string };
+
+/** `is: ready` makes the loop part of a 200 of `/readyz`; words say what it waits for or what is wrong. */
+export type LoopHealth = {
+  readonly is: "starting" | "ready" | "waiting" | "failing" | "stays_out";
+  readonly words: string | null;
+  readonly partitions: readonly number[];
+};
+
+export type LoopCounter =
+  | "records"
+  | "lines"
+  | "duplicates"
+  | "dead_letters"
+  | "ignored"
+  | "facts"
+  | "mails";
+
+/** How a loop speaks; the main file relays it from the loop's Worker. */
+export type LoopReport = (message: LoopMessage) => void;
+
+/** Most trace steps that a loop tells per chunk: under load only the newest are shown, and only 1,000 are kept. */
+export const TRACE_STEPS_PER_CHUNK_MAX = 100;
+
+/** What every loop of the processor gets. It runs until `signal` aborts, drains, and resolves; it rejects where it must stop loudly. */
+export type LoopDependencies = {
+  readonly log: TopicLog;
+  readonly config: ProcessorConfig;
+  readonly hashes: KeyedHashes;
+  readonly clock: Clock;
+  readonly report: LoopReport;
+  readonly reach: FaultPoint;
+  readonly signal: AbortSignal;
+};

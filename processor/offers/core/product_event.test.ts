@@ -1,0 +1,163 @@
+import { describe, expect, it } from "vitest";
+import { unsubscribeRecord } from "../../../contract/unsubscribe_token.ts";
+import { addressIn, isNobody, readOfferInput, type SourceRecord } from "./product_event.ts";
+
+const RECEIVED = Date.UTC(2026, 0, 1, 12);
+const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
+
+function record(body: unknown, headers: Record<string, string> = {}): SourceRecord {
+  return { partition: 3, offset: 42, timestamp: RECEIVED, value: encode(body), headers };
+}
+
+function eventOf(
+  event: Record<string, unknown>,
+  more: { person?: unknown; headers?: Record<string, string> } = {},
+) {
+  const body = {
+    event: { event: "feature_used", distinct_id: "ada", ...event },
+    person: more.person ?? null,
+  };
+  const input = readOfferInput(record(body, more.headers));
+  if (input.is !== "event") throw new Error(`no event but ${input.is}`);
+  return input.event;
+}
+
+describe("a webhook", () => {
+  it("tells who used what and when", () => {
+    const uuid = "0190A000-0000-7000-8000-000000000001";
+    expect(eventOf({ uuid, timestamp: "2026-01-01T11:00:00Z" }, { person: { id: "person-1" } })).toEqual({
+      id: uuid.toLowerCase(),
+      distinctId: "ada",
+      personId: "person-1",
+      position: { partition: 3, offset: 42 },
+      receivedAt: RECEIVED,
+      eventAt: RECEIVED - 3_600_000,
+      isUse: true,
+      isOptOut: false,
+      aliases: [],
+      email: null,
+      isBackfill: false,
+    });
+  });
+
+  it("without uuid has the id of its header, else of its bytes, so that a repeat is the same event", () => {
+    expect(eventOf({}, { headers: { id: "from-header" } }).id).toBe("from-header");
+    expect(eventOf({}).id).toBe(eventOf({}).id);
+    expect(eventOf({}).id).not.toBe(eventOf({ properties: { n: 1 } }).id);
+  });
+
+  it("gives the address of $set before that of the person, and none if it was backfilled", () => {
+    const person = { properties: { email: "old@example.org" } };
+    const set = (email: unknown) => ({ properties: { $set: { email } } });
+    const emailOf = (event: Record<string, unknown>, headers = {}) =>
+      eventOf(event, { person, headers }).email;
+    expect(emailOf({})).toBe("old@example.org");
+    expect(emailOf(set("new@example.org"))).toBe("new@example.org");
+    expect(emailOf(set("not an address"))).toBe("old@example.org");
+    expect(emailOf(set(7))).toBe("old@example.org");
+    expect(emailOf({}, { source: "backfill" })).toBeNull();
+    expect(eventOf({}, { person: { properties: { email: { $ne: 1 } } } }).email).toBeNull();
+  });
+
+  it("joins by $identify and $create_alias, and by no other event", () => {
+    const aliases = (event: string, properties: Record<string, unknown>) =>
+      eventOf({ event, properties }).aliases;
+    expect(aliases("$identify", { $anon_distinct_id: "anon-1" })).toEqual(["anon-1"]);
+    expect(aliases("$create_alias", { alias: "old-id" })).toEqual(["old-id"]);
+    expect(aliases("$pageview", { $anon_distinct_id: "anon-1", alias: "x" })).toEqual([]);
+    expect(aliases("$identify", { $anon_distinct_id: "ada" })).toEqual([]);
+    expect(aliases("$identify", { $anon_distinct_id: 7 })).toEqual([]);
+    expect(aliases("$identify", { $anon_distinct_id: "Guest" })).toEqual([]);
+    expect(
+      eventOf({ event: "$identify", distinct_id: "undefined", properties: { $anon_distinct_id: "a" } })
+        .aliases,
+    )
+      .toEqual([]);
+  });
+
+  it("happened when it was received, where its own time is missing, unreadable or more than a day ahead", () => {
+    for (const timestamp of [undefined, "soon", "2026-01-03T12:00:00Z", "0000-01-01T00:00:00Z"]) {
+      expect(eventOf({ timestamp }).eventAt).toBe(RECEIVED);
+    }
+  });
+
+  it("named $erase is an ordinary event", () => {
+    expect(eventOf({ event: "$erase", properties: { subjects: ["a".repeat(32)] } })).toMatchObject({
+      isUse: false,
+    });
+  });
+});
+
+describe("other records", () => {
+  const subject = "a".repeat(32);
+  const source = (source: string, event: string) => ({ id: "x", event, source });
+
+  it("an erasure names subjects and its time", () => {
+    const body = { event: "$erase", at: "2026-01-01T10:00:00Z", subjects: [subject, `p-${subject}`] };
+    expect(readOfferInput(record(body, source("erase", "$erase")))).toEqual({
+      is: "erasure",
+      subjects: body.subjects,
+      at: RECEIVED - 7_200_000,
+      position: { partition: 3, offset: 42 },
+    });
+  });
+
+  it("an unsubscription carries hashes", () => {
+    const { value, headers } = unsubscribeRecord({ subject, mailbox: subject }, RECEIVED);
+    const input = readOfferInput({ partition: 3, offset: 42, timestamp: RECEIVED, value, headers });
+    expect(input).toMatchObject({ is: "unsubscribe", claims: { subject, mailbox: subject } });
+  });
+
+  it.each([
+    ["no JSON", { ...record(0), value: new TextEncoder().encode("{") }],
+    ["no UTF-8", { ...record(0), value: new Uint8Array([0xff]) }],
+    ["no event", record({ hello: 1 })],
+    [
+      "an unsubscription without claims",
+      record({ subject: "x" }, source("unsubscribe", "email_unsubscribed")),
+    ],
+    ["an unsubscription that is no JSON", {
+      ...record(0, source("unsubscribe", "x")),
+      value: new Uint8Array([1]),
+    }],
+    ["an erasure of nobody", record({ subjects: [] }, source("erase", "$erase"))],
+    ["scrubbed", { ...record(0), value: new Uint8Array(), headers: { event: "$scrubbed" } }],
+  ])("is passed over: %s", (_, odd) => {
+    expect(readOfferInput(odd).is).toBe("ignored");
+  });
+});
+
+describe("addressIn()", () => {
+  it("reads the plain address from the record that gave it", () => {
+    const body = {
+      event: { event: "x", distinct_id: "ada" },
+      person: { properties: { email: " Ada@Example.org " } },
+    };
+    expect(addressIn(record(body))!.deliverable).toBe("Ada@example.org");
+    expect(addressIn({ ...record(0), value: new Uint8Array(), headers: { event: "$scrubbed" } })).toBeNull();
+  });
+});
+
+describe("isNobody()", () => {
+  it.each([
+    "Anonymous",
+    "GUEST",
+    '"distinct_id"',
+    "'email'",
+    "undefined",
+    "[object Object]",
+    "NaN",
+    "null",
+    "0",
+    "",
+    "  ",
+  ])(
+    "holds for %s",
+    (id) => expect(isNobody(id)).toBe(true),
+  );
+
+  it.each(["ada", "anonymous-7", "00", "nan", "NULL", "019ad56c-5168-7457-bac6-82981da45fb3"])(
+    "does not hold for %s",
+    (id) => expect(isNobody(id)).toBe(false),
+  );
+});

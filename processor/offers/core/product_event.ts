@@ -1,0 +1,157 @@
+import { isScrubbed } from "../../../contract/dead_letter.ts";
+import {
+  idFromBody,
+  isErasure,
+  isObject,
+  type PosthogEnvelope,
+  readEnvelope,
+  readLabel,
+} from "../../../contract/envelope.ts";
+import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../../../contract/product_events.ts";
+import { readUnsubscribe, type UnsubscribeClaims } from "../../../contract/unsubscribe_token.ts";
+import { readErasure } from "../../record/erasure.ts";
+import { eventTime } from "../../record/event_time.ts";
+import type { Position } from "../../facts/facts.ts";
+import { type Address, readAddress } from "./mailbox.ts";
+
+/** What a record of `posthog.webhooks` means for offers: an input of the offers, parsed once. Still holds plain ids. */
+export type OfferInput =
+  | { readonly is: "event"; readonly event: ProductEvent }
+  | {
+    readonly is: "unsubscribe";
+    readonly claims: UnsubscribeClaims;
+    readonly position: Position;
+    readonly receivedAt: number;
+  }
+  | {
+    readonly is: "erasure";
+    readonly subjects: readonly string[];
+    readonly position: Position;
+    /** When the erasure was asked for. */
+    readonly at: number;
+  }
+  /** No event; the dataset writer sets such a record aside, here it only counts. */
+  | { readonly is: "ignored"; readonly reason: string };
+
+export type ProductEvent = {
+  /** The event's uuid, else derived from its bytes: what makes a repeat recognisable. */
+  readonly id: string;
+  readonly distinctId: string;
+  readonly personId: string | null;
+  readonly position: Position;
+  readonly receivedAt: number;
+  /** When the user acted; received time where the event does not say or lies more than a day ahead of it. */
+  readonly eventAt: number;
+  readonly isUse: boolean;
+  readonly isOptOut: boolean;
+  /** Other distinct_ids that the event says are the same person. */
+  readonly aliases: readonly string[];
+  /** As it was written; null where there is none, and for backfilled events, whose addresses are old. */
+  readonly email: string | null;
+  readonly isBackfill: boolean;
+};
+
+/** The parts of a record that this file reads; structurally the log's. */
+export type SourceRecord = {
+  readonly partition: number;
+  readonly offset: number;
+  readonly timestamp: number;
+  readonly value: Uint8Array;
+  readonly headers: Readonly<Record<string, string>>;
+};
+
+/** Ids that PostHog refuses to join persons by, in any case and also in quotes; they stand for nobody in particular. */
+const NOBODY_ANY_CASE = new Set([
+  "anonymous",
+  "guest",
+  "distinctid",
+  "distinct_id",
+  "id",
+  "not_authenticated",
+  "email",
+  "undefined",
+  "true",
+  "false",
+]);
+const NOBODY = new Set(["[object Object]", "NaN", "None", "none", "null", "0", ""]);
+
+/** `not_authenticated` in quotes. */
+const NOBODY_CHARACTERS_MAX = 19;
+
+/** True for an id that names nobody: no join follows from it. */
+export function isNobody(id: string): boolean {
+  const trimmed = id.trim();
+  if (trimmed.length > NOBODY_CHARACTERS_MAX) return false;
+  const bare = trimmed.replace(/^(["'])(.*)\1$/s, "$2").trim();
+  return NOBODY.has(bare) || NOBODY_ANY_CASE.has(bare.toLowerCase());
+}
+
+/** What one record means. Never throws: whatever lies in the topic is an input or is ignored. */
+export function readOfferInput(record: SourceRecord): OfferInput {
+  const label = readLabel(record.headers);
+  const position: Position = { partition: record.partition, offset: record.offset };
+  if (isScrubbed(record)) return { is: "ignored", reason: "scrubbed" };
+  if (isErasure(label)) {
+    const erasure = readErasure(record.value);
+    return erasure === null ? { is: "ignored", reason: "erasure that names nobody" } : {
+      is: "erasure",
+      ...erasure,
+      position,
+    };
+  }
+  if (label.source === "unsubscribe") {
+    const claims = unsubscribeIn(record.value);
+    if (claims === null) return { is: "ignored", reason: "unsubscribe record without claims" };
+    return { is: "unsubscribe", claims, position, receivedAt: record.timestamp };
+  }
+  const outcome = readEnvelope(record.value);
+  if (!outcome.ok) return { is: "ignored", reason: outcome.reason };
+  const { envelope } = outcome;
+  const isBackfill = label.source === "backfill";
+  const event: ProductEvent = {
+    id: label.id ?? envelope.uuid ?? idFromBody(record.value),
+    distinctId: envelope.distinctId,
+    personId: envelope.person.id,
+    position,
+    receivedAt: record.timestamp,
+    eventAt: eventTime(envelope.timestamp, record.timestamp),
+    isUse: envelope.event === FEATURE_USED,
+    isOptOut: envelope.event === EMAIL_UNSUBSCRIBED,
+    aliases: aliasesIn(envelope),
+    email: isBackfill ? null : emailIn(envelope),
+    isBackfill,
+  };
+  return { is: "event", event };
+}
+
+/** The address in the record that an `addressed` fact came from; null where the record holds none (any more). */
+export function addressIn(record: SourceRecord): Address | null {
+  const input = readOfferInput(record);
+  return input.is === "event" ? readAddress(input.event.email) : null;
+}
+
+/** `$set` was written with this very event; `person.properties` may be a snapshot from before it. */
+function emailIn({ properties, person }: PosthogEnvelope): string | null {
+  const set = isObject(properties.$set) ? properties.$set.email : undefined;
+  if (typeof set === "string" && readAddress(set) !== null) return set;
+  const known = person.properties.email;
+  return typeof known === "string" ? known : null;
+}
+
+function aliasesIn({ event, distinctId, properties }: PosthogEnvelope): readonly string[] {
+  const other = event === "$identify"
+    ? properties.$anon_distinct_id
+    : event === "$create_alias"
+    ? properties.alias
+    : undefined;
+  if (typeof other !== "string" || other === distinctId || isNobody(other) || isNobody(distinctId)) return [];
+  return [other.toWellFormed()];
+}
+
+function unsubscribeIn(value: Uint8Array): UnsubscribeClaims | null {
+  try {
+    return readUnsubscribe(value);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,69 @@
+import type { Fact, Position } from "../../facts/facts.ts";
+import type { Offer } from "./offer.ts";
+
+/** The facts of a person in words, for its timeline. */
+export function factInWords(fact: Fact, { uses }: { readonly uses: number }): string {
+  switch (fact.fact) {
+    case "counted":
+      return `use ${uses} counted (${at(fact.position)})`;
+    case "joined":
+      return `two ids are one person (${at(fact.position)})`;
+    case "addressed":
+      return `address known (${at(fact.position)})`;
+    case "opted_out":
+      return `opted out of mail (${at(fact.position)})`;
+    case "earned":
+      return `earned the offer, due at ${iso(fact.dueAt)} (${at(fact.position)})`;
+    case "claimed":
+      return `attempt ${fact.attempt} claimed, about to be sent`;
+    case "accepted":
+      return `mail accepted: ${fact.words}`;
+    case "deferred":
+      return fact.nextAttemptAt === null
+        ? `attempt ${fact.attempt} failed, none is left: ${fact.words}`
+        : `attempt ${fact.attempt} failed, next at ${iso(fact.nextAttemptAt)}: ${fact.words}`;
+    case "refused":
+      return `mail refused: ${fact.words}`;
+    case "unknown":
+      return `nobody can know whether attempt ${fact.attempt} was delivered: ${fact.words}`;
+    case "closed":
+      return `closed without a mail: ${CLOSED[fact.reason]}`;
+    case "reopened":
+      return `once more: ${fact.reason}`;
+    case "suppressed":
+      return "address suppressed";
+    case "erased":
+      return "erased";
+    case "secret":
+    case "dataset":
+      return fact.fact;
+  }
+}
+
+const CLOSED: Readonly<Record<string, string>> = {
+  opted_out: "opted out",
+  mailbox_rewarded: "this mailbox has had its offer already",
+  state_lost: "the memory of mails sent before was lost, so it may have been sent already",
+};
+
+/** Why an offer stands where it stands; null where its state says all. */
+export function reasonOf({ state }: Offer): string | null {
+  switch (state.is) {
+    case "closed":
+      return state.reason;
+    case "failed":
+      return state.reason === "delivery_unknown" ? state.reason : state.words;
+    case "waiting":
+    case "sending":
+    case "offered":
+      return null;
+  }
+}
+
+function at({ partition, offset }: Position): string {
+  return `record ${partition}:${offset}`;
+}
+
+function iso(time: number): string {
+  return new Date(time).toISOString();
+}

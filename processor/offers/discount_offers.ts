@@ -1,0 +1,253 @@
+import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import type { TraceStep } from "../../contract/trace_step.ts";
+import type { Consumption, PartitionHandler, RecordBatch } from "../../topic/topic.ts";
+import { openOfferStoreReaderOf } from "./sqlite/open_reader.ts";
+import { after, type ArmingEvent, decideChunk, decideEarned, type DecidePorts } from "./chunk_facts.ts";
+import { consumeGroup, retrying } from "../loop/consume.ts";
+import { createLineIds } from "../dataset/core/line.ts";
+import type { Fact, FactOf } from "../facts/facts.ts";
+import { type OfferInput, readOfferInput } from "./core/product_event.ts";
+import { checkView, factsEnd, publishFacts } from "../facts/topic.ts";
+import { type LoopDependencies, type LoopHealth, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
+import { openOfferChannel } from "./channel.ts";
+import { createPersonHashes } from "./person_hashes.ts";
+import { createSettledPeople } from "./settled_people.ts";
+import { createViewWatch, type ViewWatch } from "./view_watch.ts";
+
+/**
+ * Group discount-offers: turns each record of its partitions into facts that are true whatever else happens, publishes
+ * them, waits until this process's view has applied them, publishes what was earned, and only then lets the offset be
+ * committed. Doing a chunk again harms nothing: what the view holds is not published again, and repeats change nothing.
+ */
+export type DiscountOffersPorts =
+  & Pick<LoopDependencies, "log" | "hashes" | "clock" | "report" | "reach" | "signal">
+  & Pick<DecidePorts, "store" | "policy">
+  & {
+    readonly view: ViewWatch;
+    /** Told whenever the partitions of this process change. */
+    readonly announce: (partitions: readonly number[]) => void;
+    /** A distinct_id as the dataset has it. */
+    readonly lineId: (distinctId: string) => string;
+  };
+
+/** The loop as main starts it. */
+export async function runDiscountOffers(deps: LoopDependencies): Promise<void> {
+  const store = await openOfferStoreReaderOf(deps.config.dataDir, deps);
+  if (store === null) return;
+  const channel = openOfferChannel(deps.config.dataDir, deps.clock);
+  try {
+    await decideOffers({
+      ...deps,
+      store,
+      policy: deps.config.discount,
+      view: createViewWatch(store, channel),
+      announce: channel.announce,
+      lineId: createLineIds(deps.hashes.subject),
+    });
+  } finally {
+    channel.close();
+    store.close();
+  }
+}
+
+export async function decideOffers(ports: DiscountOffersPorts): Promise<void> {
+  const { log, clock, report, signal, view, store } = ports;
+  const health = (is: LoopHealth["is"], words: string | null, partitions: readonly number[] = []) =>
+    report({ kind: "health", health: { is, words, partitions } });
+  health("starting", "waits for the offer view to reach the facts' end");
+  // With a view that is behind, everything that it lacks would be published again.
+  const end = await retrying(async () => {
+    await checkView(log, store.end());
+    return await factsEnd(log);
+  }, { clock, signal });
+  if (end === undefined || !(await view.applied(end, signal))) return;
+  health("starting", `joins ${DISCOUNT_OFFERS_GROUP}`);
+  await consumeGroup(log, {
+    topic: WEBHOOKS_TOPIC,
+    group: DISCOUNT_OFFERS_GROUP,
+    handler: createHandler(ports),
+    clock,
+    signal,
+    started: (consumption) => void tellMembership(consumption, { ports, health }),
+    trouble: ({ error, waitMs }) => health("waiting", `${error.message}; tries again in ${waitMs} ms`),
+  });
+}
+
+/** Between two looks at the membership. */
+const MEMBERSHIP_POLL_MS = 500;
+
+async function tellMembership(
+  consumption: Consumption,
+  { ports: { clock, signal, report }, health }: {
+    ports: DiscountOffersPorts;
+    health: (is: LoopHealth["is"], words: string | null, partitions: readonly number[]) => void;
+  },
+): Promise<void> {
+  let told = "";
+  let logged: string | undefined;
+  while (!signal.aborted) {
+    const state = consumption.state();
+    const now = JSON.stringify(state);
+    if (now !== told) {
+      if (state.is === "joined") health("ready", null, state.partitions);
+      else health("waiting", state.words ?? `joins ${DISCOUNT_OFFERS_GROUP}`, state.partitions);
+      if (state.is === "joined") logged = undefined;
+      if (state.words !== undefined && state.words !== logged) {
+        logged = state.words;
+        report({ kind: "log", level: "warn", text: state.words });
+      }
+    }
+    told = now;
+    await clock.wait(MEMBERSHIP_POLL_MS, signal);
+  }
+}
+
+/** What the group does with its partitions. */
+export function createHandler(ports: DiscountOffersPorts): PartitionHandler {
+  const { store, log, reach, announce } = ports;
+  const owned = new Set<number>();
+  const handled = new Set<number>();
+  const decider = createDecider(ports);
+  return {
+    async assigned(partition) {
+      owned.add(partition);
+      announce([...owned]);
+      const before = store.notCaughtUp().get(partition);
+      if (before === undefined) return null;
+      // Facts were lost: a committed offset from before says nothing, one below was committed on the way through.
+      const committed = (await log.committed(WEBHOOKS_TOPIC, DISCOUNT_OFFERS_GROUP))[partition] ?? null;
+      const start = (await log.bounds(WEBHOOKS_TOPIC))[partition]?.startOffset ?? 0;
+      if (start >= before) await decider.caughtUp(partition, before);
+      return committed !== null && committed < before ? null : 0;
+    },
+    async handle(batch, { signal }) {
+      if (handled.delete(batch.partition)) reach("offers.committed");
+      if (!(await decider.decide(batch, signal))) return "reassign";
+      handled.add(batch.partition);
+      return "handled";
+    },
+    revoked(partition) {
+      owned.delete(partition);
+      handled.delete(partition);
+      announce([...owned]);
+      return Promise.resolve();
+    },
+  };
+}
+
+function createDecider(ports: DiscountOffersPorts) {
+  const { log, store, view, hashes, clock, report, reach } = ports;
+  const deciding: DecidePorts = {
+    store,
+    policy: ports.policy,
+    hashes: createPersonHashes(hashes),
+    settled: createSettledPeople(),
+  };
+  let settledAt = store.end().nextFact;
+
+  /** One state of the view for everything that is read inside; people touched since the last look are settled no more. */
+  const look = <T>(read: () => T): T =>
+    store.snapshot(() => {
+      const { nextFact } = store.end();
+      if (nextFact > settledAt) deciding.settled.drop(store.touchedSince(settledAt));
+      settledAt = nextFact;
+      return read();
+    });
+
+  const publish = async (facts: readonly Fact[], signal: AbortSignal): Promise<boolean> => {
+    report({ kind: "count", counter: "facts", by: facts.length });
+    const end = await publishFacts(log, facts);
+    reach("offers.published");
+    return await view.applied(end, signal);
+  };
+
+  /** False where `signal` aborted on the way: nothing may be committed. */
+  const decideSection = async (inputs: readonly OfferInput[], signal: AbortSignal): Promise<boolean> => {
+    const { facts, arming } = look(() => decideChunk(inputs, deciding));
+    if (facts.length > 0 && !(await publish(facts, signal))) return false;
+    reach("offers.applied");
+    const earned = arming.length === 0 ? [] : look(() => decideEarned(arming, deciding));
+    tellCounted(facts, { arming, ports });
+    if (earned.length === 0) return true;
+    const isApplied = await publish(earned, signal);
+    reach("offers.earned");
+    tellEarned(earned, { arming, ports });
+    return isApplied;
+  };
+
+  const caughtUp = async (partition: number, offset: number): Promise<void> => {
+    const { fingerprint } = hashes;
+    await publishFacts(log, [{
+      fact: "secret",
+      at: clock.now(),
+      fingerprint,
+      caughtUp: { [partition]: offset },
+    }]);
+  };
+
+  return {
+    caughtUp,
+    async decide(batch: RecordBatch, signal: AbortSignal): Promise<boolean> {
+      const inputs = batch.records.map(readOfferInput);
+      report({ kind: "count", counter: "records", by: inputs.length });
+      const ignored = inputs.filter(({ is }) => is === "ignored").length;
+      if (ignored > 0) report({ kind: "count", counter: "ignored", by: ignored });
+      for (const section of sections(inputs)) {
+        if (!(await decideSection(section, signal))) return false;
+      }
+      const before = store.notCaughtUp().get(batch.partition);
+      if (before !== undefined && batch.nextOffset >= before) await caughtUp(batch.partition, before);
+      return true;
+    },
+  };
+}
+
+/** An erasure ends a section: what comes after it must be looked at with the erased gone from the view. */
+function sections(inputs: readonly OfferInput[]): readonly (readonly OfferInput[])[] {
+  const found: OfferInput[][] = [];
+  let section: OfferInput[] = [];
+  for (const input of inputs) {
+    section.push(input);
+    if (input.is !== "erasure") continue;
+    found.push(section);
+    section = [];
+  }
+  if (section.length > 0) found.push(section);
+  return found;
+}
+
+type Telling = { readonly arming: readonly ArmingEvent[]; readonly ports: DiscountOffersPorts };
+
+function tellCounted(facts: readonly Fact[], { ports: { store, policy, clock, report } }: Telling): void {
+  const counted = facts.filter((fact): fact is FactOf<"counted"> => fact.fact === "counted");
+  if (counted.length === 0) return;
+  const at = new Date(clock.now()).toISOString();
+  const steps = counted.slice(-TRACE_STEPS_PER_CHUNK_MAX).map(({ subject, uuid, position }): TraceStep => {
+    const uses = store.usesBefore(subject, after(position));
+    return { step: "counted", id: uuid, uses, threshold: policy.threshold, at };
+  });
+  report({ kind: "steps", steps });
+}
+
+/** Tells only of what holds: another processor may have been first. */
+function tellEarned(earned: readonly FactOf<"earned">[], { arming, ports }: Telling): void {
+  const { store, clock, report, lineId } = ports;
+  const at = new Date(clock.now()).toISOString();
+  const steps = earned.slice(-TRACE_STEPS_PER_CHUNK_MAX).flatMap(
+    ({ subject, position, dueAt }): TraceStep[] => {
+      const offer = store.offerOf(subject);
+      const { event } = arming.find(({ event }) => event.position.offset === position.offset)!;
+      if (offer === null || offer.offer.position.offset !== position.offset) return [];
+      return [{
+        step: "earned",
+        id: event.id,
+        offer: String(offer.offer.id),
+        distinctId: lineId(event.distinctId),
+        dueAt: new Date(dueAt).toISOString(),
+        addressKnown: offer.address !== null,
+        at,
+      }];
+    },
+  );
+  if (steps.length > 0) report({ kind: "steps", steps });
+}

@@ -1,0 +1,77 @@
+import PostalMime from "postal-mime";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { renderDiscountEmail } from "../core/discount_email.ts";
+import { createMaildirMailer, mailDir } from "./maildir.ts";
+
+const MAIL = renderDiscountEmail({
+  code: "SAVE-<1>",
+  messageId: "<offer.1@shop.example>",
+  from: "Shop <offers@shop.example>",
+  to: "ada@example.org",
+  uses: 5,
+  publicUrl: "http://localhost:8000",
+  unsubscribeToken: "a.b.c",
+});
+const now = () => Date.UTC(2026, 0, 1);
+
+let dataDir: string;
+beforeEach(async () => {
+  dataDir = await Deno.makeTempDir();
+});
+afterEach(() => Deno.remove(dataDir, { recursive: true }));
+
+const files = () => [...Deno.readDirSync(mailDir(dataDir))].map((entry) => entry.name);
+const temporaryFiles = () => [...Deno.readDirSync(join(dataDir, "mail", "tmp"))].map((entry) => entry.name);
+
+describe("a mail written as a file", () => {
+  test("is there whole under its Message-ID, and the mailer knows it", async () => {
+    const mailer = createMaildirMailer(dataDir, { now });
+    expect(await mailer.outcomeOf(MAIL.messageId)).toBe("not_sent");
+    expect(await mailer.send(MAIL, () => Promise.resolve(true))).toEqual({
+      is: "accepted",
+      words: "written",
+    });
+    expect(files()).toEqual(["offer.1@shop.example.eml"]);
+    expect(await mailer.outcomeOf(MAIL.messageId)).toBe("accepted");
+    const parsed = await PostalMime.parse(Deno.readFileSync(join(mailDir(dataDir), files()[0]!)));
+    expect(parsed.subject).toBe("Your discount code: SAVE-<1>");
+    expect(parsed.html).toContain("SAVE-&#60;1&#62;");
+    expect(parsed.date).toBe("2026-01-01T00:00:00.000Z");
+  });
+
+  test("is whole on disk but not in place while the claim is made", async () => {
+    const mailer = createMaildirMailer(dataDir, { now });
+    await mailer.send(MAIL, () => {
+      expect(files()).toEqual([]);
+      expect(temporaryFiles()).toEqual(["offer.1@shop.example.eml"]);
+      return Promise.resolve(true);
+    });
+    expect(temporaryFiles()).toEqual([]);
+  });
+
+  test.each([
+    ["does not hold", () => Promise.resolve(false)],
+    ["cannot be published", () => Promise.reject(new Error("away"))],
+  ])("leaves nothing where the claim %s", async (_, claim) => {
+    const mailer = createMaildirMailer(dataDir, { now });
+    expect(await mailer.send(MAIL, claim)).toEqual({ is: "void" });
+    expect([...files(), ...temporaryFiles()]).toEqual([]);
+  });
+
+  test("a file that a killed run left half-way is gone at the next start and counts as not sent", async () => {
+    const killed = createMaildirMailer(dataDir, { now });
+    void killed.send(MAIL, () => new Promise(() => {}));
+    while (temporaryFiles().length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    const next = createMaildirMailer(dataDir, { now });
+    expect(temporaryFiles()).toEqual([]);
+    expect(await next.outcomeOf(MAIL.messageId)).toBe("not_sent");
+  });
+
+  test("an address with a comma or an angle bracket stays one recipient", async () => {
+    const mailer = createMaildirMailer(dataDir, { now });
+    await mailer.send({ ...MAIL, to: '"a,b<c>"@example.org' }, () => Promise.resolve(true));
+    const parsed = await PostalMime.parse(Deno.readFileSync(join(mailDir(dataDir), files()[0]!)));
+    expect(parsed.to?.map((to) => to.address)).toHaveLength(1);
+  });
+});

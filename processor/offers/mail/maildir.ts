@@ -1,0 +1,110 @@
+import { join } from "node:path";
+import { syncDirectory } from "../../../runtime/data_dir.ts";
+import type { Mailer } from "../mailer.ts";
+import { buildMessage } from "./message.ts";
+
+/**
+ * Writes mails as `.eml` files into `$DATA_DIR/mail/new/`, after the Maildir habit of `tmp` and `new`: the file is
+ * whole and on disk before the claim, and the rename is the sending. So this mailer always knows what became of a
+ * message: its file is there or it is not. The file's name is the Message-ID without its angle brackets.
+ */
+export function createMaildirMailer(dataDir: string, { now }: { readonly now: () => number }): Mailer {
+  const temporaryDir = join(dataDir, "mail", "tmp");
+  const newDir = mailDir(dataDir);
+  Deno.mkdirSync(temporaryDir, { recursive: true });
+  Deno.mkdirSync(newDir, { recursive: true });
+  for (const left of Deno.readDirSync(temporaryDir)) Deno.removeSync(join(temporaryDir, left.name));
+  return {
+    kind: "maildir",
+    async send(mail, claim) {
+      const { bytes } = await buildMessage(mail, now());
+      const temporary = join(temporaryDir, mailFileName(mail.messageId));
+      try {
+        writeDurably(temporary, bytes);
+      } catch (error) {
+        return {
+          is: "relay",
+          words: `Cannot write mail into "${temporaryDir}": ${(error as Error).message}`,
+        };
+      }
+      const claimedAt = performance.now();
+      if (!await claim().catch(() => false)) {
+        removeIfThere(temporary);
+        return { is: "void" };
+      }
+      // A process that was stopped in between wakes up here: somebody else may have called this attempt unknown.
+      if (performance.now() - claimedAt >= CLAIM_TIMEOUT_MS) {
+        removeIfThere(temporary);
+        return { is: "deferred", words: "gave up before the rename", claimed: true };
+      }
+      try {
+        Deno.renameSync(temporary, join(newDir, mailFileName(mail.messageId)));
+      } catch (error) {
+        return {
+          is: "deferred",
+          words: `Cannot move mail into "${newDir}": ${(error as Error).message}`,
+          claimed: true,
+        };
+      }
+      syncDirectory(newDir);
+      return { is: "accepted", words: "written" };
+    },
+    outcomeOf(messageId) {
+      const there = exists(join(newDir, mailFileName(messageId)));
+      return Promise.resolve(there ? "accepted" : "not_sent");
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+const CLAIM_TIMEOUT_MS = 45_000;
+
+/** Where the `.eml` files lie. */
+export function mailDir(dataDir: string): string {
+  return join(dataDir, "mail", "new");
+}
+
+/** @param messageId With its angle brackets, as in the header. */
+export function mailFileName(messageId: string): string {
+  return `${messageId.replace(/^<|>$/g, "").replace(/[^A-Za-z0-9@._-]/g, "_")}.eml`;
+}
+
+/**
+ * Deletes the files of these messages; their names are gone durably. One that is on its way is taken before its rename,
+ * which then fails, or behind it: never neither.
+ */
+export function removeMails(dataDir: string, messageIds: readonly string[]): void {
+  for (const directory of [join(dataDir, "mail", "tmp"), mailDir(dataDir)]) {
+    if (!exists(directory)) continue;
+    for (const messageId of messageIds) removeIfThere(join(directory, mailFileName(messageId)));
+    syncDirectory(directory);
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+function writeDurably(path: string, bytes: Uint8Array): void {
+  const file = Deno.openSync(path, { create: true, write: true, truncate: true });
+  try {
+    for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
+    file.syncSync();
+  } finally {
+    file.close();
+  }
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,49 @@
+import type { FactOf } from "../facts/facts.ts";
+import { isTransient } from "../loop/consume.ts";
+import type { LoopDependencies } from "../loop/loop.ts";
+import type { OfferStoreReader } from "./store.ts";
+import { type AnswerFact, eventAt } from "./send_attempt.ts";
+
+/** Tells the trace what became of an offer's mail. */
+export type TellingPorts = Pick<LoopDependencies, "log" | "clock" | "report"> & {
+  readonly store: Pick<OfferStoreReader, "offerNow">;
+  /** A distinct_id as the dataset has it. */
+  readonly lineId: (distinctId: string) => string;
+};
+
+export async function tellMail(
+  fact: AnswerFact | FactOf<"closed">,
+  { words, messageId, nextAttemptAt, ports }: {
+    readonly words: string;
+    readonly messageId: string | null;
+    readonly nextAttemptAt: number | null;
+    readonly ports: TellingPorts;
+  },
+): Promise<void> {
+  ports.report({
+    kind: "steps",
+    steps: [{
+      step: "mail",
+      offer: String(fact.offer),
+      distinctId: await distinctIdOf(fact.offer, ports),
+      outcome: fact.fact,
+      words,
+      messageId,
+      nextAttemptAt: nextAttemptAt === null ? null : new Date(nextAttemptAt).toISOString(),
+      at: new Date(ports.clock.now()).toISOString(),
+    }],
+  });
+}
+
+/** Only the raw record knows it; where the log is away just now, nobody is named. */
+async function distinctIdOf(offer: number, ports: TellingPorts): Promise<string | null> {
+  const position = ports.store.offerNow(offer)?.offer.position;
+  if (position === undefined) return null;
+  try {
+    const event = await eventAt(position, ports);
+    return event === null ? null : ports.lineId(event.distinctId);
+  } catch (error) {
+    if (isTransient(error)) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,34 @@
+import type { Clock } from "../../runtime/clock.ts";
+
+const BACK_OFF_MS_MIN = 1_000;
+const BACK_OFF_MS_MAX = 60_000;
+
+/** Sending pauses while the relay has trouble: longer after each failure in a row, up to a minute. */
+export class RelayPause {
+  #pause: { readonly until: number; readonly ms: number; readonly words: string } | null = null;
+
+  constructor(private readonly clock: Pick<Clock, "monotonic">) {}
+
+  begin(words: string): void {
+    const now = this.clock.monotonic();
+    // Mails in flight fail together: they are one trouble.
+    if (this.#pause !== null && now < this.#pause.until) return;
+    const ms = Math.min(BACK_OFF_MS_MAX, this.#pause === null ? BACK_OFF_MS_MIN : this.#pause.ms * 2);
+    this.#pause = { until: now + ms, ms, words };
+  }
+
+  /** The relay answered. */
+  end(): void {
+    this.#pause = null;
+  }
+
+  /** Null while there is no trouble; `leftMs` is not above 0 when it is time to try again. */
+  look(): { readonly leftMs: number; readonly words: string } | null {
+    if (this.#pause === null) return null;
+    const { until, ms, words } = this.#pause;
+    return {
+      leftMs: until - this.clock.monotonic(),
+      words: `mail relay: ${words}; tries again every ${ms / 1000} s`,
+    };
+  }
+}

@@ -1,0 +1,220 @@
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { makeUnsubscribeToken } from "../../contract/unsubscribe_token.ts";
+import type { DiscountPolicy } from "../config.ts";
+import { backOffMs, isTransient } from "../loop/consume.ts";
+import type { DiscountOfferMail } from "./core/discount_email.ts";
+import type { Claimer, FactOf, Position } from "../facts/facts.ts";
+import { type Address, readAddress } from "./core/mailbox.ts";
+import type { Mailer, OutgoingMail, SendOutcome } from "./mailer.ts";
+import { isSame, type Offer } from "./core/offer.ts";
+import { type ProductEvent, readOfferInput } from "./core/product_event.ts";
+import { publishFacts } from "../facts/topic.ts";
+import type { LoopDependencies } from "../loop/loop.ts";
+import { offerCode, offerMessageId } from "./core/names.ts";
+import type { OfferStoreReader } from "./store.ts";
+import type { SenderRun } from "./sender_run.ts";
+import type { ViewWatch } from "./view_watch.ts";
+
+/** One attempt to send one offer's mail: address → message → claim at the dot → the server's answer as a fact. */
+export type AttemptPorts =
+  & Pick<LoopDependencies, "log" | "hashes" | "clock" | "reach" | "signal">
+  & {
+    readonly store: OfferStoreReader;
+    readonly view: ViewWatch;
+    readonly mailer: Mailer;
+    readonly render: (offer: DiscountOfferMail) => OutgoingMail;
+    readonly policy: Pick<DiscountPolicy, "retryDelaysMs">;
+    readonly mailFrom: string;
+    readonly publicUrl: string;
+    readonly run: SenderRun;
+    /** Numbers the claims of this run. */
+    readonly nextClaim: () => number;
+  };
+
+/** The facts that say what became of an attempt. */
+export type AnswerFact = FactOf<"accepted" | "deferred" | "refused" | "unknown">;
+
+export type AttemptOutcome =
+  /**
+   * `end`: the offset after the answer; null where this run ended before it could be published. `isUnclear`: the claim may
+   * still land behind the answer, which must then be said again.
+   */
+  | {
+    readonly is: "answered";
+    readonly fact: AnswerFact;
+    readonly end: number | null;
+    readonly isUnclear: boolean;
+  }
+  /** The claim did not hold: nothing was sent, and nothing is to be said. */
+  | { readonly is: "void" }
+  /** The relay's trouble, no attempt was used. */
+  | { readonly is: "relay"; readonly words: string };
+
+/** Where the message is to go, decided right before. */
+export type Destination = { readonly mailbox: string; readonly position: Position };
+
+/** What is known of the claim of this attempt; `unclear`: it may have landed, and nothing was sent on it. */
+type Claim = { readonly by: Claimer; is: "unclear" | "holds" | "void" };
+
+/** A claim that takes longer than this to be confirmed is not used: others call it unknown after 60 s. */
+const CLAIM_CONFIRM_MS_MAX = 30_000;
+const WORDS_CHARACTERS_MAX = 300;
+
+/** Rejects where the log is away before anything was claimed; the attempt is then still to be made. */
+export async function attemptToSend(
+  offer: Offer,
+  destination: Destination,
+  ports: AttemptPorts,
+): Promise<AttemptOutcome> {
+  const about = { subject: offer.subject, offer: offer.id, attempt: offer.attempt };
+  const address = await addressAt(destination, ports);
+  if (address === null) {
+    const words = "the record that gave the address is no longer in the topic";
+    const fact = { fact: "refused", ...about, at: ports.clock.now(), by: null, words } as const;
+    return { is: "answered", fact, end: await answer(fact, ports), isUnclear: false };
+  }
+  const mail = messageOf(offer, { address, mailbox: destination.mailbox, ports });
+  const claims: Claim[] = [];
+  let outcome: SendOutcome;
+  try {
+    outcome = await ports.mailer.send(mail, () => {
+      const claim: Claim = { by: { ...ports.run, claim: ports.nextClaim() }, is: "unclear" };
+      claims.push(claim);
+      return publishClaim(claim, { about, messageId: mail.messageId, mailbox: destination.mailbox, ports });
+    });
+  } catch (error) {
+    outcome = mailerBroke(error as Error, claims[0]?.is === "holds");
+  }
+  ports.reach("sender.sent");
+  const fact = answerOf(outcome, { offer, claim: claims[0] ?? null, ports });
+  if (fact === null) return outcome.is === "relay" ? outcome : { is: "void" };
+  const isUnclear = claims[0]?.is === "unclear";
+  return { is: "answered", fact, end: await answer(fact, ports), isUnclear };
+}
+
+/** Publishes the claim and waits until the view says whether it holds. Never rejects: false lets nothing go. */
+async function publishClaim(
+  claim: Claim,
+  { about, messageId, mailbox, ports }: {
+    about: { subject: string; offer: number; attempt: number };
+    messageId: string;
+    mailbox: string;
+    ports: AttemptPorts;
+  },
+): Promise<boolean> {
+  const { log, clock, view, store, signal, reach } = ports;
+  const begun = clock.monotonic();
+  try {
+    const at = clock.now();
+    const fact = { fact: "claimed", ...about, at, by: claim.by, mailbox, messageId } as const;
+    const end = await publishFacts(log, [fact]);
+    if (!(await view.applied(end, signal))) return false;
+  } catch (error) {
+    if (isTransient(error)) return false;
+    throw error;
+  }
+  const state = store.offerNow(about.offer)?.offer.state;
+  const holds = state?.is === "sending" && isSame(state.by, claim.by);
+  if (holds && clock.monotonic() - begun > CLAIM_CONFIRM_MS_MAX) return false;
+  claim.is = holds ? "holds" : "void";
+  if (holds) reach("sender.claimed");
+  return holds;
+}
+
+/** What the outcome says as a fact; null where there is nothing to say. */
+function answerOf(
+  outcome: SendOutcome,
+  { offer, claim, ports }: { offer: Offer; claim: Claim | null; ports: AttemptPorts },
+): AnswerFact | null {
+  if (claim?.is === "void") return null;
+  const now = ports.clock.now();
+  const by = claim?.by ?? null;
+  const about = { subject: offer.subject, offer: offer.id, attempt: offer.attempt, at: now };
+  // Claimed, perhaps, and broken off by ourselves: whoever finds the claim must also find that nothing was sent on it.
+  if (claim?.is === "unclear") {
+    const words = "broken off: the claim could not be confirmed in time";
+    return { fact: "deferred", ...about, by, words, nextAttemptAt: now };
+  }
+  switch (outcome.is) {
+    case "accepted":
+      return by && { fact: "accepted", ...about, by, words: wordsOf(outcome) };
+    case "refused":
+      return { fact: "refused", ...about, by, words: wordsOf(outcome) };
+    case "deferred": {
+      const delay = ports.policy.retryDelaysMs[offer.tries - 1];
+      const nextAttemptAt = delay === undefined ? null : now + delay;
+      return { fact: "deferred", ...about, by, words: wordsOf(outcome), nextAttemptAt };
+    }
+    case "unknown":
+      return by && { fact: "unknown", ...about, by, words: wordsOf(outcome) };
+    case "relay":
+    case "void":
+      return by && { fact: "deferred", ...about, by, words: "broken off", nextAttemptAt: now };
+  }
+}
+
+/** A mailer that throws has a bug; whether the message went is known only if it had not been claimed. */
+function mailerBroke(error: Error, claimHeld: boolean): SendOutcome {
+  const words = `the mailer broke: ${error.message}`;
+  return claimHeld ? { is: "unknown", words } : { is: "relay", words };
+}
+
+/**
+ * Publishes an answer, again and again while the log is away: it is known what became of the mail, and only this run
+ * can say it. Gives up when this run ends; the next one settles the claim.
+ */
+async function answer(fact: AnswerFact, ports: AttemptPorts): Promise<number | null> {
+  const { log, clock, signal, reach } = ports;
+  for (let tries = 1;; tries++) {
+    try {
+      const end = await publishFacts(log, [fact]);
+      reach("sender.answered");
+      return end;
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+      if (signal.aborted) return null;
+      await clock.wait(backOffMs(tries, Math.random), signal);
+    }
+  }
+}
+
+/** The plain address, read from the raw record that gave it, and kept nowhere; null where it is not there any more. */
+async function addressAt({ mailbox, position }: Destination, ports: AttemptPorts): Promise<Address | null> {
+  const event = await eventAt(position, ports);
+  const address = event === null ? null : readAddress(event.email);
+  return address !== null && ports.hashes.mailbox(address.normalised) === mailbox ? address : null;
+}
+
+/** The event at a position of the raw topic; null where no event lies there (any more). */
+export async function eventAt(
+  { partition, offset }: Position,
+  { log }: Pick<AttemptPorts, "log">,
+): Promise<ProductEvent | null> {
+  for await (const { records } of log.read(WEBHOOKS_TOPIC, { partition, from: offset, until: offset + 1 })) {
+    const record = records.find((record) => record.offset === offset);
+    const input = record && readOfferInput(record);
+    if (input?.is === "event") return input.event;
+  }
+  return null;
+}
+
+function messageOf(
+  offer: Offer,
+  { address, mailbox, ports }: { address: Address; mailbox: string; ports: AttemptPorts },
+): OutgoingMail {
+  const { hashes, mailFrom, publicUrl, render } = ports;
+  return render({
+    code: offerCode(hashes, offer),
+    messageId: offer.messageId ?? offerMessageId(hashes, offer, mailFrom),
+    from: mailFrom,
+    to: address.deliverable,
+    uses: offer.uses,
+    publicUrl,
+    unsubscribeToken: makeUnsubscribeToken(hashes, { subject: offer.subject, mailbox }),
+  });
+}
+
+/** The mailer leaves addresses out of its words; facts are kept for ever, so nothing like one gets in here either. */
+function wordsOf({ words }: { readonly words: string }): string {
+  return words.replace(/[^\s<>"']+@[^\s<>"']+/g, "<address>").slice(0, WORDS_CHARACTERS_MAX);
+}

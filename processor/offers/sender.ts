@@ -1,0 +1,360 @@
+import { openOfferStoreReaderOf } from "./sqlite/open_reader.ts";
+import { type Barrier, raiseBarrier } from "./barrier.ts";
+import { ClaimsSeen } from "./claims_seen.ts";
+import type { DiscountPolicy } from "../config.ts";
+import { backOffMs, isTransient, retrying } from "../loop/consume.ts";
+import { createLineIds } from "../dataset/core/line.ts";
+import type { DiscountOfferMail } from "./core/discount_email.ts";
+import type { Claimer, Fact, FactOf } from "../facts/facts.ts";
+import type { Mailer, OutgoingMail } from "./mailer.ts";
+import { type ClaimSeen, nextStep, type Offer, type OfferNow, type SenderStep } from "./core/offer.ts";
+import { checkView, factsEnd, publishFacts } from "../facts/topic.ts";
+import type { LoopDependencies, LoopHealth } from "../loop/loop.ts";
+import { openOfferChannel } from "./channel.ts";
+import { type AnswerFact, attemptToSend } from "./send_attempt.ts";
+import { tellMail } from "./mail_report.ts";
+import type { OfferStoreReader } from "./store.ts";
+import { RelayPause } from "./relay_pause.ts";
+import { beginSenderRun, type SenderRun } from "./sender_run.ts";
+import { createViewWatch, type ViewWatch } from "./view_watch.ts";
+
+/**
+ * Sends what is due, once. Between the last byte of a message and its final dot the sender claims the attempt by a fact,
+ * and only lets go if the fold says that the claim holds: no claim = nothing was sent; claim and answer = known; a claim
+ * without an answer = unknown, said by whoever may say it.
+ *
+ * It acts for offers whose earning record lies in a partition that this process owns. That two processors think so at
+ * the same time, or none, harms nothing: claims decide.
+ */
+export type OfferSenderPorts =
+  & Pick<LoopDependencies, "log" | "hashes" | "clock" | "report" | "reach" | "signal">
+  & {
+    readonly store: OfferStoreReader;
+    readonly view: ViewWatch;
+    readonly mailer: Mailer;
+    readonly render: RenderOffer;
+    readonly policy: DiscountPolicy;
+    readonly mailFrom: string;
+    readonly publicUrl: string;
+    readonly run: SenderRun;
+    /** Partitions of `posthog.webhooks` that this process owns. */
+    readonly owned: () => readonly number[];
+    /** A distinct_id as the dataset has it. */
+    readonly lineId: (distinctId: string) => string;
+  };
+
+export type RenderOffer = (offer: DiscountOfferMail) => OutgoingMail;
+
+/** Mails at the server at the same time: one that answers slowly does not hold up the others. */
+const SENDS_AT_ONCE = 4;
+/** Due offers looked at behind one barrier. */
+const DUE_AT_ONCE = 50;
+/** Between two looks where nothing is known to be due earlier. */
+const IDLE_MS = 250;
+/** Between two looks at a barrier, or for room to send. */
+const BUSY_MS = 20;
+const MINUTE_MS = 60_000;
+
+/** The loop as main starts it. */
+export async function runOfferSender(
+  deps: LoopDependencies & { readonly mailer: Mailer; readonly render: RenderOffer },
+): Promise<void> {
+  const { config, clock } = deps;
+  const run = beginSenderRun(config.dataDir);
+  const store = await openOfferStoreReaderOf(config.dataDir, deps);
+  if (store === null) return;
+  const channel = openOfferChannel(config.dataDir, clock);
+  try {
+    await sendOffers({
+      ...deps,
+      store,
+      run,
+      policy: config.discount,
+      mailFrom: config.mailFrom,
+      publicUrl: config.publicUrl,
+      view: createViewWatch(store, channel),
+      owned: channel.owned,
+      lineId: createLineIds(deps.hashes.subject),
+    });
+  } finally {
+    channel.close();
+    store.close();
+  }
+}
+
+/** Resolves when `signal` has aborted and mails in flight have been answered. */
+export async function sendOffers(ports: OfferSenderPorts): Promise<void> {
+  const { log, clock, signal, store, view } = ports;
+  const health = createHealth(ports);
+  health("starting", "waits for the offer view to reach the facts' end");
+  const end = await retrying(async () => {
+    await checkView(log, store.end());
+    return await factsEnd(log);
+  }, { clock, signal, trouble: ({ error }) => health("waiting", error.message) });
+  if (end === undefined || !(await view.applied(end, signal))) return;
+  const sender = new Sender(ports, health);
+  let failures = 0;
+  while (!signal.aborted) {
+    try {
+      const pauseMs = await sender.turn();
+      failures = 0;
+      await view.moved(pauseMs, signal);
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+      health("waiting", error.message);
+      await clock.wait(backOffMs(++failures, Math.random), signal);
+    }
+  }
+  await sender.drained();
+}
+
+class Sender {
+  readonly #ports: OfferSenderPorts;
+  readonly #health: (is: LoopHealth["is"], words: string | null) => void;
+  /** Attempts under way, by offer. */
+  readonly #inFlight = new Map<number, Promise<void>>();
+  readonly #seen: ClaimsSeen;
+  readonly #relay: RelayPause;
+  /** Answers to claims that may land behind them, by claim. */
+  readonly #unclear = new Map<number, AnswerFact>();
+  #claims = 0;
+  #barrier: Barrier | null = null;
+  #barrierPauseMs = BUSY_MS;
+  #failure: Error | null = null;
+
+  constructor(ports: OfferSenderPorts, health: (is: LoopHealth["is"], words: string | null) => void) {
+    this.#ports = ports;
+    this.#health = health;
+    this.#seen = new ClaimsSeen(ports.run, ports.clock);
+    this.#relay = new RelayPause(ports.clock);
+  }
+
+  /** One look at everything that can be done; answers how many ms may pass until the next. */
+  async turn(): Promise<number> {
+    if (this.#failure !== null) throw this.#failure;
+    await this.#settleClaims();
+    return await this.#sendDue();
+  }
+
+  async drained(): Promise<void> {
+    await Promise.all(this.#inFlight.values());
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  /** Claims without an answer, of earlier runs on this DATA_DIR and of others, and what follows from an unknown one. */
+  async #settleClaims(): Promise<void> {
+    const { store, policy } = this.#ports;
+    const sending = store.sending();
+    this.#seen.keep(sending);
+    const unknown = policy.onUnknown === "resend-once" ? store.unknowns() : [];
+    const facts: Fact[] = [];
+    for (const offer of [...sending, ...unknown]) {
+      if (this.#inFlight.has(offer.id)) continue;
+      const claim = this.#seen.look(offer, this.#claims);
+      const again = claim?.of === "this_run" ? this.#answerAgain(offer) : null;
+      if (again !== null) facts.push(again);
+      if (claim?.of !== "earlier_run" && !this.#owns(offer)) continue;
+      const now = store.offerNow(offer.id);
+      if (now === null) continue;
+      const fact = await this.#settlement(now, {
+        step: this.#next(now, claim),
+        now: this.#ports.clock.now(),
+      });
+      if (fact !== null) facts.push(fact);
+    }
+    await this.#publish(facts);
+  }
+
+  #answerAgain({ state }: Offer): AnswerFact | null {
+    return state.is === "sending" ? this.#unclear.get(state.by.claim) ?? null : null;
+  }
+
+  async #settlement(
+    { offer }: OfferNow,
+    { step, now }: { step: SenderStep; now: number },
+  ): Promise<Fact | null> {
+    const about = { subject: offer.subject, offer: offer.id, attempt: offer.attempt, at: now };
+    switch (step.is) {
+      case "unknown":
+        return { fact: "unknown", ...about, by: step.by, words: "no answer within a minute of the claim" };
+      case "settle":
+        return await this.#settleEarlier(about, { by: step.by, messageId: offer.messageId! });
+      case "reopen":
+        return {
+          fact: "reopened",
+          subject: offer.subject,
+          at: now,
+          offer: offer.id,
+          after: offer.attempt,
+          reason: "resend-once",
+        };
+      case "wait":
+      case "close":
+      case "send":
+        return null;
+    }
+  }
+
+  async #settleEarlier(
+    about: Pick<AnswerFact, "subject" | "offer" | "attempt" | "at">,
+    { by, messageId }: { by: Claimer; messageId: string },
+  ): Promise<AnswerFact> {
+    switch (await this.#ports.mailer.outcomeOf(messageId)) {
+      case "accepted":
+        return { fact: "accepted", ...about, by, words: "found delivered after a restart" };
+      case "not_sent":
+        return {
+          fact: "deferred",
+          ...about,
+          by,
+          words: "not sent: the processor stopped",
+          nextAttemptAt: about.at,
+        };
+      case "unknown":
+        return {
+          fact: "unknown",
+          ...about,
+          by,
+          words: "the processor stopped before the answer was recorded",
+        };
+    }
+  }
+
+  async #sendDue(): Promise<number> {
+    const { store, owned, clock, log } = this.#ports;
+    const partitions = owned();
+    const now = clock.now();
+    const trouble = this.#relay.look();
+    if (trouble !== null) {
+      this.#health("waiting", trouble.words);
+      if (trouble.leftMs > 0) return Math.min(trouble.leftMs, IDLE_MS);
+    }
+    if (this.#inFlight.size >= SENDS_AT_ONCE) return BUSY_MS;
+    if (this.#barrier === null) {
+      const due = store.due(partitions, { now, limit: SENDS_AT_ONCE + 1 });
+      if (due.every((id) => this.#inFlight.has(id))) {
+        this.#health("ready", null);
+        return this.#untilNextDue(now, partitions);
+      }
+      this.#barrier = await raiseBarrier(log, { store, asOf: now });
+    }
+    const waitsFor = await this.#barrier.check();
+    if (waitsFor !== null) {
+      this.#health("waiting", `mails are due, but ${waitsFor}`);
+      return this.#barrierPauseMs = Math.min(IDLE_MS, this.#barrierPauseMs * 2);
+    }
+    const { asOf } = this.#barrier;
+    this.#barrier = null;
+    this.#barrierPauseMs = BUSY_MS;
+    const begun = await this.#actOn(store.due(partitions, { now: asOf, limit: DUE_AT_ONCE }), asOf);
+    return begun > 0 ? BUSY_MS : IDLE_MS;
+  }
+
+  /**
+   * Acts on offers behind a barrier: conditions are looked at once more, against the view as it is now. Answers for how
+   * many something could be done.
+   */
+  async #actOn(ids: readonly number[], asOf: number): Promise<number> {
+    const { store } = this.#ports;
+    const closing: FactOf<"closed">[] = [];
+    // Mailboxes of the time before a loss are known only when all of them are closed.
+    let begun = 0;
+    let room = store.lostWaiting() > 0 ? 0 : this.#room();
+    for (const id of ids) {
+      const person = this.#inFlight.has(id) ? null : store.offerNow(id);
+      if (person === null) continue;
+      const { offer } = person;
+      const step = nextStep(person, asOf, { policy: this.#ports.policy, claim: null });
+      if (step.is === "close") {
+        const { reason, mailbox } = step;
+        const { subject, attempt } = offer;
+        closing.push({
+          fact: "closed",
+          subject,
+          at: this.#ports.clock.now(),
+          offer: id,
+          attempt,
+          reason,
+          mailbox,
+        });
+      } else if (step.is === "send" && room > 0) {
+        room--;
+        begun++;
+        this.#start(offer, step);
+      }
+    }
+    await this.#publish(closing);
+    for (const fact of closing) {
+      await tellMail(fact, { messageId: null, nextAttemptAt: null, words: fact.reason, ports: this.#ports });
+    }
+    return begun + closing.length;
+  }
+
+  #start(offer: Offer, destination: Extract<SenderStep, { is: "send" }>): void {
+    const attempt = this.#attempt(offer, destination)
+      .catch((error) => {
+        if (!isTransient(error)) this.#failure = error;
+      })
+      .finally(() => this.#inFlight.delete(offer.id));
+    this.#inFlight.set(offer.id, attempt);
+  }
+
+  async #attempt(offer: Offer, destination: Extract<SenderStep, { is: "send" }>): Promise<void> {
+    const { view, signal, report } = this.#ports;
+    const outcome = await attemptToSend(offer, destination, {
+      ...this.#ports,
+      nextClaim: () => ++this.#claims,
+    });
+    if (outcome.is === "relay") return this.#relay.begin(outcome.words);
+    if (outcome.is === "void") return;
+    this.#relay.end();
+    const { fact, end } = outcome;
+    if (outcome.isUnclear && fact.by !== null) this.#unclear.set(fact.by.claim, fact);
+    report({ kind: "count", counter: "mails", by: 1, label: fact.fact });
+    if (end !== null) await view.applied(end, signal);
+    const nextAttemptAt = fact.fact === "deferred" ? fact.nextAttemptAt : null;
+    const messageId = this.#ports.store.offerNow(offer.id)?.offer.messageId ?? null;
+    await tellMail(fact, { messageId, nextAttemptAt, words: fact.words, ports: this.#ports });
+  }
+
+  /** Publishes and waits until the view has it, so that the next turn does not say it again. */
+  async #publish(facts: readonly Fact[]): Promise<void> {
+    if (facts.length === 0) return;
+    const { log, view, signal } = this.#ports;
+    await view.applied(await publishFacts(log, facts), signal);
+  }
+
+  #next(person: OfferNow, claim: ClaimSeen | null): SenderStep {
+    return nextStep(person, this.#ports.clock.now(), { policy: this.#ports.policy, claim });
+  }
+
+  #owns(offer: Offer): boolean {
+    return this.#ports.owned().includes(offer.position.partition);
+  }
+
+  /** How many attempts may begin now. Held claims are counted in the view, so the limit is everybody's. */
+  #room(): number {
+    const { store, clock, policy } = this.#ports;
+    const held = store.heldSince(clock.now() - MINUTE_MS);
+    const byRate = policy.mailsPerMinuteMax - held - this.#inFlight.size;
+    if (byRate <= 0) this.#health("ready", `${held} mails within a minute: MAIL_MAX_PER_MINUTE is reached`);
+    return Math.max(0, Math.min(SENDS_AT_ONCE - this.#inFlight.size, byRate));
+  }
+
+  #untilNextDue(now: number, partitions: readonly number[]): number {
+    const next = this.#ports.store.nextDue(partitions);
+    return next === null ? IDLE_MS : Math.min(IDLE_MS, Math.max(1, next - now));
+  }
+}
+
+/** Tells only changes. */
+function createHealth({ report, owned }: OfferSenderPorts) {
+  let told = "";
+  return (is: LoopHealth["is"], words: string | null) => {
+    const health = { is, words, partitions: owned() };
+    const now = JSON.stringify(health);
+    if (now === told) return;
+    told = now;
+    report({ kind: "health", health });
+  };
+}

@@ -1,0 +1,129 @@
+import { DatabaseSync } from "node:sqlite";
+import { join } from "node:path";
+
+/**
+ * The tables of the offer view, and how its file is opened. What they mean is the fold's affair, see
+ * `processor/offers/core/offer.ts`.
+ */
+
+/** Grows with every change of the schema or the fold: a view that another version made is built again. */
+const VIEW_VERSION = 1;
+
+/**
+ * Rows are kept per subject, with the position of the record that brought them. `person` and `subject.person` are derived
+ * from `joined` and the rest, and kept for speed only. `offer.state` is `unknown` for a failure as `delivery_unknown`.
+ */
+const SCHEMA = `
+create table view (one integer primary key check (one = 1), next_fact integer not null, last_offset integer,
+  last_hash text, fingerprint text) strict;
+insert into view values (1, 0, null, null, null);
+create table lost (partition integer primary key, before integer not null, caught_up integer not null) strict;
+create table subject (subject text primary key, person integer not null) strict, without rowid;
+create index subject_person on subject (person);
+create table person (id integer primary key, touched integer not null, state text, uses integer not null,
+  offer integer, partition integer, due integer) strict;
+create index person_touched on person (touched);
+create index person_state on person (state);
+create index person_due on person (partition, due) where due is not null;
+create table use (subject text, uuid text, partition integer not null, offset integer not null,
+  primary key (subject, uuid)) strict, without rowid;
+create table address (subject text primary key, at integer not null, partition integer not null,
+  offset integer not null, mailbox text not null) strict, without rowid;
+create table past_address (subject text, mailbox text, partition integer not null, offset integer not null,
+  primary key (subject, mailbox, partition)) strict, without rowid;
+create table joined (a text, b text, partition integer not null, offset integer not null, primary key (a, b))
+  strict, without rowid;
+create index joined_b on joined (b);
+create table opted_out (subject text primary key) strict, without rowid;
+create table suppressed (mailbox text primary key) strict, without rowid;
+create table claimed (mailbox text primary key, offer integer not null) strict, without rowid;
+create table code (code text primary key) strict, without rowid;
+create table held (fact integer primary key, at integer not null) strict;
+create index held_at on held (at);
+create table offer (id integer primary key, subject text not null, state text not null, lost integer not null,
+  body text not null) strict;
+create index offer_subject on offer (subject);
+create index offer_state on offer (state) where state in ('sending', 'unknown');
+create index offer_lost on offer (lost) where lost = 1;
+create table erased (subject text, partition integer, offset integer not null, at integer not null,
+  primary key (subject, partition)) strict, without rowid;
+create table erasure (fact integer, subject text, primary key (fact, subject)) strict, without rowid;
+create index erasure_subject on erasure (subject);
+create table erased_mail (message_id text primary key) strict, without rowid;
+create table outcome (kind text primary key, count integer not null) strict, without rowid;
+create table timeline (fact integer primary key, subject text not null, offer integer, partition integer,
+  offset integer, body text not null) strict;
+create index timeline_subject on timeline (subject);
+create index timeline_offer on timeline (offer) where offer is not null;
+pragma user_version = ${VIEW_VERSION};
+`;
+
+/** Where the view lies in a DATA_DIR. */
+export function offerViewPath(dataDir: string): string {
+  return join(dataDir, "offers.db");
+}
+
+/** Opens the view for its one writer; a missing one and one of another version are made new. */
+export function openViewToWrite(path: string): DatabaseSync {
+  const existing = path === ":memory:" ? null : openIfThere(path);
+  if (existing !== null && versionOf(existing) === VIEW_VERSION) return prepareWriter(existing);
+  if (existing !== null) {
+    existing.close();
+    for (const suffix of ["", "-wal", "-shm"]) removeIfThere(path + suffix);
+  }
+  const made = prepareWriter(new DatabaseSync(path));
+  made.exec(`begin immediate; ${SCHEMA} commit;`);
+  return made;
+}
+
+/** Opens the view for reading; null while its writer has not made it. */
+export function openViewToRead(path: string): DatabaseSync | null {
+  const db = openIfThere(path, true);
+  if (db === null) return null;
+  if (versionOf(db) === VIEW_VERSION) return db;
+  db.close();
+  return null;
+}
+
+/** The writer's page cache: subjects and uuids are hashes, so that one transaction touches pages all over the file. */
+const WRITER_CACHE_KB_MAX = 32_768;
+/** Pages of 4 kB in the write-ahead log before they move into the file: 16 MB. */
+const WAL_PAGES_MAX = 4_000;
+
+function prepareWriter(db: DatabaseSync): DatabaseSync {
+  // NORMAL: what a power cut takes is applied again from the facts. secure_delete: what an erasure takes leaves no bytes.
+  db.exec(
+    `pragma journal_mode=WAL; pragma synchronous=NORMAL; pragma secure_delete=ON; pragma busy_timeout=5000;
+     pragma cache_size=${-WRITER_CACHE_KB_MAX}; pragma wal_autocheckpoint=${WAL_PAGES_MAX}`,
+  );
+  return db;
+}
+
+function openIfThere(path: string, readOnly = false): DatabaseSync | null {
+  try {
+    if (!Deno.statSync(path).isFile) return null;
+    const db = new DatabaseSync(path, { readOnly });
+    db.exec("pragma busy_timeout=5000");
+    return db;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || isBusyOpening(error)) return null;
+    throw error;
+  }
+}
+
+/** The writer is just making the file, its WAL index is not there yet. */
+function isBusyOpening(error: unknown): boolean {
+  return error instanceof Error && /unable to open database file|database is locked/.test(error.message);
+}
+
+function versionOf(db: DatabaseSync): number {
+  return (db.prepare("pragma user_version").get() as { user_version: number }).user_version;
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,29 @@
+import type { KeyedHashes } from "../../../contract/keyed_hash.ts";
+import type { OfferView, PipelineStatus } from "../../../contract/processor_api.ts";
+import type { ProcessorConfig } from "../../config.ts";
+import { NO_OFFERS, type OfferStatusReader, openOfferStoreReader } from "./status_reader.ts";
+
+/** The offers for the status API: opens the view when it is first asked for and there; until then nobody has an offer. */
+export type OfferStatus = {
+  status(): Pick<PipelineStatus, "offers" | "mails">;
+  offerOf(distinctId: string): Promise<OfferView | null>;
+  codeIsValid(code: string): boolean;
+  close(): void;
+};
+
+export function openOfferStatus(
+  config: Pick<ProcessorConfig, "dataDir" | "discount">,
+  { hashes }: { readonly hashes: KeyedHashes },
+): OfferStatus {
+  let reader: OfferStatusReader | null = null;
+  const open = () => reader ??= openOfferStoreReader(config.dataDir, config.discount);
+  return {
+    status: () => ({
+      offers: open()?.counts() ?? { ...NO_OFFERS },
+      mails: open()?.mails() ?? { accepted: 0, deferred: 0, refused: 0, unknown: 0 },
+    }),
+    offerOf: (distinctId) => Promise.resolve(open()?.offerOf(distinctId, hashes) ?? null),
+    codeIsValid: (code) => open()?.codeIsValid(code) ?? false,
+    close: () => reader?.close(),
+  };
+}

@@ -1,0 +1,199 @@
+import type { DatabaseSync } from "node:sqlite";
+import type { KeyedHashes } from "../../../contract/keyed_hash.ts";
+import type { OfferState, OfferView, PipelineStatus } from "../../../contract/processor_api.ts";
+import { decodeFact, type Fact } from "../../facts/facts.ts";
+import type { Offer } from "../core/offer.ts";
+import { normalCode, offerCode } from "../core/names.ts";
+import { factInWords, reasonOf } from "../core/words.ts";
+import { createOfferRows, type OfferRows } from "./rows.ts";
+import { offerViewPath, openViewToRead } from "./schema.ts";
+import { readViewEnd } from "./writer.ts";
+
+/** The offers as the status API and the commands show them. Reads the view beside its loops; never writes. */
+export type OfferStatusReader = {
+  /** By distinct_id or by `person-` and its subject; null where nothing is known of it. */
+  offerOf(person: string, hashes: KeyedHashes): OfferView | null;
+  /** By the ID that `list` shows; null where there is none. */
+  offerById(id: number, hashes: KeyedHashes): ListedOffer | null;
+  /** The current offer of a person, by distinct_id or by `person-` and a subject; null where there is none. */
+  currentOf(person: string, hashes: KeyedHashes): ListedOffer | null;
+  /** People by the state of their offer; `counting` are those with uses and no offer. */
+  counts(): Record<OfferState, number>;
+  /** Attempts by what became of them. */
+  mails(): PipelineStatus["mails"];
+  /** The current offer of everybody who has one, in the order in which they earned it. */
+  list(hashes: KeyedHashes): ListedOffer[];
+  /** True once a claim of the code's offer held. */
+  codeIsValid(code: string): boolean;
+  /** The subject with all that are one person with it, and those of every earlier erasure that names one of them. */
+  subjectsToErase(subject: string): string[];
+  /** Every fact below it is applied. */
+  nextFact(): number;
+  close(): void;
+};
+
+/** `offer`: the ID that commands take; `attempt`: what a `reopened` fact must name. */
+export type ListedOffer = Omit<OfferView, "timeline"> & {
+  readonly offer: string;
+  readonly subject: string;
+  readonly attempt: number;
+};
+
+const PSEUDONYM = /^person-((?:p-)?[0-9a-f]{32})$/;
+export const NO_OFFERS: Readonly<Record<OfferState, number>> = {
+  counting: 0,
+  waiting: 0,
+  sending: 0,
+  offered: 0,
+  failed: 0,
+  closed: 0,
+};
+
+/**
+ * Opens the view of a DATA_DIR; null where its writer has not made it yet.
+ *
+ * @param threshold Uses that earn an offer, as the view's owner is configured.
+ */
+export function openOfferStoreReader(
+  dataDir: string,
+  { threshold }: { readonly threshold: number },
+): OfferStatusReader | null {
+  const db = openViewToRead(offerViewPath(dataDir));
+  return db === null ? null : createOfferStatusReader(db, { threshold });
+}
+
+export function createOfferStatusReader(
+  db: DatabaseSync,
+  { threshold }: { readonly threshold: number },
+): OfferStatusReader {
+  const rows = createOfferRows(db);
+  const sql = statements(db);
+
+  const shown = (
+    person: number,
+    about: { distinctId: string | null; offer: Offer | null; hashes: KeyedHashes },
+  ) => ({
+    distinctId: about.distinctId,
+    ...stateOf(rows, { person, offer: about.offer }),
+    uses: rows.usesOf(person),
+    threshold,
+    addressKnown: rows.addressOf(person) !== null,
+    ...datesOf(about.offer, about.hashes),
+  });
+
+  const listed = (offer: Offer, hashes: KeyedHashes): ListedOffer => ({
+    offer: String(offer.id),
+    subject: offer.subject,
+    attempt: offer.attempt,
+    ...shown(rows.personOf(offer.subject)!, { distinctId: null, offer, hashes }),
+  });
+
+  return {
+    offerOf(id, hashes) {
+      const subject = PSEUDONYM.exec(id)?.[1];
+      const person = rows.personOf(subject ?? hashes.subject(id));
+      if (person === null) return null;
+      const timeline = sql.timeline.all(person).map((row) => row as { fact: number; body: string });
+      const isKnown = timeline.length > 0 || rows.isOptedOut(person) || rows.currentOf(person) !== null;
+      if (!isKnown) return null;
+      const distinctId = subject === undefined ? id : null;
+      const offer = rows.currentOf(person);
+      return { ...shown(person, { distinctId, offer, hashes }), timeline: timelineOf(timeline) };
+    },
+    currentOf(id, hashes) {
+      const person = rows.personOf(PSEUDONYM.exec(id)?.[1] ?? hashes.subject(id));
+      const offer = person === null ? null : rows.currentOf(person);
+      return offer === null ? null : listed(offer, hashes);
+    },
+    offerById(id, hashes) {
+      const offer = rows.offer(id);
+      return offer === null ? null : listed(offer, hashes);
+    },
+    counts() {
+      const counts = { ...NO_OFFERS };
+      for (const row of sql.counts.all()) {
+        const { state, n } = row as { state: OfferState; n: number };
+        counts[state] = n;
+      }
+      return counts;
+    },
+    mails() {
+      const mails = { accepted: 0, deferred: 0, refused: 0, unknown: 0 };
+      for (const row of sql.outcomes.all()) {
+        const { kind, count } = row as { kind: keyof typeof mails; count: number };
+        mails[kind] = count;
+      }
+      return mails;
+    },
+    list: (hashes) =>
+      sql.current.all().map((row) => listed(JSON.parse((row as { body: string }).body), hashes)),
+    codeIsValid: (code) => sql.code.get(normalCode(code)) !== undefined,
+    subjectsToErase(subject) {
+      const person = rows.personOf(subject);
+      const found = new Set([subject, ...(person === null ? [] : rows.subjectsOf(person))]);
+      for (const one of found) {
+        for (const row of sql.erasedWith.all(one)) found.add((row as { subject: string }).subject);
+      }
+      return [...found].sort();
+    },
+    nextFact: () => readViewEnd(sql.end.get()).nextFact,
+    close: () => db.close(),
+  };
+}
+
+function stateOf(
+  rows: OfferRows,
+  { person, offer }: { person: number; offer: Offer | null },
+): { state: OfferState; reason: string | null } {
+  if (offer === null) {
+    return rows.isOptedOut(person)
+      ? { state: "closed", reason: "opted_out" }
+      : { state: "counting", reason: null };
+  }
+  const waitsForAddress = offer.state.is === "waiting" && rows.addressOf(person) === null;
+  return {
+    state: offer.state.is,
+    reason: waitsForAddress ? "no address known: waits for one" : reasonOf(offer),
+  };
+}
+
+/** The code is shown once a claim held: before that it buys nothing. */
+function datesOf(offer: Offer | null, hashes: KeyedHashes) {
+  const iso = (time: number | null) => time === null ? null : new Date(time).toISOString();
+  const claimed = offer !== null && offer.claims.length > 0;
+  return {
+    earnedAt: iso(offer?.earnedAt ?? null),
+    dueAt: iso(offer?.state.is === "waiting" ? offer.state.dueAt : null),
+    sentAt: iso(offer?.state.is === "offered" ? offer.state.sentAt : null),
+    code: claimed ? offerCode(hashes, offer) : null,
+    messageId: offer === null ? null : offer.messageId ?? offer.pastMessageIds.at(-1) ?? null,
+  };
+}
+
+function timelineOf(rows: readonly { body: string }[]): OfferView["timeline"] {
+  const uuids = new Set<string>();
+  return rows.flatMap(({ body }) => {
+    const outcome = decodeFact(body);
+    if (!outcome.ok) return [];
+    const fact: Fact = outcome.fact;
+    // Two ids of one person may have counted the same event.
+    if (fact.fact === "counted") uuids.add(fact.uuid);
+    return [{ at: new Date(fact.at).toISOString(), what: factInWords(fact, { uses: uuids.size }) }];
+  });
+}
+
+function statements(db: DatabaseSync) {
+  return {
+    end: db.prepare("select next_fact, last_offset, last_hash from view"),
+    timeline: db.prepare(
+      "select t.fact, t.body from subject s join timeline t on t.subject = s.subject where s.person = ? order by t.fact",
+    ),
+    counts: db.prepare("select state, count(*) as n from person where state is not null group by state"),
+    outcomes: db.prepare("select kind, count from outcome"),
+    current: db.prepare("select o.body from person p join offer o on o.id = p.offer order by o.id"),
+    code: db.prepare("select 1 from code where code = ?"),
+    erasedWith: db.prepare(
+      "select distinct other.subject from erasure own join erasure other on other.fact = own.fact where own.subject = ?",
+    ),
+  };
+}

@@ -1,0 +1,279 @@
+import type { DatabaseSync } from "node:sqlite";
+import { type Fact, type FactOf, isNewer, type OfferFact, type PlacedFact } from "../../facts/facts.ts";
+import { begin, fold, isGone, type Offer, type PersonThen } from "../core/offer.ts";
+import type { FactToApply, OfferStoreWriter, ViewEnd } from "../store.ts";
+import { createPersons } from "./persons.ts";
+import { createOfferRows, readAddressRow } from "./rows.ts";
+import { type OfferStatements, prepareOfferStatements } from "./statements.ts";
+
+/** The fold of one offer, and the code that its mail carries. */
+export type OfferStoreOptions = {
+  readonly codeOf: (offer: Offer) => string;
+  /** Default: the fold of `processor/offers/core/offer.ts`; a test may leave a rule out to see what it is for. */
+  readonly foldOffer?: typeof fold;
+};
+
+/**
+ * The writing side of the view: turns each fact, in order, into rows. Several facts share one transaction with the next
+ * offset, so that a crash leaves the view at some fact and never inside one.
+ */
+export function createOfferStoreWriter(db: DatabaseSync, options: OfferStoreOptions): OfferStoreWriter {
+  const sql = statements(db);
+  let holdsErased = true;
+  const view = createView(db, { ...options, foldOffer: options.foldOffer ?? fold });
+  return {
+    end: () => readViewEnd(sql.end.get()),
+    apply(facts, { nextFact, last }) {
+      db.exec("begin immediate");
+      try {
+        for (const fact of facts) view.apply(fact);
+        view.refresh();
+        if (last !== null) sql.setLast.run(last.offset, last.hash);
+        sql.setNext.run(nextFact);
+        db.exec("commit");
+      } catch (error) {
+        db.exec("rollback");
+        throw error;
+      }
+      holdsErased ||= facts.some(({ fact }) => fact.fact === "erased");
+    },
+    tidy() {
+      if (!holdsErased) return true;
+      const { busy } = sql.truncate.get() as { busy: number };
+      holdsErased = busy !== 0;
+      return !holdsErased;
+    },
+    erasedMails: () => sql.erasedMails.all().map((row) => (row as { message_id: string }).message_id),
+    forgetErasedMails(messageIds) {
+      for (const messageId of messageIds) sql.forgetMail.run(messageId);
+    },
+    close: () => db.close(),
+  };
+}
+
+export function readViewEnd(row: unknown): ViewEnd {
+  const { next_fact, last_offset, last_hash } = row as {
+    next_fact: number;
+    last_offset: number | null;
+    last_hash: string | null;
+  };
+  return {
+    nextFact: next_fact,
+    last: last_offset === null || last_hash === null ? null : { offset: last_offset, hash: last_hash },
+  };
+}
+
+function statements(db: DatabaseSync) {
+  return {
+    end: db.prepare("select next_fact, last_offset, last_hash from view"),
+    setNext: db.prepare("update view set next_fact = ?"),
+    setLast: db.prepare("update view set last_offset = ?, last_hash = ?"),
+    truncate: db.prepare("pragma wal_checkpoint(truncate)"),
+    erasedMails: db.prepare("select message_id from erased_mail"),
+    forgetMail: db.prepare("delete from erased_mail where message_id = ?"),
+  };
+}
+
+/** One fact's effect on the rows; the longest function here because it is the list of what facts do to rows. */
+function createView(
+  db: DatabaseSync,
+  options: Required<OfferStoreOptions>,
+): { apply(toApply: FactToApply): void; refresh(): void } {
+  const rows = createOfferRows(db);
+  const sql = prepareOfferStatements(db);
+  const persons = createPersons(db, rows);
+  /** Of the fact at hand. */
+  let text = "";
+  /** Most pipelines have erased nobody, and every fact asks. */
+  let someoneIsErased = sql.anyErased.get() !== undefined;
+
+  const isVoid = (
+    fact: { subject: string; position: { partition: number; offset: number } },
+    other?: string,
+  ) =>
+    someoneIsErased && [fact.subject, other].some((subject) => {
+      if (subject === undefined) return false;
+      const row = sql.erasedBelow.get(subject, fact.position.partition) as { offset: number } | undefined;
+      return row !== undefined && fact.position.offset < row.offset;
+    });
+
+  const personThen = (person: number): PersonThen => {
+    const { uses, optedOut, hasOffer } = rows.summaryOf(person);
+    const current = hasOffer ? rows.currentOf(person)?.id ?? null : null;
+    return { uses, optedOut, current, standingOf: (mailbox) => rows.standingOf(mailbox, person) };
+  };
+
+  const save = (offer: Offer) =>
+    sql.putOffer.run(
+      offer.id,
+      offer.subject,
+      offer.state.is === "failed" && offer.state.reason === "delivery_unknown" ? "unknown" : offer.state.is,
+      rows.isLost(offer) && offer.state.is === "waiting" ? 1 : 0,
+      JSON.stringify(offer),
+    );
+
+  const note = ({ fact, offset }: PlacedFact, about: { subject: string; offer?: number }) => {
+    const position = "position" in fact ? fact.position : null;
+    sql.note.run(
+      offset,
+      about.subject,
+      about.offer ?? null,
+      position?.partition ?? null,
+      position?.offset ?? null,
+      text,
+    );
+  };
+
+  const applyEarned = (placed: PlacedFact<FactOf<"earned">>) => {
+    if (isVoid(placed.fact)) return;
+    const person = persons.ofSubject(placed.fact.subject, placed.offset);
+    const offer = begin(placed, personThen(person));
+    if (offer === null) return;
+    save(offer);
+    note(placed, { subject: offer.subject, offer: offer.id });
+    persons.touch(person, placed.offset);
+  };
+
+  const applyToOffer = (placed: PlacedFact<OfferFact>) => {
+    const { fact, offset } = placed;
+    const before = rows.offer(fact.offer);
+    if (before === null) return;
+    const person = persons.ofSubject(before.subject, offset);
+    const wasLost = rows.isLost(before);
+    const after = options.foldOffer(before, fact, personThen(person));
+    if (after === before) return;
+    save(after);
+    if (fact.fact === "claimed") {
+      sql.claim.run(fact.mailbox, after.id);
+      sql.putCode.run(options.codeOf(after));
+      sql.putHeld.run(offset, fact.at);
+    }
+    if (fact.fact === "closed" && fact.reason === "state_lost" && wasLost) {
+      claimLost(person, { offer: after.id, fact });
+    }
+    if (COUNTED_OUTCOMES.has(fact.fact)) sql.countOutcome.run(fact.fact);
+    note(placed, { subject: after.subject, offer: after.id });
+    persons.touch(person, offset);
+  };
+
+  /** Which address the mail of the lost state went to is not known: every one of that time counts as rewarded. */
+  const claimLost = (person: number, { offer, fact }: { offer: number; fact: FactOf<"closed"> | null }) => {
+    if (fact?.mailbox) sql.claimIfFree.run(fact.mailbox, offer);
+    sql.claimPast.run(offer, person);
+  };
+
+  const applyErased = ({ fact, offset }: PlacedFact<FactOf<"erased">>) => {
+    const { partition, offset: before } = fact.position;
+    const affected = new Set<number>();
+    someoneIsErased = true;
+    for (const subject of fact.subjects) {
+      affected.add(persons.ofSubject(subject, offset));
+      sql.putErasure.run(offset, subject);
+    }
+    const members = [...affected].flatMap((person) => rows.subjectsOf(person));
+    for (const person of affected) {
+      if (rows.offersOf(person).some(rows.isLost)) claimLost(person, { offer: -1, fact: null });
+    }
+    for (const subject of fact.subjects) {
+      sql.putErased.run(subject, partition, before, fact.at);
+      for (const row of sql.offersFromBelow.all(subject)) {
+        const offer: Offer = JSON.parse((row as { body: string }).body);
+        if (offer.position.partition === partition && offer.position.offset < before) removeErased(offer);
+      }
+      for (const remove of sql.removeBelow) remove.run(subject, partition, before);
+    }
+    for (const person of persons.deriveAgain(members, { affected, fact: offset })) {
+      const then = personThen(person);
+      for (const offer of rows.offersOf(person)) if (isGone(offer, then)) removeOffer(offer.id);
+      persons.touch(person, offset);
+    }
+  };
+
+  const removeOffer = (id: number) => {
+    sql.removeOffer.run(id);
+    sql.removeOfferNotes.run(id);
+  };
+
+  const removeErased = (offer: Offer) => {
+    for (const messageId of [...offer.pastMessageIds, offer.messageId]) {
+      if (messageId !== null) sql.putErasedMail.run(messageId);
+    }
+    removeOffer(offer.id);
+  };
+
+  const apply = (placed: FactToApply) => {
+    text = placed.text;
+    const { fact, offset } = placed;
+    switch (fact.fact) {
+      case "secret":
+        return applySecret(fact, sql);
+      case "dataset":
+        return;
+      case "counted": {
+        if (isVoid(fact)) return;
+        const { partition, offset: at } = fact.position;
+        if (sql.putUse.run(fact.subject, fact.uuid, partition, at).changes === 0) return;
+        note(placed, fact);
+        return persons.touch(persons.ofSubject(fact.subject, offset), offset);
+      }
+      case "addressed": {
+        if (isVoid(fact)) return;
+        const { partition, offset: at } = fact.position;
+        sql.putPastAddress.run(fact.subject, fact.mailbox, partition, at, partition, at);
+        const row = sql.address.get(fact.subject);
+        if (row !== undefined && !isNewer(fact, readAddressRow(row as never))) return;
+        sql.putAddress.run(fact.subject, fact.at, partition, at, fact.mailbox);
+        note(placed, fact);
+        return persons.touch(persons.ofSubject(fact.subject, offset), offset);
+      }
+      case "joined": {
+        if (isVoid(fact, fact.other)) return;
+        const { partition, offset: at } = fact.position;
+        if (sql.putJoined.run(fact.subject, fact.other, partition, at).changes === 0) return;
+        note(placed, fact);
+        const [a, b] = [fact.subject, fact.other].map((subject) => persons.ofSubject(subject, offset));
+        return persons.touch(persons.merge(a!, b!), offset);
+      }
+      case "opted_out": {
+        const person = persons.ofSubject(fact.subject, offset);
+        sql.putOptedOut.run(fact.subject);
+        if (fact.mailbox !== null) sql.suppress.run(fact.mailbox);
+        sql.suppressPerson.run(person);
+        note(placed, fact);
+        return persons.touch(person, offset);
+      }
+      case "suppressed":
+        sql.suppress.run(fact.mailbox);
+        return;
+      case "erased":
+        return applyErased({ fact, offset });
+      case "earned":
+        return applyEarned({ fact, offset });
+      case "claimed":
+      case "accepted":
+      case "deferred":
+      case "refused":
+      case "unknown":
+      case "closed":
+      case "reopened":
+        return applyToOffer({ fact, offset });
+    }
+  };
+  return { apply, refresh: persons.refresh };
+}
+
+const COUNTED_OUTCOMES: ReadonlySet<Fact["fact"]> = new Set(["accepted", "deferred", "refused", "unknown"]);
+
+function applySecret(fact: FactOf<"secret">, sql: OfferStatements): void {
+  const { fingerprint } = sql.fingerprint.get() as { fingerprint: string | null };
+  if (fingerprint === null) {
+    sql.setFingerprint.run(fact.fingerprint);
+    for (const [partition, before] of Object.entries(fact.lostBefore ?? {})) {
+      if (before > 0) sql.putLost.run(Number(partition), before);
+    }
+  }
+  if ((fingerprint ?? fact.fingerprint) !== fact.fingerprint) return;
+  for (const [partition, before] of Object.entries(fact.caughtUp ?? {})) {
+    sql.setCaughtUp.run(Number(partition), before);
+  }
+}

@@ -1,0 +1,72 @@
+import type { Offer, OfferNow } from "./core/offer.ts";
+import type { PlacedFact, Position } from "../facts/facts.ts";
+import type { SubjectKnown } from "./core/record_facts.ts";
+
+/**
+ * The port of the view of `discount.facts`. It has one writer, the offer view of this process; the other loops read.
+ * Everything in it follows from the facts: delete it, and it is built again.
+ */
+
+/** How far the view has come, and the hash of the last fact it applied, to tell another log from this one. */
+export type ViewEnd = {
+  /** Every fact below it is applied. */
+  readonly nextFact: number;
+  readonly last: { readonly offset: number; readonly hash: string } | null;
+};
+
+/** A fact with the record's value as it came, which is what a timeline keeps. */
+export type FactToApply = PlacedFact & { readonly text: string };
+
+export interface OfferStoreWriter {
+  end(): ViewEnd;
+  /** Applies facts in order, in one transaction with where the view ends then. */
+  apply(facts: readonly FactToApply[], end: ViewEnd): void;
+  /** Takes what an erasure removed out of the write-ahead log too; false while a reader stands in the way. */
+  tidy(): boolean;
+  /** Message-IDs of erased offers whose mails on this disk have not been deleted yet. */
+  erasedMails(): readonly string[];
+  forgetErasedMails(messageIds: readonly string[]): void;
+  close(): void;
+}
+
+/** What is known of a person when it is asked whether an offer is earned. */
+export type PersonKnown = {
+  /** Distinct uses of all joined subjects. */
+  readonly uses: number;
+  readonly hasOffer: boolean;
+};
+
+export interface OfferStoreReader {
+  end(): ViewEnd;
+  /** Everything read inside sees one state of the view. Not to be nested, nothing awaited inside. */
+  snapshot<T>(read: () => T): T;
+
+  /** For deciding records. */
+  knownOf(subject: string): SubjectKnown;
+  personOf(subject: string): PersonKnown;
+  erasedAt(subject: string): number | null;
+  /** Uses of the person but for those that records of this partition at or above this offset brought. */
+  usesBefore(subject: string, position: Position): number;
+  /** Subjects of persons about whom facts at or above this offset were applied. */
+  touchedSince(fact: number): readonly string[];
+
+  /** For sending. */
+  /** Current offers of these partitions that wait and could be acted on at `now`, those due first in front. */
+  due(partitions: readonly number[], by: { readonly now: number; readonly limit: number }): readonly number[];
+  /** The earliest due time in these partitions; null where nothing waits. */
+  nextDue(partitions: readonly number[]): number | null;
+  /** Offers in `sending`. */
+  sending(): readonly Offer[];
+  /** Offers that failed as `delivery_unknown` for the first time. */
+  unknowns(): readonly Offer[];
+  offerNow(id: number): OfferNow | null;
+  /** The current offer of a subject's person. */
+  offerOf(subject: string): OfferNow | null;
+  /** Claims that held, made at or after this time. */
+  heldSince(at: number): number;
+  /** Offers from before a loss of the facts that are not closed yet. */
+  lostWaiting(): number;
+  /** Partitions that must be read again up to here after a loss of the facts; a `caughtUp` removes one. */
+  notCaughtUp(): ReadonlyMap<number, number>;
+  close(): void;
+}

@@ -1,0 +1,332 @@
+import { countDigits, entropy } from "./checks.ts";
+import { isWords } from "./keys.ts";
+import { before } from "./numbers.ts";
+
+type Found = (start: number, end: number) => void;
+/** What a credential's name makes of its value. */
+type Kind = "password" | "key";
+
+/**
+ * Credentials by the name in front of them: `password: …`, `"client_secret":"…"`, `?access_token=…`, `<pwd>…</pwd>`,
+ * "my password is …". The name, quotes and separators stay. Found are two kinds: passwords, and keys (which must look
+ * drawn by lot).
+ */
+export function findCredentials(text: string, { password, key }: { password: Found; key: Found }): void {
+  STEM.lastIndex = 0;
+  for (let stem = STEM.exec(text); stem !== null; stem = STEM.exec(text)) {
+    NAMES.lastIndex = stem.index;
+    const name = NAMES.exec(text);
+    if (
+      name === null ||
+      (/^key$/i.test(name[0]) && !KEY_OF.test(text.slice(Math.max(0, stem.index - 12), stem.index)))
+    ) continue;
+    const kind: Kind = name[1] === undefined ? "key" : "password";
+    const value = valueAfter(text, { start: stem.index, end: NAMES.lastIndex, kind });
+    if (value === null) continue;
+    if (kind === "password") password(value.start, value.end);
+    else key(value.start, value.end);
+    STEM.lastIndex = value.end;
+  }
+}
+
+/** As {@link findCredentials}, for the word "password" in other languages. */
+export function findForeignPasswords(text: string, found: Found): void {
+  FOREIGN.lastIndex = 0;
+  for (let name = FOREIGN.exec(text); name !== null; name = FOREIGN.exec(text)) {
+    const value = valueAfter(text, { start: name.index, end: FOREIGN.lastIndex, kind: "password" });
+    if (value === null) continue;
+    found(value.start, value.end);
+    FOREIGN.lastIndex = value.end;
+  }
+}
+
+/** The start of a credential's name; what it is exactly says {@link NAMES}. */
+const STEMS = [
+  "pass",
+  "pwd",
+  "secret",
+  "token",
+  "key",
+  "credential",
+  "bearer",
+  "auth",
+  "jwt",
+  "session",
+  "otp",
+];
+const STEM = new RegExp(`${STEMS.join("|")}|[_-]pw|\\bpw`, "gi");
+/** An ASCII text without any of these holds nothing for {@link findCredentials}. */
+export const CREDENTIAL_CUES: readonly string[] = [...STEMS, "pw"];
+const NAMES =
+  /(?:(passw(?:or)?d|passwd|pass ?phrase|pass ?code|passwort|pwd|(?<=[_-]|\b)pass(?![a-z])|[_-]?pw(?![a-z]))|secret|token|key|credentials?|bearer|authorization|auth(?![a-z])|auth(?=key|token)|jwt|session[_-]?id|otp[_-]?secret)/iy;
+/** A key is a credential where one of these says so. */
+const KEY_OF =
+  /(?:api|access|auth|private|client|license|licence|app|account|signing|encryption|master|service|shared|secret)[ _-]?$/i;
+/** Passwords in other languages, none of them part of a longer word. */
+const FOREIGN =
+  /(?<!\p{L})(?:contraseña|mot de passe|kennwort|senha|wachtwoord|парол[ьяею]|parola|hasło|şifre|lösenord|salasana|adgangskode|passord|mật khẩu|kata sandi|heslo|jelszó|κωδικός|كلمة (?:المرور|السر)|סיסמה|पासवर्ड)|密码|密碼|口令|パスワード|비밀번호|รหัสผ่าน/giu;
+/** Those of them that a text of ASCII alone can hold. */
+export const FOREIGN_PASSWORD_CUES: readonly string[] = [
+  "mot de passe",
+  "kennwort",
+  "senha",
+  "wachtwoord",
+  "parola",
+  "salasana",
+  "adgangskode",
+  "passord",
+  "kata sandi",
+  "heslo",
+];
+
+/** What else may belong to the name; a name that goes on like {@link ABOUT} is about a credential and holds none. */
+const REST = /[\w-]{0,30}/y;
+const ABOUT =
+  /^(?:s?[_-]?(?:iz|type|name|len|count|limit|ur[il]|path|file|dir|endpoint|expir|field|label|hint|placeholder|regex|pattern|policy|version|size|ttl|class|header|prefix|suffix|index|min|max|format|manager|provider|service|store|usage|algorithm|method|per|ed$|ing$|ary|arial|ori[sz]|or$|entic|errors?$|valid|required|reset|confirm$|strength|visible|required))/i;
+
+/** Between name and value, in order: closing quote, separator, opening quote. */
+const SEPARATOR =
+  /(?:\\?["'`]|\]|\))?(?:\s{0,4}(?::=|=>|->|===?|[:=：＝])\s{0,4}|\s{1,3}(?:is|was|ist|est|es|è|é|är|er|=)(?: now| set to|:)?\s{1,3}|(?:は|是|为|為)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s?,\s{0,2}\\?["']value\\?["']\s{0,2}:\s{0,2}|\s{1,4}[|│]\s{1,4}|>)(?:(?:Bearer|Basic|Token|token|bearer|basic)\s)?(?:[brfu@]{1,2}(?=["']))?(\\?["'`]{1,3})?/y;
+/** Without a separator only what is an option or a header's scheme: `--password X`, `Bearer X`. */
+const BARE_SEPARATOR = /\s{1,2}(\\?["'`])?/y;
+
+type Value = { readonly start: number; readonly end: number };
+
+type Name = { readonly start: number; readonly end: number; readonly kind: Kind };
+
+function valueAfter(text: string, { start, end, kind }: Name): Value | null {
+  REST.lastIndex = end;
+  const rest = REST.exec(text)![0];
+  if (ABOUT.test(rest) || (/^[a-z]{3,}/.test(rest) && !/^(?:key|hash|value|word|code)/.test(rest))) {
+    return null;
+  }
+  const at = end + rest.length;
+  SEPARATOR.lastIndex = at;
+  const separator = SEPARATOR.exec(text);
+  if (separator !== null) {
+    if (separator[0].trim().startsWith("(") && /^[_-]?(?:pass|pw)$/i.test(text.slice(start, end))) {
+      return null;
+    }
+    const natural = /\s[a-zèéä]{2,4}\s/.test(separator[0]);
+    const from = at + separator[0].length;
+    return readValue(text, { from, quote: separator[1] ?? "", kind, natural, exact: rest === "" });
+  }
+  if (!isOption(text, { start, end })) return null;
+  BARE_SEPARATOR.lastIndex = at;
+  const bare = BARE_SEPARATOR.exec(text);
+  const from = at + (bare?.[0].length ?? 0);
+  return bare && readValue(text, { from, quote: bare[1] ?? "", kind, natural: true, exact: false });
+}
+
+/** `--password X`, `Bearer X`, `login me password X`, `PASSWORD 'X'`: no separator is needed. */
+function isOption(text: string, { start, end }: Value): boolean {
+  const name = text.slice(start, end).toLowerCase();
+  const before = text.slice(Math.max(0, start - 30), start);
+  if (name === "bearer" || /(?:^|\s)--?[\w-]{0,24}$/.test(before)) return true;
+  return name.startsWith("passw") &&
+    (/^\s{1,2}'/.test(text.slice(end, end + 3)) || /login \S{1,20}\s+$/.test(before));
+}
+
+type Reading = {
+  readonly from: number;
+  readonly quote: string;
+  readonly kind: Kind;
+  /** Said in a sentence: the value must stand out from words. */
+  readonly natural: boolean;
+  /** The name is the bare word: `password`, not `password_hash`. */
+  readonly exact: boolean;
+};
+
+const VALUE_MAX = 256;
+/** Where a value without quotes ends. */
+const UNQUOTED_STOP = Uint8Array.from(
+  { length: 128 },
+  (_, code) => code <= 32 || "\"'`<>,;(){}[]\\".includes(String.fromCharCode(code)) ? 1 : 0,
+);
+
+function readValue(text: string, reading: Reading): Value | null {
+  const { from, quote } = reading;
+  const end = quote === "" ? unquotedEnd(text, from) : quotedEnd(text, from, quote);
+  if (end <= from) return null;
+  const value = text.slice(from, end);
+  if (quote === "" && /[([]/.test(text[end] ?? "") && isIdentifier(value)) return null;
+  const secret = reading.kind === "password" ? isPassword(value, reading) : isKey(value, quote !== "");
+  return secret ? { start: from, end } : null;
+}
+
+function unquotedEnd(text: string, from: number): number {
+  const limit = Math.min(text.length, from + VALUE_MAX);
+  let end = from;
+  while (end < limit && UNQUOTED_STOP[text.charCodeAt(end)] !== 1) end++;
+  const value = text.slice(from, end);
+  const parameter = value.includes("&") ? /&(?:amp;)?[\w.-]{1,40}=/.exec(value) : null;
+  if (parameter !== null) end = from + parameter.index;
+  while (end > from && ".,:。，；、".includes(text[end - 1]!)) end--;
+  return end;
+}
+
+function quotedEnd(text: string, from: number, quote: string): number {
+  const end = text.indexOf(quote, from);
+  const limit = Math.min(text.length, from + VALUE_MAX);
+  const stop = end < 0 || end > limit ? -1 : end;
+  if (stop < 0) return -1;
+  const value = text.slice(from, stop);
+  return /[\n\0]/.test(value) ? -1 : stop;
+}
+
+const PLACEHOLDER =
+  /^(?:[*x.•●_\-#X]+|\.{3,}|…+|<[^>]*>|\{+[^}]*\}+|\[[^\]]*\]|%[\w]+%|\$\{?[\w.:-]*\}?|\$\(.*|@[\w.]+@|(?:null|none|nil|undefined|true|false|string|text|number|str|int|bool|boolean|any|object|required|optional|empty|secret|password|passwd|pwd|pass|token|test|testing|changeme|change_me|placeholder|redacted|hidden|masked|unknown|n\/a|todo|tbd|foo|bar|baz|abc|abcd|value|key|user|username|admin|root|default|example)\d{0,3}[.!?)]*)$/i;
+const PLACEHOLDER_PART =
+  /your[_ -]?|(?:^|[_-])my[_-]|insert|replace|placeholder|dummy|example|changeme|change-me|redacted|xxxx|\*{3,}|<[a-z_ -]+>|_here$|-here$|\.{3}|•••|x{5}|0000000|1234567890abcdef|abcdefghij|0123456789/i;
+const REFERENCE =
+  /^(?:process\.|os\.|env[.[:]|ENV|System\.|import\.|secrets?\.|vars\.|config\.|settings\.|self\.|this\.|ctx\.|req(?:uest)?\.|params\.|options?\.|props\.|data\.|user\.|form\.|await|new$|null|undefined|typeof|function|async|lambda|return|getenv|vault:|ssm:|arn:|file:|op:\/\/|https?:\/\/|\/|\.{1,2}\/|~\/|\$|%|\{|sha\d{1,3}[-:]|md5[-:]|data:)/;
+
+function isSettled(value: string): boolean {
+  return PLACEHOLDER.test(value) || PLACEHOLDER_PART.test(value) || REFERENCE.test(value);
+}
+
+/** `userPassword1`, `np.uint16`, `args.token`: a name in a program. */
+function isIdentifier(value: string): boolean {
+  return /^[A-Za-z_$][\w$]*(?:(?:\?\.|\.|::|->)[A-Za-z_$][\w$]*)*$/.test(value);
+}
+
+function isPassword(value: string, { quote, natural, exact }: Reading): boolean {
+  if (value.length < 4 || value.length > 200 || isSettled(value)) return false;
+  if (quote !== "" && /\s/.test(value)) return isPassphrase(value);
+  const digits = countDigits(value);
+  const letters = value.replace(/[^\p{L}]/gu, "").length;
+  const symbols = value.length - digits - letters;
+  if (letters === 0) {
+    return digits >= 4 && exact && !natural && digits + symbols === value.length && value.length >= 6;
+  }
+  if (isVersionOrPath(value)) return false;
+  if (
+    quote === "" && isIdentifier(value) &&
+    /[._]|pass|pwd|word|token|secret|user|input|form|value|text|hash|field|param|arg|str|data|conf/i.test(
+      value,
+    )
+  ) return digits >= 3 && entropy(value) >= 3.2 && !/[.]/.test(value) && !/_/.test(value);
+  if (digits > 0) return true;
+  if (natural && quote === "") {
+    return symbols > 0 && /[!@#$%^&*?~+=]/.test(value.slice(0, -1)) && letters >= 3;
+  }
+  return /[!@#$%^&*?~+=]/.test(value.slice(0, -1)) && letters >= 3 && value.length >= 6 &&
+    !/^[@#]/.test(value);
+}
+
+/** Several words in quotes are a sentence, unless they hold digits and signs as passphrases do. */
+function isPassphrase(value: string): boolean {
+  return value.split(/\s+/).length <= 3 && countDigits(value) >= 2 && /[!@#$%^&*?~+=]/.test(value);
+}
+
+/** Many parts between slashes, two of them plain words. */
+function isFilePath(value: string): boolean {
+  const parts = value.split("/");
+  return parts.length > 3 &&
+    parts.filter((part) => /^[a-z]+(?:[_-][a-z]+)*$/.test(part) && part.length > 3).length >= 2;
+}
+
+function isVersionOrPath(value: string): boolean {
+  return /^v?\d+(?:\.\d+)+[\w.-]*$/.test(value) ||
+    /^[\w.-]+(?:\/[\w.-]+){2,}$/.test(value) && !/\d{3}/.test(value) ||
+    isFilePath(value) || /^\w+:\/\//.test(value) || /^!+[a-z_$][\w$]*\./i.test(value) ||
+    /\.(?:js|ts|py|go|rb|java|md|json|html|css|vue|tsx|jsx|php|txt|yml|yaml|pem|crt|key)$/i.test(value);
+}
+
+/** Whether a value looks drawn by lot: enough characters, digits and surprise, and no name, version, path or digest. */
+export function isKey(value: string, quoted: boolean): boolean {
+  if (value.length < 10 || countDigits(value) < 2 || entropy(value) < 3.1) return false;
+  if (/\s/.test(value) || isSettled(value)) return false;
+  if (!/^[\w\-+/=.~!@#$%^&*:|]+$/.test(value) || !/[A-Za-z]/.test(value)) return false;
+  if (isVersionOrPath(value) || isWords(value)) return false;
+  if (isIdentifier(value) && value.includes(".") && countDigits(value) < 6) return false;
+  if (/^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+$/.test(value) && countDigits(value) < 4) return false;
+  return quoted || !(isIdentifier(value) && value.length < 16 && countDigits(value) < 3);
+}
+
+/** Names of services and keys whose value is taken for a key where it looks drawn by lot; see {@link findNamedKeys}. */
+const KEY_WORDS: ReadonlySet<string> = new Set(
+  ("key keys apikey secret token auth credential credentials bearer password pat " +
+    "adafruit airbrake airtable algolia amplitude appcues artifactory asana assemblyai atlassian auth0 azure beamer bitbucket bitly " +
+    "buildkite circleci clearbit clickup cloudflare cloudinary codecov cohere coinbase confluent contentful coveralls datadog " +
+    "deepgram discord docusign dropbox dynatrace etsy facebook fastly figma finicity finnhub flickr freshbooks freshdesk " +
+    "gitlab gitter gocardless grafana heroku hubspot instagram intercom jenkins jira kaggle klaviyo kraken kucoin launchdarkly " +
+    "linkedin logdna mailchimp mailgun mailjet mapbox mattermost messagebird mistral mixpanel nasa netlify newrelic nytimes okta " +
+    "openai opsgenie opsgenie pagerduty papertrail paypal pendo pinecone pipedrive plaid planetscale postmark pubnub pusher " +
+    "quicknode rapidapi razorpay rollbar segment sendbird sendgrid sentry shodan shopify sidekiq snyk sparkpost splunk spotify " +
+    "square squarespace stripe sumologic surge telegram terraform tinypng trello travis twitch twilio twitter typeform " +
+    "unsplash vimeo virustotal vonage wakatime weatherapi openweather webflow wrike xero yandex yelp zapier zendesk zoom")
+    .split(" "),
+);
+const NOT_KEYS =
+  /^(?:public|primary|foreign|cache|sort|partition|row|object|idempotency|hash|sha|sha1|sha256|md5|digest|commit|checksum|etag|fingerprint|integrity|revision|uuid|guid|image|model|path|url|file|id|ref|branch|version)$/;
+const STRETCH = /(?<![A-Za-z0-9_\-+/=.~])[A-Za-z0-9_\-+/.~]{20,512}={0,2}(?![A-Za-z0-9_\-+/.~])/g;
+
+/** Long values drawn by lot that stand after a word like "key", or after a provider's name and a separator. */
+export function findNamedKeys(text: string, found: Found): void {
+  STRETCH.lastIndex = 0;
+  for (let match = STRETCH.exec(text); match !== null; match = STRETCH.exec(text)) {
+    const value = match[0].replace(/[.]+$/, "");
+    if (countDigits(value) < 3 || !isKey(value, false) || entropy(value) < 3.3) continue;
+    if (
+      value.replace(/[^A-Za-z]/g, "").length < 4 ||
+      (text[match.index + value.length] === "(" && isIdentifier(value))
+    ) continue;
+    if (isUuid(value) || !isNamedKey(before(text, match.index, 48), value)) continue;
+    found(match.index, match.index + value.length);
+  }
+}
+
+function isUuid(value: string): boolean {
+  return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(value);
+}
+
+function isNamedKey(context: string, value: string): boolean {
+  const line = context.slice(context.lastIndexOf("\n") + 1);
+  const words = line.match(/\p{Lu}?\p{Ll}+\d*|\p{Lu}+\d*/gu) ?? [];
+  const near = words.slice(-4).map((word) => word.toLowerCase());
+  const name = near.findLastIndex((word) => KEY_WORDS.has(word));
+  if (name < 0 || near.some((word) => NOT_KEYS.test(word))) return false;
+  if (!/[:=>"'`(]\s{0,3}["'`]?$|\b(?:is|key|token|secret|use|this)\s$/i.test(line)) return false;
+  return near.length > 1 && near[name] !== "keys" && near.length - name <= 2 || isMixed(value);
+}
+
+function isMixed(value: string): boolean {
+  return value.length >= 24 && /[a-z]/.test(value) && /[A-Z]/.test(value) && entropy(value) >= 4;
+}
+
+/** Passwords in addresses: `postgres://app:PW@db.internal:5432/x`. The user's name and the host stay. */
+export function findUrlPasswords(text: string, found: Found): void {
+  for (let at = text.indexOf("://"); at >= 0; at = text.indexOf("://", at + 3)) {
+    const authority = /^[^\s:/@?#"'`<>\0]{0,128}:([^\s"'`<>\0]{1,256})@(?=[\w[.{$%-])/.exec(
+      authorityOf(text, at + 3),
+    );
+    if (authority === null || !isSchemeBefore(text, at)) continue;
+    const password = authority[1]!.slice(0, lastAt(authority[1]!));
+    if (/^\d{1,5}\//.test(password) || isTemplate(password)) continue;
+    const start = at + 3 + authority[0].indexOf(":") + 1;
+    found(start, start + password.length);
+  }
+}
+
+/** At most 400 characters, and nothing of the next address. */
+function authorityOf(text: string, from: number): string {
+  const piece = text.slice(from, from + 400);
+  const next = piece.indexOf("://");
+  return next < 0 ? piece : piece.slice(0, next);
+}
+
+/** A path may hold an `@` too: the password ends at the first `@` whose next slash, if any, comes after it. */
+function lastAt(password: string): number {
+  const slash = password.search(/@[^@]*\//);
+  return slash < 0 ? password.length : slash;
+}
+
+function isSchemeBefore(text: string, at: number): boolean {
+  return /[a-z0-9]/i.test(text[at - 1] ?? "");
+}
+
+function isTemplate(password: string): boolean {
+  return /^(?:\$\{?.*|\{.*|<.*|%[A-Z_]+%|\*+|\.{3}|[x*]+|password|passwd|pass|pw|pwd|secret|token|your[\w-]*|\[.*)$/i
+    .test(password);
+}

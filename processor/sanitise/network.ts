@@ -1,0 +1,95 @@
+import { isWord } from "./checks.ts";
+
+/**
+ * Addresses of machines. Only public internet addresses say anything about a person: private, loopback, link-local,
+ * reserved and multicast ranges stay, and so do the resolvers that everybody names in examples.
+ */
+
+type Found = (start: number, end: number) => void;
+
+const IPV4 =
+  /(?<![\w.]|\d[-])(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?!\w|\.\w|-\w)/g;
+const VERSION_BEFORE =
+  /(?:version|ver|v|release|sections?|sec|chapters?|clauses?|articles?|figure|table|oid|build|firmware|driver|revision|rev|§|[=<>~^]=|[a-z]\/|[a-z]-|#)\.?\s{0,2}[("']?$/i;
+const ADDRESS_WORD =
+  /\bip|addr|host|server|ping|subnet|client|connect|remote|ssh|dns|gateway|from|network|https?:|resolver|login|logged|proxy|peer|firewall|block/i;
+/** Every part this small: rather a version or a section than one of the few addresses down there. */
+const SMALL_PART_MAX = 31;
+
+export function findIpv4(text: string, found: Found): void {
+  IPV4.lastIndex = 0;
+  for (let match = IPV4.exec(text); match !== null; match = IPV4.exec(text)) {
+    const parts = match[0].split(".").map(Number);
+    if (/(?:^|\.)0\d/.test(match[0]) || !isPublicIpv4(parts)) continue;
+    const context = text.slice(Math.max(0, match.index - 24), match.index);
+    if (VERSION_BEFORE.test(context)) continue;
+    if (parts.every((part) => part <= SMALL_PART_MAX) && !ADDRESS_WORD.test(context)) continue;
+    found(match.index, match.index + match[0].length);
+  }
+}
+
+/** Resolvers that stand in documentation everywhere. */
+const RESOLVERS: ReadonlySet<string> = new Set(
+  ("8.8.8.8 8.8.4.4 1.1.1.1 1.0.0.1 1.1.1.2 1.1.1.3 9.9.9.9 149.112.112.112 208.67.222.222 208.67.220.220 4.2.2.1 4.2.2.2 " +
+    "114.114.114.114 223.5.5.5 223.6.6.6 94.140.14.14 94.140.15.15 76.76.19.19 185.228.168.9").split(" "),
+);
+
+function isPublicIpv4(parts: readonly number[]): boolean {
+  const [a, b, c, d] = parts as [number, number, number, number];
+  if (a === 0 || a === 10 || a === 127 || a >= 224) return false;
+  if ((a === 169 && b === 254) || (a === 172 && b >= 16 && b <= 31) || (a === 192 && b === 168)) return false;
+  if (a === 100 && b >= 64 && b <= 127) return false;
+  if (b === 0 && c === 0 && d === 0) return false;
+  return !RESOLVERS.has(parts.join("."));
+}
+
+const IPV6_LENGTH_MAX = 45;
+const IPV6_STARTS = /(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{1,38}(?:(?:\.\d{1,3}){3})?/g;
+/** Loopback and unspecified, unique local, link-local, multicast. */
+const UNROUTED = /^(?:0{1,4}:|f[cdef])/i;
+const RESOLVERS_V6 = /^(?:2001:4860:4860:|2606:4700:4700:|2620:fe:|2620:119:)/i;
+
+/** Public IPv6 addresses, shortened ones only of the range in use (2000::/3), and IPv4 ones written as IPv6. */
+export function findIpv6(text: string, found: Found): void {
+  IPV6_STARTS.lastIndex = 0;
+  for (let match = IPV6_STARTS.exec(text); match !== null; match = IPV6_STARTS.exec(text)) {
+    let written = match[0];
+    if (written.endsWith(":") && !written.endsWith("::")) written = written.slice(0, -1);
+    const end = match.index + written.length;
+    if (
+      written.length > IPV6_LENGTH_MAX || isWord(text.charCodeAt(end)) ||
+      text[end] === ":" && isWord(text.charCodeAt(end + 1))
+    ) continue;
+    if (isPublicIpv6(written) && !RESOLVERS_V6.test(written)) found(match.index, end);
+  }
+}
+
+function isPublicIpv6(written: string): boolean {
+  const mapped = /^(?:(?:0{1,4}:){5}|::)(?:ffff:)(\d{1,3}(?:\.\d{1,3}){3})$/i.exec(written) ??
+    /^64:ff9b::(\d{1,3}(?:\.\d{1,3}){3})$/i.exec(written);
+  if (mapped !== null) return isPublicIpv4(mapped[1]!.split(".").map(Number));
+  const halves = written.split("::");
+  if (halves.length > 2 || UNROUTED.test(written)) return false;
+  const groups = halves.flatMap((half) => half === "" ? [] : half.split(":"));
+  const size = groups.length + (written.includes(".") ? 1 : 0);
+  if (groups.some((group) => group === "" || (group.length > 4 && !group.includes(".")))) return false;
+  // With all eight groups it can be nothing else; shortened, `a::b` is a name in many languages.
+  return halves.length === 1 ? size === 8 : size >= 2 && size <= 7 && /^[23][0-9a-f]{3}:/i.test(written);
+}
+
+const MAC =
+  /(?<![\w:.-])(?:[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![\w]|[:.-]\w)/g;
+
+/** Hardware addresses; the zero and the broadcast one are nobody's. */
+export function findMacs(text: string, found: Found): void {
+  MAC.lastIndex = 0;
+  for (let match = MAC.exec(text); match !== null; match = MAC.exec(text)) {
+    const hex = match[0].replace(/[:.-]/g, "");
+    if (/^(?:0+|f+)$/i.test(hex) || (match[1] === undefined && /^\d+$/.test(hex))) continue;
+    if (
+      match[1] === "-" && /^\d+$/.test(hex) &&
+      !/mac|address|hardware|ethernet/i.test(text.slice(Math.max(0, match.index - 24), match.index))
+    ) continue;
+    found(match.index, match.index + match[0].length);
+  }
+}

@@ -1,0 +1,370 @@
+import { isDigit, isWord } from "../checks.ts";
+import { type Cue, cueBefore, hasCueAfter, isMeasured, isSomethingElse } from "./context.ts";
+import { isInternational } from "./plans.ts";
+
+/**
+ * Telephone numbers: groups of digits that stand together, judged by their shape and by the words around them.
+ *
+ * A number is taken for a telephone number where it starts with `+` or `00` and fits its country's numbering plan; where
+ * it is written in a way that hardly anything else is (North American 3-3-4, area code in parentheses, trunk 0 and
+ * groups); or where a word before it says so, in any of some forty languages. Dates, amounts, lists of numbers and what
+ * is called an order, a version or an id are left alone. Per group of digits at most nine are looked at.
+ */
+export function findPhones(text: string, found: (start: number, end: number) => void): void {
+  let floor = 0;
+  GROUP.lastIndex = 0;
+  for (let match = GROUP.exec(text); match !== null; match = GROUP.exec(text)) {
+    const candidate = readCandidate(text, match.index, floor);
+    if (candidate === null) continue;
+    const count = accepted(text, candidate, floor);
+    if (count === 0) continue;
+    const end = withExtension(text, endOf(text, candidate, count));
+    found(candidate.start, end);
+    floor = GROUP.lastIndex = end;
+  }
+}
+
+const GROUP = /\d+/g;
+const GROUPS_MAX = 9;
+const DIGITS_MAX = 17;
+const SEPARATORS: ReadonlySet<string> = new Set(
+  [
+    " ",
+    "-",
+    ".",
+    "/",
+    " - ",
+    " (",
+    "(",
+    ")",
+    ") ",
+    ")-",
+    ").",
+    "-(",
+    "  ",
+    " / ",
+    "- ",
+    " -",
+    ") - ",
+    "ー",
+    ".(",
+    ")/",
+    ")(",
+    ") (",
+  ],
+);
+
+/** Groups of digits from one start on, as many as could belong to one number. */
+type Candidate = {
+  /** With an opening `+` or parenthesis. */
+  readonly start: number;
+  readonly plus: boolean;
+  readonly groups: readonly { readonly start: number; readonly end: number }[];
+};
+
+/** The first `count` groups of a candidate. */
+type Shape = {
+  readonly start: number;
+  readonly end: number;
+  readonly written: string;
+  readonly digits: string;
+  /** One figure per group, 9 for nine and more. */
+  readonly lengths: string;
+  readonly separators: readonly string[];
+  readonly plus: boolean;
+  /** An area code in parentheses comes first. */
+  readonly area: boolean;
+  /** Other digits stand right before or after, with only a space between. */
+  readonly crowded: boolean;
+};
+
+function readCandidate(text: string, at: number, floor: number): Candidate | null {
+  let start = at;
+  while (start > floor && at - start < 3 && "(+".includes(text[start - 1]!)) start--;
+  const plus = text.slice(start, at).includes("+");
+  if (!opensHere(text, start)) return null;
+  const groups = [];
+  let digits = 0;
+  for (let from = at; groups.length < GROUPS_MAX;) {
+    let end = from;
+    while (isDigit(text.charCodeAt(end))) end++;
+    digits += end - from;
+    if (digits > DIGITS_MAX) break;
+    groups.push({ start: from, end });
+    const next = nextGroup(text, end);
+    if (next < 0) break;
+    from = next;
+  }
+  return groups.length === 0 ? null : { start, plus, groups };
+}
+
+function nextGroup(text: string, end: number): number {
+  let next = end;
+  while (next - end < 4 && !isDigit(text.charCodeAt(next))) next++;
+  return next > end && isDigit(text.charCodeAt(next)) && SEPARATORS.has(text.slice(end, next)) ? next : -1;
+}
+
+/** Whether a number may begin here: not inside a word, a path, a decimal or an amount of money. */
+function opensHere(text: string, start: number): boolean {
+  if (start === 0) return true;
+  const code = text.charCodeAt(start - 1);
+  if (code === 0x20) return true;
+  if (isWord(code) || NEVER_BEFORE.includes(text[start - 1]!)) return false;
+  if (!".-/:,".includes(text[start - 1]!)) return code < 0x250 || !isSpacedLetter(text, start - 1);
+  const earlier = text.charCodeAt(start - 2);
+  if (isDigit(earlier)) return false;
+  return code === 0x3a || code === 0x2e || !isWord(earlier);
+}
+
+const NEVER_BEFORE = "$€£¥₹₽#@&%\\^*~<>";
+
+function closesHere(text: string, end: number): boolean {
+  const after = text.charCodeAt(end);
+  if (Number.isNaN(after)) return true;
+  if (isWord(after)) return EXTENSION.test(text.slice(end, end + 24));
+  if ("%°$€£*^".includes(text[end]!)) return false;
+  if ("-/.:,+@_=".includes(text[end]!)) {
+    const next = text.charCodeAt(end + 1);
+    return !(isDigit(next) && text[end] !== ",") && !(isWord(next) && "-/@_=".includes(text[end]!));
+  }
+  return after < 0x250 || !isSpacedLetter(text, end);
+}
+
+const SPACED_LETTER =
+  /[\p{sc=Latin}\p{sc=Cyrillic}\p{sc=Greek}\p{sc=Arabic}\p{sc=Hebrew}\p{sc=Armenian}\p{sc=Georgian}]/u;
+
+function isSpacedLetter(text: string, at: number): boolean {
+  return SPACED_LETTER.test(text[at]!);
+}
+
+/** How many groups make a telephone number, the most that do; 0 where none do. */
+function accepted(text: string, candidate: Candidate, floor: number): number {
+  let cue: Cue | null | undefined;
+  const look = () => cue === undefined ? cue = cueBefore(text, candidate.start) : cue;
+  for (let count = candidate.groups.length; count > 0; count--) {
+    if (!isPossible(candidate, count)) continue;
+    if (!candidate.plus && look() === null && !isLikely(text, candidate, count)) continue;
+    const shape = shapeOf(text, candidate, count);
+    if (!isBalanced(shape.written) || !closesHere(text, shape.end) || isDate(shape.written)) continue;
+    if (isTelephone(text, shape, { look, floor })) return count;
+  }
+  return 0;
+}
+
+/** Four to sixteen digits, single ones nowhere but at the front. */
+function isPossible({ groups, plus }: Candidate, count: number): boolean {
+  let digits = 0;
+  for (let i = 0; i < count; i++) {
+    const length = groups[i]!.end - groups[i]!.start;
+    if (length === 1 && i > 0 && !plus) return false;
+    digits += length;
+  }
+  return digits >= 4 && digits <= 16;
+}
+
+/** A cheap look that says no to nearly all numbers without a cue that could not be telephone numbers by their shape. */
+function isLikely(text: string, { start, groups }: Candidate, count: number): boolean {
+  let digits = 0;
+  for (let i = 0; i < count; i++) digits += groups[i]!.end - groups[i]!.start;
+  if (digits < 7) return false;
+  if (isLetterAfter(text, groups[count - 1]!.end)) return true;
+  if (count === 1) return digits === 11 && text[start] === "1";
+  const end = groups[count - 1]!.end;
+  if (text[groups[0]!.end] === " " && text[end] === " " && isDigit(text.charCodeAt(end + 1))) return false;
+  if (digits < 9 || count > SHAPES_MAX_GROUPS || !startsLikeOne(text, start, groups)) return false;
+  return digits <= 12 || text.startsWith("00", start) || text.startsWith("011", start);
+}
+
+/** Most groups of a number that is known by its shape alone. */
+const SHAPES_MAX_GROUPS = 6;
+
+function startsLikeOne(text: string, start: number, groups: Candidate["groups"]): boolean {
+  if (text[start] === "(" || text[start] === "0") return true;
+  const first = groups[0]!.end - groups[0]!.start;
+  const second = groups[1]!.end - groups[1]!.start;
+  return first === 3 ? second === 3 || second === 4 || second === 7 : first === 1 && second === 3;
+}
+
+/** `4155550132 is my cell`: what follows may say what it is. */
+function isLetterAfter(text: string, end: number): boolean {
+  const code = text.charCodeAt(/[ ,(-]/.test(text[end] ?? "") ? end + 1 : end) | 32;
+  return code >= 97 && code <= 122 || code === 40 || code === 0x2d || code > 0x250;
+}
+
+function shapeOf(text: string, { start, plus, groups }: Candidate, count: number): Shape {
+  const used = groups.slice(0, count);
+  const end = endOf(text, { start, plus, groups }, count);
+  const parts = used.map((group) => text.slice(group.start, group.end));
+  const separators = used.slice(1).map((group, i) => text.slice(used[i]!.end, group.start));
+  const written = text.slice(start, end);
+  return {
+    start,
+    end,
+    written,
+    digits: parts.map((part, i) => part === "0" && isParenthesised(text, used[i]!) ? "" : part).join(""),
+    lengths: parts.map((part) => Math.min(part.length, 9)).join(""),
+    separators,
+    plus,
+    area: written.startsWith("(") && /^\(\d{1,5}(?:-\d{1,4})?\)/.test(written),
+    crowded: (text[start - 1] === " " && isDigit(text.charCodeAt(start - 2))) ||
+      (text[end] === " " && isDigit(text.charCodeAt(end + 1))),
+  };
+}
+
+function isParenthesised(text: string, group: { start: number; end: number }): boolean {
+  return text[group.start - 1] === "(" && text[group.end] === ")";
+}
+
+function endOf(text: string, { groups }: Candidate, count: number): number {
+  const end = groups[count - 1]!.end;
+  return text[end] === ")" && isOpen(text, groups[0]!.start, end) ? end + 1 : end;
+}
+
+/** Whether a parenthesis opened before the last group is still open, `06 (12)`. */
+function isOpen(text: string, from: number, end: number): boolean {
+  const written = text.slice(Math.max(0, from - 2), end);
+  return written.lastIndexOf("(") > written.lastIndexOf(")");
+}
+
+function isBalanced(written: string): boolean {
+  let open = 0;
+  for (const character of written) {
+    if (character === "(") open++;
+    else if (character === ")") open--;
+    if (open < 0 || open > 1) return false;
+  }
+  return open === 0;
+}
+
+const DATE =
+  /^\(?(?:(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}(?!\d)|\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)\d\d(?!\d)|(?:19|20)\d\d ?[-/] ?(?:19|20)\d\d$|\d{1,2}\/\d{1,2}\/\d\d$)/;
+const ADDRESS_OR_AMOUNT = /^\d{1,3}(?:\.\d{1,3}){3}$|^\d+\.\d+$|^\d{1,3}(?:\.\d{3})+$/;
+
+function isDate(written: string): boolean {
+  return DATE.test(written);
+}
+
+type Around = { readonly look: () => Cue | null; readonly floor: number };
+
+function isTelephone(text: string, shape: Shape, around: Around): boolean {
+  if (/^0{4}/.test(shape.digits) || IPV4.test(shape.written) || lastOf(shape.lengths) === "1") return false;
+  if (shape.plus && isPlanned(shape)) return !isMeasured(text, shape.end);
+  if (shape.lengths === "324" && shape.separators.every((separator) => separator === "-")) return false;
+  const shaped = isShaped(text, shape);
+  if (!shaped && !isCued(text, shape, around)) return false;
+  if (isMeasured(text, shape.end) || isSomethingElse(text, shape.start)) return false;
+  return !shaped || !isListed(text, shape) || around.look() !== null;
+}
+
+const IPV4 = /^\d{1,3}(?:\.\d{1,3}){3}$/;
+
+function lastOf(lengths: string): string {
+  return lengths.length > 1 ? lengths.slice(-1) : "";
+}
+
+/** As long as its country's numbers; `+1` in one piece must be followed by an area code, `+10011010010` is none. */
+function isPlanned({ digits, separators }: Shape): boolean {
+  return digits.length >= 7 && isInternational(digits) && (separators.length > 0 || !/^1[01]/.test(digits));
+}
+
+/** Written as hardly anything but a telephone number is. */
+function isShaped(text: string, shape: Shape): boolean {
+  const { lengths, digits, separators } = shape;
+  if (separators.length === 0) return isChineseMobile(text, shape);
+  if (
+    /^00(?:[1-9]|\D)|^011(?:[2-9]|\D)/.test(shape.written) &&
+    isInternational(digits.replace(/^0{2}|^011/, ""))
+  ) return true;
+  if (lengths === "334" || lengths === "1334" && digits.startsWith("1")) return isNorthAmerican(shape);
+  if (lengths === "37" && digits.length === 10 && (shape.area || separators[0] === "-")) {
+    return /^[2-9]/.test(digits);
+  }
+  if (shape.area) return isWithArea(shape);
+  if (/^13322$|^1334$|^1343$/.test(lengths) && /^[78]/.test(digits)) return separators[0]!.includes("(");
+  if (lengths === "344" && /^1[3-9]/.test(digits)) return separators.every((separator) => separator === "-");
+  return isWithTrunk(shape);
+}
+
+function isNorthAmerican({ digits, separators, area, crowded }: Shape): boolean {
+  if (/^1?000/.test(digits)) return false;
+  if (area || separators.some((separator) => /[-.()]/.test(separator))) return !separators.includes("/");
+  return !crowded && /^1?[2-9]\d\d[2-9]/.test(digits);
+}
+
+function isWithArea({ digits, lengths, separators, written }: Shape): boolean {
+  if (digits.length < 9 || digits.length > 12 || /^\((?:19|20)\d\d\)/.test(written)) return false;
+  return written[1] === "0" ||
+    (lengths.length > 2 && separators.slice(1).every((separator) => separator === "-" || separator === "."));
+}
+
+/** 06 12 34 56 78, 020 7946 0958, 0151 23456789, 03-1234-5678. */
+function isWithTrunk({ digits, lengths, separators, crowded, written }: Shape): boolean {
+  if (digits === "0102030405" || lengths === "3333" || ADDRESS_OR_AMOUNT.test(written)) return false;
+  if (!/^0[1-9]/.test(digits) || digits.length < 9 || digits.length > 12 || crowded) return false;
+  if (!/^[2-5][2-8]{1,4}$/.test(lengths) || separators.some((separator) => /[/]/.test(separator))) {
+    return false;
+  }
+  if (new Set(separators.filter((separator) => !separator.includes("("))).size > 2) return false;
+  return digits.length >= 10 || lengths.length >= 3;
+}
+
+function isChineseMobile(text: string, { digits, start, end }: Shape): boolean {
+  return /^1[3-9]\d{9}$/.test(digits) &&
+    /\p{sc=Han}/u.test(text.slice(Math.max(0, start - 3), start) + text.slice(end, end + 2));
+}
+
+/** Stands in a list of other numbers, which are no telephone numbers themselves. */
+function isListed(text: string, { start, end, plus }: Shape): boolean {
+  if (plus) return false;
+  const before = /(?:^|[\s,[(])([\d(][\d ().\-]{0,24})\s?,\s{0,2}$/.exec(
+    text.slice(Math.max(0, start - 30), start),
+  );
+  if (before !== null) return !/\d{3}\D{1,2}\d{3,4}|\d\D\d{2}\D\d{2}/.test(before[1]!);
+  return /^\s?,\s{0,2}\d{5,9}(?![\d\-. ])/.test(text.slice(end, end + 16));
+}
+
+/** What a word before it, or right after it, makes a telephone number. */
+function isCued(text: string, shape: Shape, { look, floor }: Around): boolean {
+  const { digits, lengths, separators, written } = shape;
+  if (ADDRESS_OR_AMOUNT.test(written) && !/^\d\d(?:\.\d\d){2,4}$/.test(written)) return false;
+  if (lengths.length > 1 && /1/.test(lengths.slice(1)) && !shape.plus) return false;
+  const cue = look();
+  if (cue === null) return digits.length >= 7 && digits.length <= 12 && hasCueAfter(text, shape.end);
+  const between = text.slice(Math.max(floor, shape.start - cue.distance), shape.start);
+  const grouped = separators.length > 0;
+  if (/\d/.test(between) && !(grouped && digits.length >= 8)) return false;
+  return cue.strength === "strong" ? isStronglyCued(shape, cue) : isWeaklyCued(shape, cue);
+}
+
+/** A number after "call" or "number" must look like a telephone number by itself. */
+function isWeaklyCued({ digits, separators, written }: Shape, { distance, between }: Cue): boolean {
+  if (digits.length > 12 || between.includes("\n")) return false;
+  const direct = REACHED.test(between);
+  if (separators.length === 0) return digits.length >= (direct ? 8 : 9) && distance <= 25;
+  if (digits.length < 7 || (separators.includes(".") && separators.includes(" "))) return false;
+  return !/^[1-9]\d{0,2}(?: \d{3})+$/.test(written) ||
+    (direct && digits.length === 9 && !written.includes("000"));
+}
+
+/** "call me at …", "number: …": nothing else stands between the word and the number. */
+const REACHED = /^[\s:]{1,3}(?:(?:me|us|him|her|them|is|to) )?(?:(?:at|on|is|to) )?$/i;
+
+function isStronglyCued({ digits, separators, written }: Shape, cue: Cue): boolean {
+  if (digits.length > 12) {
+    const planned = isInternational(digits.replace(/^0{2}/, "")) ||
+      (digits.length === 13 && digits.startsWith("0"));
+    return planned && cue.distance <= 12;
+  }
+  if (digits.length >= 7) return true;
+  const adjacent = /^[\s:.=#\-()"'`]{0,6}(?:is|number|no|nr|n[°º]|est|es|ist|é|è)?[\s:.=#\-("'`]{0,4}$/iu
+    .test(cue.between);
+  if (!adjacent || /^(?:19|20)\d\d$/.test(written)) return false;
+  return separators.length > 0 || digits.length >= 5 || /[:.]/.test(cue.between);
+}
+
+const EXTENSION =
+  /^ ?[,;]? ?(?:x|ext\.?|extn\.?|extension|доб\.?|poste|durchwahl|anexo|ramal) ?[.:]? ?\d{1,6}(?![\p{L}\d_])/iu;
+
+function withExtension(text: string, end: number): number {
+  return end + (EXTENSION.exec(text.slice(end, end + 24))?.[0].length ?? 0);
+}

@@ -1,0 +1,144 @@
+import { Hono } from "hono";
+import { isLoopback } from "../../contract/loopback.ts";
+import type {
+  DatasetListing,
+  DatasetTail,
+  MailListing,
+  OfferView,
+  PipelineStatus,
+} from "../../contract/processor_api.ts";
+import { deadLetterApi } from "../dead_letters/api.ts";
+import type { DeadLetters } from "../dead_letters/service.ts";
+import type { TraceHub, TraceMessage } from "./trace_hub.ts";
+
+/** What the status API shows; every part is asked at the time of the request. */
+export type StatusSources = {
+  readonly hub: TraceHub;
+  /** Which loops are not ready, and why; empty where all are. */
+  readonly notReady: () => readonly string[];
+  /** Groups that this processor stays out of for good, in words. */
+  readonly staysOut: () => readonly string[];
+  readonly status: () => Promise<PipelineStatus>;
+  readonly offerOf: (distinctId: string) => Promise<OfferView | null>;
+  readonly codeIsValid: (code: string) => boolean;
+  readonly dataset: () => DatasetListing;
+  readonly tail: (file: string, lines: number) => DatasetTail | null;
+  readonly mails: () => Promise<MailListing>;
+  /** The `.eml` of one message; null where there is none. */
+  readonly mailSource: (messageId: string) => Uint8Array | null;
+  readonly deadLetters: DeadLetters;
+  readonly metrics: () => Promise<string>;
+  /** `SHOW_RAW`: steps carry prompts before sanitising, so only this machine's own pages may read them. */
+  readonly showsRaw: boolean;
+  /** The service listens on loopback only: what changes something is then asked by a loopback name. */
+  readonly onLoopback: boolean;
+};
+
+/** Bytes that one listener of `/api/events` may be behind before it is let go; it comes back with `Last-Event-ID`. */
+const LISTENER_BYTES_MAX = 8 * 1024 * 1024;
+const KEEP_ALIVE_MS = 15_000;
+const TAIL_LINES_MAX = 1_000;
+
+export function createStatusApi(sources: StatusSources): Hono {
+  const app = new Hono();
+  app.get("/healthz", (c) => c.json({ status: "ok" }));
+  app.get("/readyz", (c) => {
+    const waitsFor = sources.notReady();
+    const staysOut = sources.staysOut();
+    return waitsFor.length === 0
+      ? c.json({ status: "ready", staysOut })
+      : c.json({ status: "not_ready", waitsFor, staysOut }, 503);
+  });
+  app.get(
+    "/metrics",
+    async (c) => c.text(await sources.metrics(), 200, { "content-type": "text/plain; version=0.0.4" }),
+  );
+  app.get("/api/status", async (c) => c.json(await sources.status()));
+  app.get("/api/events", (c) => {
+    if (sources.showsRaw && !isLoopback(hostName(c.req.header("host")))) {
+      return c.json(
+        problem("forbidden", "Raw prompts are shown to loopback names only: unset SHOW_RAW."),
+        403,
+      );
+    }
+    return eventStream(sources.hub, c.req.header("last-event-id") ?? null);
+  });
+  app.get("/api/offers/:id", async (c) => {
+    const offer = await sources.offerOf(c.req.param("id"));
+    return offer
+      ? c.json(offer)
+      : c.json(problem("not_found", "Nobody of this id has used anything yet."), 404);
+  });
+  app.get("/api/discounts/:code", (c) => {
+    const valid = sources.codeIsValid(c.req.param("code"));
+    return c.json({ valid }, valid ? 200 : 404);
+  });
+  app.get("/api/dataset", (c) => {
+    const file = c.req.query("file");
+    if (file === undefined) return c.json(sources.dataset());
+    const lines = Number(c.req.query("lines") ?? "50");
+    if (!Number.isInteger(lines) || lines < 1 || lines > TAIL_LINES_MAX) {
+      return c.json(
+        problem("bad_request", `lines: expected a whole number from 1 to ${TAIL_LINES_MAX}.`),
+        400,
+      );
+    }
+    const tail = sources.tail(file, lines);
+    return tail ? c.json(tail) : c.json(problem("not_found", "The dataset has no such file."), 404);
+  });
+  app.get("/api/mails", async (c) => c.json(await sources.mails()));
+  app.get("/api/mails/:messageId", (c) => {
+    const source = sources.mailSource(c.req.param("messageId"));
+    if (!source) return c.json(problem("not_found", "There is no such mail."), 404);
+    return c.body(new Uint8Array(source), 200, { "content-type": "message/rfc822" });
+  });
+  const { deadLetters: letters, showsRaw, onLoopback } = sources;
+  app.route("/api/dead-letters", deadLetterApi({ letters, showsRaw, onLoopback }));
+  app.notFound((c) => c.json(problem("not_found", "There is nothing at this path."), 404));
+  app.onError((error, c) => c.json(problem("unavailable", error.message), 503));
+  return app;
+}
+
+function eventStream(hub: TraceHub, lastEventId: string | null): Response {
+  const encoder = new TextEncoder();
+  let stop = () => {};
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      const end = () => {
+        stop();
+        try {
+          controller.close();
+        } catch {
+          // The other side closed it first.
+        }
+      };
+      const write = (text: string) => {
+        if ((controller.desiredSize ?? 0) <= 0) return end();
+        controller.enqueue(encoder.encode(text));
+      };
+      write("retry: 1000\n\n");
+      const unlisten = hub.listen(lastEventId, (message) => write(eventText(message)));
+      const keepAlive = setInterval(() => write(": still here\n\n"), KEEP_ALIVE_MS);
+      stop = () => {
+        unlisten();
+        clearInterval(keepAlive);
+      };
+    },
+    cancel: () => stop(),
+  }, new ByteLengthQueuingStrategy({ highWaterMark: LISTENER_BYTES_MAX }));
+  return new Response(body, {
+    headers: { "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no" },
+  });
+}
+
+function eventText({ id, step }: TraceMessage): string {
+  return `id: ${id}\ndata: ${JSON.stringify(step)}\n\n`;
+}
+
+function hostName(header: string | undefined): string {
+  return (header ?? "").replace(/:\d+$/, "");
+}
+
+function problem(code: string, message: string) {
+  return { error: { code, message } };
+}

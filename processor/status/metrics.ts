@@ -1,0 +1,51 @@
+import { Counter, Gauge, Registry } from "prom-client";
+import type { PipelineStatus } from "../../contract/processor_api.ts";
+import type { LoopCounter } from "../loop/loop.ts";
+
+/** The processor's `/metrics`: counters that loops add to, gauges set from the status when somebody looks. */
+export type ProcessorMetrics = {
+  count(counter: LoopCounter, by: number, label: string): void;
+  /** Prometheus text, with the gauges of this status. */
+  text(status: PipelineStatus): Promise<string>;
+};
+
+const HELP: Record<LoopCounter, string> = {
+  records: "Records handled, by loop",
+  lines: "Lines written to the dataset",
+  duplicates: "Records dropped because their id had been seen",
+  dead_letters: "Records set aside, by reason",
+  ignored: "Records without effect, by reason",
+  facts: "Facts published, by kind",
+  mails: "Mails, by outcome",
+};
+
+export function createProcessorMetrics(): ProcessorMetrics {
+  const registry = new Registry();
+  const counters = new Map<LoopCounter, Counter<"what">>();
+  for (const [name, help] of Object.entries(HELP) as [LoopCounter, string][]) {
+    counters.set(
+      name,
+      new Counter({ name: `processor_${name}_total`, help, labelNames: ["what"], registers: [registry] }),
+    );
+  }
+  const gauge = <L extends string>(name: string, help: string, labelNames: L[]) =>
+    new Gauge({ name: `processor_${name}`, help, labelNames, registers: [registry] });
+  const lag = gauge("lag_records", "Records not yet handled", ["group", "partition"]);
+  const lagSeconds = gauge("lag_seconds", "Age of the oldest record not yet handled", ["group", "partition"]);
+  const offers = gauge("offers", "Offers by state", ["state"]);
+  const dataset = gauge("dataset", "Size of the dataset", ["unit"]);
+  return {
+    count: (counter, by, label) => counters.get(counter)!.inc({ what: label }, by),
+    async text(status) {
+      for (const { group, partitions } of status.groups) {
+        for (const one of partitions) {
+          lag.set({ group, partition: String(one.partition) }, one.lag);
+          lagSeconds.set({ group, partition: String(one.partition) }, one.lagSeconds);
+        }
+      }
+      for (const [state, count] of Object.entries(status.offers)) offers.set({ state }, count);
+      for (const [unit, size] of Object.entries(status.dataset)) dataset.set({ unit }, size);
+      return await registry.metrics();
+    },
+  };
+}

@@ -1,0 +1,73 @@
+/// <reference lib="webworker" />
+import { systemClock } from "../runtime/clock.ts";
+import { createKeyedHashes } from "../contract/keyed_hash.ts";
+import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
+import { openTopicLog } from "../topic/open_topic.ts";
+import { createMaildirMailer } from "./offers/mail/maildir.ts";
+import { createSmtpMailer } from "./offers/mail/smtp.ts";
+import type { ProcessorConfig } from "./config.ts";
+import { renderDiscountEmail } from "./offers/core/discount_email.ts";
+import { runDatasetMember } from "./dataset/member.ts";
+import { runDiscountOffers } from "./offers/discount_offers.ts";
+import type { LoopDependencies } from "./loop/loop.ts";
+import { runOfferSender } from "./offers/sender.ts";
+import { runOfferView } from "./offers/view.ts";
+import type { FromWorker, LoopName, ToWorker } from "./loop/worker_handle.ts";
+
+/**
+ * The inside of a loop's Worker: gets its orders by message, runs one loop with adapters of its own, and tells by
+ * message what happens. Loops share no objects.
+ */
+const worker = self as unknown as DedicatedWorkerGlobalScope;
+const draining = new AbortController();
+const tell = (message: FromWorker) => worker.postMessage(message);
+
+worker.onmessage = ({ data }: MessageEvent<ToWorker>) => {
+  if (data.order === "drain") return draining.abort();
+  run(data.loop, { config: data.config, pipelineSecret: data.pipelineSecret }).then(
+    () => tell({ kind: "ended" }),
+    (error: Error) => tell({ kind: "failed", words: error.message, stack: error.stack ?? "" }),
+  );
+};
+
+async function run(
+  loop: LoopName,
+  { config, pipelineSecret }: { readonly config: ProcessorConfig; readonly pipelineSecret: string },
+): Promise<void> {
+  const log = await openTopicLog(config.log, "processor");
+  try {
+    await start(loop, {
+      log,
+      config,
+      hashes: createKeyedHashes(pipelineSecret),
+      clock: systemClock,
+      report: (message) => tell({ kind: "report", message }),
+      reach: faultPointFrom(config.faultPoint ?? undefined),
+      signal: draining.signal,
+    });
+  } finally {
+    await log.close();
+  }
+}
+
+async function start(loop: LoopName, deps: LoopDependencies): Promise<void> {
+  switch (loop) {
+    case "dataset-writer":
+      return await runDatasetMember(deps);
+    case "discount-offers":
+      return await runDiscountOffers(deps);
+    case "offer-view":
+      return await runOfferView(deps);
+    case "offer-sender": {
+      const { config, clock } = deps;
+      const mailer = config.smtpUrl === null
+        ? createMaildirMailer(config.dataDir, clock)
+        : createSmtpMailer(config.smtpUrl, clock);
+      try {
+        return await runOfferSender({ ...deps, mailer, render: renderDiscountEmail });
+      } finally {
+        await mailer.close();
+      }
+    }
+  }
+}
