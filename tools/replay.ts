@@ -5,7 +5,7 @@ import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { openDatasetLocks } from "../processor/dataset/files/locks.ts";
 import { readIfThere } from "../runtime/durable_file.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
-import { createLineIds } from "../processor/dataset/core/line.ts";
+import { createLineIds } from "../processor/record/line_id.ts";
 import { remembering } from "../runtime/remember.ts";
 import { SANITISER_VERSION } from "../processor/sanitise/mod.ts";
 import { checkSecret } from "../processor/facts/identity.ts";

@@ -3,7 +3,7 @@ import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_top
 import type { Consumption, PartitionHandler, TopicLog } from "../../topic/topic.ts";
 import { openJsonlDataset } from "./files/dataset.ts";
 import { consumeGroup, isTransient, retrying, type Trouble } from "../loop/consume.ts";
-import { createLineIds } from "./core/line.ts";
+import { createLineIds } from "../record/line_id.ts";
 import { DatasetStateError } from "./core/state_error.ts";
 import { remembering } from "../../runtime/remember.ts";
 import { DatasetPartition, type PartitionWorld } from "./partition.ts";

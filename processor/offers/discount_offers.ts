@@ -4,10 +4,11 @@ import type { Consumption, PartitionHandler, RecordBatch } from "../../topic/top
 import { openOfferStoreReaderOf } from "./sqlite/open_reader.ts";
 import { after, type ArmingEvent, decideChunk, decideEarned, type DecidePorts } from "./chunk_facts.ts";
 import { consumeGroup, retrying } from "../loop/consume.ts";
-import { createLineIds } from "../dataset/core/line.ts";
+import { createLineIds } from "../record/line_id.ts";
 import type { Fact, FactOf } from "../facts/facts.ts";
 import { type OfferInput, readOfferInput } from "./core/product_event.ts";
-import { checkView, factsEnd, publishFacts } from "../facts/topic.ts";
+import { factsEnd, publishFacts } from "../facts/topic.ts";
+import { checkView } from "./view_check.ts";
 import { type LoopDependencies, type LoopHealth, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
 import { openOfferChannel } from "./channel.ts";
 import { createPersonHashes } from "./person_hashes.ts";
