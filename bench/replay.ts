@@ -58,7 +58,7 @@ async function seconds(act: () => Promise<unknown>): Promise<number> {
 }
 
 async function run(...args: string[]): Promise<void> {
-  const child = spawnProgram("tools/replay.ts", { args, env });
+  const child = spawnProgram("tools/replay/main.ts", { args, env });
   const { code, stderr } = await child.output();
   if (code !== 0) throw new Error(new TextDecoder().decode(stderr));
 }
@@ -85,7 +85,7 @@ const root = () => Deno.realPathSync(join(dataDir, "dataset"));
 const first = root();
 while (killed < Number(values.kills)) {
   seed = (seed * 48271) % 2147483647;
-  const child = spawnProgram("tools/replay.ts", { env });
+  const child = spawnProgram("tools/replay/main.ts", { env });
   const output = child.output();
   await systemClock.wait(seed / 2147483647 * replaying * 1000);
   try {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { filesThatHold } from "../tools/fixtures/erase_world.ts";
+import { filesThatHold } from "../tools/erase/fixtures/world.ts";
 import {
   datasetFiles,
   datasetLines,
@@ -39,7 +39,7 @@ describe.each(LOGS)("A person is erased on $name", ({ kafka, why }) => {
   });
   const erase = async (...flags: string[]) => {
     const args = [JANE.id, "--json", ...flags];
-    const { code, stdout, stderr } = await runProgram("tools/erase.ts", { args, env });
+    const { code, stdout, stderr } = await runProgram("tools/erase/main.ts", { args, env });
     expect([code, stderr]).toEqual([0, ""]);
     return JSON.parse(stdout);
   };

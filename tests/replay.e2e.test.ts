@@ -40,9 +40,10 @@ describe.each(LOGS)("A replay on $name", ({ kafka, why }) => {
       await log.close();
     }
   };
-  const replay = (...args: string[]): Promise<CommandRun> => runProgram("tools/replay.ts", { args, env });
+  const replay = (...args: string[]): Promise<CommandRun> =>
+    runProgram("tools/replay/main.ts", { args, env });
   const spawn = (more: Record<string, string> = {}) =>
-    spawnProgram("tools/replay.ts", { env: { ...env, ...more } });
+    spawnProgram("tools/replay/main.ts", { env: { ...env, ...more } });
   const committed = () => withLog((log) => log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP));
   const untilWritten = () =>
     until("the writer has written everything", () =>
@@ -134,9 +135,9 @@ describe.each(LOGS)("A replay on $name", ({ kafka, why }) => {
     const other = join(dataDir, "another-host");
     const dataset = join(other, "dataset");
     const own = { ...env, DATASET_DIR: dataset };
-    const refused = await runProgram("tools/replay.ts", { env: own });
+    const refused = await runProgram("tools/replay/main.ts", { env: own });
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("--take-over")]);
-    const took = await runProgram("tools/replay.ts", { args: ["--take-over"], env: own });
+    const took = await runProgram("tools/replay/main.ts", { args: ["--take-over"], env: own });
     expect([took.code, took.stderr]).toEqual([0, expect.stringContaining("takes over from dataset")]);
     expect(datasetLines(other).map((line) => JSON.stringify(line)).sort()).toEqual(firstLines);
     await until("the first host's writer stays out", async () => {

@@ -1,0 +1,196 @@
+import { systemClock } from "../../runtime/clock.ts";
+import { decodeJson, parseEnvelope, readLabel, recordId, toRecord } from "../../contract/envelope.ts";
+import { EnvironmentReader } from "../../runtime/environment.ts";
+import { BODY_BYTES_MAX, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../../contract/product_events.ts";
+import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
+import { openTopicLog } from "../../topic/open_topic.ts";
+import { WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_topics.ts";
+import type { RecordToPublish, TopicLog } from "../../topic/topic.ts";
+import { type BackfillEvent, fileEvents, queryEvents } from "./sources.ts";
+import { type Command, type CommandLine, grouped, print, runCommand, UsageError } from "../command.ts";
+import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+
+/** `deno task backfill`: events that PostHog has and the topic lacks, through the same envelope as a webhook. */
+export const backfillCommand: Command = {
+  help: `Publishes events that PostHog has and the topic does not hold yet.
+
+Usage: deno task backfill --from T --until T [--json]
+       deno task backfill --file F [--json]
+
+  --from, --until  event times, ISO 8601 (2025-11-30 or 2025-11-30T12:00:00Z; until is exclusive): events are read from
+                   PostHog's query API with POSTHOG_PERSONAL_API_KEY, POSTHOG_PROJECT_ID and POSTHOG_API_HOST
+  --file           events are read from a JSONL file of a batch export
+  --json           the result as JSON: {"read":0,"published":0,"held":0,"refused":0}
+
+First the ids that the topic holds are read (from 24 h before --from on, by received time), so an event is published once,
+whatever DEDUP_WINDOW is, and the command may be called again after it was stopped. Backfilled events become training
+data and count, but never arm a mail and never change an address.
+`,
+  options: { from: { type: "string" }, until: { type: "string" }, file: { type: "string" } },
+  async run(line) {
+    const source = sourceOf(line);
+    const config = readProcessorConfig(Deno.env.toObject());
+    const events = source.kind === "file" ? fileEvents(source.path) : queryEvents(queryApi(), {
+      ...source.range,
+      events: [
+        ...new Set([
+          ...config.trainingEvents,
+          FEATURE_USED,
+          EMAIL_UNSUBSCRIBED,
+          "$identify",
+          "$create_alias",
+          "$set",
+        ]),
+      ],
+    });
+    const receivedFrom = source.kind === "file" ? 0 : Date.parse(source.range.from) - DAY_MS;
+    const result = await backfill(config, { events, receivedFrom });
+    if (line.json) print(JSON.stringify(result));
+    else {
+      print(
+        `${grouped(result.read)} read, ${grouped(result.published)} published, ${
+          grouped(result.held)
+        } in the topic already, ` +
+          `${grouped(result.refused)} refused`,
+      );
+    }
+    if (result.refused > 0) {
+      throw new CommandFailedError(
+        `Cannot publish ${result.refused} of ${result.read}: they are named above; the others are in the topic.`,
+      );
+    }
+  },
+};
+
+type Source =
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "api"; readonly range: { readonly from: string; readonly until: string } };
+
+export type BackfillResult = { read: number; published: number; held: number; refused: number };
+
+const DAY_MS = 86_400_000;
+const PUBLISHED_AT_ONCE_MAX = 100;
+/** Refused events that are named one by one. */
+const NAMED_MAX = 20;
+
+function sourceOf({ positionals, values }: CommandLine): Source {
+  const { from, until, file } = values;
+  const byTime = typeof from === "string" && typeof until === "string";
+  if (
+    positionals.length > 0 || (typeof file === "string") === byTime ||
+    (typeof from === "string") !== (typeof until === "string")
+  ) {
+    throw new UsageError("Expected --from T and --until T, or --file F.");
+  }
+  if (typeof file === "string") return { kind: "file", path: file };
+  const range = { from: timeOf("--from", from as string), until: timeOf("--until", until as string) };
+  if (range.from >= range.until) throw new UsageError("Expected --until behind --from.");
+  return { kind: "api", range };
+}
+
+function timeOf(option: string, text: string): string {
+  const zoned = /^\d{4}-\d{2}-\d{2}$/.test(text)
+    ? `${text}T00:00:00Z`
+    : /[zZ]|[+-]\d{2}:?\d{2}$/.test(text)
+    ? text
+    : `${text}Z`;
+  const time = Date.parse(zoned);
+  if (Number.isNaN(time) || !/^\d{4}-\d{2}-\d{2}/.test(text)) {
+    throw new UsageError(`Cannot read ${option} "${text}": expected a time such as 2025-11-30T12:00:00Z.`);
+  }
+  return new Date(time).toISOString();
+}
+
+function queryApi() {
+  const env = new EnvironmentReader(Deno.env.toObject());
+  const needed = (name: string, what: string) => {
+    const value = env.optional(name);
+    if (value === undefined) env.refuse(`Cannot ask PostHog: ${name} is not set (${what}).`);
+    return value ?? "";
+  };
+  const host = env.url("POSTHOG_API_HOST", appHost(env.url("POSTHOG_HOST", "https://us.posthog.com")));
+  const api = {
+    host,
+    personalApiKey: needed("POSTHOG_PERSONAL_API_KEY", "a personal API key with the scope query:read"),
+    projectId: needed("POSTHOG_PROJECT_ID", "the number in the project's address"),
+    fetch,
+    clock: systemClock,
+  };
+  env.finish();
+  return api;
+}
+
+/** Events go to `us.i.posthog.com`, the API answers at `us.posthog.com`. */
+function appHost(captureHost: string): string {
+  return captureHost.replace(/^(https:\/\/[a-z]+)\.i\.posthog\.com$/, "$1.posthog.com");
+}
+
+async function backfill(
+  config: ProcessorConfig,
+  { events, receivedFrom }: { readonly events: AsyncIterable<BackfillEvent>; readonly receivedFrom: number },
+): Promise<BackfillResult> {
+  const log = await openTopicLog(config.log, "command");
+  try {
+    await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+    const held = await heldIds(log, receivedFrom);
+    return await publishMissing(log, { events, held });
+  } finally {
+    await log.close();
+  }
+}
+
+/** Ids of the records that were received at or after a time (milliseconds since 1970). */
+async function heldIds(log: TopicLog, receivedFrom: number): Promise<Set<string>> {
+  const held = new Set<string>();
+  for (const { partition, startOffset, endOffset } of await log.bounds(WEBHOOKS_TOPIC)) {
+    for await (
+      const { records } of log.read(WEBHOOKS_TOPIC, { partition, from: startOffset, until: endOffset })
+    ) {
+      for (const { timestamp, headers, value } of records) {
+        if (timestamp >= receivedFrom) held.add(recordId(readLabel(headers), value));
+      }
+    }
+  }
+  return held;
+}
+
+async function publishMissing(
+  log: TopicLog,
+  { events, held }: { readonly events: AsyncIterable<BackfillEvent>; readonly held: Set<string> },
+): Promise<BackfillResult> {
+  const result: BackfillResult = { read: 0, published: 0, held: 0, refused: 0 };
+  let waiting: RecordToPublish[] = [];
+  const flush = async () => {
+    if (waiting.length > 0) await log.publish(WEBHOOKS_TOPIC, waiting);
+    result.published += waiting.length;
+    waiting = [];
+  };
+  const refuse = (where: string, reason: string) => {
+    if (++result.refused <= NAMED_MAX) console.error(`${where}: ${reason}`);
+  };
+  for await (const event of events) {
+    result.read++;
+    if (!event.ok) {
+      refuse(event.where, event.reason);
+      continue;
+    }
+    const outcome = parseEnvelope(decodeJson(event.body));
+    if (!outcome.ok) refuse(`event ${result.read}`, outcome.reason);
+    else if (event.body.length > BODY_BYTES_MAX) {
+      refuse(`event ${result.read}`, `larger than ${BODY_BYTES_MAX} bytes`);
+    } else {
+      const { id, ...record } = toRecord(event.body, outcome, { receivedAt: Date.now(), source: "backfill" });
+      if (held.has(id)) result.held++;
+      else {
+        held.add(id);
+        waiting.push(record);
+        if (waiting.length >= PUBLISHED_AT_ONCE_MAX) await flush();
+      }
+    }
+  }
+  await flush();
+  return result;
+}
+
+if (import.meta.main) Deno.exit(await runCommand(backfillCommand, Deno.args));

@@ -1,0 +1,224 @@
+import type { Clock } from "../../runtime/clock.ts";
+import { isObject } from "../../contract/envelope.ts";
+import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+
+/**
+ * Where missed events come from: PostHog's query API (HogQL, `POST /api/projects/:id/query/`) or a JSONL file of a batch
+ * export. Both give the body that a webhook would have carried.
+ */
+export type BackfillEvent =
+  | { readonly ok: true; readonly body: Uint8Array }
+  /** Cannot be read; `where` names the row or line. */
+  | { readonly ok: false; readonly where: string; readonly reason: string };
+
+export type QueryApi = {
+  /** Without a slash at its end. */
+  readonly host: string;
+  readonly projectId: string;
+  readonly personalApiKey: string;
+  readonly fetch: typeof fetch;
+  readonly clock: Clock;
+};
+
+export type EventRange = {
+  /** Event time, ISO 8601, UTC; `until` is exclusive. */
+  readonly from: string;
+  readonly until: string;
+  readonly events: readonly string[];
+};
+
+/** Rows asked for at once; the API's own default is 100, its bound 50,000. */
+export const ROWS_PER_PAGE = 5_000;
+const ATTEMPTS_MAX = 6;
+const ANSWER_MS_MAX = 120_000;
+const RETRY_MS_MAX = 60_000;
+/** Longest line of a file, in bytes: an event of 1 MiB with room for what the export adds. */
+const LINE_BYTES_MAX = 8 * 1024 * 1024;
+
+const COLUMNS = [
+  "uuid",
+  "event",
+  "distinct_id",
+  "properties",
+  "timestamp",
+  "person_id",
+  "person_properties",
+] as const;
+
+/** All events of the range, oldest first: page by page, each beginning behind the last row of the one before. */
+export async function* queryEvents(api: QueryApi, range: EventRange): AsyncGenerator<BackfillEvent> {
+  let after = { timestamp: "", uuid: "" };
+  for (;;) {
+    const rows = await queryPage(api, { range, after });
+    for (const row of rows) yield eventOf(row, `event ${row.uuid}`);
+    const last = rows.at(-1);
+    if (rows.length < ROWS_PER_PAGE || last === undefined) return;
+    after = { timestamp: String(last.timestamp), uuid: String(last.uuid) };
+  }
+}
+
+async function queryPage(
+  api: QueryApi,
+  { range, after }: {
+    readonly range: EventRange;
+    readonly after: { readonly timestamp: string; readonly uuid: string };
+  },
+): Promise<Record<string, unknown>[]> {
+  const where = after.uuid === ""
+    ? "timestamp >= toDateTime64({from}, 6, 'UTC')"
+    : "(timestamp, toString(uuid)) > (toDateTime64({afterTime}, 6, 'UTC'), {afterUuid})";
+  const query =
+    "select toString(uuid), event, distinct_id, properties, toString(toTimeZone(timestamp, 'UTC')), " +
+    `toString(person_id), person.properties from events where ${where} and timestamp < toDateTime64({until}, 6, 'UTC') ` +
+    `and event in {events} order by timestamp asc, toString(uuid) asc limit ${ROWS_PER_PAGE}`;
+  const values = {
+    from: range.from,
+    until: range.until,
+    events: range.events,
+    afterTime: after.timestamp,
+    afterUuid: after.uuid,
+  };
+  const answer = await ask(api, { query: { kind: "HogQLQuery", query, values } });
+  if (!isObject(answer) || !Array.isArray(answer.results)) {
+    throw new CommandFailedError(
+      "Cannot read PostHog's answer: it has no results. Is POSTHOG_API_HOST the app's host?",
+    );
+  }
+  return answer.results.map((row: unknown[]) => Object.fromEntries(COLUMNS.map((name, i) => [name, row[i]])));
+}
+
+/** One question, again after what may pass: 429 and 5xx, and a network that fails. */
+async function ask(api: QueryApi, body: unknown): Promise<unknown> {
+  const url = `${api.host}/api/projects/${encodeURIComponent(api.projectId)}/query/`;
+  for (let attempt = 1;; attempt++) {
+    const answer = await askOnce(api, { url, body });
+    if (answer.is === "rows") return answer.json;
+    if (answer.is === "final" || attempt === ATTEMPTS_MAX) {
+      throw new CommandFailedError(`Cannot read events from PostHog: ${answer.words}`);
+    }
+    await api.clock.wait(Math.min(answer.retryAfterMs ?? 1_000 * 2 ** attempt, RETRY_MS_MAX));
+  }
+}
+
+type Answer =
+  | { readonly is: "rows"; readonly json: unknown }
+  | { readonly is: "final"; readonly words: string }
+  | { readonly is: "again"; readonly words: string; readonly retryAfterMs: number | null };
+
+async function askOnce(
+  api: QueryApi,
+  { url, body }: { readonly url: string; readonly body: unknown },
+): Promise<Answer> {
+  let response: Response;
+  try {
+    response = await api.fetch(url, {
+      method: "POST",
+      headers: { authorization: `Bearer ${api.personalApiKey}`, "content-type": "application/json" },
+      body: JSON.stringify(body),
+      redirect: "error",
+      signal: AbortSignal.timeout(ANSWER_MS_MAX),
+    });
+  } catch (error) {
+    return {
+      is: "again",
+      words: `${api.host} does not answer (${(error as Error).message}).`,
+      retryAfterMs: null,
+    };
+  }
+  if (response.ok) return { is: "rows", json: await response.json() };
+  const said = (await response.text()).slice(0, 300);
+  if (response.status === 401 || response.status === 403) {
+    return {
+      is: "final",
+      words:
+        `${response.status}, the key is not accepted. POSTHOG_PERSONAL_API_KEY needs the scope query:read on project ` +
+        `${api.projectId}.`,
+    };
+  }
+  if (response.status === 404) {
+    return { is: "final", words: `404, there is no project ${api.projectId} at ${api.host}.` };
+  }
+  if (response.status !== 429 && response.status < 500) {
+    return { is: "final", words: `${response.status}: ${said}` };
+  }
+  const seconds = Number(response.headers.get("retry-after"));
+  return {
+    is: "again",
+    words: `${response.status}: ${said}`,
+    retryAfterMs: seconds > 0 ? seconds * 1_000 : null,
+  };
+}
+
+/** Every line of a batch export's JSONL file, in its order; empty lines are passed over. */
+export async function* fileEvents(path: string): AsyncGenerator<BackfillEvent> {
+  let number = 0;
+  for await (const line of lines(path)) {
+    number++;
+    if (line === null) {
+      yield { ok: false, where: `line ${number}`, reason: `longer than ${LINE_BYTES_MAX} bytes` };
+    } else if (line.trim() !== "") yield lineEvent(line, `line ${number}`);
+  }
+}
+
+function lineEvent(line: string, where: string): BackfillEvent {
+  try {
+    const row: unknown = JSON.parse(line);
+    return isObject(row) ? eventOf(row, where) : { ok: false, where, reason: "no JSON object" };
+  } catch {
+    return { ok: false, where, reason: "no JSON" };
+  }
+}
+
+/** Lines without their ends; null for one that is too long, whose rest is passed over. */
+async function* lines(path: string): AsyncGenerator<string | null> {
+  let rest = "";
+  let tooLong = false;
+  using file = await Deno.open(path);
+  for await (const text of file.readable.pipeThrough(new TextDecoderStream() as TextStream)) {
+    const parts = (rest + text).split("\n");
+    rest = parts.pop()!;
+    for (const part of parts) {
+      yield tooLong || part.length > LINE_BYTES_MAX ? null : part;
+      tooLong = false;
+    }
+    if (rest.length > LINE_BYTES_MAX) {
+      rest = "";
+      tooLong = true;
+    }
+  }
+  if (tooLong) yield null;
+  else if (rest !== "") yield rest;
+}
+
+/** The library types of Deno and of the DOM differ in the buffers they name. */
+type TextStream = ReadableWritablePair<string, Uint8Array<ArrayBuffer>>;
+
+/** The webhook's default body of a row; exports and the API give properties as an object or as JSON text. */
+function eventOf(row: Record<string, unknown>, where: string): BackfillEvent {
+  const properties = objectOf(row.properties);
+  if (properties === null) return { ok: false, where, reason: "properties are no JSON object" };
+  const personProperties = objectOf(row.person_properties) ?? {};
+  const body = {
+    event: {
+      uuid: row.uuid ?? undefined,
+      event: row.event,
+      distinct_id: row.distinct_id,
+      properties,
+      timestamp: row.timestamp,
+    },
+    person: typeof row.person_id === "string" && row.person_id !== ""
+      ? { id: row.person_id, properties: personProperties }
+      : null,
+  };
+  return { ok: true, body: new TextEncoder().encode(JSON.stringify(body)) };
+}
+
+function objectOf(value: unknown): Record<string, unknown> | null {
+  if (value === undefined || value === null || value === "") return {};
+  try {
+    const object: unknown = typeof value === "string" ? JSON.parse(value) : value;
+    return isObject(object) ? object : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,265 @@
+import { randomBytes } from "node:crypto";
+import { basename, dirname, join, resolve, sep } from "node:path";
+import { readErased, readManifest } from "../../../processor/dataset/files/manifest.ts";
+import { replaceFile, syncDirectory } from "../../../runtime/durable_file.ts";
+import { parseDatasetPath } from "../../../processor/dataset/core/path.ts";
+import { SANITISER_VERSION } from "../../../processor/sanitise/mod.ts";
+import { CommandFailedError } from "../../../runtime/command_failed_error.ts";
+import { chatSink } from "./chat.ts";
+import type { ExportedFile, ExportFacts, ExportSink } from "./file.ts";
+import { hfSink } from "./hf.ts";
+import { parquetSink } from "./parquet.ts";
+import {
+  DatasetFiles,
+  DatasetReplacedError,
+  lineBlocksOf,
+  LOOK,
+  openWhole,
+} from "../../../processor/dataset/files/reader.ts";
+import { parseLine, type StoredLine } from "../line_check.ts";
+
+/**
+ * Writes the dataset in another format. Everything is written into `DIR.exporting-<random>` beside DIR and renamed into
+ * place, so DIR is whole or not there.
+ *
+ * Each such directory carries {@link EXPORT_MARKER} from its first moment, by which an erasure finds and deletes it. An
+ * export that an erasure overtook may hold the lines of whoever was erased: whether one has begun is looked at after the
+ * rename, and the export is then taken back. An erasure begins before it looks for exports, so one of the two meets it.
+ */
+
+export const EXPORT_FORMATS = ["parquet", "chat-jsonl", "hf"] as const;
+export type ExportFormat = typeof EXPORT_FORMATS[number];
+
+/** Name of the file that marks a directory as an export of the dataset. */
+export const EXPORT_MARKER = "_export.json";
+
+/** What {@link EXPORT_MARKER} holds. */
+export type ExportMarker = {
+  /** `id` of `_manifest/dataset.json`. */
+  readonly dataset: string;
+  readonly format: ExportFormat;
+  /** Of the software that exported. */
+  readonly sanitiserVersion: string;
+  /** Those that wrote the exported lines. */
+  readonly sanitiserVersions: readonly string[];
+  /** ISO 8601. */
+  readonly createdAt: string;
+  /** Empty until the export is whole. */
+  readonly files: readonly ExportedFile[];
+};
+
+export type ExportOptions = {
+  readonly format: ExportFormat;
+  /** Missing or an empty directory. */
+  readonly to: string;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** Ends the export; nothing is left then. */
+  readonly signal: AbortSignal;
+};
+
+/** Throws {@link CommandFailedError} with what to do; nothing is left at `to` then. */
+export async function exportDataset(datasetDir: string, options: ExportOptions): Promise<ExportMarker> {
+  const files = new DatasetFiles(datasetDir);
+  const to = targetOf(options.to, files.root);
+  const erasures = erasuresIn(files);
+  refuseWhileErasing(files);
+  const directory = `${to}.exporting-${randomBytes(4).toString("hex")}`;
+  Deno.mkdirSync(directory, { recursive: true });
+  try {
+    const marker = await writeExport(files, { ...options, directory });
+    putInPlace(directory, to);
+    await syncDirectory(dirname(to));
+    if (files.isReplaced() || erasuresIn(files) !== erasures) {
+      removeIfThere(to);
+      throw files.isReplaced() ? new DatasetReplacedError() : overtaken(to);
+    }
+    return marker;
+  } catch (error) {
+    const isGone = isNotFound(error) && realPathIfThere(directory) === null;
+    throw isGone ? removedBy(to, error) : error;
+  } finally {
+    removeIfThere(directory);
+  }
+}
+
+async function writeExport(
+  files: DatasetFiles,
+  { directory, format, now, signal }: ExportOptions & { readonly directory: string },
+): Promise<ExportMarker> {
+  const { id } = files.identity();
+  const createdAt = new Date(now).toISOString();
+  const begun: ExportMarker = {
+    dataset: id,
+    format,
+    sanitiserVersion: SANITISER_VERSION,
+    sanitiserVersions: [],
+    createdAt,
+    files: [],
+  };
+  await saveMarker(directory, begun);
+  const sink = SINKS[format](directory);
+  try {
+    const facts = await copyLines(files, { sink, signal, datasetId: id, createdAt });
+    const written = await sink.finish(facts);
+    const marker = { ...begun, sanitiserVersions: facts.sanitiserVersions, files: written };
+    await saveMarker(directory, marker);
+    return marker;
+  } finally {
+    sink.close();
+  }
+}
+
+const SINKS: Readonly<Record<ExportFormat, (directory: string) => ExportSink>> = {
+  "parquet": parquetSink,
+  "chat-jsonl": chatSink,
+  "hf": hfSink,
+};
+
+async function copyLines(
+  files: DatasetFiles,
+  { sink, signal, datasetId, createdAt }: {
+    readonly sink: ExportSink;
+    readonly signal: AbortSignal;
+    readonly datasetId: string;
+    readonly createdAt: string;
+  },
+): Promise<ExportFacts> {
+  const versions = new Set<string>();
+  const events = new Set<string>();
+  const dates = new Set<string>();
+  for (const path of files.paths()) {
+    const opened = openWhole(files, path);
+    if (opened === null) continue;
+    for (const version of opened.entry.sanitiserVersions) versions.add(version);
+    let number = 0;
+    for await (const { lines, rest } of lineBlocksOf(opened.file, opened.entry.bytes)) {
+      signal.throwIfAborted();
+      for (const raw of lines) {
+        const line = lineOf(raw, { path, number: ++number });
+        if (number === 1) events.add(line.event);
+        sink.add(line, raw);
+      }
+      if (rest > 0) throw new CommandFailedError(`Cannot export "${path}": it ends within a line. ${LOOK}`);
+    }
+    if (number > 0) dates.add(parseDatasetPath(path)!.date);
+  }
+  const days = [...dates].sort();
+  return {
+    datasetId,
+    createdAt,
+    sanitiserVersions: [...versions],
+    events: [...events],
+    dates: days.length === 0 ? null : { first: days[0]!, last: days.at(-1)! },
+  };
+}
+
+function lineOf(raw: Uint8Array, { path, number }: { path: string; number: number }): StoredLine {
+  try {
+    return parseLine(raw);
+  } catch {
+    throw new CommandFailedError(
+      `Cannot export line ${number} of "${path}": it is no line of a dataset. ${LOOK}`,
+    );
+  }
+}
+
+/** Where the export goes, links followed. Throws where something is there already, or it would lie in the dataset. */
+function targetOf(to: string, root: string): string {
+  const parent = dirname(resolve(to));
+  Deno.mkdirSync(parent, { recursive: true });
+  const target = realPathIfThere(resolve(to)) ?? join(Deno.realPathSync(parent), basename(resolve(to)));
+  if (`${target}${sep}`.startsWith(`${root}${sep}`)) {
+    throw new CommandFailedError(
+      `Cannot export to "${to}": it lies in the dataset itself. Name another directory.`,
+    );
+  }
+  if (!isEmptyOrMissing(target)) {
+    throw new CommandFailedError(
+      `Cannot export to "${to}": something is there already. Name a new directory, or remove what is there first.`,
+    );
+  }
+  return target;
+}
+
+function isEmptyOrMissing(path: string): boolean {
+  try {
+    for (const _ of Deno.readDirSync(path)) return false;
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return true;
+    if (error instanceof Deno.errors.NotADirectory) return false;
+    throw error;
+  }
+}
+
+function putInPlace(directory: string, to: string): void {
+  try {
+    // The empty directory that may stand there; a rename over it is not possible everywhere.
+    if (realPathIfThere(to) !== null) Deno.removeSync(to);
+    Deno.renameSync(directory, to);
+  } catch (error) {
+    if (isNotFound(error)) throw error;
+    throw new CommandFailedError(
+      `Cannot put the export in place at "${to}": ${(error as Error).message}. Name a new directory.`,
+      { cause: error },
+    );
+  }
+}
+
+/** Changes with every erasure that a writer begins on. */
+function erasuresIn(files: DatasetFiles): string {
+  return JSON.stringify(files.partitions().map((partition) => [...readErased(files.root, partition)]));
+}
+
+/** An erasure that had begun before could end while we read, and nothing would show it afterwards. */
+function refuseWhileErasing(files: DatasetFiles): void {
+  for (const partition of files.partitions()) {
+    const erased = readErased(files.root, partition);
+    const nextOffset = readManifest(files.root, partition)?.nextOffset ?? 0;
+    if ([...erased.values()].every(({ offset }) => offset < nextOffset)) continue;
+    throw new CommandFailedError(
+      "Cannot export now: somebody is being erased from the dataset. Run the command again when that is done; where it " +
+        "was cut short, the processor ends it when it starts.",
+    );
+  }
+}
+
+function overtaken(to: string): CommandFailedError {
+  return new CommandFailedError(
+    `Cannot keep the export to "${to}": somebody was erased while it was written. Run the command again.`,
+  );
+}
+
+function removedBy(to: string, cause: unknown): CommandFailedError {
+  return new CommandFailedError(
+    `Cannot finish the export to "${to}": it was removed while it was written, as an erasure does. Run the command again.`,
+    { cause },
+  );
+}
+
+function saveMarker(directory: string, marker: ExportMarker): Promise<void> {
+  return replaceFile(join(directory, EXPORT_MARKER), new TextEncoder().encode(`${JSON.stringify(marker)}\n`));
+}
+
+/** As Deno says it, and as Node does, by which the Parquet library writes. */
+function isNotFound(error: unknown): boolean {
+  return error instanceof Deno.errors.NotFound || (error as { code?: unknown }).code === "ENOENT";
+}
+
+function realPathIfThere(path: string): string | null {
+  try {
+    return Deno.realPathSync(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+function removeIfThere(directory: string): void {
+  try {
+    Deno.removeSync(directory, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,96 @@
+import { join } from "node:path";
+import { fileWriter, ParquetWriter } from "hyparquet-writer";
+import type { ExportSink } from "./file.ts";
+import type { StoredLine } from "../line_check.ts";
+
+/**
+ * `dataset.parquet`: one file with typed columns and bounded row groups, by event and date as the dataset itself is, so
+ * that readers skip row groups by their statistics. No Hive directories: event and date are columns, and pyarrow refuses
+ * a column that its directory names with another type.
+ */
+export function parquetSink(directory: string, { rowsMax, textMax }: GroupBounds = BOUNDS): ExportSink {
+  const path = "dataset.parquet";
+  const writer = new ParquetWriter({ writer: fileWriter(join(directory, path)), schema: SCHEMA });
+  let rows: StoredLine[] = [];
+  let text = 0;
+  let records = 0;
+  const writeGroup = () => {
+    if (rows.length > 0) writer.write({ columnData: columnsOf(rows), rowGroupSize: rows.length });
+    rows = [];
+    text = 0;
+  };
+  return {
+    add: (line) => {
+      rows.push(line);
+      records++;
+      text += line.input_prompt.length + (line.failure_reason?.length ?? 0) + line.distinct_id.length;
+      if (rows.length >= rowsMax || text >= textMax) writeGroup();
+    },
+    finish: async () => {
+      writeGroup();
+      writer.finish();
+      const bytes = await syncFile(join(directory, path));
+      return [{ path, bytes, records }];
+    },
+    close: () => {},
+  };
+}
+
+type GroupBounds = {
+  /** Rows of a row group at most. */
+  readonly rowsMax: number;
+  /** UTF-16 units of text after which a row group ends. */
+  readonly textMax: number;
+};
+
+const BOUNDS: GroupBounds = { rowsMax: 20_000, textMax: 8 * 1024 * 1024 };
+
+type Schema = ConstructorParameters<typeof ParquetWriter>[0]["schema"];
+
+const STRING = { type: "BYTE_ARRAY", converted_type: "UTF8", logical_type: { type: "STRING" } } as const;
+
+/** In the order of a line, with its date behind the time. */
+const SCHEMA: Schema = [
+  { name: "schema", num_children: 6 },
+  {
+    name: "timestamp",
+    type: "INT64",
+    converted_type: "TIMESTAMP_MILLIS",
+    logical_type: { type: "TIMESTAMP", isAdjustedToUTC: true, unit: "MILLIS" },
+    repetition_type: "REQUIRED",
+  },
+  {
+    name: "date",
+    type: "INT32",
+    converted_type: "DATE",
+    logical_type: { type: "DATE" },
+    repetition_type: "REQUIRED",
+  },
+  { name: "event", ...STRING, repetition_type: "REQUIRED" },
+  { name: "failure_reason", ...STRING, repetition_type: "OPTIONAL" },
+  { name: "input_prompt", ...STRING, repetition_type: "REQUIRED" },
+  { name: "distinct_id", ...STRING, repetition_type: "REQUIRED" },
+];
+
+function columnsOf(rows: readonly StoredLine[]) {
+  const times = rows.map((row) => new Date(row.timestamp));
+  return [
+    { name: "timestamp", data: times },
+    { name: "date", data: times },
+    { name: "event", data: rows.map((row) => row.event) },
+    { name: "failure_reason", data: rows.map((row) => row.failure_reason) },
+    { name: "input_prompt", data: rows.map((row) => row.input_prompt) },
+    { name: "distinct_id", data: rows.map((row) => row.distinct_id) },
+  ];
+}
+
+/** The library's writer does not sync. Answers the file's size. */
+async function syncFile(path: string): Promise<number> {
+  const file = Deno.openSync(path, { write: true });
+  try {
+    await file.syncData();
+    return file.statSync().size;
+  } finally {
+    file.close();
+  }
+}

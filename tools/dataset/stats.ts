@@ -1,0 +1,51 @@
+import { listDataset } from "../../processor/dataset/files/dataset.ts";
+import { type CommandLine, grouped, print, table } from "../command.ts";
+import { DatasetFiles } from "../../processor/dataset/files/reader.ts";
+
+/** Prints what the manifests say of the dataset; reads no line. A dataset that nobody has begun is an empty one. */
+export function printStats(datasetDir: string, { json }: CommandLine): void {
+  const { records, bytes, files, sanitiserVersion, partitions } = listDataset(datasetDir);
+  const counted = partitions.map(({ event, date, records, bytes, files, placeholders }) => ({
+    event,
+    date,
+    records,
+    bytes,
+    files,
+    placeholders,
+  }));
+  if (json) return print(JSON.stringify({ records, bytes, files, sanitiserVersion, partitions: counted }));
+  if (records === 0) return print(`No lines in "${datasetDir}" yet.`);
+  const rows = counted.map((one) => [
+    one.event,
+    one.date,
+    one.records,
+    one.bytes,
+    one.files,
+    placeholderText(one.placeholders),
+  ]);
+  print(table(["EVENT", "DATE", "RECORDS", "BYTES", "FILES", "PLACEHOLDERS"], rows));
+  const dates = counted.map(({ date }) => date).sort();
+  const all: Record<string, number> = {};
+  for (const { placeholders } of counted) {
+    for (const [entity, count] of Object.entries(placeholders)) all[entity] = (all[entity] ?? 0) + count;
+  }
+  print("");
+  print(`records       ${grouped(records)}`);
+  print(`bytes         ${grouped(bytes)}`);
+  print(`files         ${grouped(files)}`);
+  print(`days          ${dates[0]} to ${dates.at(-1)}`);
+  print(`placeholders  ${placeholderText(all) || "none"}`);
+  print(`sanitisers    ${sanitiserVersionsIn(datasetDir).join(", ")} (this software: ${sanitiserVersion})`);
+}
+
+function placeholderText(placeholders: Readonly<Record<string, number>>): string {
+  return Object.entries(placeholders).sort(([, a], [, b]) => b - a)
+    .map(([entity, count]) => `${entity} ${grouped(count)}`).join(", ");
+}
+
+/** Those that wrote a line which is still there. */
+function sanitiserVersionsIn(datasetDir: string): readonly string[] {
+  const files = new DatasetFiles(datasetDir);
+  const entries = files.partitions().flatMap((partition) => Object.values(files.entriesOf(partition)));
+  return [...new Set(entries.flatMap((entry) => entry.records > 0 ? entry.sanitiserVersions : []))].sort();
+}

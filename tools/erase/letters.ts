@@ -1,0 +1,96 @@
+import { erasedMarkRecord, type LetterSource, readDeadLetterEntry } from "../../contract/dead_letter.ts";
+import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import type { FaultPoint } from "../../runtime/fault_point.ts";
+import { letterRecord } from "../../processor/dead_letters/records.ts";
+import { LogSetupError, type RecordPosition, type TopicLog, type TopicRecord } from "../../topic/topic.ts";
+import type { LogScrubber } from "../../topic/sqlite/scrub.ts";
+import { type Erased, everyRecord, ownershipOf } from "./person.ts";
+import type { NeedleFinder } from "./needles.ts";
+
+/** The dead letters of the erased: what is to go, and what has gone. */
+export type ErasedLetters = {
+  /** Source positions in the raw topic; their letters are listed no more. */
+  readonly sources: readonly LetterSource[];
+  /** Records of the dead-letter topic that were emptied; null where the log cannot do that. */
+  readonly scrubbed: number | null;
+};
+
+export type EraseLettersOptions = {
+  readonly erased: Erased;
+  /** Finds ids and addresses in letters that are no events. */
+  readonly finder: NeedleFinder;
+  /** Offset of the erasure's record by raw partition: what was set aside from behind it is new. */
+  readonly below: (partition: number) => number;
+  /** Milliseconds since 1970, for the marks. */
+  readonly now: number;
+  /** Null where the log keeps its bytes. */
+  readonly scrubber: LogScrubber | null;
+  readonly reach: FaultPoint;
+};
+
+/** Marks whose publishing shares one call. */
+const MARKED_AT_ONCE_MAX = 100;
+
+/**
+ * First every source is marked as erased, so that its letters leave every list and no replay sets it aside again, then
+ * their records are emptied. Killed in between, another run finds the rest; a source is marked once.
+ */
+export async function eraseLetters(log: TopicLog, options: EraseLettersOptions): Promise<ErasedLetters> {
+  const { sources, unmarked, positions } = await findLetters(log, options);
+  for (let at = 0; at < unmarked.length; at += MARKED_AT_ONCE_MAX) {
+    const some = unmarked.slice(at, at + MARKED_AT_ONCE_MAX);
+    await log.publish(DEAD_LETTER_TOPIC, some.map((source) => erasedMarkRecord(source, options.now)));
+  }
+  options.reach("erasing.marked");
+  const scrubbed = await options.scrubber?.scrub(DEAD_LETTER_TOPIC, positions) ?? null;
+  options.reach("erasing.scrubbed");
+  return { sources, scrubbed };
+}
+
+type Finding = Pick<EraseLettersOptions, "erased" | "finder" | "below">;
+
+/** Their letters' sources, those of them that have no mark yet, and where the letters lie, repeats too. */
+export async function findLetters(log: TopicLog, finding: Finding) {
+  const sources = new Map<string, LetterSource>();
+  const marked = new Set<string>();
+  const positions: RecordPosition[] = [];
+  for await (const record of lettersIn(log)) {
+    const entry = readDeadLetterEntry(record);
+    if (entry.is === "erased") marked.add(textOf(entry.source));
+    if (entry.is !== "letter") continue;
+    const { letter } = entry;
+    // A letter without bytes had no room for them beside its headers: they lie at its source.
+    const whole = record.value.length > 0 ? record : await letterRecord(log, { ...letter, redriven: false });
+    if (!isTheirLetter(whole ?? record, { source: letter.source, finding })) continue;
+    const { partition, offset } = record;
+    positions.push({ partition, offset });
+    sources.set(textOf(letter.source), letter.source);
+  }
+  const unmarked = [...sources].flatMap(([text, source]) => marked.has(text) ? [] : [source]);
+  return { sources: [...sources.values()], unmarked, positions };
+}
+
+function isTheirLetter(
+  record: TopicRecord,
+  { source, finding: { erased, finder, below } }: {
+    readonly source: LetterSource;
+    readonly finding: Finding;
+  },
+): boolean {
+  if (source.topic !== WEBHOOKS_TOPIC || source.offset >= below(source.partition)) return false;
+  const ownership = ownershipOf(record, erased);
+  return ownership?.is === "nobodys" ? finder.holds(record.value, ["id", "address"]) : ownership !== null;
+}
+
+async function* lettersIn(log: TopicLog): AsyncGenerator<TopicRecord> {
+  try {
+    yield* everyRecord(log, DEAD_LETTER_TOPIC);
+  } catch (error) {
+    // No topic, no letters.
+    if (!(error instanceof LogSetupError)) throw error;
+  }
+}
+
+function textOf({ topic, partition, offset }: LetterSource): string {
+  return `${topic}:${partition}:${offset}`;
+}

@@ -1,0 +1,156 @@
+import { systemClock } from "../../runtime/clock.ts";
+import { createKeyedHashes } from "../../contract/keyed_hash.ts";
+import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { readIdentity, readManifest } from "../../processor/dataset/files/manifest.ts";
+import type { ProcessorConfig } from "../../processor/config.ts";
+import { isTransient } from "../../processor/loop/consume.ts";
+import { DatasetOwner } from "../../processor/dataset/owner.ts";
+import type { LoopMessage } from "../../processor/loop/loop.ts";
+import { type LoopName, type RunningLoop, startLoop } from "../../processor/loop/worker_handle.ts";
+import { prepare } from "../../processor/main.ts";
+import { DataDirInUseError, enterDataDir } from "../../runtime/data_dir.ts";
+import { openTopicLog } from "../../topic/open_topic.ts";
+import type { RecordPosition, TopicLog } from "../../topic/topic.ts";
+
+/**
+ * Who does the groups' work while the command waits for it: the processor of this DATA_DIR where one runs, else the
+ * processor's own loops in this process, without the one that sends.
+ */
+export type Loops = {
+  /** True where this process does the work. */
+  readonly own: boolean;
+  /** Why a loop is not getting on, in words; null where nothing is known against it. */
+  trouble(): string | null;
+  /** Rejects with the words of a loop that had to stop; never resolves. */
+  readonly failed: Promise<never>;
+  /** Lets the loops finish what they are at, and the place in DATA_DIR go. May be called twice. */
+  stop(): Promise<void>;
+};
+
+const NEVER = new Promise<never>(() => {});
+const BESIDE: Loops = { own: false, trouble: () => null, failed: NEVER, stop: () => Promise.resolve() };
+
+export async function startLoops(
+  config: ProcessorConfig,
+  { pipelineSecret, tell }: { readonly pipelineSecret: string; readonly tell: (text: string) => void },
+): Promise<Loops> {
+  const place = placeOf(config.dataDir);
+  if (place === null) return BESIDE;
+  let names: readonly LoopName[];
+  try {
+    names = await prepareLoops(config, pipelineSecret);
+  } catch (error) {
+    place.release();
+    throw error;
+  }
+  const troubles = new Map<LoopName, string>();
+  const hear = (loop: LoopName) => (message: LoopMessage) => {
+    if (message.kind === "log" && message.level !== "info") tell(`${loop}: ${message.text}`);
+    if (message.kind !== "health") return;
+    if (message.health.is === "ready" || message.health.words === null) troubles.delete(loop);
+    else troubles.set(loop, `${loop}: ${message.health.words}`);
+  };
+  const loops = names.map((loop) => startLoop(loop, { config, pipelineSecret, report: hear(loop) }));
+  return {
+    own: true,
+    trouble: () => [...troubles.values()][0] ?? null,
+    failed: firstFailure(loops),
+    stop: once(async () => {
+      for (const loop of loops) loop.drain();
+      await Promise.allSettled(loops.map(({ ended }) => ended));
+      place.release();
+    }),
+  };
+}
+
+function placeOf(dataDir: string) {
+  try {
+    return enterDataDir(dataDir, "processor");
+  } catch (error) {
+    if (error instanceof DataDirInUseError) return null;
+    throw error;
+  }
+}
+
+/** Makes the topics, confirms the secret, and answers which loops there is work for. */
+async function prepareLoops(config: ProcessorConfig, pipelineSecret: string): Promise<readonly LoopName[]> {
+  const log = await openTopicLog(config.log, "processor");
+  try {
+    const hashes = createKeyedHashes(pipelineSecret);
+    const signal = new AbortController().signal;
+    await prepare(config, { log, hashes, signal, starting: { words: null } });
+    // On Kafka the dataset may lie on another host: then its writer would only make an empty one here, and stay out.
+    const writes = datasetRoot(config) !== null || await new DatasetOwner(log).current() === null;
+    return [...(writes ? ["dataset-writer"] as const : []), "offer-view", "discount-offers"];
+  } finally {
+    await log.close();
+  }
+}
+
+function firstFailure(loops: readonly RunningLoop[]): Promise<never> {
+  const failed = Promise.race(loops.map(({ ended }) => ended.then(() => NEVER)));
+  failed.catch(() => {});
+  return failed;
+}
+
+function once(action: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | null = null;
+  return () => done ??= action();
+}
+
+/** Where DATASET_DIR leads; null where there is no dataset. */
+export function datasetRoot({ datasetDir }: ProcessorConfig): string | null {
+  try {
+    return Deno.realPathSync(datasetDir);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+/** Why the dataset does not stand behind these records yet; null once it does, or where nobody has ever written one. */
+export async function datasetBehind(
+  log: TopicLog,
+  { config, positions }: { readonly config: ProcessorConfig; readonly positions: readonly RecordPosition[] },
+): Promise<string | null> {
+  const held = await new DatasetOwner(log).current();
+  if (held === null) return null;
+  const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
+  const root = datasetRoot(config);
+  // The manifest is the truth; a dataset on another host shows by its group's offsets alone.
+  const isHere = root !== null && readIdentity(root)?.id === held;
+  const behind = positions.find(({ partition, offset }) => {
+    const written = isHere ? readManifest(root, partition)?.nextOffset ?? 0 : Infinity;
+    return Math.min(committed[partition] ?? 0, written) <= offset;
+  });
+  if (!behind) return null;
+  const where = isHere ? "" : `; its dataset is not the one at DATASET_DIR "${config.datasetDir}"`;
+  return `${DATASET_WRITER_GROUP} has not handled partition ${behind.partition} of ${WEBHOOKS_TOPIC} up to offset ` +
+    `${behind.offset + 1}${where}`;
+}
+
+const LOOK_EVERY_MS = 50;
+const TELL_EVERY_MS = 5_000;
+
+/** Waits until `check` answers null; says every 5 s what it waits for. Rejects where an own loop had to stop. */
+export async function untilNothingIsLeft(
+  check: () => Promise<string | null>,
+  { loops, tell }: { readonly loops: Loops; readonly tell: (text: string) => void },
+): Promise<void> {
+  let told = systemClock.monotonic();
+  for (;;) {
+    const words = await Promise.race([check().catch(transientWords), loops.failed]);
+    if (words === null) return;
+    if (systemClock.monotonic() - told >= TELL_EVERY_MS) {
+      const trouble = loops.trouble();
+      tell(`waits: ${words}${trouble === null ? "" : ` (${trouble})`}`);
+      told = systemClock.monotonic();
+    }
+    await systemClock.wait(LOOK_EVERY_MS);
+  }
+}
+
+function transientWords(error: unknown): string {
+  if (isTransient(error)) return error.message;
+  throw error;
+}

@@ -1,0 +1,464 @@
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { createKeyedHashes } from "../../contract/keyed_hash.ts";
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { SECRET, startWriter } from "../../processor/dataset/fixtures/run.ts";
+import { Spool } from "../../ingest/spool/spool.ts";
+import { datasetFiles, datasetLines, mailFiles } from "../../tests/pipeline.ts";
+import { killAtFaultPoint, runProgram, spawnProgram } from "../../tests/run_command.ts";
+import { openDatasetLocks } from "../../processor/dataset/files/locks.ts";
+import { openTopicLog } from "../../topic/open_topic.ts";
+import {
+  copyWorld,
+  failed,
+  filesThatHold,
+  HERS,
+  JANE,
+  makeWorld,
+  NEIGHBOUR,
+  processorRuns,
+  publishInto,
+  recordOf,
+  repeatLetters,
+  setAsideWithoutBytes,
+  SHARED_PROMPT,
+  uses,
+  webhook,
+  withLog,
+  type World,
+} from "./fixtures/world.ts";
+
+/** `ERASE_USERS=10000` for the large run. */
+const USERS = Number(Deno.env.get("ERASE_USERS") ?? 300);
+const SOON = { at: "2025-11-30T12:00:00.000Z" };
+
+/** For what does not hang on how many others there are. */
+const FEW = 30;
+
+let world: World;
+
+/** Every test of a block gets a copy of one world. */
+function inWorldOf(users: number): void {
+  let made: World;
+  beforeAll(async () => void (made = await makeWorld(users)), 600_000);
+  afterAll(() => Deno.remove(made.dataDir, { recursive: true }));
+  beforeEach(async () => void (world = await copyWorld(made)));
+  afterEach(() => Deno.remove(world.dataDir, { recursive: true }));
+}
+
+const run = (...args: string[]) => runProgram("tools/erase/main.ts", { args, env: world.env });
+
+async function erase(...args: string[]) {
+  const { code, stdout, stderr } = await run(JANE.id, ...args, "--json");
+  expect([code, stderr]).toEqual([0, ""]);
+  return JSON.parse(stdout);
+}
+
+const raw = (path: string) => path.startsWith("log/ingest.db");
+const { subject, personSubject } = createKeyedHashes(SECRET);
+const letters = async () => {
+  const { stdout } = await runProgram("tools/dead_letters.ts", {
+    args: ["list", "--all", "--json"],
+    env: world.env,
+  });
+  return stdout.split("\n").filter(Boolean).map((line) => JSON.parse(line));
+};
+
+/** Lines of the dataset by file, hers left out, and files without any left out. */
+function othersLines(dataDir: string): Record<string, string> {
+  const hers = [JANE.id, JANE.anonymous];
+  return Object.fromEntries(
+    [...datasetFiles(dataDir)].map(([path, text]) =>
+      [
+        path,
+        text.split("\n").filter((line) => line !== "" && !hers.includes(JSON.parse(line).distinct_id)).join(
+          "\n",
+        ),
+      ] as const
+    ).filter(([, text]) => text !== "").sort(),
+  );
+}
+
+describe("a person is erased where no processor runs", () => {
+  inWorldOf(USERS);
+
+  test("nothing of them is left outside the raw topic, and everybody else's lines are the same bytes", async () => {
+    expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path)).length).toBeGreaterThan(5);
+    const before = othersLines(world.dataDir);
+    const report = await erase();
+    expect(report).toMatchObject({ left: 0, own: true, letters: 2, topicScrubbed: null });
+    expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+    expect(filesThatHold(world.dataDir, HERS)).not.toEqual([]);
+    const left = Object.fromEntries(
+      [...datasetFiles(world.dataDir)].filter(([, text]) => text !== "").sort(),
+    );
+    expect(Object.fromEntries(Object.entries(left).map(([path, text]) => [path, text.trimEnd()]))).toEqual(
+      before,
+    );
+    expect(datasetLines(world.dataDir).filter((line) => line.input_prompt === SHARED_PROMPT)).toHaveLength(1);
+  });
+
+  test("says where it looked, in words, and names nobody", async () => {
+    const { code, stdout } = await run(JANE.id);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/PLACE +FILES +BYTES +LEFT +KEPT/);
+    for (const place of ["dataset.", "log/processor.db", "mail/", "offers.db"]) {
+      expect(stdout).toContain(place);
+    }
+    expect(stdout).toContain("--scrub-topic");
+    for (const text of HERS) expect(stdout).not.toContain(text);
+  });
+
+  test("names all who are joined, also in the record that every partition gets", async () => {
+    const { subjects } = await erase();
+    expect(subjects).toEqual(
+      [subject(JANE.id), subject(JANE.anonymous), personSubject(JANE.personId)].sort(),
+    );
+    const found = await withLog(world.dataDir, async (log) => {
+      const records = [];
+      for (const { partition, endOffset } of await log.bounds(WEBHOOKS_TOPIC)) {
+        for await (
+          const batch of log.read(WEBHOOKS_TOPIC, { partition, from: endOffset - 1, until: endOffset })
+        ) {
+          records.push(...batch.records);
+        }
+      }
+      return records;
+    });
+    expect(found.map(({ headers }) => [headers.event, headers.source])).toEqual(
+      Array.from({ length: 6 }, () => ["$erase", "erase"]),
+    );
+    expect(new Set(found.map(({ headers }) => headers.id)).size).toBe(6);
+    for (const { key, value } of found) {
+      expect(new TextDecoder().decode(key!)).toBe(subject(JANE.id));
+      expect(JSON.parse(new TextDecoder().decode(value))).toEqual({
+        event: "$erase",
+        at: expect.any(String),
+        subjects,
+      });
+    }
+  });
+
+  test("the dead letters of others stay, hers leave the list: repeats, letters without bytes, bodies without an id too", async () => {
+    await setAsideWithoutBytes(world.dataDir);
+    await repeatLetters(world.dataDir);
+    expect(await letters()).toHaveLength(5);
+    await erase();
+    expect(await letters()).toHaveLength(2);
+    expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+  });
+
+  test("other datasets, unfinished rebuilds and exports under DATA_DIR are deleted, the live one stays", async () => {
+    const { removed } = await erase();
+    expect(removed.map((path: string) => path.slice(world.dataDir.length + 1))).toEqual([
+      "dataset.20251201T000000Z-00112233",
+      "dataset.old",
+      "exports/march",
+      "kept/rebuilt",
+    ]);
+    expect(datasetLines(world.dataDir).length).toBeGreaterThan(USERS);
+  });
+
+  test("the mails of others stay", async () => {
+    await erase();
+    const [mail, ...more] = mailFiles(world.dataDir);
+    expect(more).toEqual([]);
+    expect(Deno.readTextFileSync(join(world.dataDir, "mail", "new", mail!))).toContain(NEIGHBOUR.email);
+  });
+
+  test("a dataset that is written from the topic's start does not bring them back", async () => {
+    await erase();
+    const fresh = await Deno.makeTempDir();
+    const log = await openTopicLog({ kind: "embedded", dataDir: world.dataDir }, "processor");
+    try {
+      const writer = startWriter({ log, dataDir: fresh });
+      // The group's offsets lie at the end already: what is written shows when it is done.
+      await expect.poll(() => [datasetLines(fresh).length, filesThatHold(fresh, HERS)], { timeout: 30_000 })
+        .toEqual([datasetLines(world.dataDir).length, []]);
+      await writer.stop();
+      expect(othersLines(fresh)).toEqual(othersLines(world.dataDir));
+    } finally {
+      await log.close();
+      await Deno.remove(fresh, { recursive: true });
+    }
+  });
+
+  test.each([[], ["--scrub-topic"]])(
+    "the next replay does not bring them back, in whatever range (%s)",
+    async (...flags) => {
+      await erase(...flags.filter((flag) => typeof flag === "string"));
+      const replay = (...args: string[]) => runProgram("tools/replay/main.ts", { args, env: world.env });
+      const before = othersLines(world.dataDir);
+      expect((await replay()).code).toBe(0);
+      expect(othersLines(world.dataDir)).toEqual(before);
+      expect((await replay("--check")).code).toBe(0);
+      expect((await replay("--to", join(world.dataDir, "rebuilt"), "--until-time", SOON.at)).code).toBe(0);
+      expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+      await processorRuns(world);
+      expect(await letters()).toHaveLength(2);
+      expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+    },
+  );
+
+  test("a late event from before gives no line and no count, a later one is new data", async () => {
+    await erase();
+    const later = { at: new Date(Date.now() + 3_600_000).toISOString() };
+    await publishInto(world.dataDir, [
+      failed(JANE.id, "late, from before the erasure", SOON),
+      ...uses(4, JANE.id, SOON),
+      failed(JANE.id, "what she asks for afterwards", later),
+      webhook("feature_used", JANE.id, later),
+    ]);
+    await processorRuns(world);
+    const hers = datasetLines(world.dataDir).filter((line) => line.distinct_id === JANE.id);
+    expect(hers.map((line) => line.input_prompt)).toEqual(["what she asks for afterwards"]);
+    const { stdout } = await runProgram("tools/offers.ts", {
+      args: ["show", JANE.id, "--json"],
+      env: world.env,
+    });
+    expect(JSON.parse(stdout)).toMatchObject({ state: "counting", uses: 1 });
+  });
+
+  test("erased again after more data came: that goes too, and her other id is still known", async () => {
+    await erase();
+    const later = { at: new Date(Date.now() + 60_000).toISOString() };
+    await publishInto(world.dataDir, [
+      failed(JANE.anonymous, "an unmistakable prompt of hers, again", later),
+    ]);
+    await processorRuns(world);
+    expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).not.toEqual([]);
+    const report = await erase();
+    expect(report.subjects).toHaveLength(3);
+    expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+  });
+
+  test("her mailbox stays claimed: nobody who brings the same address gets a second mail", async () => {
+    await erase();
+    const now = new Date().toISOString();
+    const email = JANE.email.toUpperCase();
+    await publishInto(world.dataDir, uses(5, "user-999999", { email, at: now }));
+    const shown = () =>
+      runProgram("tools/offers.ts", { args: ["show", "user-999999", "--json"], env: world.env });
+    await processorRuns(world, async () => {
+      await expect.poll(async () => JSON.parse((await shown()).stdout || "{}").state, { timeout: 30_000 })
+        .toBe("closed");
+    });
+    expect(JSON.parse((await shown()).stdout)).toMatchObject({ uses: 5, sentAt: null });
+    expect(mailFiles(world.dataDir)).toHaveLength(1);
+  });
+
+  test("person-… names the same person", async () => {
+    const { code, stdout } = await run(`person-${subject(JANE.id)}`, "--json");
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ left: 0, letters: 2 });
+    expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+  });
+
+  test("somebody whom nobody knows is erased too: what comes late of them gives no line", async () => {
+    const { code, stdout } = await run("user-nobody-knows", "--json");
+    expect([code, JSON.parse(stdout).records]).toEqual([0, 0]);
+    await publishInto(world.dataDir, [failed("user-nobody-knows", "late", SOON)]);
+    await processorRuns(world);
+    expect(datasetLines(world.dataDir).filter((line) => line.distinct_id === "user-nobody-knows")).toEqual(
+      [],
+    );
+  });
+});
+
+describe("webhooks that wait in ingest's spool", () => {
+  inWorldOf(FEW);
+
+  const openSpool = () =>
+    Spool.open({
+      directory: join(world.dataDir, "spool"),
+      bytesMax: 1e9,
+      segmentBytes: 1e6,
+      reach: () => {},
+      report: () => {},
+    });
+
+  test("are published before the erasure where no ingest runs, and hers that the topic never took are deleted", async () => {
+    const spool = await openSpool();
+    const spooled = [
+      failed(JANE.id, "an unmistakable prompt of hers, spooled", SOON),
+      failed("user-100000", "spooled too", SOON),
+    ];
+    for (const record of spooled) await spool.append(record as never);
+    await spool.setAside(spooled[0] as never, { at: "1-0", reason: "too large" });
+    await spool.setAside(spooled[1] as never, { at: "1-1", reason: "too large" });
+    await spool.setAside(recordOf({ note: JANE.email }) as never, { at: "1-2", reason: "too large" });
+    await spool.close();
+    await erase();
+    expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+    expect([...Deno.readDirSync(join(world.dataDir, "spool", "refused"))].map(({ name }) => name)).toEqual([
+      "1-1.json",
+    ]);
+    expect(datasetLines(world.dataDir).filter((line) => line.input_prompt === "spooled too")).toHaveLength(1);
+  });
+});
+
+describe("--scrub-topic", () => {
+  inWorldOf(USERS);
+
+  test("leaves nothing of them at all; records keep offset and time, everybody else's stay as they were", async () => {
+    const contents = () =>
+      withLog(world.dataDir, async (log) => {
+        const all = new Map<string, { timestamp: number; value: string; headers: unknown }>();
+        for (const { partition, endOffset } of await log.bounds(WEBHOOKS_TOPIC)) {
+          for await (
+            const { records } of log.read(WEBHOOKS_TOPIC, { partition, from: 0, until: endOffset })
+          ) {
+            for (const { offset, timestamp, value, headers } of records) {
+              all.set(`${partition}:${offset}`, {
+                timestamp,
+                value: new TextDecoder().decode(value),
+                headers,
+              });
+            }
+          }
+        }
+        return all;
+      });
+    const before = await contents();
+    const report = await erase("--scrub-topic");
+    expect(report).toMatchObject({ left: 0, topicScrubbed: 11 });
+    expect(filesThatHold(world.dataDir, HERS)).toEqual([]);
+    const after = await contents();
+    let scrubbed = 0;
+    for (const [position, record] of before) {
+      const now = after.get(position)!;
+      if (now.value !== "") expect(now).toEqual(record);
+      else {
+        scrubbed++;
+        expect(now).toEqual({ timestamp: record.timestamp, value: "", headers: { event: "$scrubbed" } });
+      }
+    }
+    expect(scrubbed).toBe(11);
+  });
+
+  test("every reader passes over what was emptied, and makes no dead letter of it", async () => {
+    await erase("--scrub-topic");
+    const listed = await letters();
+    const fresh = await Deno.makeTempDir();
+    const log = await openTopicLog({ kind: "embedded", dataDir: world.dataDir }, "processor");
+    try {
+      const writer = startWriter({ log, dataDir: fresh });
+      await expect.poll(() => datasetLines(fresh).length, { timeout: 30_000 }).toBe(
+        datasetLines(world.dataDir).length,
+      );
+      await writer.stop();
+      expect(writer.count("dead_letters")).toBe(0);
+    } finally {
+      await log.close();
+      await Deno.remove(fresh, { recursive: true });
+    }
+    for (const suffix of ["", "-wal", "-shm"]) {
+      await Deno.remove(join(world.dataDir, `offers.db${suffix}`)).catch(() => {});
+    }
+    await processorRuns(world);
+    expect(await letters()).toEqual(listed);
+    expect(filesThatHold(world.dataDir, HERS)).toEqual([]);
+  });
+
+  test("is refused on Kafka, before anything is done", async () => {
+    const env = { ...world.env, KAFKA_BROKERS: "127.0.0.1:1" };
+    const { code, stderr } = await runProgram("tools/erase/main.ts", {
+      args: [JANE.id, "--scrub-topic"],
+      env,
+    });
+    expect([code, stderr]).toEqual([2, expect.stringContaining("Cannot scrub the topic on Kafka")]);
+  });
+});
+
+describe("--dry-run", () => {
+  inWorldOf(FEW);
+
+  test("shows the joined ids first, and does nothing", async () => {
+    const before = filesThatHold(world.dataDir, HERS);
+    const ends = () => withLog(world.dataDir, (log) => log.bounds(WEBHOOKS_TOPIC));
+    const endsBefore = await ends();
+    const { code, stdout } = await run(JANE.id, "--dry-run");
+    expect(code).toBe(0);
+    const [head, ...lines] = stdout.split("\n");
+    expect(head).toBe("Would erase 3 joined ids:");
+    expect(lines.slice(0, 3).map((line) => line.trim()).sort()).toEqual(
+      [JANE.id, JANE.anonymous, JANE.personId].sort(),
+    );
+    expect(stdout).toContain("2 dead letters");
+    expect(await ends()).toEqual(endsBefore);
+    expect(filesThatHold(world.dataDir, HERS)).toEqual(before);
+  });
+
+  test("--json has the same, for programs", async () => {
+    const { stdout } = await run(JANE.anonymous, "--dry-run", "--json");
+    const plan = JSON.parse(stdout);
+    expect(plan).toMatchObject({ dryRun: true, records: 10, letters: 2, behind: 0 });
+    expect(plan.ids.sort()).toEqual([JANE.id, JANE.anonymous, JANE.personId].sort());
+    expect(plan.subjects).toHaveLength(3);
+  });
+});
+
+describe("killed with -9", () => {
+  inWorldOf(FEW);
+
+  test.each([
+    "erasing.named",
+    "erasing.published",
+    "erase.temp",
+    "erase.manifest",
+    "erase.renamed",
+    "offers.published",
+    "view.applied",
+    "erasing.handled",
+    "erasing.marked",
+    "erasing.scrubbed",
+    "erasing.swept",
+    "erasing.emptied",
+    "erasing.rewritten",
+  ])("at %s, the same command again finishes", async (point) => {
+    const before = othersLines(world.dataDir);
+    const killed = spawnProgram("tools/erase/main.ts", {
+      args: [JANE.id, "--scrub-topic"],
+      env: { ...world.env, FAULT_POINT: point },
+    });
+    await killAtFaultPoint(killed, point);
+    const report = await erase("--scrub-topic");
+    expect(report.left).toBe(0);
+    expect(filesThatHold(world.dataDir, HERS)).toEqual([]);
+    expect(othersLines(world.dataDir)).toEqual(before);
+    expect(await letters()).toHaveLength(2);
+    await processorRuns(world);
+    expect(mailFiles(world.dataDir)).toHaveLength(1);
+  });
+});
+
+describe("usage", () => {
+  inWorldOf(FEW);
+
+  test.each([[[]], [[""]], [["a", "b"]], [["a", "--what"]]])("%j is wrong usage", async (args) => {
+    expect((await run(...args)).code).toBe(2);
+  });
+
+  test("--help says what goes", async () => {
+    const { code, stdout } = await run("--help");
+    expect([code, stdout]).toEqual([0, expect.stringContaining("deno task erase DISTINCT_ID")]);
+  });
+
+  test("another secret is refused before anything is done", async () => {
+    const env = { ...world.env, PIPELINE_SECRET: "another secret of sixteen characters" };
+    const { code, stderr } = await runProgram("tools/erase/main.ts", { args: [JANE.id], env });
+    expect([code, stderr]).toEqual([1, expect.stringContaining("PIPELINE_SECRET")]);
+  });
+
+  test("while a replay is under way it is refused, and says by what", async () => {
+    const locks = openDatasetLocks(join(world.dataDir, "dataset"));
+    const lock = locks.takeMaintenance("a replay")!;
+    try {
+      const { code, stderr } = await run(JANE.id);
+      expect([code, stderr]).toEqual([1, expect.stringContaining("Cannot erase now: a replay")]);
+    } finally {
+      lock.release();
+      locks.close();
+    }
+  });
+});

@@ -1,0 +1,289 @@
+import { systemClock } from "../../runtime/clock.ts";
+import type { FaultPoint } from "../../runtime/fault_point.ts";
+import { createKeyedHashes, type KeyedHashes } from "../../contract/keyed_hash.ts";
+import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { ERASE } from "../../contract/product_events.ts";
+import { openDatasetLocks } from "../../processor/dataset/files/locks.ts";
+import { openOfferStoreReader } from "../../processor/offers/sqlite/status_reader.ts";
+import { openOfferStoreReaderOf } from "../../processor/offers/sqlite/open_reader.ts";
+import { raiseBarrier } from "../../processor/offers/barrier.ts";
+import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
+import { subjectsOf } from "../../processor/record/erasure.ts";
+import { checkSecret } from "../../processor/facts/identity.ts";
+import { pipelineSecret } from "../../runtime/data_dir.ts";
+import { faultPointFrom } from "../../runtime/stop_at_fault_point.ts";
+import { openTopicLog } from "../../topic/open_topic.ts";
+import { createLogScrubber, type LogScrubber } from "../../topic/sqlite/scrub.ts";
+import type { RecordPosition, TopicLog } from "../../topic/topic.ts";
+import { type Command, type CommandLine, runCommand, UsageError } from "../command.ts";
+import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+import { eraseLetters, findLetters } from "./letters.ts";
+import { datasetBehind, type Loops, startLoops, untilNothingIsLeft } from "./loops.ts";
+import { type Erased, erasedBy, needlesOf, readPersonalData, withoutSharedPrompts } from "./person.ts";
+import { searchRemains } from "./remains.ts";
+import { type EraseReport, printPlan, printReport } from "./report.ts";
+import { eraseRefused, spoolBehind } from "./spool.ts";
+import { eraseInStandIn } from "./stand_in.ts";
+import { copiesOf, eraseCopies, eraseMails } from "./sweep.ts";
+import { scrubTopic } from "./topic.ts";
+import { NeedleFinder } from "./needles.ts";
+
+/** `deno task erase`: a person leaves everything that the pipeline keeps. */
+export const eraseCommand: Command = {
+  help:
+    `Erases a person: from the dataset, exports, offers, mails and dead letters, and for every later replay.
+
+Usage: deno task erase DISTINCT_ID [--scrub-topic] [--dry-run] [--json]
+
+  --dry-run      shows who is joined to this person and what would go, and does nothing
+  --scrub-topic  empties their records in the raw topic too, for ever (embedded log only)
+  --json         the result as one JSON object
+
+DISTINCT_ID may be person-… as a line of the dataset has it. Works beside running services; where no processor runs, it
+does the processor's work itself and sends no mail. Killed at any moment, the same command again finishes. When more data
+has come, call it again. Other datasets and exports under DATA_DIR, unfinished rebuilds too, are deleted: replay and
+export again. At the end every file under DATA_DIR is searched; what is kept, and why, stands in docs/erasure.md.
+`,
+  options: { "dry-run": { type: "boolean" }, "scrub-topic": { type: "boolean" } },
+  async run(line) {
+    const given = personOf(line);
+    const config = readProcessorConfig(Deno.env.toObject());
+    const scrubs = line.values["scrub-topic"] === true;
+    if (scrubs && config.log.kind === "kafka") {
+      throw new UsageError(
+        "Cannot scrub the topic on Kafka: it keeps its bytes for its retention. Leave --scrub-topic out.",
+      );
+    }
+    const secret = pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined);
+    const run = { given, config, secret, hashes: createKeyedHashes(secret) };
+    if (line.values["dry-run"] === true) return await printDryRun(run, line);
+    printReport(await eraseAlone({ ...run, scrubs }), line);
+  },
+};
+
+type Run = {
+  readonly given: string;
+  readonly config: ProcessorConfig;
+  readonly secret: string;
+  readonly hashes: KeyedHashes;
+};
+
+function personOf({ positionals }: CommandLine): string {
+  const [given, ...rest] = positionals;
+  if (given === undefined || given === "" || rest.length > 0) {
+    throw new UsageError("Expected one DISTINCT_ID.");
+  }
+  return given;
+}
+
+/** What would be done, as far as discount-offers has come; nothing is published and nothing started. */
+async function printDryRun({ given, config, hashes }: Run, line: CommandLine): Promise<void> {
+  const log = await openTopicLog(config.log, "command");
+  try {
+    await checkSecret(log, hashes);
+    const erased = erasedBy(namedSubjects({ given, config, hashes }), hashes);
+    const data = await readPersonalData(log, { erased, given });
+    const finder = new NeedleFinder(needlesOf({ ...data, prompts: [] }, erased));
+    const { sources } = await findLetters(log, { erased, finder, below: () => Infinity });
+    const lags = await log.lag(WEBHOOKS_TOPIC, DISCOUNT_OFFERS_GROUP, Date.now());
+    printPlan({
+      subjects: erased.subjects,
+      ids: data.ids,
+      records: data.records,
+      letters: sources.length,
+      copies: copiesOf(config),
+      behind: lags.reduce((sum, { lag }) => sum + lag, 0),
+    }, line);
+  } finally {
+    await log.close();
+  }
+}
+
+/** The person by the view, with those of every earlier erasure that names one of them. */
+function namedSubjects({ given, config, hashes }: Pick<Run, "given" | "config" | "hashes">): string[] {
+  const roots = subjectsOf(given, hashes.subject);
+  const view = openOfferStoreReader(config.dataDir, config.discount);
+  try {
+    return [...new Set(roots.flatMap((root) => view?.subjectsToErase(root) ?? [root]))].sort();
+  } finally {
+    view?.close();
+  }
+}
+
+type ScrubbingRun = Run & { readonly scrubs: boolean };
+
+/** One erasure, replay or redrive at a time. */
+async function eraseAlone(run: ScrubbingRun): Promise<EraseReport> {
+  const locks = openDatasetLocks(run.config.datasetDir);
+  const lock = locks.takeMaintenance("an erasure");
+  try {
+    if (!lock) {
+      throw new CommandFailedError(
+        `Cannot erase now: ${locks.maintenanceUnderWay()} is under way. Wait for its end.`,
+      );
+    }
+    const log = await openTopicLog(run.config.log, "command");
+    try {
+      return await erase(log, run);
+    } finally {
+      await log.close();
+    }
+  } finally {
+    lock?.release();
+    locks.close();
+  }
+}
+
+function tell(text: string): void {
+  console.error(`erase: ${text}`);
+}
+
+/** The order is the promise: what lies in the topic is known → named → told to every partition → handled → swept. */
+async function erase(log: TopicLog, run: ScrubbingRun): Promise<EraseReport> {
+  const { given, config, secret, hashes, scrubs } = run;
+  const reach = faultPointFrom(config.faultPoint ?? undefined);
+  const loops = await startLoops(config, { pipelineSecret: secret, tell });
+  try {
+    await checkSecret(log, hashes);
+    await untilKnown(log, { config, loops });
+    const erased = erasedBy(namedSubjects(run), hashes);
+    reach("erasing.named");
+    const at = Date.now();
+    const positions = await publishErasure(log, { erased, at, key: hashes.subject(given) });
+    reach("erasing.published");
+    await untilHandled(log, { config, loops, positions });
+    await loops.stop();
+    reach("erasing.handled");
+    return await sweep(log, { given, config, erased, at, positions, scrubs, reach, own: loops.own });
+  } finally {
+    await loops.stop();
+  }
+}
+
+type Waiting = { readonly config: ProcessorConfig; readonly loops: Loops };
+
+/** Webhooks in ingest's spool are in the topic, and the view knows everything that the topic holds at that moment. */
+async function untilKnown(log: TopicLog, { config, loops }: Waiting): Promise<void> {
+  const wait = { loops, tell };
+  await untilNothingIsLeft(() => spoolBehind(log, { dataDir: config.dataDir, tell }), wait);
+  await untilOffersKnow(log, { config, loops });
+}
+
+async function untilOffersKnow(log: TopicLog, { config, loops }: Waiting): Promise<void> {
+  const ending = new AbortController();
+  const opening = openOfferStoreReaderOf(config.dataDir, { clock: systemClock, signal: ending.signal });
+  try {
+    const store = await Promise.race([opening, loops.failed]);
+    const barrier = await raiseBarrier(log, { store: store!, asOf: Date.now() });
+    await untilNothingIsLeft(() => barrier.check(), { loops, tell });
+  } finally {
+    ending.abort();
+    (await opening)?.close();
+  }
+}
+
+async function untilHandled(
+  log: TopicLog,
+  { config, loops, positions }: Waiting & { readonly positions: readonly RecordPosition[] },
+): Promise<void> {
+  await untilOffersKnow(log, { config, loops });
+  await untilNothingIsLeft(() => datasetBehind(log, { config, positions }), { loops, tell });
+}
+
+/** One record in every partition, so that whoever reads a partition meets it there. */
+async function publishErasure(
+  log: TopicLog,
+  { erased, at, key }: { readonly erased: Erased; readonly at: number; readonly key: string },
+): Promise<readonly RecordPosition[]> {
+  const encoder = new TextEncoder();
+  const body = { event: ERASE, at: new Date(at).toISOString(), subjects: erased.subjects };
+  const partitions = await log.bounds(WEBHOOKS_TOPIC);
+  return await log.publish(
+    WEBHOOKS_TOPIC,
+    partitions.map(({ partition }) => ({
+      partition,
+      key: encoder.encode(key),
+      value: encoder.encode(JSON.stringify(body)),
+      headers: { id: crypto.randomUUID(), event: ERASE, source: "erase" },
+      timestamp: at,
+    })),
+  );
+}
+
+type Sweep = {
+  readonly given: string;
+  readonly config: ProcessorConfig;
+  readonly erased: Erased;
+  readonly at: number;
+  readonly positions: readonly RecordPosition[];
+  readonly scrubs: boolean;
+  readonly reach: FaultPoint;
+  readonly own: boolean;
+};
+
+/**
+ * Both groups have let go of the person: now everything else that the disk holds. The raw topic is emptied last, since
+ * what is looked for stands there.
+ */
+async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
+  const { given, config, erased, at, scrubs, reach } = options;
+  const { dataDir } = config;
+  const scrubber = config.log.kind === "embedded" ? createLogScrubber(dataDir) : null;
+  const offsets = new Map(options.positions.map(({ partition, offset }) => [partition, offset]));
+  const below = (partition: number) => offsets.get(partition) ?? 0;
+  const standInPersons = await eraseInStandIn(dataDir, erased);
+  const data = await withoutSharedPrompts(log, {
+    data: await readPersonalData(log, { erased, given }),
+    erased,
+  });
+  const finder = new NeedleFinder(needlesOf(data, erased));
+  const letters = await eraseLetters(log, { erased, finder, below, now: at, scrubber, reach });
+  const removed = [...eraseCopies(config), ...eraseRefused(dataDir, { erased, finder })];
+  await eraseMails(log, { dataDir, erased, finder });
+  reach("erasing.swept");
+  const topicScrubbed = scrubs && scrubber
+    ? await emptyTopic(log, { erased, finder, below, at, scrubber, reach })
+    : null;
+  await scrubber?.checkpoint();
+  const places = await searchRemains({
+    config,
+    log,
+    finder,
+    data,
+    erased,
+    at,
+    topicScrubbed: topicScrubbed !== null,
+    scrubber,
+  });
+  return {
+    log: log.kind,
+    own: options.own,
+    subjects: erased.subjects,
+    at: new Date(at).toISOString(),
+    records: data.records,
+    topicScrubbed,
+    letters: letters.sources.length,
+    standInPersons,
+    removed,
+    lookedFor: {
+      ids: data.ids.length,
+      addresses: new Set(data.addresses.map((address) => address.toLowerCase())).size,
+      prompts: data.prompts.length,
+    },
+    places,
+    left: places.reduce((sum, place) => sum + place.left, 0),
+  };
+}
+
+async function emptyTopic(
+  log: TopicLog,
+  options: Parameters<typeof scrubTopic>[1] & { readonly scrubber: LogScrubber; readonly reach: FaultPoint },
+): Promise<number> {
+  const emptied = await scrubTopic(log, options);
+  options.reach("erasing.emptied");
+  await options.scrubber.rewrite(WEBHOOKS_TOPIC);
+  options.reach("erasing.rewritten");
+  return emptied;
+}
+
+if (import.meta.main) Deno.exit(await runCommand(eraseCommand, Deno.args));

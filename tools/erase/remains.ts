@@ -1,0 +1,121 @@
+import { join, relative } from "node:path";
+import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { PERSON_PREFIX } from "../../processor/record/erasure.ts";
+import type { ProcessorConfig } from "../../processor/config.ts";
+import type { LogScrubber } from "../../topic/sqlite/scrub.ts";
+import type { TopicLog } from "../../topic/topic.ts";
+import { datasetRoot } from "./loops.ts";
+import type { Erased, PersonalData } from "./person.ts";
+import { type FileFound, placeOf, searchEverything, type SearchResult } from "./search.ts";
+import { hitsInRecords } from "./topic.ts";
+import type { NeedleFinder } from "./needles.ts";
+
+/** What is left on this disk after an erasure, place by place. */
+
+/** A place under DATA_DIR, or the dataset beside it. */
+export type SearchedPlace = {
+  readonly place: string;
+  readonly files: number;
+  readonly bytes: number;
+  /** Places in the files where something of the erased stands and should not. */
+  readonly left: number;
+  /** Such that may stay: in the raw topic, in other people's data, or newer than the erasure. */
+  readonly kept: number;
+};
+
+export type RemainsOptions = {
+  readonly config: ProcessorConfig;
+  readonly log: TopicLog;
+  readonly finder: NeedleFinder;
+  readonly data: PersonalData;
+  readonly erased: Erased;
+  /** When they were erased, in milliseconds since 1970. */
+  readonly at: number;
+  /** True where the raw topic's records have been emptied, so that nothing of them may be left in its file. */
+  readonly topicScrubbed: boolean;
+  readonly scrubber: LogScrubber | null;
+};
+
+/**
+ * Searches every file. Where SQLite has left something in the processor's file that no record explains, that file is
+ * written anew, once, and searched again.
+ */
+export async function searchRemains(options: RemainsOptions): Promise<readonly SearchedPlace[]> {
+  const places = await searchOnce(options);
+  const { scrubber } = options;
+  if (scrubber === null || !places.some(({ place, left }) => place === "log/processor.db" && left > 0)) {
+    return places;
+  }
+  await scrubber.rewrite(DEAD_LETTER_TOPIC);
+  await scrubber.checkpoint();
+  return await searchOnce(options);
+}
+
+async function searchOnce(options: RemainsOptions): Promise<readonly SearchedPlace[]> {
+  const { config, finder, data, erased, at } = options;
+  const root = datasetRoot(config);
+  const ids = [...data.ids, ...erased.subjects.map((subject) => `${PERSON_PREFIX}${subject}`)];
+  const dataDir = Deno.realPathSync(config.dataDir);
+  const isInside = root === null || root.startsWith(`${dataDir}/`);
+  const result = await searchEverything({
+    roots: isInside ? [dataDir] : [dataDir, root],
+    needles: finder.needles,
+    dataset: root === null ? null : { root, ids, until: at },
+  });
+  const explained = await explainedHits(result, { dataDir, options });
+  return [
+    ...placesIn(dataDir, { result, explained }),
+    ...(isInside ? [] : [wholeRoot(root, result)]),
+  ];
+}
+
+/** By log file: how many hits of it stand in records that may stay. Read only where there are hits. */
+async function explainedHits(
+  { files }: SearchResult,
+  { dataDir, options }: { readonly dataDir: string; readonly options: RemainsOptions },
+): Promise<ReadonlyMap<string, number>> {
+  const explained = new Map<string, number>();
+  if (options.config.log.kind !== "embedded") return explained;
+  const { log, finder } = options;
+  for (const [file, topic] of [["ingest.db", WEBHOOKS_TOPIC], ["processor.db", DEAD_LETTER_TOPIC]] as const) {
+    const place = `log/${file}`;
+    if (!files.some(({ path }) => placeOf(relative(dataDir, path)) === place)) continue;
+    const isRaw = topic === WEBHOOKS_TOPIC && !options.topicScrubbed;
+    explained.set(place, isRaw ? Infinity : await hitsInRecords(log, { topic, finder }));
+  }
+  return explained;
+}
+
+function placesIn(
+  dataDir: string,
+  { result, explained }: {
+    readonly result: SearchResult;
+    readonly explained: ReadonlyMap<string, number>;
+  },
+): SearchedPlace[] {
+  const isIn = (place: string) => ({ path }: FileFound) =>
+    path.startsWith(`${dataDir}/`) && placeOf(relative(dataDir, path)) === place;
+  return Object.entries(result.roots[0]!.places).map(([place, sums]) => {
+    let [left, kept] = [0, 0];
+    for (const { found, others } of result.files.filter(isIn(place))) {
+      const hits = found.id + found.address + found.prompt;
+      const known = Math.min(hits, explained.get(place) ?? 0);
+      left += hits - known;
+      kept += known + others;
+    }
+    return { place, ...sums, left, kept };
+  }).sort((a, b) => a.place < b.place ? -1 : 1);
+}
+
+/** A dataset that lies outside DATA_DIR. */
+function wholeRoot(root: string, { roots, files }: SearchResult): SearchedPlace {
+  const found = files.filter(({ path }) => path.startsWith(`${root}/`));
+  const { files: count, bytes } = roots[1]!;
+  return {
+    place: join(root, "/"),
+    files: count,
+    bytes,
+    left: found.reduce((sum, { found: { id, address, prompt } }) => sum + id + address + prompt, 0),
+    kept: found.reduce((sum, { others }) => sum + others, 0),
+  };
+}

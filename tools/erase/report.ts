@@ -1,0 +1,139 @@
+import { PERSON_PREFIX } from "../../processor/record/erasure.ts";
+import { type CommandLine, grouped, print, table } from "../command.ts";
+import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+import type { SearchedPlace } from "./remains.ts";
+
+/** What an erasure did, and where it looked afterwards. Holds keyed hashes, and neither ids nor addresses. */
+export type EraseReport = {
+  readonly log: "embedded" | "kafka";
+  /** True where no processor ran and the command did its work. */
+  readonly own: boolean;
+  readonly subjects: readonly string[];
+  /** ISO 8601, UTC: what happened up to then is gone. */
+  readonly at: string;
+  /** Records of theirs in the raw topic. */
+  readonly records: number;
+  /** Records of the raw topic that were emptied; null without `--scrub-topic`. */
+  readonly topicScrubbed: number | null;
+  /** Source positions whose dead letters went. */
+  readonly letters: number;
+  /** Persons taken out of the demo's PostHog stand-in. */
+  readonly standInPersons: number;
+  /** Datasets, exports and spooled files that were deleted. */
+  readonly removed: readonly string[];
+  readonly lookedFor: { readonly ids: number; readonly addresses: number; readonly prompts: number };
+  readonly places: readonly SearchedPlace[];
+  /** Sum over the places: 0 where the erasure is complete. */
+  readonly left: number;
+};
+
+/** What `--dry-run` shows. */
+export type ErasePlan = {
+  readonly subjects: readonly string[];
+  /** distinct_ids and person.ids that the topic tells in plain. */
+  readonly ids: readonly string[];
+  readonly records: number;
+  readonly letters: number;
+  readonly copies: readonly string[];
+  /** Records that discount-offers has not handled yet: whom they join is not known. */
+  readonly behind: number;
+};
+
+export function printPlan(plan: ErasePlan, { json }: CommandLine): void {
+  if (json) return print(JSON.stringify({ dryRun: true, ...plan }));
+  print(`Would erase ${countOf(plan.subjects.length, "joined id")}:`);
+  for (const id of plan.ids) print(`  ${id}`);
+  for (const subject of plan.subjects) print(`  ${PERSON_PREFIX}${subject}`);
+  print(
+    `${countOf(plan.records, "record")} of theirs in the raw topic, ${countOf(plan.letters, "dead letter")}.`,
+  );
+  for (const copy of plan.copies) print(`Would delete ${copy}`);
+  if (plan.behind > 0) {
+    print(
+      `discount-offers is ${
+        countOf(plan.behind, "record")
+      } behind: whom those join is not shown, and is erased too.`,
+    );
+  }
+}
+
+/** Throws {@link CommandFailedError}, after printing, where something is left. */
+export function printReport(report: EraseReport, { json }: CommandLine): void {
+  if (json) print(JSON.stringify(report));
+  else printInWords(report);
+  const places = report.places.filter(({ left }) => left > 0).map(({ place }) => place);
+  if (places.length === 0) return;
+  throw new CommandFailedError(
+    `Cannot find everything gone: something of this person is left in ${
+      places.join(", ")
+    }. Where somebody else put it ` +
+      `there, delete it; where the person was active meanwhile, erase again.`,
+  );
+}
+
+function printInWords(report: EraseReport): void {
+  const { subjects, lookedFor, places } = report;
+  print(`Erased up to ${report.at}, ${countOf(subjects.length, "joined id")}:`);
+  for (const subject of subjects) print(`  ${PERSON_PREFIX}${subject}`);
+  print(
+    `Gone: their lines of the dataset, their offers and mail files, ${
+      countOf(report.letters, "dead letter")
+    }${
+      report.standInPersons > 0 ? `, ${countOf(report.standInPersons, "person")} of the PostHog stand-in` : ""
+    }.`,
+  );
+  for (const path of report.removed) print(`Deleted ${path}`);
+  print("");
+  print(
+    `Looked for ${countOf(lookedFor.ids, "id")}, ${
+      countOf(lookedFor.addresses, "address", "addresses")
+    } and ` +
+      `${countOf(lookedFor.prompts, "prompt")} of nobody else, in every file:`,
+  );
+  print(
+    table(
+      ["PLACE", "FILES", "BYTES", "LEFT", "KEPT"],
+      places.map(({ place, files, bytes, left, kept }) => [place, files, bytes, left, kept]),
+    ),
+  );
+  print("");
+  for (const sentence of keptWords(report)) print(sentence);
+}
+
+/** Why something may stay where KEPT is not 0, and what cannot be seen from here. */
+function keptWords({ log, topicScrubbed, records, places }: EraseReport): string[] {
+  const rawKept = places.some(({ place, kept }) => place === "log/ingest.db" && kept > 0);
+  const othersKept = places.some(({ place, kept }) =>
+    kept > 0 && (place !== "log/ingest.db" || topicScrubbed !== null)
+  );
+  return [
+    ...(log === "kafka"
+      ? [
+        `Kafka keeps what came: ${
+          countOf(records, "record")
+        } in the raw topic, and the bytes of dead letters that are ` +
+        "listed no more, for the retention of their topics. No replay writes them.",
+        "This DATA_DIR was searched; mails and offers of other hosts go when their processors meet the erasure, exports " +
+        "there do not.",
+      ]
+      : []),
+    ...(topicScrubbed !== null
+      ? [`${countOf(topicScrubbed, "record")} of the raw topic emptied; offset and time stay.`]
+      : []),
+    ...(rawKept && topicScrubbed === null
+      ? [
+        `The raw topic keeps what came (${
+          countOf(records, "record")
+        }); no replay writes it. Empty it with --scrub-topic.`,
+      ]
+      : []),
+    ...(othersKept
+      ? ["KEPT elsewhere: the same words in other people's data, or data that is newer than the erasure."]
+      : []),
+    "What stays is keyed hashes: the erasure itself, facts, the claim on a mailbox, opt-outs.",
+  ];
+}
+
+function countOf(count: number, one: string, several = `${one}s`): string {
+  return `${grouped(count)} ${count === 1 ? one : several}`;
+}

@@ -1,0 +1,119 @@
+import { Buffer } from "node:buffer";
+import { join } from "node:path";
+import { systemClock } from "../../runtime/clock.ts";
+import { isObject } from "../../contract/envelope.ts";
+import { noFaultPoint } from "../../runtime/fault_point.ts";
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { DEFAULT_LIMITS } from "../../ingest/config.ts";
+import { Drainer } from "../../ingest/spool/drainer.ts";
+import { Spool } from "../../ingest/spool/spool.ts";
+import { DataDirInUseError, enterDataDir, syncDirectory } from "../../runtime/data_dir.ts";
+import type { TopicLog } from "../../topic/topic.ts";
+import { type Erased, ownershipOf } from "./person.ts";
+import type { NeedleFinder } from "./needles.ts";
+
+/** Ingest's spool: webhooks that are on their way into the topic, and those that the topic will never take. */
+
+/** Why webhooks still lie in the spool; null once none do. Where no ingest runs they are published from here. */
+export async function spoolBehind(
+  log: TopicLog,
+  { dataDir, tell }: { readonly dataDir: string; readonly tell: (text: string) => void },
+): Promise<string | null> {
+  if (!waits(dataDir)) return null;
+  let place;
+  try {
+    place = enterDataDir(dataDir, "ingest");
+  } catch (error) {
+    if (error instanceof DataDirInUseError) return "ingest has not emptied its spool";
+    throw error;
+  }
+  try {
+    await drain(log, { dataDir, tell });
+  } finally {
+    place.release();
+  }
+  return null;
+}
+
+function waits(dataDir: string): boolean {
+  return namesIn(join(dataDir, "spool")).some((name) => name.endsWith(".spool"));
+}
+
+async function drain(
+  log: TopicLog,
+  { dataDir, tell }: { readonly dataDir: string; readonly tell: (text: string) => void },
+): Promise<void> {
+  const report = (level: string, text: string) => level === "info" ? undefined : tell(text);
+  const spool = await Spool.open({
+    directory: join(dataDir, "spool"),
+    bytesMax: Infinity,
+    segmentBytes: DEFAULT_LIMITS.spoolSegmentBytes,
+    reach: noFaultPoint,
+    report,
+  });
+  const drainer = new Drainer({
+    log,
+    topic: WEBHOOKS_TOPIC,
+    spool,
+    clock: systemClock,
+    limits: DEFAULT_LIMITS,
+    reach: noFaultPoint,
+    report,
+  });
+  drainer.start();
+  while (spool.pendingRecords > 0) await systemClock.wait(DRAIN_LOOK_MS);
+  await drainer.stop();
+  await spool.close();
+}
+
+const DRAIN_LOOK_MS = 20;
+
+/** Deletes webhooks that were set aside for good and are theirs, and damaged pieces that hold them; answers their paths. */
+export function eraseRefused(
+  dataDir: string,
+  { erased, finder }: { readonly erased: Erased; readonly finder: NeedleFinder },
+): string[] {
+  const directory = join(dataDir, "spool", "refused");
+  const theirs = namesIn(directory).map((name) => join(directory, name)).filter((path) => {
+    const bytes = Deno.readFileSync(path);
+    return path.endsWith(".json") ? isTheirRecord(bytes, { erased, finder }) : holds(bytes, finder);
+  });
+  for (const path of theirs) Deno.removeSync(path);
+  if (theirs.length > 0) syncDirectory(directory);
+  return theirs;
+}
+
+/** A file of `Spool.setAside`; one that cannot be read as such is judged by its bytes. */
+function isTheirRecord(
+  bytes: Uint8Array,
+  { erased, finder }: { readonly erased: Erased; readonly finder: NeedleFinder },
+): boolean {
+  const record = recordIn(bytes);
+  if (record === null) return holds(bytes, finder);
+  const ownership = ownershipOf(record, erased);
+  return ownership?.is === "nobodys" ? holds(record.value, finder) : ownership !== null;
+}
+
+function recordIn(bytes: Uint8Array) {
+  try {
+    const file: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    if (!isObject(file) || typeof file.key !== "string" || typeof file.value !== "string") return null;
+    const headers = isObject(file.headers) ? file.headers as Record<string, string> : {};
+    return { key: Buffer.from(file.key), value: Buffer.from(file.value), headers };
+  } catch {
+    return null;
+  }
+}
+
+function holds(bytes: Uint8Array, finder: NeedleFinder): boolean {
+  return finder.holds(bytes, ["id", "address"]);
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return [...Deno.readDirSync(directory)].filter(({ isFile }) => isFile).map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,87 @@
+import { DatabaseSync } from "node:sqlite";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { systemClock } from "../../runtime/clock.ts";
+import { tryLockFile } from "../../runtime/data_dir.ts";
+import { type Erased, ownershipOf } from "./person.ts";
+
+/**
+ * The demo's stand-in keeps persons and owed webhooks in a SQLite file under DATA_DIR, as PostHog keeps them elsewhere.
+ * Its tables are those of `demo/persons.ts` and `demo/delivery_queue.ts`.
+ */
+
+/** A running stand-in gives up after three attempts; so long a delivery of theirs is waited for at most. */
+const DELIVERED_MS_MAX = 60_000;
+const LOOK_EVERY_MS = 100;
+const BUSY_MS_MAX = 30_000;
+
+/** Takes the persons, and what is owed of their events, out of the stand-in's file; answers how many persons. */
+export async function eraseInStandIn(dataDir: string, erased: Erased): Promise<number> {
+  const directory = join(dataDir, "posthog-stand-in");
+  const path = join(directory, "stand_in.sqlite");
+  if (!existsSync(path)) return 0;
+  const lock = tryLockFile(join(directory, "stand-in.lock"));
+  const db = new DatabaseSync(path);
+  try {
+    db.exec("PRAGMA busy_timeout=5000; PRAGMA secure_delete=ON");
+    // A running one reads a body when its turn has come: it is not taken from under its hands.
+    if (lock === null) await untilDelivered(db, erased);
+    else removeOwed(db, erased);
+    const persons = removePersons(db, erased);
+    await emptyWal(db);
+    return persons;
+  } finally {
+    db.close();
+    lock?.release();
+  }
+}
+
+function owedOf(db: DatabaseSync, erased: Erased): number[] {
+  if (!hasTable(db, "delivery")) return [];
+  const rows = db.prepare("SELECT id, body FROM delivery").all() as { id: number; body: Uint8Array }[];
+  const isTheirs = (value: Uint8Array) =>
+    ownershipOf({ key: null, value, headers: {} }, erased)?.is === "theirs";
+  return rows.filter(({ body }) => isTheirs(body)).map(({ id }) => id);
+}
+
+async function untilDelivered(db: DatabaseSync, erased: Erased): Promise<void> {
+  const end = systemClock.monotonic() + DELIVERED_MS_MAX;
+  while (owedOf(db, erased).length > 0 && systemClock.monotonic() < end) {
+    await systemClock.wait(LOOK_EVERY_MS);
+  }
+}
+
+function removeOwed(db: DatabaseSync, erased: Erased): void {
+  for (const id of owedOf(db, erased)) db.prepare("DELETE FROM delivery WHERE id = ?").run(id);
+}
+
+function removePersons(db: DatabaseSync, erased: Erased): number {
+  if (!hasTable(db, "distinct_id")) return 0;
+  const rows = db.prepare("SELECT distinct_id, person_id FROM distinct_id").all() as {
+    distinct_id: string;
+    person_id: string;
+  }[];
+  const persons = new Set(
+    rows.filter((row) => erased.isTheirs(row.distinct_id) || erased.isTheirPersonId(row.person_id))
+      .map((row) => row.person_id),
+  );
+  db.exec("BEGIN IMMEDIATE");
+  for (const person of persons) {
+    db.prepare("DELETE FROM distinct_id WHERE person_id = ?").run(person);
+    db.prepare("DELETE FROM person WHERE id = ?").run(person);
+  }
+  db.exec("COMMIT");
+  return persons.size;
+}
+
+async function emptyWal(db: DatabaseSync): Promise<void> {
+  const end = systemClock.monotonic() + BUSY_MS_MAX;
+  const truncate = db.prepare("PRAGMA wal_checkpoint(TRUNCATE)");
+  while ((truncate.get() as { busy: number }).busy !== 0 && systemClock.monotonic() < end) {
+    await systemClock.wait(LOOK_EVERY_MS);
+  }
+}
+
+function hasTable(db: DatabaseSync, name: string): boolean {
+  return db.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?").get(name) !== undefined;
+}

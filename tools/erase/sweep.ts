@@ -1,0 +1,134 @@
+import { basename, dirname, join } from "node:path";
+import { FACTS_TOPIC } from "../../contract/names.ts";
+import { readIfThere } from "../../runtime/durable_file.ts";
+import { mailDir, removeMails } from "../../processor/offers/mail/maildir.ts";
+import type { ProcessorConfig } from "../../processor/config.ts";
+import { decodeFact } from "../../processor/facts/facts.ts";
+import { syncDirectory } from "../../runtime/data_dir.ts";
+import type { TopicLog } from "../../topic/topic.ts";
+import { datasetRoot } from "./loops.ts";
+import { type Erased, everyRecord } from "./person.ts";
+import type { NeedleFinder } from "./needles.ts";
+
+/** What lies under DATA_DIR and is no log: copies of the dataset, and mails. */
+
+/** Deletes every dataset but the live one, and every export; answers the directories. */
+export function eraseCopies(config: ProcessorConfig): string[] {
+  const copies = copiesOf(config);
+  for (const copy of copies) {
+    Deno.removeSync(copy, { recursive: true });
+    syncDirectory(dirname(copy));
+  }
+  return copies;
+}
+
+/** Directories that the services keep for themselves and that hold no dataset. */
+const OWN = ["log", "mail", "spool", "posthog-stand-in"];
+
+/** What {@link eraseCopies} deletes. */
+export function copiesOf(config: ProcessorConfig): string[] {
+  const { dataDir, datasetDir } = config;
+  const live = datasetRoot(config);
+  const locks = `${datasetDir}.locks`;
+  const kept = (path: string) => path === locks || live !== null && samePlace(path, live);
+  const beside = directoriesIn(dirname(datasetDir)).filter((path) => isBeside(path, config));
+  const found = new Set(beside.filter((path) => !kept(path)));
+  const walk = (directory: string) => {
+    for (const path of directoriesIn(directory)) {
+      if (kept(path) || found.has(path) || directory === dataDir && OWN.includes(basename(path))) continue;
+      if (isCopy(path)) found.add(path);
+      else walk(path);
+    }
+  };
+  walk(dataDir);
+  return [...found].sort();
+}
+
+/** A build or an `.old` of this dataset, by its name; outside DATA_DIR only what shows that it is one. */
+function isBeside(path: string, { dataDir, datasetDir }: ProcessorConfig): boolean {
+  const name = basename(path);
+  if (!name.startsWith(`${basename(datasetDir)}.`)) return false;
+  return dirname(datasetDir) === dataDir || isCopy(path) || BUILD.test(name);
+}
+
+const BUILD = /\.\d{8}T\d{6}Z-[0-9a-f]{8}(\.|$)/;
+
+/** A dataset has its manifests, an export its marker; both come before their first line. */
+function isCopy(path: string): boolean {
+  return isThere(join(path, "_manifest")) || isThere(join(path, "_export.json"));
+}
+
+function samePlace(path: string, live: string): boolean {
+  return Deno.realPathSync(path) === live;
+}
+
+function directoriesIn(directory: string): string[] {
+  try {
+    return [...Deno.readDirSync(directory)].filter(({ isDirectory }) => isDirectory)
+      .map(({ name }) => join(directory, name));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+function isThere(path: string): boolean {
+  try {
+    Deno.lstatSync(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/**
+ * Deletes the `.eml` files of the erased: those whose claims name them, and any other that holds an address or an id of
+ * theirs, unless its claim names somebody who is not erased. Each processor has deleted its own by then; this takes what
+ * an older one left.
+ */
+export async function eraseMails(
+  log: TopicLog,
+  { dataDir, erased, finder }: {
+    readonly dataDir: string;
+    readonly erased: Erased;
+    readonly finder: NeedleFinder;
+  },
+): Promise<void> {
+  const { theirs, others } = await claimedMessages(log, erased);
+  removeMails(dataDir, theirs);
+  const kept = new Set(others.map((messageId) => bare(messageId)));
+  const held = mailsIn(dataDir).filter(({ messageId, path }) =>
+    !kept.has(messageId) && finder.holds(readIfThere(path) ?? NOTHING, ["id", "address"])
+  );
+  removeMails(dataDir, held.map(({ messageId }) => messageId));
+}
+
+/** A mail that has gone meanwhile. */
+const NOTHING = new Uint8Array();
+
+async function claimedMessages(log: TopicLog, { subjects }: Erased) {
+  const gone = new Set(subjects);
+  const theirs: string[] = [];
+  const others: string[] = [];
+  const decoder = new TextDecoder();
+  for await (const { value } of everyRecord(log, FACTS_TOPIC)) {
+    const outcome = decodeFact(decoder.decode(value));
+    if (!outcome.ok || outcome.fact.fact !== "claimed") continue;
+    (gone.has(outcome.fact.subject) ? theirs : others).push(outcome.fact.messageId);
+  }
+  return { theirs, others };
+}
+
+function mailsIn(dataDir: string): { readonly messageId: string; readonly path: string }[] {
+  return [join(dataDir, "mail", "tmp"), mailDir(dataDir)].flatMap((directory) =>
+    isThere(directory)
+      ? [...Deno.readDirSync(directory)].filter(({ isFile, name }) => isFile && name.endsWith(".eml"))
+        .map(({ name }) => ({ messageId: name.replace(/\.eml$/, ""), path: join(directory, name) }))
+      : []
+  );
+}
+
+function bare(messageId: string): string {
+  return messageId.replace(/^<|>$/g, "").replace(/[^A-Za-z0-9@._-]/g, "_");
+}

@@ -1,0 +1,66 @@
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { eventTime } from "../../processor/record/event_time.ts";
+import type { LogScrubber } from "../../topic/sqlite/scrub.ts";
+import type { RecordPosition, TopicLog, TopicRecord } from "../../topic/topic.ts";
+import { type Erased, everyRecord, ownershipOf } from "./person.ts";
+import type { NeedleFinder } from "./needles.ts";
+
+/** `--scrub-topic`: the records of the erased in the raw topic of the embedded log, emptied in their place. */
+
+export type ScrubTopicOptions = {
+  readonly erased: Erased;
+  /** Finds ids and addresses in records that are no events. */
+  readonly finder: NeedleFinder;
+  /** Offset of the erasure's record by partition; what lies behind it goes too where it happened before `at`. */
+  readonly below: (partition: number) => number;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  readonly scrubber: LogScrubber;
+};
+
+/**
+ * Answers how many records were emptied. Both groups must have passed the erasure. Records that are no events go first:
+ * the addresses that tell whose they are stand in the others, which another run after a crash must still find.
+ */
+export async function scrubTopic(log: TopicLog, options: ScrubTopicOptions): Promise<number> {
+  const { theirs, nobodys } = await positionsOf(log, options);
+  return await options.scrubber.scrub(WEBHOOKS_TOPIC, nobodys) +
+    await options.scrubber.scrub(WEBHOOKS_TOPIC, theirs);
+}
+
+async function positionsOf(log: TopicLog, { erased, finder, below, at }: ScrubTopicOptions) {
+  const theirs: RecordPosition[] = [];
+  const nobodys: RecordPosition[] = [];
+  for await (const record of everyRecord(log, WEBHOOKS_TOPIC)) {
+    const { partition, offset, timestamp, value } = record;
+    const ownership = ownershipOf(record, erased);
+    if (ownership === null) continue;
+    const isBelow = offset < below(partition);
+    if (ownership.is === "nobodys") {
+      if (isBelow && finder.holds(value, ["id", "address"])) nobodys.push({ partition, offset });
+    } else if (isBelow || eventTime(ownership.envelope?.timestamp ?? null, timestamp) <= at) {
+      theirs.push({ partition, offset });
+    }
+  }
+  return { theirs, nobodys };
+}
+
+/** How often the records that a topic still holds hold something of what is looked for. */
+export async function hitsInRecords(
+  log: TopicLog,
+  { topic, finder }: { readonly topic: string; readonly finder: NeedleFinder },
+): Promise<number> {
+  let hits = 0;
+  for await (const record of everyRecord(log, topic)) for (const _ of finder.find(asStored(record))) hits++;
+  return hits;
+}
+
+/** Key, value and headers one after another, as the embedded log's file has them. */
+function asStored({ key, value, headers }: TopicRecord): Uint8Array {
+  const text = new TextEncoder().encode(JSON.stringify(headers));
+  const bytes = new Uint8Array((key?.length ?? 0) + value.length + text.length);
+  bytes.set(key ?? [], 0);
+  bytes.set(value, key?.length ?? 0);
+  bytes.set(text, (key?.length ?? 0) + value.length);
+  return bytes;
+}

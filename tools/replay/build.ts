@@ -1,0 +1,216 @@
+import type { FaultPoint } from "../../runtime/fault_point.ts";
+import { isErasure, readLabel } from "../../contract/envelope.ts";
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { fileNumberOf } from "../../processor/dataset/core/path.ts";
+import { readErasure, UNREADABLE_ERASURE_REASON } from "../../processor/record/erasure.ts";
+import { decide, type Rules } from "../../processor/dataset/core/decision.ts";
+import { SANITISER_VERSION } from "../../processor/sanitise/mod.ts";
+import { additionsOf, chunksOf, type Decided, pendingLettersOf } from "../../processor/dataset/chunk.ts";
+import { remember, rulesOf, type RulesWorld, warmWindow } from "../../processor/dataset/opening.ts";
+import type { FileAddition, PartitionStore, PendingLetter } from "../../processor/dataset/store.ts";
+import type { DedupWindow } from "../../processor/dataset/core/dedup_window.ts";
+import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
+import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+
+/**
+ * One partition of a dataset that is being rebuilt, by the live writer's own parts: the same cutting, the same window,
+ * the same decision, the same files. What differs is what a replay knows beforehand (letters, erasures), that nobody is
+ * told, and that its chunks are larger. Its manifest is the checkpoint: an interrupted build goes on from there.
+ */
+
+/** What all partitions of a replay share. */
+export type BuildWorld = RulesWorld & {
+  readonly log: TopicLog;
+  readonly dedupWindow: number;
+  /** False for records outside `--from-time` and `--until-time`: they feed the window and give nothing. */
+  readonly inTime: (record: TopicRecord) => boolean;
+  /** True where the topic's start may lie above what is wanted next: `--to` takes what there is. */
+  readonly gapsAllowed: boolean;
+  readonly reach: FaultPoint;
+  readonly handled: (records: readonly TopicRecord[]) => void;
+};
+
+/** What is decided and not written yet. */
+type Pending = {
+  records: number;
+  bytes: number;
+  readonly additions: Map<string, { lines: string[]; placeholders: Record<string, number> }>;
+  readonly letters: PendingLetter[];
+};
+
+/** Records and bytes of lines after which a chunk is written. */
+const CHUNK_RECORDS = 10_000;
+const CHUNK_BYTES = 8 * 1024 * 1024;
+
+export class PartitionBuild {
+  #pending = emptyChunk();
+  /** Next offset of what has been decided; the manifest's is what has been written. */
+  #next: number;
+
+  private constructor(
+    readonly partition: number,
+    readonly store: PartitionStore,
+    private readonly parts: {
+      readonly window: DedupWindow;
+      readonly rules: Rules;
+      readonly world: BuildWorld;
+    },
+  ) {
+    this.#next = store.manifest.nextOffset;
+  }
+
+  /** Cuts back what an interrupted run left beyond the manifest, and reads the window's records. */
+  static async open(
+    partition: number,
+    { store, world }: { readonly store: PartitionStore; readonly world: BuildWorld },
+  ): Promise<PartitionBuild> {
+    await store.recover();
+    const { window } = await warmWindow(store, { partition, known: null, world });
+    return new PartitionBuild(partition, store, {
+      window,
+      rules: rulesOf({ partition, store, window, world }),
+      world,
+    });
+  }
+
+  get nextOffset(): number {
+    return this.store.manifest.nextOffset;
+  }
+
+  /** Writes everything below `until`; answers how many records that were, and how many of them have a letter already. */
+  async extend(until: number): Promise<{ readonly records: number; readonly letters: number }> {
+    const { log, handled, inTime, letters } = this.parts.world;
+    const { partition } = this;
+    const counted = { records: 0, letters: 0 };
+    if (until <= this.#next) return counted;
+    for await (const batch of log.read(WEBHOOKS_TOPIC, { partition, from: this.#next, until })) {
+      await this.#refuseGap(batch.records[0]);
+      for (const chunk of chunksOf(batch.records, { nextOffset: batch.nextOffset, recordsMax: Infinity })) {
+        await this.#take(chunk.records);
+        this.#next = chunk.nextOffset;
+      }
+      if (this.#pending.records >= CHUNK_RECORDS || this.#pending.bytes >= CHUNK_BYTES) await this.#write();
+      for (const record of batch.records) {
+        if (!inTime(record)) continue;
+        counted.records++;
+        if (letters.has(partition, record.offset)) counted.letters++;
+      }
+      handled(batch.records);
+    }
+    this.#next = until;
+    await this.#write();
+    return counted;
+  }
+
+  /** Takes letters into the manifest that others have decided and may not have published; it is there afterwards. */
+  async carry(letters: readonly PendingLetter[]): Promise<void> {
+    const { store } = this;
+    const own = new Set(store.manifest.letters.map(({ offset }) => offset));
+    const { nextOffset } = store.manifest;
+    const all = [...store.manifest.letters, ...letters.filter(({ offset }) => !own.has(offset))];
+    await store.advance({
+      nextOffset,
+      additions: new Map(),
+      letters: all,
+      sanitiserVersion: SANITISER_VERSION,
+    });
+  }
+
+  /** Keeps the window beside the manifest, so that the live writer need not read the log for it. */
+  keepWindow(): void {
+    this.store.saveWindow(this.parts.window);
+  }
+
+  close(): void {
+    this.store.close();
+  }
+
+  /** One chunk of the live writer's cutting: either one erasure or none, and of one file's range. */
+  async #take(records: readonly TopicRecord[]): Promise<void> {
+    const [first] = records;
+    if (!first) return;
+    if (fileNumberOf(first.offset) !== fileNumberOf(Math.max(0, this.#next - 1))) await this.#write();
+    this.#add(isErasure(readLabel(first.headers)) ? [this.#decideErasure(first)] : this.#decide(records));
+    this.#pending.records += records.length;
+  }
+
+  #decide(records: readonly TopicRecord[]): readonly Decided[] {
+    const { window, rules, world } = this.parts;
+    return records.flatMap((record) => {
+      if (world.inTime(record)) return [{ record, decision: decide(record, rules) }];
+      remember(window, record);
+      return [];
+    });
+  }
+
+  /** Its persons' lines were never written: every erasure was known before. One that cannot be read is set aside. */
+  #decideErasure(record: TopicRecord): Decided {
+    const { window, world } = this.parts;
+    const id = remember(window, record);
+    const isLetter = readErasure(record.value) === null &&
+      !world.letters.has(this.partition, record.offset) &&
+      world.inTime(record);
+    const outcome = isLetter
+      ? { is: "dead_letter", step: "erase", reason: UNREADABLE_ERASURE_REASON } as const
+      : { is: "ignored", reason: "other_event" } as const;
+    return { record, decision: { id, outcome, parsed: null } };
+  }
+
+  #add(decided: readonly Decided[]): void {
+    const { additions, letters } = this.#pending;
+    letters.push(...pendingLettersOf(decided));
+    for (const [path, addition] of additionsOf(decided)) {
+      this.#pending.bytes += merge(additions, path, addition);
+    }
+  }
+
+  async #write(): Promise<void> {
+    const { store } = this;
+    const { additions, letters } = this.#pending;
+    if (this.#next === store.manifest.nextOffset) return;
+    await store.intend([...additions.keys()]);
+    store.append(additions);
+    await store.sync();
+    await store.advance({
+      nextOffset: this.#next,
+      additions,
+      letters: letters.length > 0 ? [...store.manifest.letters, ...letters] : store.manifest.letters,
+      sanitiserVersion: SANITISER_VERSION,
+    });
+    this.parts.window.fedTo = this.#next;
+    this.#pending = emptyChunk();
+    this.parts.world.reach("replay.chunk");
+  }
+
+  /** Records that the log dropped while it was being read would be missing for ever. */
+  async #refuseGap(first: TopicRecord | undefined): Promise<void> {
+    const { log, gapsAllowed } = this.parts.world;
+    if (gapsAllowed || !first || first.offset <= this.#next) return;
+    const { startOffset } = (await log.bounds(WEBHOOKS_TOPIC))[this.partition]!;
+    if (startOffset <= this.#next) return;
+    throw new CommandFailedError(
+      `Cannot go on with partition ${this.partition}: the topic begins at offset ${startOffset} by now, and ` +
+        `${this.#next} was to be read next; its retention has dropped what lay between. The dataset stays as it is: ` +
+        `raise the retention, or rebuild what is left with --to DIR.`,
+    );
+  }
+}
+
+function emptyChunk(): Pending {
+  return { records: 0, bytes: 0, additions: new Map(), letters: [] };
+}
+
+/** Adds to what a file gets; answers how many characters that are. */
+function merge(additions: Pending["additions"], path: string, { lines, placeholders }: FileAddition): number {
+  let addition = additions.get(path);
+  if (!addition) additions.set(path, addition = { lines: [], placeholders: {} });
+  let bytes = 0;
+  for (const line of lines) {
+    addition.lines.push(line);
+    bytes += line.length;
+  }
+  for (const [entity, count] of Object.entries(placeholders)) {
+    addition.placeholders[entity] = (addition.placeholders[entity] ?? 0) + count;
+  }
+  return bytes;
+}

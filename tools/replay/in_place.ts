@@ -1,0 +1,305 @@
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import type { DatasetLocks } from "../../processor/dataset/files/locks.ts";
+import { manifestPartitions, readIdentity } from "../../processor/dataset/files/manifest.ts";
+import { findRoot } from "../../processor/dataset/files/dataset.ts";
+import { DatasetOwner, takeOverDataset } from "../../processor/dataset/owner.ts";
+import type { DatasetIdentity } from "../../processor/dataset/store.ts";
+import { LogSetupError, type TopicLog } from "../../topic/topic.ts";
+import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+import { liveIdentity, type LivePartition, readLive } from "./live.ts";
+import { isStale, Rebuild, refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
+import type { PartitionRange } from "./scan.ts";
+import { filesOf, finishSwap, leadTo, SWAP_TIMING, type SwapTiming, takeAllPartitions } from "./swap.ts";
+import {
+  findInterrupted,
+  newTreePath,
+  readState,
+  removeState,
+  type ReplayParameters,
+  type ReplayResult,
+  type ReplayState,
+  sameParameters,
+} from "./tree.ts";
+
+/**
+ * A replay whose dataset takes the place of the live one (or, with `take-over`, becomes the one that the group writes).
+ *
+ * The range ends where the live writer goes on; what it writes meanwhile is caught up with, at last under all partition
+ * locks, so that the writers go on from the new dataset without a gap or a double.
+ */
+
+export type InPlaceOptions = {
+  /** All but the dataset's id, which is found here. */
+  readonly parameters: Omit<ReplayParameters, "dataset">;
+  /** The maintenance lock is held. */
+  readonly locks: DatasetLocks;
+  readonly timing?: SwapTiming;
+  /** Gets the result before the last trace of the replay goes: killed before that, the next one tells it again. */
+  readonly tell: (result: ReplayResult) => void;
+};
+
+/** Offsets that the build may lack when the partitions are asked for: caught up with in a fraction of a second. */
+const BEHIND_MAX = 2_000;
+/** Rounds of catching up; writers that are faster than a replay are caught up with under the locks. */
+const ROUNDS_MAX = 10;
+/** Builds that are begun before a replay gives up on ever newer changes below it. */
+const BUILDS_MAX = 3;
+
+export async function replayInPlace(deps: ReplayDependencies, options: InPlaceOptions): Promise<void> {
+  const live = findRoot(deps.datasetDir);
+  if (live !== null && await finishEarlier(live, { deps, options })) return;
+  const parameters = { ...options.parameters, dataset: await datasetToReplace(deps, { live, options }) };
+  for (let build = 1;; build++) {
+    const rebuild = openRebuild(deps, { live, parameters });
+    try {
+      const state = await buildAndSwap(rebuild, { deps, live, parameters, options });
+      return await finish(rebuild.root, { deps, state, tell: options.tell });
+    } catch (error) {
+      if (!isStale(error) || build === BUILDS_MAX) throw error;
+      deps.progress.say(`begins anew: ${error.message}`);
+      removeTree(rebuild.root);
+    } finally {
+      rebuild.close();
+    }
+  }
+}
+
+/** The id that the new dataset keeps; null where it gets a new one. Refuses what would change nothing, or too much. */
+async function datasetToReplace(
+  { log, datasetDir, dedupWindow, progress }: ReplayDependencies,
+  { live, options: { parameters } }: { readonly live: string | null; readonly options: InPlaceOptions },
+): Promise<string | null> {
+  const own = live === null ? null : liveIdentity(live)?.id ?? null;
+  const held = await ownerOf(log);
+  if (parameters.mode === "take-over") {
+    refuseTakeOver(held, { own, datasetDir });
+    progress.say(`takes over from dataset ${held}.`);
+    return null;
+  }
+  if (own === null) {
+    throw new CommandFailedError(
+      live === null
+        ? `Cannot replay: there is no dataset at "${datasetDir}" to replace. Start the processor, which writes it from ` +
+          "the topic's start; or build one with --to DIR, or with --take-over where another one is written."
+        : `Cannot replay: the name of the dataset in "${live}" is missing or damaged (_manifest/dataset.json). Put ` +
+          "that file back from a backup, or build a dataset with a new name with --to DIR.",
+    );
+  }
+  if (held !== null && held !== own) {
+    throw new CommandFailedError(
+      `Cannot replay: the group dataset-writer writes dataset ${held}, and the one at "${datasetDir}" is ${own}. Run ` +
+        "this on the host of that dataset, or make this host's the one with --take-over.",
+    );
+  }
+  const kept = liveIdentity(live!)!.dedupWindow;
+  if (kept !== dedupWindow) {
+    progress.say(
+      `DEDUP_WINDOW becomes ${dedupWindow}, after ${kept}: a processor that runs with ${kept} stops at the swap, and goes ` +
+        `on when it is started with DEDUP_WINDOW=${dedupWindow}.`,
+    );
+  }
+  return own;
+}
+
+function refuseTakeOver(
+  held: string | null,
+  { own, datasetDir }: { readonly own: string | null; readonly datasetDir: string },
+): void {
+  if (held === null) {
+    throw new CommandFailedError(
+      "Cannot take over: the group dataset-writer writes no dataset yet. Start a processor: the first one's is the one.",
+    );
+  }
+  if (held === own) {
+    throw new CommandFailedError(
+      `Cannot take over: the dataset at "${datasetDir}" is the one that the group writes already. Rebuild it with ` +
+        "`deno task replay`.",
+    );
+  }
+}
+
+/** The dataset that the facts name; null where they name none. */
+async function ownerOf(log: TopicLog): Promise<string | null> {
+  try {
+    return await new DatasetOwner(log).current();
+  } catch (error) {
+    if (error instanceof LogSetupError) return null;
+    throw error;
+  }
+}
+
+/** True where an earlier replay by the same parameters was interrupted after its swap, and is finished now. */
+async function finishEarlier(
+  live: string,
+  { deps, options: { parameters, tell } }: {
+    readonly deps: ReplayDependencies;
+    readonly options: InPlaceOptions;
+  },
+): Promise<boolean> {
+  const state = readState(live);
+  if (!state?.swap) return false;
+  const isThisOne = sameParameters(state.parameters, { ...parameters, dataset: state.parameters.dataset });
+  deps.progress.say("finishes an interrupted replay: its dataset is in place.");
+  await finish(live, { deps, state, tell: isThisOne ? tell : () => {} });
+  return isThisOne;
+}
+
+async function finish(
+  root: string,
+  { deps: { log, clock, reach }, state, tell }: {
+    readonly deps: ReplayDependencies;
+    readonly state: ReplayState;
+    readonly tell: InPlaceOptions["tell"];
+  },
+): Promise<void> {
+  if (state.parameters.mode === "take-over") {
+    await takeOverDataset(log, { id: readIdentity(root)!.id, now: clock.now() });
+    reach("replay.taken_over");
+  }
+  tell(await finishSwap(root, { state, reach }));
+  await removeState(root);
+  reach("replay.finished");
+}
+
+/** An interrupted build that fits, or a new one that is made once its range is fixed. */
+function openRebuild(
+  deps: ReplayDependencies,
+  { live, parameters }: { readonly live: string | null; readonly parameters: ReplayParameters },
+): Rebuild {
+  const found = findInterrupted(deps.datasetDir, { live, parameters });
+  if (found !== null) {
+    deps.progress.say(`goes on with the interrupted build in "${found}".`);
+    return new Rebuild(deps, { root: found, state: readState(found)!, identity: null });
+  }
+  const createdAt = new Date(deps.clock.now()).toISOString();
+  const identity: DatasetIdentity = {
+    id: parameters.dataset ?? crypto.randomUUID(),
+    createdAt,
+    dedupWindow: deps.dedupWindow,
+  };
+  const root = newTreePath(deps.datasetDir, createdAt);
+  return new Rebuild(deps, {
+    root,
+    state: { parameters: mutable(parameters), ranges: [], letters: {}, swap: null },
+    identity,
+  });
+}
+
+function mutable(parameters: ReplayParameters): ReplayState["parameters"] {
+  return { ...parameters, trainingEvents: [...parameters.trainingEvents] };
+}
+
+type Swapping = {
+  readonly deps: ReplayDependencies;
+  readonly live: string | null;
+  readonly parameters: ReplayParameters;
+  readonly options: InPlaceOptions;
+};
+
+async function buildAndSwap(rebuild: Rebuild, swapping: Swapping): Promise<ReplayState> {
+  const { deps } = swapping;
+  await goOn(rebuild, { ...swapping, what: "building" });
+  deps.reach("replay.built");
+  for (;;) {
+    for (let round = 0; round < ROUNDS_MAX; round++) {
+      if (rebuild.behind(await partitionsOf(swapping)) <= BEHIND_MAX) break;
+      await goOn(rebuild, { ...swapping, what: "catching up" });
+    }
+    const state = await trySwap(rebuild, swapping);
+    if (state) return state;
+    await deps.clock.wait((swapping.options.timing ?? SWAP_TIMING).pauseMs);
+  }
+}
+
+/** Null where not every partition was to be had. */
+async function trySwap(rebuild: Rebuild, swapping: Swapping): Promise<ReplayState | null> {
+  const { deps, live, options: { locks, timing = SWAP_TIMING } } = swapping;
+  const all = await takeAllPartitions(locks, { deps, timing, root: live });
+  if (!all) return null;
+  try {
+    deps.reach("replay.locked");
+    if (findRoot(deps.datasetDir) !== live) {
+      throw new CommandFailedError(
+        `Cannot put the new dataset in place: "${deps.datasetDir}" leads elsewhere by now. Run the command again.`,
+      );
+    }
+    const partitions = await goOn(rebuild, { ...swapping, what: "catching up" });
+    await rebuild.takeOverFrom(partitions);
+    await rebuild.saveSwap({
+      old: live,
+      after: filesOf(rebuild.root)!.files,
+      records: rebuild.records,
+      deadLetters: rebuild.deadLetters,
+      result: null,
+    });
+    rebuild.close();
+    deps.reach("replay.ready");
+    await leadTo(deps.datasetDir, { root: rebuild.root, reach: deps.reach });
+  } finally {
+    all.release();
+  }
+  deps.reach("replay.released");
+  deps.progress.say(`the new dataset is in place: "${rebuild.root}".`);
+  return rebuild.state;
+}
+
+/** Up to where the live dataset is now, which is read before everything else. */
+async function goOn(
+  rebuild: Rebuild,
+  { what, ...swapping }: Swapping & { readonly what: string },
+): Promise<readonly LivePartition[]> {
+  const partitions = await partitionsOf(swapping);
+  const ranges = partitions.map(rangeOf);
+  await refuseBeyondEnd(swapping.deps.log, ranges);
+  if (swapping.parameters.mode === "swap") {
+    refuseFewerPartitions(swapping.live!, partitions.length);
+    await refuseLoss(swapping.deps.log, { partitions, rebuild });
+  }
+  await rebuild.fix(partitions, ranges);
+  await rebuild.extend(what);
+  return partitions;
+}
+
+/** A take-over goes by what the group has committed, wherever its dataset lies. */
+function partitionsOf({ deps, live, parameters }: Swapping): Promise<readonly LivePartition[]> {
+  return readLive(parameters.mode === "take-over" ? null : live, deps.log);
+}
+
+function rangeOf({ partition, firstOffset: from, nextOffset: until }: LivePartition): PartitionRange {
+  return { partition, from, until };
+}
+
+/** Lines whose records the topic has dropped can be written by nobody any more. */
+async function refuseLoss(
+  log: TopicLog,
+  { partitions, rebuild }: { readonly partitions: readonly LivePartition[]; readonly rebuild: Rebuild },
+): Promise<void> {
+  const bounds = await log.bounds(WEBHOOKS_TOPIC);
+  for (const { partition, firstOffset, nextOffset } of partitions) {
+    const { startOffset } = bounds[partition]!;
+    const wanted = rebuild.nextOffsetOf(partition) ?? firstOffset;
+    if (startOffset <= wanted || wanted >= nextOffset) continue;
+    throw new CommandFailedError(
+      `Cannot replace the dataset: in partition ${partition} it begins at offset ${firstOffset} and the topic, whose ` +
+        `retention has dropped the records before, at ${startOffset}; their lines would be lost. The dataset stays as ` +
+        `it is. Build what the topic still holds with --to DIR, or put the topic back from a backup.`,
+    );
+  }
+}
+
+function refuseFewerPartitions(live: string, partitions: number): void {
+  const beyond = manifestPartitions(live).find((partition) => partition >= partitions);
+  if (beyond === undefined) return;
+  throw new CommandFailedError(
+    `Cannot replace the dataset: it has a partition ${beyond} and the topic has ${partitions} of them. It is not the log ` +
+      "that this dataset was made from: put that back first.",
+  );
+}
+
+function removeTree(root: string): void {
+  try {
+    Deno.removeSync(root, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

@@ -1,0 +1,103 @@
+import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import {
+  readIdentity,
+  readManifest,
+  readSealed,
+  type StoredManifest,
+} from "../../processor/dataset/files/manifest.ts";
+import { fileNumberOf } from "../../processor/dataset/core/path.ts";
+import { DatasetStateError } from "../../processor/dataset/core/state_error.ts";
+import type { DatasetIdentity, FileEntries, PendingLetter } from "../../processor/dataset/store.ts";
+import type { PartitionBounds, TopicLog } from "../../topic/topic.ts";
+
+/** The live dataset as a replay finds it: read beside its writers, or under all their locks. */
+
+/** One partition as its manifest has it at one moment. */
+export type LivePartition = {
+  readonly partition: number;
+  readonly firstOffset: number;
+  /** Where the live writer goes on; while an erasure puts its files in place: behind the erasure. */
+  readonly nextOffset: number;
+  /** Decided with the manifest and perhaps not published yet. */
+  readonly letters: readonly PendingLetter[];
+  /** An erasure is putting its files in place. */
+  readonly erasing: boolean;
+};
+
+/** What the dataset is called; null where its name is missing or damaged. */
+export function liveIdentity(root: string): DatasetIdentity | null {
+  return orNull(() => readIdentity(root));
+}
+
+/**
+ * Every partition of the topic as the live dataset has it.
+ *
+ * Where a manifest is missing or damaged the group's committed offset stands for its next offset: it is committed only
+ * when the letters of everything below have been published, so that nothing below is still to be decided.
+ */
+export async function readLive(root: string | null, log: TopicLog): Promise<readonly LivePartition[]> {
+  const bounds = await log.bounds(WEBHOOKS_TOPIC);
+  const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
+  return bounds.map((one) => {
+    const found = root === null ? "missing" : manifestOf(root, one.partition);
+    if (typeof found !== "string") return fromManifest(found, one.partition);
+    return fromCommitted(committed[one.partition] ?? null, { bounds: one, damaged: found === "damaged" });
+  });
+}
+
+function fromManifest(manifest: StoredManifest, partition: number): LivePartition {
+  const { firstOffset, letters, erasing } = manifest;
+  return {
+    partition,
+    firstOffset,
+    nextOffset: erasing?.nextOffset ?? manifest.nextOffset,
+    letters,
+    erasing: erasing !== undefined,
+  };
+}
+
+function fromCommitted(
+  committed: number | null,
+  { bounds, damaged }: { readonly bounds: PartitionBounds; readonly damaged: boolean },
+): LivePartition {
+  const { partition, startOffset, endOffset } = bounds;
+  const nextOffset = Math.max(startOffset, Math.min(committed ?? startOffset, endOffset));
+  // Of a damaged manifest nobody knows where the dataset began: at the partition's first record, to be safe.
+  return { partition, firstOffset: damaged ? 0 : startOffset, nextOffset, letters: [], erasing: false };
+}
+
+function manifestOf(root: string, partition: number): StoredManifest | "missing" | "damaged" {
+  try {
+    return readManifest(root, partition) ?? "missing";
+  } catch (error) {
+    if (error instanceof DatasetStateError) return "damaged";
+    throw error;
+  }
+}
+
+/** What the manifests of a partition say at one moment; `entries` with the sealed ones, as an erasure leaves them. */
+export type Snapshot = { readonly live: LivePartition | null; readonly entries: FileEntries };
+
+export function snapshotOf(root: string, partition: number): Snapshot {
+  for (;;) {
+    const manifest = readManifest(root, partition);
+    if (manifest === null) return { live: null, entries: {} };
+    const sealed = readSealed(root, partition);
+    // Entries that were sealed between the two looks may speak of files that the manifest has never known.
+    const again = readManifest(root, partition);
+    if (again === null || fileNumberOf(again.nextOffset) !== fileNumberOf(manifest.nextOffset)) continue;
+    return {
+      live: fromManifest(manifest, partition),
+      entries: { ...sealed, ...manifest.files, ...manifest.erasing?.files },
+    };
+  }
+}
+
+function orNull<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof DatasetStateError) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,245 @@
+import { join, resolve } from "node:path";
+import { systemClock } from "../../runtime/clock.ts";
+import { createKeyedHashes } from "../../contract/keyed_hash.ts";
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { openDatasetLocks } from "../../processor/dataset/files/locks.ts";
+import { readIfThere } from "../../runtime/durable_file.ts";
+import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
+import { createLineIds } from "../../processor/record/line_id.ts";
+import { remembering } from "../../runtime/remember.ts";
+import { SANITISER_VERSION } from "../../processor/sanitise/mod.ts";
+import { checkSecret } from "../../processor/facts/identity.ts";
+import { pipelineSecret } from "../../runtime/data_dir.ts";
+import { faultPointFrom } from "../../runtime/stop_at_fault_point.ts";
+import { openTopicLog } from "../../topic/open_topic.ts";
+import { type Command, type CommandLine, grouped, print, runCommand, table, UsageError } from "../command.ts";
+import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+import { checkDataset, type CheckResult } from "./check.ts";
+import { replayInPlace } from "./in_place.ts";
+import { createProgress, type Progress } from "./progress.ts";
+import type { ReplayDependencies } from "./rebuild.ts";
+import { replayTo } from "./to.ts";
+import type { ReplayParameters, ReplayResult } from "./tree.ts";
+
+/** `deno task replay`: the dataset once more from the topic. Nothing that can mail is part of this program. */
+export const replayCommand: Command = {
+  help:
+    `Rebuilds the dataset from the topic and puts it in the place of the live one, also while the services run.
+
+Usage: deno task replay [--json]
+       deno task replay --to DIR [--from-time T] [--until-time T] [--json]
+       deno task replay --check [--json]
+       deno task replay --take-over [--json]
+
+  --to DIR         leaves the new dataset in DIR, which is to be empty, and the live one alone; up to the topic's end
+  --from-time T    only records received at T or later, such as 2025-11-30 or 2025-11-30T16:00:00Z (UTC unless it says)
+  --until-time T   only records received before T
+  --check          compares the live dataset with a replay by SHA-256 of every file; exit code 1 on any difference
+  --take-over      builds a dataset with a new name here and makes it the one that the group dataset-writer writes, in
+                   place of another host's (or of one that is gone)
+
+It never sends mail, joins no group and commits nothing. Killed at any moment, the same command again goes on where it
+was; the live dataset stays as it is until the new one is complete. One replay or erasure runs at a time.
+
+BEFORE and AFTER are lines of the old and the new dataset, CHANGED those that stand in both with other bytes, as after a
+change of the sanitiser (counted per file: of the lines of the one with fewer, those that the other lacks). Dead letters
+are records of the range that give no line because they were set aside; those that fail only now are among them, and are
+published once the new dataset is in place.
+`,
+  options: {
+    "to": { type: "string" },
+    "from-time": { type: "string" },
+    "until-time": { type: "string" },
+    "check": { type: "boolean" },
+    "take-over": { type: "boolean" },
+  },
+  async run(line) {
+    const wanted = readWish(line);
+    const config = readProcessorConfig(Deno.env.toObject());
+    const hashes = createKeyedHashes(secretOf(config));
+    const log = await openTopicLog(config.log, "command");
+    try {
+      await checkSecret(log, hashes);
+      const subject = remembering((distinctId) => hashes.subject(distinctId), { entriesMax: SUBJECTS_MAX });
+      const deps: ReplayDependencies = {
+        log,
+        datasetDir: config.datasetDir,
+        trainingEvents: new Set(config.trainingEvents),
+        dedupWindow: config.dedupWindow,
+        subject,
+        lineId: createLineIds(subject),
+        clock: systemClock,
+        reach: faultPointFrom(config.faultPoint ?? undefined),
+        progress: progressOnStderr(),
+      };
+      await replay(wanted, { deps, json: line.json, parameters: parametersOf(config, hashes.fingerprint) });
+    } finally {
+      await log.close();
+    }
+  },
+};
+
+/** Keyed hashes that are kept. */
+const SUBJECTS_MAX = 20_000;
+
+type Wish =
+  | { readonly is: "swap" | "take-over" | "check" }
+  | {
+    readonly is: "to";
+    readonly dir: string;
+    readonly fromTime: number | null;
+    readonly untilTime: number | null;
+  };
+
+function readWish({ positionals, values }: CommandLine): Wish {
+  if (positionals.length > 0) {
+    throw new UsageError(`Cannot read "${positionals[0]}": replay takes options only.`);
+  }
+  const [fromTime, untilTime] = [readTime(values, "from-time"), readTime(values, "until-time")];
+  const [check, takeOver] = [values.check === true, values["take-over"] === true];
+  if (typeof values.to === "string") {
+    if (check || takeOver) {
+      throw new UsageError(
+        "Cannot combine --to with --check or --take-over: it leaves the live dataset alone.",
+      );
+    }
+    if (values.to === "") throw new UsageError('Cannot write to "": name a directory.');
+    if (fromTime !== null && untilTime !== null && fromTime >= untilTime) {
+      throw new UsageError(
+        "Cannot replay from a time that is not before the other: see --from-time, --until-time.",
+      );
+    }
+    return { is: "to", dir: resolve(values.to), fromTime, untilTime };
+  }
+  if (fromTime !== null || untilTime !== null) {
+    throw new UsageError(
+      "Cannot replay a stretch of time into the live dataset: --from-time and --until-time go with --to DIR.",
+    );
+  }
+  if (check && takeOver) throw new UsageError("Cannot combine --check with --take-over: it changes nothing.");
+  return { is: check ? "check" : takeOver ? "take-over" : "swap" };
+}
+
+const TIME = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?)?$/;
+
+/** Milliseconds since 1970; null where the option is not given. Without a zone it is UTC. */
+function readTime(values: CommandLine["values"], name: "from-time" | "until-time"): number | null {
+  const text = values[name];
+  if (typeof text !== "string") return null;
+  const match = TIME.exec(text);
+  const time = Date.parse(match?.[1] && !match[4] ? `${text}Z` : text);
+  if (match && !Number.isNaN(time)) return time;
+  throw new UsageError(`Cannot read --${name} "${text}": expected ISO 8601, such as 2025-11-30T16:00:00Z.`);
+}
+
+/** Never makes one: lines under another secret would be other people's. */
+function secretOf({ dataDir, pipelineSecret: given }: ProcessorConfig): string {
+  if (given === null && readIfThere(join(dataDir, "pipeline.secret")) === null) {
+    throw new CommandFailedError(
+      `Cannot replay: there is no pipeline.secret in DATA_DIR "${dataDir}". Set DATA_DIR to where the services work, or ` +
+        "PIPELINE_SECRET to theirs.",
+    );
+  }
+  return pipelineSecret(dataDir, given ?? undefined);
+}
+
+function parametersOf(config: ProcessorConfig, fingerprint: string) {
+  const { log, dedupWindow, trainingEvents } = config;
+  return {
+    log: log.kind === "embedded" ? "embedded" : `kafka ${log.prefix}${WEBHOOKS_TOPIC}`,
+    sanitiserVersion: SANITISER_VERSION,
+    dedupWindow,
+    trainingEvents,
+    fingerprint,
+  };
+}
+
+function progressOnStderr(): Progress {
+  const encoder = new TextEncoder();
+  const columns = Deno.stderr.isTerminal() ? columnsOr(80) : null;
+  return createProgress({
+    write: (text) => Deno.stderr.writeSync(encoder.encode(text)),
+    columns,
+    clock: systemClock,
+  });
+}
+
+function columnsOr(otherwise: number): number {
+  try {
+    return Deno.consoleSize().columns;
+  } catch {
+    return otherwise;
+  }
+}
+
+async function replay(
+  wish: Wish,
+  { deps, json, parameters }: {
+    readonly deps: ReplayDependencies;
+    readonly json: boolean;
+    readonly parameters: Omit<ReplayParameters, "mode" | "dataset" | "fromTime" | "untilTime">;
+  },
+): Promise<void> {
+  const locks = openDatasetLocks(deps.datasetDir);
+  const lock = locks.takeMaintenance("a replay");
+  const tell = (result: ReplayResult) => printResult(result, json);
+  try {
+    if (!lock) {
+      throw new CommandFailedError(
+        `Cannot replay now: ${locks.maintenanceUnderWay()} is under way. Wait for its end.`,
+      );
+    }
+    switch (wish.is) {
+      case "check":
+        return tellCheck(await checkDataset(deps), json);
+      case "to": {
+        const { dir, fromTime, untilTime } = wish;
+        const all = { ...parameters, mode: "to", dataset: null, fromTime, untilTime } as const;
+        return await replayTo(dir, { deps, parameters: all, tell });
+      }
+      case "swap":
+      case "take-over": {
+        const all = { ...parameters, mode: wish.is, fromTime: null, untilTime: null } as const;
+        return await replayInPlace(deps, { parameters: all, locks, tell });
+      }
+    }
+  } finally {
+    lock?.release();
+    locks.close();
+  }
+}
+
+function printResult(result: ReplayResult, json: boolean): void {
+  if (json) return print(JSON.stringify(result));
+  const { records, lines, deadLetters, partitions } = result;
+  if (partitions.length > 0) {
+    print(table(
+      ["DATE", "EVENT", "BEFORE", "AFTER", "CHANGED"],
+      partitions.map(({ date, event, before, after, changed }) => [date, event, before, after, changed]),
+    ));
+    print("");
+  }
+  print(`${grouped(records)} records, ${grouped(lines)} lines, ${grouped(deadLetters)} dead letters`);
+}
+
+function tellCheck(result: CheckResult, json: boolean): void {
+  printResult(result, json);
+  const { differences } = result;
+  if (differences.length === 0) return;
+  if (!json) {
+    print("");
+    print(table(
+      ["DIFFERENT FILE", "LIVE", "REPLAYED"],
+      differences.map(({ path, live, replayed }) => [path, live ?? "missing", replayed ?? "no line"]),
+    ));
+  }
+  const [first] = differences;
+  throw new CommandFailedError(
+    `Cannot confirm the dataset: ${
+      differences.length === 1 ? "1 file is" : `${differences.length} files are`
+    } not as a ` +
+      `replay makes them, the first is "${first!.path}". Rebuild it with \`deno task replay\`.`,
+  );
+}
+
+if (import.meta.main) Deno.exit(await runCommand(replayCommand, Deno.args));

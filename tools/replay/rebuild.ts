@@ -1,0 +1,291 @@
+import type { Clock } from "../../runtime/clock.ts";
+import type { FaultPoint } from "../../runtime/fault_point.ts";
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { readErased, readManifest, saveErased } from "../../processor/dataset/files/manifest.ts";
+import { JsonlPartition } from "../../processor/dataset/files/partition.ts";
+import { DatasetStateError } from "../../processor/dataset/core/state_error.ts";
+import { type ErasedSubjects, withErasure } from "../../processor/record/erasure.ts";
+import { DeadLetterIndex } from "../../processor/dead_letters/positions.ts";
+import type { DatasetIdentity } from "../../processor/dataset/store.ts";
+import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
+import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+import { type BuildWorld, PartitionBuild } from "./build.ts";
+import { fixedLetters, ReplayLetters } from "./letters.ts";
+import type { LivePartition } from "./live.ts";
+import type { Progress } from "./progress.ts";
+import { createCount, type ErasureAt, type PartitionRange, TopicScan } from "./scan.ts";
+import { makeTree, type ReplayParameters, type ReplayState, saveState } from "./tree.ts";
+
+/** What every kind of replay works with. It joins no group, commits nothing, and has no mailer. */
+export type ReplayDependencies = {
+  readonly log: TopicLog;
+  readonly datasetDir: string;
+  readonly trainingEvents: ReadonlySet<string>;
+  readonly dedupWindow: number;
+  readonly subject: (distinctId: string) => string;
+  readonly lineId: (distinctId: string) => string;
+  readonly clock: Clock;
+  readonly reach: FaultPoint;
+  readonly progress: Progress;
+};
+
+/** What a build was begun with holds no longer; it has to begin anew. */
+export class StaleBuildError extends Error {
+  override name = "StaleBuildError";
+}
+
+/** True for received times from ≤ t < until; a null bounds nothing. */
+export function timeFilter(
+  { fromTime, untilTime }: Pick<ReplayParameters, "fromTime" | "untilTime">,
+): (record: TopicRecord) => boolean {
+  return ({ timestamp }) =>
+    (fromTime === null || timestamp >= fromTime) && (untilTime === null || timestamp < untilTime);
+}
+
+/**
+ * A dataset being rebuilt in a directory of its own, all its partitions. Each {@link fix} takes in, in this order, the
+ * range, the letters and the erasures up to the topic's end; each {@link extend} writes up to there.
+ */
+export class Rebuild {
+  readonly root: string;
+  /** Records in the range. */
+  records = 0;
+  #lettersInRange = 0;
+  #state: ReplayState;
+  /** Of a directory that is still to be made. */
+  #identity: DatasetIdentity | null;
+  #isCounted = false;
+  /** Letters of a range that never moves. */
+  #fixed = fixedLetters({});
+  readonly #scan: TopicScan;
+  readonly #letters: ReplayLetters;
+  readonly #builds = new Map<number, PartitionBuild>();
+  readonly #world: BuildWorld;
+
+  /** @param state What the directory remembers; of a new one: nothing that a first {@link fix} doesn't set. */
+  constructor(
+    private readonly deps: ReplayDependencies,
+    { root, state, identity }: {
+      readonly root: string;
+      readonly state: ReplayState;
+      /** Of a directory that is still to be made; null where it is there. */
+      readonly identity: DatasetIdentity | null;
+    },
+  ) {
+    this.root = root;
+    this.#state = state;
+    this.#identity = identity;
+    this.#scan = new TopicScan(deps.log);
+    this.#letters = new ReplayLetters(new DeadLetterIndex(deps.log));
+    const isFixed = state.parameters.mode === "to";
+    this.#world = {
+      ...deps,
+      letters: { has: (partition, offset) => (isFixed ? this.#fixed : this.#letters).has(partition, offset) },
+      inTime: timeFilter(state.parameters),
+      gapsAllowed: isFixed,
+      handled: (records) =>
+        deps.progress.add({
+          records: records.length,
+          bytes: records.reduce((sum, { value }) => sum + value.length, 0),
+        }),
+    };
+  }
+
+  /** Positions of the range that give no line because they have a letter, those that failed only now among them. */
+  get deadLetters(): number {
+    const known = this.#world.letters;
+    return [...this.#builds.values()].reduce(
+      (sum, { partition, store }) =>
+        sum + store.manifest.letters.filter(({ offset }) => !known.has(partition, offset)).length,
+      this.#lettersInRange,
+    );
+  }
+
+  /** Up to where a partition is built, in this run or an earlier one; null where nothing has been looked at yet. */
+  nextOffsetOf(partition: number): number | null {
+    const known = this.#builds.get(partition)?.nextOffset;
+    if (known !== undefined) return known;
+    return this.#identity === null ? readManifest(this.root, partition)?.nextOffset ?? null : null;
+  }
+
+  /** Offsets that the live dataset has and this one lacks. */
+  behind(live: readonly LivePartition[]): number {
+    const lacks = ({ partition, firstOffset, nextOffset }: LivePartition) =>
+      nextOffset - (this.#builds.get(partition)?.nextOffset ?? firstOffset);
+    return live.reduce((sum, one) => sum + Math.max(0, lacks(one)), 0);
+  }
+
+  /**
+   * Fixes what is to be built: `live` has been read before. Throws {@link StaleBuildError} where something below what is
+   * built already would come out otherwise by now.
+   */
+  async fix(live: readonly LivePartition[], ranges: readonly PartitionRange[]): Promise<void> {
+    await this.#letters.catchUp(live);
+    const recorded = this.#state.letters;
+    const letters = this.#lettersOf(ranges);
+    this.#fixed = fixedLetters(letters);
+    await this.#look(ranges);
+    if (this.#identity) {
+      this.#state = { ...this.#state, ranges: [...ranges], letters };
+      await makeTree(this.root, { identity: this.#identity, state: this.#state });
+      this.#identity = null;
+      this.deps.reach("replay.made");
+    }
+    await this.#open(ranges);
+    this.#refuseStale(ranges, { recorded, letters });
+    this.#state = { ...this.#state, ranges: [...ranges], letters, swap: null };
+    await saveState(this.root, this.#state);
+    await this.#erase();
+    this.deps.reach("replay.fixed");
+  }
+
+  /** Writes up to the end of the ranges, every partition at its own pace. */
+  async extend(what: string): Promise<void> {
+    const { progress } = this.deps;
+    const ranges = this.#state.ranges.map((range) => ({
+      ...range,
+      build: this.#builds.get(range.partition)!,
+    }));
+    const offsets = ranges.reduce((sum, { build, until }) => sum + Math.max(0, until - build.nextOffset), 0);
+    progress.begin(what, { records: offsets });
+    const counted = await Promise.all(ranges.map(({ build, until }) => build.extend(until)));
+    progress.end();
+    if (this.#isCounted) {
+      for (const { records, letters } of counted) {
+        this.records += records;
+        this.#lettersInRange += letters;
+      }
+    }
+    this.#isCounted = true;
+  }
+
+  /** Takes the letters that live manifests carry into this one's, and keeps the windows for a quick start. */
+  async takeOverFrom(live: readonly LivePartition[]): Promise<void> {
+    for (const { partition, letters } of live) await this.#builds.get(partition)?.carry(letters);
+    for (const build of this.#builds.values()) build.keepWindow();
+  }
+
+  /** Notes what is to be done once the new dataset is in place. */
+  async saveSwap(swap: NonNullable<ReplayState["swap"]>): Promise<void> {
+    this.#state = { ...this.#state, swap };
+    await saveState(this.root, this.#state);
+  }
+
+  get state(): ReplayState {
+    return this.#state;
+  }
+
+  close(): void {
+    for (const build of this.#builds.values()) build.close();
+  }
+
+  /** A fixed range stays with the letters that it began with; any other goes by those of this moment. */
+  #lettersOf(ranges: readonly PartitionRange[]): Record<string, number[]> {
+    if (this.#state.parameters.mode === "to" && this.#identity === null) return this.#state.letters;
+    return Object.fromEntries(
+      ranges.map(({ partition }) => [String(partition), [...this.#letters.offsets(partition)]]),
+    );
+  }
+
+  /** Up to the topic's end; the first look counts what there is in the range. */
+  async #look(ranges: readonly PartitionRange[]): Promise<void> {
+    if (this.#isCounted) return await this.#scan.catchUp();
+    const { inTime, letters } = this.#world;
+    const count = createCount(ranges, { inTime, hasLetter: letters.has });
+    this.deps.progress.begin("looking for erasures", { records: 0 });
+    await this.#scan.catchUp((record) => {
+      count.look(record);
+      this.deps.progress.add({ records: 1, bytes: record.value.length });
+    });
+    this.deps.progress.end();
+    const { records, letters: withLetter } = count.counted();
+    this.records = records;
+    this.#lettersInRange = withLetter;
+  }
+
+  async #open(ranges: readonly PartitionRange[]): Promise<void> {
+    for (const { partition, from } of ranges) {
+      if (this.#builds.has(partition)) continue;
+      const manifest = readManifest(this.root, partition);
+      const empty = { firstOffset: from, nextOffset: from, files: {}, letters: [] };
+      // Known before the first line: nothing of the erased is written, not even for a moment.
+      if (!manifest) await saveErasures(this.root, { partition, erasures: this.#scan.erasuresIn(partition) });
+      const store = new JsonlPartition(this.root, {
+        partition,
+        manifest: manifest ?? empty,
+        keepsLetters: true,
+      });
+      this.#builds.set(partition, await PartitionBuild.open(partition, { store, world: this.#world }));
+    }
+  }
+
+  /**
+   * By the order of things no letter appears below what a replay has built: it ends where the live writer has decided
+   * already. Where one does all the same (somebody has moved offsets by hand), its line would be doubled by redriving.
+   */
+  #refuseStale(
+    ranges: readonly PartitionRange[],
+    { recorded, letters }: {
+      readonly recorded: ReplayState["letters"];
+      readonly letters: ReplayState["letters"];
+    },
+  ): void {
+    const before = fixedLetters(recorded);
+    for (const { partition, from, until } of ranges) {
+      const { store, nextOffset } = this.#builds.get(partition)!;
+      const own = new Set(store.manifest.letters.map(({ offset }) => offset));
+      const late = letters[partition]!.find((offset) =>
+        offset >= from && offset < nextOffset && !before.has(partition, offset) && !own.has(offset)
+      );
+      if (late !== undefined) throw new StaleBuildError(`${partition}:${late} has got a dead letter since`);
+      if (nextOffset > until || store.manifest.firstOffset !== from) {
+        throw new StaleBuildError(`partition ${partition} of the dataset is another one by now`);
+      }
+    }
+  }
+
+  /** Erasures that came after this build had begun: all of them lie above what is built. */
+  async #erase(): Promise<void> {
+    const { subject, reach } = this.deps;
+    for (const [partition, { store }] of this.#builds) {
+      for (const erasure of this.#scan.erasuresIn(partition)) {
+        if (isKnown(store.erased, erasure)) continue;
+        const { nextOffset } = store.manifest;
+        await store.erase({ ...erasure, nextOffset }, { subject, reach, heartbeat: () => Promise.resolve() });
+      }
+    }
+  }
+}
+
+async function saveErasures(
+  root: string,
+  { partition, erasures }: { readonly partition: number; readonly erasures: readonly ErasureAt[] },
+): Promise<void> {
+  const value = erasures.reduce<ErasedSubjects>(withErasure, readErased(root, partition));
+  if (value.size > 0) await saveErased(root, { partition, value });
+}
+
+function isKnown(erased: ErasedSubjects, { subjects, offset, at }: ErasureAt): boolean {
+  return subjects.every((subject) => {
+    const known = erased.get(subject);
+    return known !== undefined && known.offset >= offset && known.at >= at;
+  });
+}
+
+/** Refuses a range that reaches beyond the topic: waiting there would never end. */
+export async function refuseBeyondEnd(log: TopicLog, ranges: readonly PartitionRange[]): Promise<void> {
+  const bounds = await log.bounds(WEBHOOKS_TOPIC);
+  for (const { partition, until } of ranges) {
+    const { endOffset } = bounds[partition]!;
+    if (until <= endOffset) continue;
+    throw new CommandFailedError(
+      `Cannot replay partition ${partition}: the dataset's next offset is ${until} and the topic ends at ` +
+        `${endOffset}. It is not the log that this dataset was made from, or it has lost its end: put it back first.`,
+    );
+  }
+}
+
+/** A build whose own files are damaged is of no more use than a stale one. */
+export function isStale(error: unknown): error is Error {
+  return error instanceof StaleBuildError || error instanceof DatasetStateError;
+}

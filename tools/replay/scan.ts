@@ -1,0 +1,75 @@
+import { isErasure, readLabel } from "../../contract/envelope.ts";
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { type Erasure, readErasure } from "../../processor/record/erasure.ts";
+import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
+
+/** An erasure record of one partition. */
+export type ErasureAt = Erasure & { readonly offset: number };
+
+/** The offsets of one partition that a replay covers: from ≤ offset < until. */
+export type PartitionRange = { readonly partition: number; readonly from: number; readonly until: number };
+
+/** What a look through the topic counts within the ranges. */
+export type Counted = { readonly records: number; readonly bytes: number; readonly letters: number };
+
+/**
+ * Looks through the topic before anything is written: every erasure up to its end, whatever the range, so that no line of
+ * an erased person comes back even for a moment; and how much there is to do.
+ */
+export class TopicScan {
+  readonly #erasures = new Map<number, ErasureAt[]>();
+  readonly #next = new Map<number, number>();
+
+  constructor(private readonly log: TopicLog) {}
+
+  /** Erasures of a partition in their order. */
+  erasuresIn(partition: number): readonly ErasureAt[] {
+    return this.#erasures.get(partition) ?? [];
+  }
+
+  /** Goes on from where the last look ended, up to the topic's end of this moment; `look` sees each new record. */
+  async catchUp(look: (record: TopicRecord) => void = () => {}): Promise<void> {
+    const bounds = await this.log.bounds(WEBHOOKS_TOPIC);
+    await Promise.all(bounds.map(async ({ partition, startOffset, endOffset: until }) => {
+      const from = Math.max(startOffset, this.#next.get(partition) ?? 0);
+      for await (const { records } of this.log.read(WEBHOOKS_TOPIC, { partition, from, until })) {
+        for (const record of records) {
+          this.#note(record);
+          look(record);
+        }
+      }
+      this.#next.set(partition, until);
+    }));
+  }
+
+  #note(record: TopicRecord): void {
+    if (!isErasure(readLabel(record.headers))) return;
+    const erasure = readErasure(record.value);
+    if (!erasure) return;
+    const erasures = this.#erasures.get(record.partition) ?? [];
+    this.#erasures.set(record.partition, erasures);
+    erasures.push({ ...erasure, offset: record.offset });
+  }
+}
+
+/** Counts those records that lie in the ranges and within the times. */
+export function createCount(
+  ranges: readonly PartitionRange[],
+  { inTime, hasLetter }: {
+    readonly inTime: (record: TopicRecord) => boolean;
+    readonly hasLetter: (partition: number, offset: number) => boolean;
+  },
+): { look(record: TopicRecord): void; counted(): Counted } {
+  const counted = { records: 0, bytes: 0, letters: 0 };
+  const byPartition = new Map(ranges.map((range) => [range.partition, range]));
+  return {
+    look(record) {
+      const range = byPartition.get(record.partition);
+      if (!range || record.offset < range.from || record.offset >= range.until || !inTime(record)) return;
+      counted.records++;
+      counted.bytes += record.value.length;
+      if (hasLetter(record.partition, record.offset)) counted.letters++;
+    },
+    counted: () => counted,
+  };
+}

@@ -1,0 +1,160 @@
+import { rmdirSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import type { HeldLock } from "../../runtime/data_dir.ts";
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import type { DatasetLocks } from "../../processor/dataset/files/locks.ts";
+import { manifestPartitions } from "../../processor/dataset/files/manifest.ts";
+import { syncDirectory } from "../../runtime/durable_file.ts";
+import { DatasetStateError } from "../../processor/dataset/core/state_error.ts";
+import { compareTrees, type TreeFiles } from "./changes.ts";
+import { snapshotOf } from "./live.ts";
+import type { ReplayDependencies } from "./rebuild.ts";
+import { type ReplayResult, type ReplayState, saveState } from "./tree.ts";
+
+/** Putting a rebuilt dataset in the live one's place, beside running writers. */
+
+export type SwapTiming = {
+  /** How long the writers are asked for their partitions before they get them back. */
+  readonly locksMs: number;
+  /** How long they then go on before they are asked again. */
+  readonly pauseMs: number;
+};
+
+export const SWAP_TIMING: SwapTiming = { locksMs: 30_000, pauseMs: 5_000 };
+const LOOK_EVERY_MS = 50;
+
+/** Every partition's lock, and the wish for them. */
+export type AllLocks = { release(): void };
+
+/**
+ * Wants all partitions and takes their locks, those too that no manifest knows. Null where a writer has not let go in
+ * time (it is stopped, or in the middle of a long erasure): all are given back meanwhile, so that it holds up nobody else.
+ */
+export async function takeAllPartitions(
+  locks: DatasetLocks,
+  { deps: { log, clock, reach, progress }, timing, root }: {
+    readonly deps: ReplayDependencies;
+    readonly timing: SwapTiming;
+    readonly root: string | null;
+  },
+): Promise<AllLocks | null> {
+  const held: HeldLock[] = [];
+  const release = () => {
+    for (const lock of held.splice(0)) lock.release();
+  };
+  const end = clock.monotonic() + timing.locksMs;
+  try {
+    while (!takeInto(held, locks.takeSwapWanted())) await clock.wait(LOOK_EVERY_MS / 10);
+    reach("replay.wanted");
+    // Read while nobody takes a new lock any more: a partition that was added just now is among them.
+    const known = root === null ? [] : manifestPartitions(root);
+    const partitions = (await log.bounds(WEBHOOKS_TOPIC)).map(({ partition }) => partition);
+    const missing = new Set([...partitions, ...known]);
+    for (;;) {
+      for (const partition of missing) {
+        if (takeInto(held, locks.takePartition(partition))) missing.delete(partition);
+      }
+      if (missing.size === 0) return { release };
+      if (clock.monotonic() >= end) {
+        release();
+        progress.say(
+          `partition ${[...missing].join(", ")} is held by a writer that does not let go within ` +
+            `${timing.locksMs / 1000} s (is it stopped?); the others go on, and it is tried again in ` +
+            `${timing.pauseMs / 1000} s.`,
+        );
+        return null;
+      }
+      await clock.wait(LOOK_EVERY_MS);
+    }
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function takeInto(held: HeldLock[], lock: HeldLock | null): boolean {
+  if (lock) held.push(lock);
+  return lock !== null;
+}
+
+/** Leads DATASET_DIR to another directory beside it, by one rename: a reader finds the old or the new one. */
+export async function leadTo(
+  datasetDir: string,
+  { root, reach }: { readonly root: string; readonly reach: ReplayDependencies["reach"] },
+): Promise<void> {
+  const link = `${datasetDir}.next`;
+  removeLink(link);
+  Deno.symlinkSync(basename(root), link);
+  reach("replay.linked");
+  removeEmptyDirectory(datasetDir);
+  Deno.renameSync(link, datasetDir);
+  reach("replay.renamed");
+  await syncDirectory(dirname(datasetDir));
+}
+
+/** Files of a tree as its manifests have them; null where there is no tree, or its manifests cannot be read. */
+export function filesOf(root: string | null): TreeFiles | null {
+  if (root === null) return null;
+  try {
+    const files: Record<string, { bytes: number; records: number }> = {};
+    for (const partition of manifestPartitions(root)) {
+      for (const [path, { bytes, records }] of Object.entries(snapshotOf(root, partition).entries)) {
+        files[path] = { bytes, records };
+      }
+    }
+    return { root, files };
+  } catch (error) {
+    if (error instanceof DatasetStateError || error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
+
+/**
+ * What is left to do once the new dataset is in place: compare it with the old one, and remove that. Each step may be
+ * found done: an interrupted replay is finished from here by the next one.
+ */
+export async function finishSwap(
+  root: string,
+  { state, reach }: { readonly state: ReplayState; readonly reach: ReplayDependencies["reach"] },
+): Promise<ReplayResult> {
+  const swap = state.swap!;
+  const result = swap.result ?? await resultOf(root, swap);
+  await saveState(root, { ...state, swap: { ...swap, result } });
+  reach("replay.compared");
+  if (swap.old !== null && swap.old !== root) removeIfThere(swap.old);
+  reach("replay.removed");
+  return result;
+}
+
+async function resultOf(root: string, swap: NonNullable<ReplayState["swap"]>): Promise<ReplayResult> {
+  const { records, deadLetters, after: files } = swap;
+  const partitions = await compareTrees({ before: filesOf(swap.old), after: { root, files } });
+  const lines = Object.values(files).reduce((sum, file) => sum + file.records, 0);
+  return { records, lines, deadLetters, partitions };
+}
+
+function removeIfThere(path: string): void {
+  try {
+    Deno.removeSync(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/** Left by a replay that was killed; anything but a link was put there by somebody else, and stays. */
+function removeLink(path: string): void {
+  try {
+    if (Deno.lstatSync(path).isSymlink) Deno.removeSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+function removeEmptyDirectory(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    // A link, or nothing: as it is to be.
+    if (!["ENOENT", "ENOTDIR"].includes(String((error as { code?: unknown }).code))) throw error;
+  }
+}

@@ -1,0 +1,127 @@
+import { basename, relative, resolve } from "node:path";
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { findRoot } from "../../processor/dataset/files/dataset.ts";
+import type { TopicLog } from "../../topic/topic.ts";
+import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+import { compareTrees } from "./changes.ts";
+import { readLive } from "./live.ts";
+import { Rebuild, refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
+import type { PartitionRange } from "./scan.ts";
+import { filesOf } from "./swap.ts";
+import {
+  readState,
+  removeState,
+  type ReplayParameters,
+  type ReplayResult,
+  type ReplayState,
+  sameParameters,
+} from "./tree.ts";
+
+/** A replay that leaves its dataset in a directory of its own, and the live one alone. Its range ends at the topic's end. */
+export async function replayTo(
+  dir: string,
+  { deps, parameters, tell }: {
+    readonly deps: ReplayDependencies;
+    readonly parameters: ReplayParameters;
+    readonly tell: (result: ReplayResult) => void;
+  },
+): Promise<void> {
+  const live = findRoot(deps.datasetDir);
+  refuseInside(dir, live);
+  const begun = interruptedIn(dir, parameters);
+  // Before the letters are read: every letter below that could be known then is among them.
+  const ranges = begun?.ranges ?? await wholeTopic(deps.log, live);
+  const rebuild = openIn(dir, { deps, parameters, begun });
+  try {
+    await refuseBeyondEnd(deps.log, ranges);
+    await rebuild.fix(await readLive(live, deps.log), ranges);
+    await rebuild.extend("building");
+    deps.reach("replay.built");
+    const after = filesOf(rebuild.root)!;
+    const lines = Object.values(after.files).reduce((sum, { records }) => sum + records, 0);
+    const partitions = await compareTrees({ before: filesOf(live), after });
+    tell({ records: rebuild.records, lines, deadLetters: rebuild.deadLetters, partitions });
+    await removeState(rebuild.root);
+  } finally {
+    rebuild.close();
+  }
+}
+
+function refuseInside(dir: string, live: string | null): void {
+  if (live === null) return;
+  const below = relative(live, real(dir));
+  if (below.startsWith("..") || resolve(below) === below) return;
+  throw new CommandFailedError(`Cannot write to "${dir}": it lies in the live dataset. Name another place.`);
+}
+
+function real(dir: string): string {
+  try {
+    return Deno.realPathSync(dir);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return resolve(dir);
+    throw error;
+  }
+}
+
+/** What an interrupted replay to this directory remembers; null where the directory is empty or missing. */
+function interruptedIn(dir: string, parameters: ReplayParameters): ReplayState | null {
+  if (isEmpty(dir)) return null;
+  const state = readState(dir);
+  if (state !== null && sameParameters(state.parameters, parameters)) return state;
+  const words = state === null
+    ? "it is not empty"
+    : "a replay with other parameters (times, sanitiser, DEDUP_WINDOW, TRAINING_EVENTS, secret or log) was interrupted there";
+  throw new CommandFailedError(
+    `Cannot write to "${dir}": ${words}. Name an empty directory, or empty "${basename(dir)}".`,
+  );
+}
+
+function isEmpty(dir: string): boolean {
+  try {
+    // A run that was killed before it could write down what it was has left this and nothing else.
+    return [...Deno.readDirSync(dir)].every(({ name }) =>
+      name === "_manifest" && isUnnamed(`${dir}/${name}`)
+    );
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return true;
+    throw error;
+  }
+}
+
+function isUnnamed(manifestDir: string): boolean {
+  return [...Deno.readDirSync(manifestDir)].every(({ name }) => name === "replay.json.tmp");
+}
+
+function openIn(
+  dir: string,
+  { deps, parameters, begun }: {
+    readonly deps: ReplayDependencies;
+    readonly parameters: ReplayParameters;
+    readonly begun: ReplayState | null;
+  },
+): Rebuild {
+  if (begun) {
+    deps.progress.say(`goes on with the interrupted build in "${dir}".`);
+    return new Rebuild(deps, { root: dir, state: begun, identity: null });
+  }
+  const trainingEvents = [...parameters.trainingEvents];
+  return new Rebuild(deps, {
+    root: dir,
+    state: { parameters: { ...parameters, trainingEvents }, ranges: [], letters: {}, swap: null },
+    identity: {
+      id: crypto.randomUUID(),
+      createdAt: new Date(deps.clock.now()).toISOString(),
+      dedupWindow: deps.dedupWindow,
+    },
+  });
+}
+
+/** Of each partition what there is, from where the live dataset began if there is one. */
+async function wholeTopic(log: TopicLog, live: string | null): Promise<readonly PartitionRange[]> {
+  const bounds = await log.bounds(WEBHOOKS_TOPIC);
+  const partitions = live === null ? [] : await readLive(live, log);
+  return bounds.map(({ partition, startOffset, endOffset: until }) => {
+    const from = Math.max(startOffset, partitions[partition]?.firstOffset ?? 0);
+    return { partition, from: Math.min(from, until), until };
+  });
+}
