@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { systemClock } from "../runtime/clock.ts";
-import { planDemo } from "../demo/demo_environment.ts";
+import { planDemo } from "../demo/plan.ts";
 import { runServices, type ServicesEnd } from "../demo/services.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { systemClock } from "../runtime/clock.ts";
 import { ConfigurationError } from "../runtime/environment.ts";
-import { type DemoPlan, type DemoPort, firstStartMarker, planDemo } from "./demo_environment.ts";
+import { type DemoPlan, type DemoPort, firstStartMarker, planDemo } from "./plan.ts";
 import { runServices, type ServicesEnd } from "./services.ts";
 import { sampleEvents, sendAsPosthogJs } from "./traffic.ts";
 import { whatPageLacks } from "./web.ts";

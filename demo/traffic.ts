@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { FEATURE_USED, GENERATION_FAILED } from "../contract/product_events.ts";
-import { uuidV5 } from "./uuid_v5.ts";
+import { uuidV5 } from "./stand_in/uuid_v5.ts";
 
 /**
  * Fictional people and what they do: the sample of the demo's first start, and as much traffic of the same kind as

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseDuration } from "../runtime/environment.ts";
 import { isLoopback } from "../contract/loopback.ts";
-import { readStandInConfig } from "../demo/stand_in_config.ts";
+import { readStandInConfig } from "../demo/stand_in/config.ts";
 import { PAGE_BUTTONS, readWebConfig } from "../demo/web.ts";
 import { DEFAULT_LIMITS, readIngestConfig, warningsOf } from "../ingest/config.ts";
 import { readProcessorConfig } from "../processor/config.ts";

@@ -7,7 +7,7 @@ import { type Erased, ownershipOf } from "./person.ts";
 
 /**
  * The demo's stand-in keeps persons and owed webhooks in a SQLite file under DATA_DIR, as PostHog keeps them elsewhere.
- * Its tables are those of `demo/persons.ts` and `demo/delivery_queue.ts`.
+ * Its tables are those of `demo/stand_in/persons.ts` and `demo/stand_in/delivery_queue.ts`.
  */
 
 /** A running stand-in gives up after three attempts; so long a delivery of theirs is waited for at most. */

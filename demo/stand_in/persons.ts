@@ -1,5 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
-import { isObject } from "../contract/envelope.ts";
+import { isObject } from "../../contract/envelope.ts";
 import type { CapturedEvent } from "./capture_body.ts";
 import { uuidV5 } from "./uuid_v5.ts";
 

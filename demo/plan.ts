@@ -4,7 +4,7 @@ import { isLoopback } from "../contract/loopback.ts";
 import { readIngestConfig } from "../ingest/config.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import type { ServiceSpec } from "./services.ts";
-import { readStandInConfig } from "./stand_in_config.ts";
+import { readStandInConfig } from "./stand_in/config.ts";
 import { readWebConfig } from "./web.ts";
 
 /** What the demo sets for its services, and where each of them is found. Pure: free ports are an argument. */
@@ -100,7 +100,7 @@ function servicesOf({ environment, url, withStandIn }: {
   // It begins with what it still owes from the last run, and each of that has three attempts only.
   const standIn = {
     name: "posthog-stand-in",
-    module: module("demo/posthog_stand_in_main.ts"),
+    module: module("demo/stand_in/main.ts"),
     environment,
     readyUrl: `${url("posthog-stand-in")}/healthz`,
     after: "ingest",

@@ -1,6 +1,6 @@
 import { join, resolve } from "node:path";
-import { type Environment, EnvironmentReader } from "../runtime/environment.ts";
-import { EMAIL_UNSUBSCRIBED, FEATURE_USED, GENERATION_FAILED } from "../contract/product_events.ts";
+import { type Environment, EnvironmentReader } from "../../runtime/environment.ts";
+import { EMAIL_UNSUBSCRIBED, FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
 import type { Disturbance, WebhookTarget } from "./deliveries.ts";
 import { signingKey } from "./webhook_signature.ts";
 

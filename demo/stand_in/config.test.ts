@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { ConfigurationError } from "../runtime/environment.ts";
-import { readStandInConfig } from "./stand_in_config.ts";
+import { ConfigurationError } from "../../runtime/environment.ts";
+import { readStandInConfig } from "./config.ts";
 
 describe("the stand-in's settings", () => {
   it("deliver the pipeline's events, unsigned and undisturbed, to ingest on its port", () => {

@@ -1,9 +1,9 @@
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { until } from "../tests/until.ts";
-import { sampleEvents, sendAsPosthogJs } from "./traffic.ts";
+import { until } from "../../tests/until.ts";
+import { sampleEvents, sendAsPosthogJs } from "../traffic.ts";
 
-const MAIN = fileURLToPath(new URL("posthog_stand_in_main.ts", import.meta.url));
+const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));
 let dataDir: string;
 beforeEach(async () => {
   dataDir = await Deno.makeTempDir();

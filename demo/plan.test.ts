@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ConfigurationError, type Environment } from "../runtime/environment.ts";
-import { planDemo } from "./demo_environment.ts";
+import { planDemo } from "./plan.ts";
 
 function plan(environment: Environment = {}) {
   let port = 40_000;

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { systemClock } from "../runtime/clock.ts";
-import { ConfigurationError } from "../runtime/environment.ts";
-import { startPosthogStandIn } from "./posthog_stand_in.ts";
-import { readStandInConfig, type StandInConfig } from "./stand_in_config.ts";
+import { systemClock } from "../../runtime/clock.ts";
+import { ConfigurationError } from "../../runtime/environment.ts";
+import { startPosthogStandIn } from "./server.ts";
+import { readStandInConfig, type StandInConfig } from "./config.ts";
 
 /** `deno task posthog-stand-in`: the stand-in alone, configured by the environment. */
 

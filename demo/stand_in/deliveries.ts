@@ -1,4 +1,4 @@
-import type { Clock } from "../runtime/clock.ts";
+import type { Clock } from "../../runtime/clock.ts";
 import type { DeliveryEnd, DeliveryQueue, Invocation, OwedDelivery } from "./delivery_queue.ts";
 import { signatureHeaders } from "./webhook_signature.ts";
 

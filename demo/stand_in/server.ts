@@ -2,13 +2,13 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
-import type { Clock } from "../runtime/clock.ts";
-import { type HeldLock, tryLockFile } from "../runtime/data_dir.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import { type HeldLock, tryLockFile } from "../../runtime/data_dir.ts";
 import { type CapturedEvent, readCapture } from "./capture_body.ts";
 import { createDeliveries, type Deliveries, type FailedDelivery } from "./deliveries.ts";
 import { type Invocation, openDeliveryQueue } from "./delivery_queue.ts";
 import { openPersons, type Persons, type PersonSnapshot } from "./persons.ts";
-import type { StandInConfig } from "./stand_in_config.ts";
+import type { StandInConfig } from "./config.ts";
 
 /**
  * A stand-in for PostHog on one machine: takes what its browser and server clients send, keeps persons, and delivers

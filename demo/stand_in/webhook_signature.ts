@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { createHmacSha256 } from "../contract/keyed_hash.ts";
+import { createHmacSha256 } from "../../contract/keyed_hash.ts";
 
 /** Signs a webhook as PostHog does with a signing secret: Standard Webhooks, symmetric (`v1`). */
 

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { gunzipSync } from "node:zlib";
-import { isObject } from "../contract/envelope.ts";
+import { isObject } from "../../contract/envelope.ts";
 
 /**
  * Reads what PostHog's clients send to a capture endpoint: gzip, plain JSON or base64 in a form, holding a batch, an

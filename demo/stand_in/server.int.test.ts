@@ -3,11 +3,11 @@ import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PostHog as PostHogNode } from "posthog-node";
 import { PostHog as PostHogLite } from "posthog-js-lite";
-import { systemClock } from "../runtime/clock.ts";
+import { systemClock } from "../../runtime/clock.ts";
 import { startReceiver } from "./fixtures/receiver.ts";
-import { type PosthogStandIn, startPosthogStandIn } from "./posthog_stand_in.ts";
-import { readStandInConfig, type StandInConfig } from "./stand_in_config.ts";
-import { until } from "../tests/until.ts";
+import { type PosthogStandIn, startPosthogStandIn } from "./server.ts";
+import { readStandInConfig, type StandInConfig } from "./config.ts";
+import { until } from "../../tests/until.ts";
 
 const UUID = "0190a000-0000-7000-8000-000000000001";
 let dataDir: string;
