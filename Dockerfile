@@ -15,13 +15,13 @@ RUN deno install --frozen
 FROM dependencies AS web-build
 COPY runtime ./runtime
 COPY contract ./contract
-COPY demo ./demo
 COPY fresh-npm ./fresh-npm
+COPY serve_web ./serve_web
 COPY web ./web
 ARG FRESH=
 RUN deno eval "\
-    const { readWebConfig } = await import('./demo/web.ts'); \
-    const { buildWeb } = await import('./demo/web_build.ts'); \
+    const { readWebConfig } = await import('./serve_web/main.ts'); \
+    const { buildWeb } = await import('./serve_web/build.ts'); \
     const { fresh, words } = await buildWeb(readWebConfig(Deno.env.toObject()).fresh); \
     await Deno.writeTextFile('web/_fresh/fresh', fresh); \
     console.log('web: ' + words);"

@@ -5,7 +5,7 @@ import { readIngestConfig } from "../ingest/config.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import type { ServiceSpec } from "./services.ts";
 import { readStandInConfig } from "./stand_in/config.ts";
-import { readWebConfig } from "./web.ts";
+import { readWebConfig } from "../serve_web/main.ts";
 
 /** What the demo sets for its services, and where each of them is found. Pure: free ports are an argument. */
 
@@ -105,7 +105,7 @@ function servicesOf({ environment, url, withStandIn }: {
     readyUrl: `${url("posthog-stand-in")}/healthz`,
     after: "ingest",
   };
-  const web = { name: "web", module: module("demo/web.ts"), environment, readyUrl: `${url("web")}/` };
+  const web = { name: "web", module: module("serve_web/main.ts"), environment, readyUrl: `${url("web")}/` };
   return withStandIn ? [processor, ingest, standIn, web] : [processor, ingest, web];
 }
 

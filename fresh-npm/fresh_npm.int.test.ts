@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { runLimited } from "../demo/run_limited.ts";
+import { runLimited } from "../serve_web/run_limited.ts";
 import { copySync } from "./fixtures/copy.ts";
 
 /** The fixture app, built as `deno task web` builds web/, and asked through its handler. */

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { parseDuration } from "../runtime/environment.ts";
 import { isLoopback } from "../contract/loopback.ts";
 import { readStandInConfig } from "../demo/stand_in/config.ts";
-import { PAGE_BUTTONS, readWebConfig } from "../demo/web.ts";
+import { PAGE_BUTTONS, readWebConfig } from "../serve_web/main.ts";
 import { DEFAULT_LIMITS, readIngestConfig, warningsOf } from "../ingest/config.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import { type ComposeService, interpolate, readComposeFile } from "./compose_file.ts";

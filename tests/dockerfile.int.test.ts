@@ -1,6 +1,6 @@
 import { join, resolve } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { whyJsrUnavailable } from "../demo/web_build.ts";
+import { whyJsrUnavailable } from "../serve_web/build.ts";
 import { readComposeFile } from "./compose_file.ts";
 import { dockerIgnore, readDockerfile, stageOf } from "./dockerfile.ts";
 import { below, buildStage, containerCommand } from "./dockerfile_steps.ts";

@@ -21,7 +21,18 @@ function sources(dir: string): string[] {
   });
 }
 
-const FOLDERS = ["runtime", "contract", "topic", "ingest", "processor", "tools", "web", "fresh-npm", "demo"];
+const FOLDERS = [
+  "runtime",
+  "contract",
+  "topic",
+  "ingest",
+  "processor",
+  "tools",
+  "web",
+  "fresh-npm",
+  "serve_web",
+  "demo",
+];
 
 const arrows: Arrow[] = FOLDERS.flatMap(sources).flatMap((from) => {
   const text = Deno.readTextFileSync(join(ROOT, from));

@@ -29,7 +29,7 @@ afterEach(async () => {
 /** `deno task web` as a process of its own, on any free port. */
 async function startWeb(environment: Record<string, string>) {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", new URL("../demo/web.ts", import.meta.url).pathname],
+    args: ["run", "-A", new URL("../serve_web/main.ts", import.meta.url).pathname],
     env: { FRESH: "npm", ...Deno.env.toObject(), HOST: "127.0.0.1", WEB_PORT: "0", ...environment },
     stdout: "piped",
     stderr: "inherit",

@@ -1,6 +1,6 @@
 import { join, resolve } from "node:path";
 import { expect, test } from "vitest";
-import { FRESH_VERSION } from "../demo/web_build.ts";
+import { FRESH_VERSION } from "../serve_web/build.ts";
 
 /**
  * web/ is its own root, so its packages are named three times: in package.json for fresh-npm, in web/deno.json for Fresh

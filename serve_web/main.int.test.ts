@@ -1,9 +1,9 @@
 import { afterEach, expect, test } from "vitest";
 import { fileURLToPath } from "node:url";
 import { until } from "../tests/until.ts";
-import { PAGE_BUTTONS, readWebConfig, whatPageLacks } from "./web.ts";
+import { PAGE_BUTTONS, readWebConfig, whatPageLacks } from "./main.ts";
 
-const WEB = fileURLToPath(new URL("./web.ts", import.meta.url));
+const WEB = fileURLToPath(new URL("./main.ts", import.meta.url));
 const running: Deno.ChildProcess[] = [];
 const upstreams: Deno.HttpServer[] = [];
 

@@ -1,7 +1,7 @@
 /** `deno task web`: builds web/ with the Fresh that can be had and serves it. The same line serves both. */
 import { pathToFileURL } from "node:url";
 import { ConfigurationError, type Environment, EnvironmentReader } from "../runtime/environment.ts";
-import { buildWeb, type FreshChoice, type WebBuild } from "./web_build.ts";
+import { buildWeb, type FreshChoice, type WebBuild } from "./build.ts";
 
 export type WebConfig = {
   readonly host: string;

@@ -5,7 +5,7 @@ import { copySync } from "../fresh-npm/fixtures/copy.ts";
 import { manualClock } from "../tests/manual_clock.ts";
 import { until } from "../tests/until.ts";
 import { problemIn } from "./run_limited.ts";
-import { buildWeb, FRESH_VERSION, whyJsrUnavailable } from "./web_build.ts";
+import { buildWeb, FRESH_VERSION, whyJsrUnavailable } from "./build.ts";
 
 /**
  * Registries on loopback, in each state that one was met in. What they serve as Fresh is a file of one line: whether
