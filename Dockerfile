@@ -1,6 +1,6 @@
 # Two images: `services` (ingest, processor, PostHog stand-in, commands) and `web`. Sources belong to root and are not
-# writable by who runs them; what is written lies in /data. tests/dockerfile.int.test.ts runs these very steps without
-# Docker, so it understands the instructions used here and no others.
+# writable by who runs them; what is written lies in /data. tests/containers/dockerfile.int.test.ts runs these very
+# steps without Docker, so it understands the instructions used here and no others.
 
 FROM denoland/deno:2.9.6 AS deno
 WORKDIR /app

@@ -7,7 +7,7 @@ import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import { startLoop } from "../processor/loop/worker_handle.ts";
 import { confirmSecret } from "../processor/facts/identity.ts";
-import { startKafkaBroker } from "../tests/kafka_broker.ts";
+import { startKafkaBroker } from "../tests/support/kafka_broker.ts";
 import type { LogConfig } from "../topic/log_config.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";

@@ -1,6 +1,6 @@
 import { Hono } from "hono";
 import { join } from "node:path";
-import { startKafkaBroker } from "../tests/kafka_broker.ts";
+import { startKafkaBroker } from "../tests/support/kafka_broker.ts";
 
 /**
  * How many durable webhooks a second does ingest take, and how long does one wait, against a bare Hono route that reads

@@ -4,8 +4,8 @@ import { systemClock } from "../runtime/clock.ts";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import { SECRET, sums } from "../processor/dataset/fixtures/run.ts";
-import { fillTopic } from "../tests/replay_topic.ts";
-import { spawnProgram } from "../tests/run_command.ts";
+import { fillTopic } from "../tests/support/replay_topic.ts";
+import { spawnProgram } from "../tests/support/run_command.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 
 /**

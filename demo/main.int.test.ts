@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { until } from "../tests/until.ts";
+import { until } from "../tests/support/until.ts";
 import { sampleEvents } from "./traffic.ts";
 
 const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));

@@ -3,8 +3,8 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Clock, systemClock } from "../runtime/clock.ts";
-import { manualClock, settle } from "../tests/manual_clock.ts";
-import { until } from "../tests/until.ts";
+import { manualClock, settle } from "../tests/support/manual_clock.ts";
+import { until } from "../tests/support/until.ts";
 import { runServices, type ServicesEnd, type ServicesOptions, type ServiceSpec } from "./services.ts";
 
 const MODULE = new URL("fixtures/service.ts", import.meta.url).href;

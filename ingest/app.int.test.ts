@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { idFromBody } from "../contract/envelope.ts";
-import { until } from "../tests/until.ts";
+import { until } from "../tests/support/until.ts";
 import { fakeLog } from "./fixtures/fake_log.ts";
 import { startTestIngest, type TestIngest, webhookBody } from "./fixtures/test_ingest.ts";
 

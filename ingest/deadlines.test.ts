@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { manualClock } from "../tests/manual_clock.ts";
+import { manualClock } from "../tests/support/manual_clock.ts";
 import { Deadlines } from "./deadlines.ts";
 
 test("each deadline comes due at its own moment, in their order, and only if it was not met", async () => {

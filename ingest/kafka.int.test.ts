@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { WEBHOOKS_PARTITIONS, WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { brokerIsOurs, type KafkaBroker, startKafkaBroker, whyNoKafka } from "../tests/kafka_broker.ts";
-import { until } from "../tests/until.ts";
+import {
+  brokerIsOurs,
+  type KafkaBroker,
+  startKafkaBroker,
+  whyNoKafka,
+} from "../tests/support/kafka_broker.ts";
+import { until } from "../tests/support/until.ts";
 import type { LogConfig } from "../topic/log_config.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { startTestIngest, type TestIngest, webhookBody } from "./fixtures/test_ingest.ts";

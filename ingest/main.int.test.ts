@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { until } from "../tests/until.ts";
+import { until } from "../tests/support/until.ts";
 import { readWebhooks, webhookBody } from "./fixtures/test_ingest.ts";
 import { type IngestProcess, spawnIngest } from "./fixtures/test_process.ts";
 

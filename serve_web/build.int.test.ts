@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { copySync } from "../fresh-npm/fixtures/copy.ts";
-import { manualClock } from "../tests/manual_clock.ts";
-import { until } from "../tests/until.ts";
+import { manualClock } from "../tests/support/manual_clock.ts";
+import { until } from "../tests/support/until.ts";
 import { problemIn } from "./run_limited.ts";
 import { buildWeb, FRESH_VERSION, whyJsrUnavailable } from "./build.ts";
 

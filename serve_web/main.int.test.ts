@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "vitest";
 import { fileURLToPath } from "node:url";
-import { until } from "../tests/until.ts";
+import { until } from "../tests/support/until.ts";
 import { PAGE_BUTTONS, readWebConfig, whatPageLacks } from "./main.ts";
 
 const WEB = fileURLToPath(new URL("./main.ts", import.meta.url));

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { deadLetterRecord } from "../contract/dead_letter.ts";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { killAtFaultPoint, runProgram, spawnProgram } from "../tests/run_command.ts";
+import { killAtFaultPoint, runProgram, spawnProgram } from "../tests/support/run_command.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { TopicLog, TopicRecord } from "../topic/topic.ts";

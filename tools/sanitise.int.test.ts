@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { until } from "../tests/until.ts";
+import { until } from "../tests/support/until.ts";
 
 const encoder = new TextEncoder();
 

@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type ManualClock, manualClock } from "../../tests/manual_clock.ts";
-import { until } from "../../tests/until.ts";
+import { type ManualClock, manualClock } from "../../tests/support/manual_clock.ts";
+import { until } from "../../tests/support/until.ts";
 import { createDeliveries, type Deliveries, type DeliveriesOptions } from "./deliveries.ts";
 import { type DeliveryQueue, openDeliveryQueue } from "./delivery_queue.ts";
 import { type Receiver, startReceiver } from "./fixtures/receiver.ts";

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { until } from "../../tests/until.ts";
+import { until } from "../../tests/support/until.ts";
 import { sampleEvents, sendAsPosthogJs } from "../traffic.ts";
 
 const MAIN = fileURLToPath(new URL("main.ts", import.meta.url));

@@ -7,7 +7,7 @@ import { systemClock } from "../../runtime/clock.ts";
 import { startReceiver } from "./fixtures/receiver.ts";
 import { type PosthogStandIn, startPosthogStandIn } from "./server.ts";
 import { readStandInConfig, type StandInConfig } from "./config.ts";
-import { until } from "../../tests/until.ts";
+import { until } from "../../tests/support/until.ts";
 
 const UUID = "0190a000-0000-7000-8000-000000000001";
 let dataDir: string;

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { EnvelopeRecord } from "../../contract/envelope.ts";
 import { noFaultPoint } from "../../runtime/fault_point.ts";
-import { until } from "../../tests/until.ts";
+import { until } from "../../tests/support/until.ts";
 import { Spool, SpoolFullError, type SpoolOptions } from "./spool.ts";
 import { encodeFrame } from "./frame.ts";
 

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DEAD_LETTER_TOPIC } from "../../contract/names.ts";
-import { datasetLines } from "../../tests/pipeline.ts";
-import { MemoryLog } from "../../tests/memory_log.ts";
-import { until } from "../../tests/until.ts";
+import { datasetLines } from "../../tests/support/pipeline.ts";
+import { MemoryLog } from "../../tests/support/memory_log.ts";
+import { until } from "../../tests/support/until.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_topics.ts";
 import { openDatasetLocks } from "./files/locks.ts";
 import { failure, personIn, publish } from "./fixtures/records.ts";

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { MemoryLog } from "../../tests/memory_log.ts";
+import { MemoryLog } from "../../tests/support/memory_log.ts";
 import { DatasetOwner, takeOverDataset, untilOwnerChanges, whyItStaysOut } from "./owner.ts";
 import { FACTS_TOPIC_SPEC } from "../facts/topic.ts";
-import { manualClock } from "../../tests/manual_clock.ts";
+import { manualClock } from "../../tests/support/manual_clock.ts";
 
 const NOW = Date.UTC(2026, 0, 1);
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { MemoryLog } from "../../tests/memory_log.ts";
-import { manualClock, settle } from "../../tests/manual_clock.ts";
-import { until } from "../../tests/until.ts";
+import { MemoryLog } from "../../tests/support/memory_log.ts";
+import { manualClock, settle } from "../../tests/support/manual_clock.ts";
+import { until } from "../../tests/support/until.ts";
 import { LogUnavailableError, type PartitionHandler, type RecordBatch } from "../../topic/topic.ts";
 import { backOffMs, consumeGroup, isTransient, retrying, type Trouble } from "./consume.ts";
 

@@ -1,6 +1,6 @@
 import { SMTPServer } from "smtp-server";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { until } from "../../tests/until.ts";
+import { until } from "../../tests/support/until.ts";
 import { deleteView, hashes, look, mailsIn, newPlace, type Place, SECRET, uses } from "./fixtures/run.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../runtime/clock.ts";
-import { until } from "../../tests/until.ts";
+import { until } from "../../tests/support/until.ts";
 import { createMaildirMailer, mailDir, removeMails } from "./mail/maildir.ts";
 import {
   erasure,

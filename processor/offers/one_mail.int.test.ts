@@ -2,7 +2,7 @@ import PostalMime from "postal-mime";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createKeyedHashes } from "../../contract/keyed_hash.ts";
 import { checkUnsubscribeToken, unsubscribeRecord } from "../../contract/unsubscribe_token.ts";
-import { until } from "../../tests/until.ts";
+import { until } from "../../tests/support/until.ts";
 import {
   deleteView,
   erasure,

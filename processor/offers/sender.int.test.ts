@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FACTS_TOPIC } from "../../contract/names.ts";
-import { until } from "../../tests/until.ts";
+import { until } from "../../tests/support/until.ts";
 import type { Mailer, OutgoingMail, SendOutcome } from "./mailer.ts";
 import type { Fact } from "../facts/facts.ts";
 import { publishFacts } from "../facts/topic.ts";

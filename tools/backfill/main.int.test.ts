@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { type CommandRun, runProgram } from "../../tests/run_command.ts";
+import { type CommandRun, runProgram } from "../../tests/support/run_command.ts";
 import { openTopicLog } from "../../topic/open_topic.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
 import { ROWS_PER_PAGE } from "./sources.ts";

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { failure } from "../../processor/dataset/fixtures/records.ts";
 import { readFiles } from "../../processor/dataset/fixtures/run.ts";
-import { runProgram, spawnProgram } from "../../tests/run_command.ts";
+import { runProgram, spawnProgram } from "../../tests/support/run_command.ts";
 import {
   manyRecords,
   openPartition,

@@ -9,8 +9,8 @@ import {
   readManifests,
   startWriter,
 } from "../../processor/dataset/fixtures/run.ts";
-import { runProgram } from "../../tests/run_command.ts";
-import { until } from "../../tests/until.ts";
+import { runProgram } from "../../tests/support/run_command.ts";
+import { until } from "../../tests/support/until.ts";
 import { verifyDataset } from "./verify.ts";
 import {
   manyRecords,

@@ -4,8 +4,8 @@ import { createKeyedHashes } from "../../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { SECRET, startWriter } from "../../processor/dataset/fixtures/run.ts";
 import { Spool } from "../../ingest/spool/spool.ts";
-import { datasetFiles, datasetLines, mailFiles } from "../../tests/pipeline.ts";
-import { killAtFaultPoint, runProgram, spawnProgram } from "../../tests/run_command.ts";
+import { datasetFiles, datasetLines, mailFiles } from "../../tests/support/pipeline.ts";
+import { killAtFaultPoint, runProgram, spawnProgram } from "../../tests/support/run_command.ts";
 import { openDatasetLocks } from "../../processor/dataset/files/locks.ts";
 import { openTopicLog } from "../../topic/open_topic.ts";
 import {

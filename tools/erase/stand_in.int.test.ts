@@ -5,7 +5,7 @@ import { systemClock } from "../../runtime/clock.ts";
 import { createKeyedHashes } from "../../contract/keyed_hash.ts";
 import { type PosthogStandIn, startPosthogStandIn } from "../../demo/stand_in/server.ts";
 import { readStandInConfig } from "../../demo/stand_in/config.ts";
-import { until } from "../../tests/until.ts";
+import { until } from "../../tests/support/until.ts";
 import { erasedBy } from "./person.ts";
 import { eraseInStandIn } from "./stand_in.ts";
 import { filesThatHold } from "./fixtures/world.ts";

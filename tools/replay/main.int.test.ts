@@ -6,10 +6,10 @@ import { openDatasetLocks } from "../../processor/dataset/files/locks.ts";
 import { failure, personIn, RECEIVED_AT, use } from "../../processor/dataset/fixtures/records.ts";
 import { hashes, readFiles, readManifests } from "../../processor/dataset/fixtures/run.ts";
 import { encodeFact } from "../../processor/facts/facts.ts";
-import { datasetLines } from "../../tests/pipeline.ts";
-import { erasePerson, randomFrom } from "../../tests/replay_topic.ts";
-import { killAtFaultPoint, runProgram, spawnProgram } from "../../tests/run_command.ts";
-import { until } from "../../tests/until.ts";
+import { datasetLines } from "../../tests/support/pipeline.ts";
+import { erasePerson, randomFrom } from "../../tests/support/replay_topic.ts";
+import { killAtFaultPoint, runProgram, spawnProgram } from "../../tests/support/run_command.ts";
+import { until } from "../../tests/support/until.ts";
 import { openSqliteLog } from "../../topic/sqlite/log.ts";
 import { otherSanitiser, outputOf, ReplayWorld } from "./fixtures/world.ts";
 

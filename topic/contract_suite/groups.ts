@@ -1,5 +1,5 @@
 import { expect } from "vitest";
-import { until } from "../../tests/until.ts";
+import { until } from "../../tests/support/until.ts";
 import { all, bytes, type Context, ends, numbered, observed, saying, texts } from "./context.ts";
 import { LogSetupError, type TopicLog } from "../topic.ts";
 

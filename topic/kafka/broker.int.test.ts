@@ -1,8 +1,13 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EnvironmentReader } from "../../runtime/environment.ts";
-import { freePort, type KafkaBroker, startKafkaBroker, whyNoKafka } from "../../tests/kafka_broker.ts";
-import { until } from "../../tests/until.ts";
+import {
+  freePort,
+  type KafkaBroker,
+  startKafkaBroker,
+  whyNoKafka,
+} from "../../tests/support/kafka_broker.ts";
+import { until } from "../../tests/support/until.ts";
 import { readLogConfig } from "../log_config.ts";
 import { openTopicLog } from "../open_topic.ts";
 import { LogSetupError, type RecordToPublish, type TopicLog } from "../topic.ts";

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
-import { until } from "../../tests/until.ts";
+import { until } from "../../tests/support/until.ts";
 import { KafkaConsumption, type KafkaConsumptionOptions, type MembershipEvents } from "./consumption.ts";
 import type { Fetched } from "./fetcher.ts";
 import { LogSetupError, type PartitionHandler, type TopicRecord } from "../topic.ts";

@@ -1,5 +1,5 @@
 import { describe, test } from "vitest";
-import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "../../tests/kafka_broker.ts";
+import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "../../tests/support/kafka_broker.ts";
 import type { KafkaConfig } from "../log_config.ts";
 import { openRedpandaLog } from "./log.ts";
 import { describeTopicContract } from "../contract_suite/suite.ts";

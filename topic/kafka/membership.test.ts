@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { until } from "../../tests/until.ts";
+import { until } from "../../tests/support/until.ts";
 import { type GroupClientEvents, KafkaMembership } from "./membership.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { until } from "../../tests/until.ts";
+import { until } from "../../tests/support/until.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { openTopicLog } from "../open_topic.ts";
 import { openSqliteLog, type SqliteLogOptions } from "./log.ts";

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { until } from "../../tests/until.ts";
+import { until } from "../../tests/support/until.ts";
 import { openSqliteLog } from "./log.ts";
 import { all, numbered, observed, saying, texts } from "../contract_suite/context.ts";
 import type { TopicLog } from "../topic.ts";

@@ -3,9 +3,9 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { failure } from "../../../processor/dataset/fixtures/records.ts";
 import { hashes, readFiles, readManifests } from "../../../processor/dataset/fixtures/run.ts";
-import { datasetLines, type Line } from "../../../tests/pipeline.ts";
-import { runProgram, spawnProgram } from "../../../tests/run_command.ts";
-import { until } from "../../../tests/until.ts";
+import { datasetLines, type Line } from "../../../tests/support/pipeline.ts";
+import { runProgram, spawnProgram } from "../../../tests/support/run_command.ts";
+import { until } from "../../../tests/support/until.ts";
 import { EXPORT_FORMATS, exportDataset, type ExportFormat } from "./export.ts";
 import { hfSink, splitOf, SPLITS } from "./hf.ts";
 import {

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
 import { readFiles } from "../../../processor/dataset/fixtures/run.ts";
-import { duckdb } from "../../../tests/duckdb.ts";
+import { duckdb } from "../../../tests/support/duckdb.ts";
 import { exportDataset, type ExportFormat } from "./export.ts";
 import { parquetSink } from "./parquet.ts";
 import type { StoredLine } from "../line_check.ts";

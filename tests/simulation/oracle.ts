@@ -1,0 +1,87 @@
+import type { DatabaseSync } from "node:sqlite";
+import { decodeFact, type FactOf } from "../../processor/facts/facts.ts";
+import { isSame } from "../../processor/offers/core/offer.ts";
+import type { OfferStoreReader, OfferStoreWriter } from "../../processor/offers/store.ts";
+import type { TopicRecord } from "../../topic/topic.ts";
+import type { World } from "./world.ts";
+import { endAt, newView, THRESHOLD } from "./world_terms.ts";
+
+/** The fold of all facts, always up to date, and what it saw happen. */
+export class Oracle {
+  readonly db: DatabaseSync;
+  readonly reader: OfferStoreReader;
+  readonly #writer: OfferStoreWriter;
+  /** Offers claimed while another one of the same person was on its way or sent. */
+  readonly doubles: number[] = [];
+  /** Offers claimed for a person who has not (any more) the uses. */
+  readonly unearned: number[] = [];
+  /** Per Message-ID, the claims on it that held, in order, with the time at which the attempt was due. */
+  readonly held: { readonly claim: FactOf<"claimed">; readonly dueAt: number }[] = [];
+  readonly #subjectsOf;
+  readonly #others;
+
+  constructor(readonly world: World) {
+    const view = newView(world.options.without ?? []);
+    this.db = view.db;
+    this.#writer = view.writer;
+    this.reader = view.reader;
+    this.#subjectsOf = this.db.prepare(
+      "select s.subject from subject own join subject s on s.person = own.person where own.subject = ?",
+    );
+    this.#others = this.db.prepare(
+      `select o.id, o.state from offer o join subject s on s.subject = o.subject
+       where s.person = (select person from subject where subject = ?)`,
+    );
+  }
+
+  subjectsWith(subject: string): readonly string[] {
+    const found = this.#subjectsOf.all(subject).map((row) => (row as { subject: string }).subject);
+    return found.length === 0 ? [subject] : found;
+  }
+
+  offersWith(subject: string): readonly { id: number; state: string }[] {
+    return this.#others.all(subject) as { id: number; state: string }[];
+  }
+
+  apply(record: TopicRecord): void {
+    const text = new TextDecoder().decode(record.value);
+    const outcome = decodeFact(text);
+    if (!outcome.ok) throw new Error(outcome.reason);
+    const { fact } = outcome;
+    const before = fact.fact === "claimed" ? this.reader.offerNow(fact.offer) : null;
+    if (fact.fact === "erased") {
+      for (const one of fact.subjects) for (const s of this.subjectsWith(one)) this.world.touched.add(s);
+    }
+    this.#writer.apply([{ offset: record.offset, fact, text }], endAt(record));
+    if (fact.fact === "claimed" && before !== null) this.#claimed(fact, before.offer.state);
+  }
+
+  #claimed(claim: FactOf<"claimed">, before: { is: string; dueAt?: number }): void {
+    const offer = this.reader.offerNow(claim.offer)?.offer;
+    if (offer?.state.is !== "sending" || !isSame(offer.state.by, claim.by)) return;
+    this.held.push({ claim, dueAt: before.dueAt! });
+    // The rule may be left out of the fact; the promise is about the uses that the policy asks for.
+    if (this.reader.personOf(offer.subject).uses < THRESHOLD) this.unearned.push(offer.id);
+    const other = this.offersWith(offer.subject).find(({ id, state }) =>
+      id !== offer.id && (state === "sending" || state === "offered")
+    );
+    if (other !== undefined) this.doubles.push(offer.id);
+  }
+
+  /** Everything that two views of the same facts must have in common. */
+  static dump(db: DatabaseSync): string {
+    const all = (sql: string) => db.prepare(sql).all();
+    return JSON.stringify([
+      all("select id, body from offer order by id"),
+      all("select * from use order by subject, uuid"),
+      all("select * from address order by subject"),
+      all("select * from joined order by a, b"),
+      all("select * from claimed order by mailbox"),
+      all("select * from suppressed order by mailbox"),
+      all("select * from opted_out order by subject"),
+      all(
+        "select p.state, p.uses, p.offer, p.due, s.subject from person p join subject s on s.person = p.id order by s.subject",
+      ),
+    ]);
+  }
+}

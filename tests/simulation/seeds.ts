@@ -1,0 +1,94 @@
+/// <reference lib="webworker" />
+import { brokenPromises } from "./promises.ts";
+import { World } from "./world.ts";
+import type { Rule } from "./world_terms.ts";
+
+/** What came of some seeds: how much happened in them, and which of them broke a promise. */
+export type SeedsOutcome = {
+  readonly seeds: number;
+  readonly mails: number;
+  readonly facts: number;
+  readonly broken: readonly { readonly seed: number; readonly promises: readonly string[] }[];
+};
+
+export type SeedsAsked = {
+  readonly seeds: readonly number[];
+  readonly without: readonly Rule[];
+  /** Ends at the first seed that breaks a promise. */
+  readonly untilBroken: boolean;
+};
+
+/** Runs worlds one after the other. The seed alone says which mailer and which MAIL_ON_UNKNOWN a world has. */
+export async function runSeeds({ seeds, without, untilBroken }: SeedsAsked): Promise<SeedsOutcome> {
+  let [ran, mails, facts] = [0, 0, 0];
+  const broken: { seed: number; promises: string[] }[] = [];
+  for (const seed of seeds) {
+    const promises = await inWorld(seed, without, (world) => {
+      mails += world.mails.length;
+      facts += world.facts.length;
+      return brokenPromises(world);
+    });
+    ran++;
+    if (promises.length > 0) broken.push({ seed, promises });
+    if (promises.length > 0 && untilBroken) break;
+  }
+  return { seeds: ran, mails, facts, broken };
+}
+
+async function inWorld<T>(
+  seed: number,
+  without: readonly Rule[],
+  look: (world: World) => T,
+): Promise<T> {
+  const world = new World({
+    seed,
+    without,
+    onUnknown: seed % 2 === 0 ? "resend-once" : "hold",
+    mailer: seed % 4 === 3 ? "maildir" : "smtp",
+  });
+  // Back-off takes its random part from here; a seed must say everything.
+  const random = Math.random;
+  Math.random = world.random;
+  try {
+    await world.run();
+    return look(world);
+  } finally {
+    Math.random = random;
+    world.close();
+  }
+}
+
+/** Runs seeds in as many Workers as there are processor cores, at most four. */
+export async function runSeedsInWorkers(asked: SeedsAsked): Promise<SeedsOutcome> {
+  const workers = Math.min(4, navigator.hardwareConcurrency, asked.seeds.length);
+  const outcomes = await Promise.all(
+    Array.from(
+      { length: workers },
+      (_, n) => askWorker({ ...asked, seeds: asked.seeds.filter((_, i) => i % workers === n) }),
+    ),
+  );
+  const sum = (of: (outcome: SeedsOutcome) => number) => outcomes.reduce((total, one) => total + of(one), 0);
+  return {
+    seeds: sum(({ seeds }) => seeds),
+    mails: sum(({ mails }) => mails),
+    facts: sum(({ facts }) => facts),
+    broken: outcomes.flatMap(({ broken }) => broken).sort((a, b) => a.seed - b.seed),
+  };
+}
+
+function askWorker(asked: SeedsAsked): Promise<SeedsOutcome> {
+  const worker = new Worker(import.meta.url, { type: "module", name: "seeds" });
+  return new Promise<SeedsOutcome>((resolve, reject) => {
+    worker.onmessage = ({ data }: MessageEvent<SeedsOutcome>) => resolve(data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      reject(new Error(event.message));
+    };
+    worker.postMessage(asked);
+  }).finally(() => worker.terminate());
+}
+
+// The same file is the Worker.
+if (typeof DedicatedWorkerGlobalScope !== "undefined" && self instanceof DedicatedWorkerGlobalScope) {
+  self.onmessage = async ({ data }: MessageEvent<SeedsAsked>) => self.postMessage(await runSeeds(data));
+}

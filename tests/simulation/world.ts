@@ -1,0 +1,322 @@
+import { unsubscribeRecord } from "../../contract/unsubscribe_token.ts";
+import type { DiscountPolicy } from "../../processor/config.ts";
+import { encodeFact, type Fact } from "../../processor/facts/facts.ts";
+import { readAddress } from "../../processor/offers/core/mailbox.ts";
+import type { TopicRecord } from "../../topic/topic.ts";
+import { Oracle } from "./oracle.ts";
+import { WorldProcessor } from "./world_processor.ts";
+import {
+  distinctId,
+  hashes,
+  MAILBOXES,
+  PARTITIONS,
+  POLICY,
+  type Produced,
+  type Rule,
+  seededRandom,
+  type SentMail,
+  START,
+  subjectOf,
+  SUBJECTS,
+  type WorldOptions,
+} from "./world_terms.ts";
+
+const STEP_MS_MAX = 1_400;
+const PAUSE_MS_MAX = 120_000;
+const LIVELY_STEPS = 2_400;
+const CALM_STEPS_MAX = 60_000;
+const QUIET_STEPS = 250;
+const QUIET_MS = 300_000;
+
+const MOODS = [
+  { optOut: 0.7, join: 13, erasures: 0.002 },
+  { optOut: 4, join: 13, erasures: 0.002 },
+  { optOut: 0.7, join: 20, erasures: 0.008 },
+];
+
+const encoder = new TextEncoder();
+
+/**
+ * A world in which the real loops of the offers run step by step: a topic in memory, a clock that the world moves, and
+ * two processors that crash, pause, lose their view and are overtaken between any two effects. Everything that a loop
+ * awaits is a step that the world chooses; a seed says all of it, so that a world can be seen again.
+ *
+ * What it does not imitate: several commits of SQLite on a disk (the views are in memory, each apply is one effect), a
+ * broker that loses what it acknowledged, and bytes on the wire of SMTP.
+ */
+export class World {
+  readonly random: () => number;
+  readonly policy: DiscountPolicy;
+  time = START;
+  calm = false;
+  steps = 0;
+  readonly facts: TopicRecord[] = [];
+  readonly raw: TopicRecord[][] = Array.from({ length: PARTITIONS }, () => []);
+  readonly produced: Produced[][] = Array.from({ length: PARTITIONS }, () => []);
+  readonly committed: number[] = Array.from({ length: PARTITIONS }, () => 0);
+  readonly owner: number[] = Array.from({ length: PARTITIONS }, (_, partition) => partition % 2);
+  /** Grows with every rebalance; a commit under an older one than gave the partition its owner is refused. */
+  generation = 0;
+  readonly ownedSince: number[] = Array.from({ length: PARTITIONS }, () => 0);
+  readonly processors: WorldProcessor[];
+  readonly mails: SentMail[] = [];
+  readonly failures: string[] = [];
+  readonly oracle: Oracle;
+  /** Subjects that were one person with an erased one. */
+  readonly touched = new Set<string>();
+  readonly #named: Set<string>[] = [];
+  /** What happens often differs from world to world; opt-outs and joins in percent, erasures per step. */
+  readonly #mood: { readonly optOut: number; readonly join: number; readonly erasures: number };
+  /** Share of publishes that are not answered, half of which have not landed. */
+  readonly awayShare: number;
+  #eraser: Generator<void> | null = null;
+  #uuids = 0;
+
+  constructor(readonly options: WorldOptions) {
+    this.random = seededRandom(options.seed);
+    this.#mood = MOODS[Math.floor(options.seed / 4) % MOODS.length]!;
+    this.awayShare = options.seed % 5 === 0 ? 0.1 : 0.02;
+    // Where retries come quickly, a fact of a paused processor meets the next attempt.
+    const retryMs = options.seed % 3 === 0 ? 1_000 : 20_000;
+    const retryDelaysMs = Array.from({ length: 50 }, () => retryMs);
+    this.policy = { ...POLICY, retryDelaysMs, onUnknown: options.onUnknown };
+    this.oracle = new Oracle(this);
+    this.append({ fact: "secret", at: this.time, fingerprint: hashes.fingerprint });
+    this.processors = [0, 1].map((id) => new WorldProcessor(this, id));
+  }
+
+  leavesOut(rule: Rule): boolean {
+    return this.options.without?.includes(rule) ?? false;
+  }
+
+  pick<T>(from: readonly T[]): T {
+    return from[Math.floor(this.random() * from.length)]!;
+  }
+
+  /** A fact lands in the topic, and in the oracle's view. */
+  append(fact: Fact): number {
+    const record = encodeFact(this.#withoutRules(fact));
+    const offset = this.facts.length;
+    this.facts.push({ ...record, partition: 0, offset });
+    this.oracle.apply(this.facts[offset]!);
+    return offset;
+  }
+
+  /** Rules that stand in the facts are left out by writing into them what the fold without the rule would have used. */
+  #withoutRules(fact: Fact): Fact {
+    if (this.leavesOut("uses") && fact.fact === "earned") return { ...fact, uses: 0 };
+    if (this.leavesOut("box") && fact.fact === "claimed") {
+      const now = this.oracle.reader.offerNow(fact.offer);
+      return now?.address ? { ...fact, mailbox: now.address.mailbox } : fact;
+    }
+    if (
+      this.leavesOut("by") &&
+      (fact.fact === "deferred" || fact.fact === "refused" || fact.fact === "unknown")
+    ) {
+      const state = this.oracle.reader.offerNow(fact.offer)?.offer.state;
+      return state?.is === "sending" ? { ...fact, by: state.by } : fact;
+    }
+    return fact;
+  }
+
+  async run(): Promise<string[]> {
+    for (const processor of this.processors) processor.begin();
+    await settle();
+    for (let i = 0; i < LIVELY_STEPS; i++) await this.#step();
+    this.calm = true;
+    for (const processor of this.processors) processor.pausedUntil = 0;
+    this.#rebalance();
+    await this.#untilQuiet();
+    for (const processor of this.processors) processor.catchUp();
+    return this.failures;
+  }
+
+  close(): void {
+    for (const { view } of this.processors) view.db.close();
+    this.oracle.db.close();
+  }
+
+  async #untilQuiet(): Promise<void> {
+    let quiet = { steps: 0, since: this.time, facts: this.facts.length };
+    for (let i = 0; i < CALM_STEPS_MAX; i++) {
+      await this.#step();
+      const done = this.#eraser === null &&
+        this.raw.every((records, p) => this.committed[p] === records.length);
+      if (!done || this.facts.length !== quiet.facts) {
+        quiet = { steps: 0, since: this.time, facts: this.facts.length };
+      }
+      if (++quiet.steps > QUIET_STEPS && this.time - quiet.since > QUIET_MS) return;
+    }
+    this.failures.push("never quiet");
+  }
+
+  async #step(): Promise<void> {
+    const { random } = this;
+    this.time += 1 + Math.floor(random() * STEP_MS_MAX * (this.calm ? 3 : 1));
+    this.steps++;
+    if (!this.calm && random() < 0.035) this.#produce();
+    if (this.#eraser === null && !this.calm && random() < this.#mood.erasures) this.#eraser = this.#erase();
+    if (this.#eraser !== null && random() < 0.2) {
+      const killed = !this.calm && random() < 0.05;
+      if (killed || this.#eraser.next().done) this.#eraser = null;
+    }
+    const processor = this.pick(this.processors);
+    if (processor.pausedUntil > this.time) return;
+    const luck = this.calm ? 1 : random();
+    if (!processor.alive) {
+      processor.begin();
+      this.#rebalance();
+    } else if (luck < 0.003) {
+      processor.crash();
+      this.#rebalance();
+    } else if (luck < 0.006) {
+      processor.pausedUntil = this.time + random() * PAUSE_MS_MAX;
+      if (random() < 0.7) this.#rebalance(processor);
+    } else {
+      this.#learn(processor);
+      processor.step();
+    }
+    await settle();
+  }
+
+  #rebalance(without?: WorldProcessor): void {
+    const live = this.processors.filter((one) =>
+      one.alive && one !== without && one.pausedUntil <= this.time
+    );
+    if (live.length === 0) return;
+    this.generation++;
+    for (let partition = 0; partition < PARTITIONS; partition++) {
+      const owner = this.pick(live).id;
+      if (owner !== this.owner[partition]) this.ownedSince[partition] = this.generation;
+      this.owner[partition] = owner;
+    }
+  }
+
+  /** A processor hears late of what it owns: until then two of them work on one partition. */
+  #learn(processor: WorldProcessor): void {
+    const now = this.owner.flatMap((id, partition) => id === processor.id ? [partition] : []);
+    if (this.random() < (this.calm ? 0.5 : 0.05)) processor.group?.learn(now);
+  }
+
+  // ---- what users do
+
+  #produce(): void {
+    const { random } = this;
+    const who = Math.floor(random() * SUBJECTS);
+    const dice = random() * 100;
+    const { optOut, join } = this.#mood;
+    const kind = dice < optOut ? "opt-out" : dice < optOut + join ? "join" : dice < 35 ? "address" : "use";
+    const mailbox = kind === "address" || (kind === "use" && random() < 0.5)
+      ? Math.floor(random() * MAILBOXES)
+      : null;
+    const late = random() < 0.1 ? Math.floor(random() * 30_000) : 0;
+    const repeats = 1 + (random() < 0.2 ? 1 : 0);
+    const uuid = uuidOf(++this.#uuids);
+    const record = kind === "opt-out" && random() < 0.5
+      ? this.#unsubscribe(who)
+      : this.#webhook({ kind, who, mailbox, uuid, eventAt: this.time - late });
+    const partition = record.headers.source === "unsubscribe" ? (who + 1) % PARTITIONS : who % PARTITIONS;
+    for (let i = 0; i < repeats; i++) {
+      this.deliver(partition, record, {
+        kind,
+        who,
+        uuid: kind === "use" ? uuid : null,
+        at: this.time,
+        eventAt: this.time - late,
+        subjects: [],
+      });
+    }
+  }
+
+  deliver(partition: number, record: Omit<TopicRecord, "partition" | "offset">, produced: Produced): void {
+    this.raw[partition]!.push({ ...record, partition, offset: this.raw[partition]!.length });
+    this.produced[partition]!.push(produced);
+  }
+
+  #webhook(
+    { kind, who, mailbox, uuid, eventAt }: {
+      kind: Produced["kind"];
+      who: number;
+      mailbox: number | null;
+      uuid: string;
+      eventAt: number;
+    },
+  ): Omit<TopicRecord, "partition" | "offset"> {
+    const others = [...Array(SUBJECTS).keys()].filter((other) => other !== who);
+    const byPerson = kind === "join" && this.random() < 0.4;
+    const event = kind === "use"
+      ? "feature_used"
+      : kind === "opt-out"
+      ? "email_unsubscribed"
+      : kind === "join" && !byPerson
+      ? "$identify"
+      : "$set";
+    const properties: Record<string, unknown> = {};
+    if (event === "$identify") properties.$anon_distinct_id = distinctId(this.pick(others));
+    const email = mailbox === null ? undefined : this.#spelling(mailbox);
+    if (email !== undefined && this.random() < 0.5) properties.$set = { email };
+    const person = {
+      ...(byPerson ? { id: `person-of-${Math.floor(this.random() * 2)}` } : {}),
+      properties: email !== undefined && properties.$set === undefined ? { email } : {},
+    };
+    const timestamp = new Date(eventAt).toISOString();
+    const body = { event: { uuid, event, distinct_id: distinctId(who), properties, timestamp }, person };
+    return {
+      key: encoder.encode(distinctId(who)),
+      value: encoder.encode(JSON.stringify(body)),
+      headers: { id: uuid, event },
+      timestamp: this.time,
+    };
+  }
+
+  #spelling(mailbox: number): string {
+    return this.pick([
+      `box${mailbox}@gmail.com`,
+      `B.ox${mailbox}+x@Gmail.com`,
+      ` box${mailbox}@googlemail.com`,
+    ]);
+  }
+
+  #unsubscribe(who: number): Omit<TopicRecord, "partition" | "offset"> {
+    const address = readAddress(this.#spelling(Math.floor(this.random() * MAILBOXES)))!;
+    const claims = { subject: subjectOf(who), mailbox: hashes.mailbox(address.normalised) };
+    return unsubscribeRecord(claims, this.time);
+  }
+
+  /** What the erase command does: waits for the group, names all joined subjects, one record per partition. */
+  *#erase(): Generator<void> {
+    const who = Math.floor(this.random() * SUBJECTS);
+    const ends = this.raw.map((records) => records.length);
+    while (ends.some((end, p) => this.committed[p]! < end) && this.random() < 0.99) yield;
+    const names = new Set(this.oracle.subjectsWith(subjectOf(who)));
+    for (const earlier of this.#named) {
+      if ([...earlier].some((one) => names.has(one))) { for (const one of earlier) names.add(one); }
+    }
+    this.#named.push(names);
+    const subjects = [...names].sort();
+    const at = this.time;
+    for (let partition = 0; partition < PARTITIONS; partition++) {
+      const value = encoder.encode(
+        JSON.stringify({ event: "$erase", at: new Date(at).toISOString(), subjects }),
+      );
+      const headers = { id: uuidOf(++this.#uuids), event: "$erase", source: "erase" };
+      this.deliver(partition, { key: encoder.encode(subjects[0]!), value, headers, timestamp: this.time }, {
+        kind: "erase",
+        who: null,
+        uuid: null,
+        at: this.time,
+        eventAt: at,
+        subjects,
+      });
+      yield;
+    }
+  }
+}
+
+function uuidOf(number: number): string {
+  return `00000000-0000-4000-8000-${number.toString(16).padStart(12, "0")}`;
+}
+
+function settle(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,140 @@
+import type { Clock } from "../../runtime/clock.ts";
+import { decodeFact } from "../../processor/facts/facts.ts";
+import type { Mailer, SendOutcome } from "../../processor/offers/mailer.ts";
+import { readAddress } from "../../processor/offers/core/mailbox.ts";
+import { decideOffers } from "../../processor/offers/discount_offers.ts";
+import { sendOffers } from "../../processor/offers/sender.ts";
+import { followFacts } from "../../processor/offers/view.ts";
+import { createViewWatch } from "../../processor/offers/view_watch.ts";
+import type { World } from "./world.ts";
+import { type Step, stepIn, type WorldGroup, WorldLog } from "./world_log.ts";
+import { endAt, hashes, newView, START, type WorldView } from "./world_terms.ts";
+
+/** A processor of the world: the three loops of the offers over a view of its own, begun anew after each crash. */
+export class WorldProcessor {
+  alive = false;
+  pausedUntil = 0;
+  group: WorldGroup | null = null;
+  owned: readonly number[] = [];
+  view: WorldView;
+  /** Message-IDs on this processor's disk. */
+  readonly files = new Set<string>();
+  #steps: Step[] = [];
+  #starts = 0;
+
+  constructor(readonly world: World, readonly id: number) {
+    this.view = newView(this.world.options.without ?? []);
+  }
+
+  crash(): void {
+    this.alive = false;
+    this.#steps = [];
+    this.group = null;
+    this.owned = [];
+  }
+
+  begin(): void {
+    const { world } = this;
+    this.alive = true;
+    if (this.#starts++ > 0 && world.random() < 0.5) {
+      this.view.db.close();
+      this.view = newView(this.world.options.without ?? []);
+    }
+    this.#steps = [];
+    const steps = this.#steps;
+    const signal = new AbortController().signal;
+    const { writer, reader } = this.view;
+    const log = new WorldLog(this, steps);
+    const clock = this.#clock(steps);
+    const channel = { wait: (ms: number, signal: AbortSignal) => clock.wait(ms, signal) };
+    const view = createViewWatch(reader, channel);
+    const common = { log, clock, hashes, signal, view, store: reader, policy: world.policy };
+    const quiet = { report: () => {}, reach: () => {}, lineId: (id: string) => id };
+    const loops = [
+      followFacts({ ...common, ...quiet, store: writer, moved: () => {} }),
+      decideOffers({ ...common, ...quiet, announce: (partitions) => this.owned = partitions }),
+      sendOffers({
+        ...common,
+        ...quiet,
+        run: { dataDir: `disk-${this.id}`, start: this.#starts },
+        mailer: this.#mailer(steps, clock),
+        render: (mail) => ({ ...mail, subject: "", text: "", html: "", unsubscribeUrl: "" }),
+        mailFrom: "shop@shop.example",
+        publicUrl: "http://localhost:8000",
+        owned: () => this.owned,
+      }),
+    ];
+    for (const loop of loops) loop.catch((error) => world.failures.push(`a loop ended: ${error.stack}`));
+  }
+
+  catchUp(): void {
+    const { nextFact } = this.view.reader.end();
+    for (const record of this.world.facts.slice(nextFact)) {
+      const text = new TextDecoder().decode(record.value);
+      const outcome = decodeFact(text);
+      if (outcome.ok) {
+        this.view.writer.apply([{ offset: record.offset, fact: outcome.fact, text }], endAt(record));
+      }
+    }
+  }
+
+  /** Takes one of the steps that something in here waits for. */
+  step(): void {
+    const ready = this.#steps.filter((step) => step.ready());
+    if (ready.length === 0) return;
+    const effects = ready.filter((step) => !step.isTimer);
+    const among = effects.length > 0 && this.world.random() < 0.8 ? effects : ready;
+    const step = this.world.pick(among);
+    this.#steps.splice(this.#steps.indexOf(step), 1);
+    step.take();
+  }
+
+  #clock(steps: Step[]): Clock {
+    const { world } = this;
+    return {
+      now: () => world.time,
+      monotonic: () => world.time - START,
+      wait: (ms, signal) => {
+        const due = world.time + ms;
+        return stepIn(steps, () => {}, {
+          ready: () => world.time >= due || signal?.aborted === true,
+          isTimer: true,
+        });
+      },
+    };
+  }
+
+  #mailer(steps: Step[], clock: Clock): Mailer {
+    const { world, files } = this;
+    const { mailer: kind } = world.options;
+    const luck = () => world.calm ? 1 : world.random();
+    const looksAgain = world.options.seed % 2 === 0;
+    return {
+      kind,
+      async send(mail, claim): Promise<SendOutcome> {
+        const first = await stepIn(steps, luck);
+        if (kind === "smtp" && first < 0.05) return { is: "relay", words: "greylisted" };
+        if (kind === "smtp" && first < 0.2) return { is: "deferred", words: "450", claimed: false };
+        if (kind === "smtp" && first < 0.23) return { is: "refused", words: "550", claimed: false };
+        const begun = clock.monotonic();
+        if (!await claim().catch(() => false)) return { is: "void" };
+        const second = await stepIn(steps, luck);
+        if (kind === "smtp" && second < 0.1) return { is: "deferred", words: "451", claimed: true };
+        if (looksAgain && clock.monotonic() - begun > 45_000) {
+          return { is: "deferred", words: "gave up", claimed: true };
+        }
+        await stepIn(steps, () => {
+          const mailbox = hashes.mailbox(readAddress(mail.to)!.normalised);
+          world.mails.push({ messageId: mail.messageId, mailbox, at: world.time });
+          files.add(mail.messageId);
+        });
+        return kind === "smtp" && second < 0.2
+          ? { is: "unknown", words: "cut after the dot" }
+          : { is: "accepted", words: "250" };
+      },
+      outcomeOf: (messageId) =>
+        stepIn(steps, () => kind === "smtp" ? "unknown" : files.has(messageId) ? "accepted" : "not_sent"),
+      close: () => Promise.resolve(),
+    };
+  }
+}

@@ -1,0 +1,181 @@
+import { setImmediate } from "node:timers";
+import { type ConsumeOptions, type Consumption, LogSetupError, type RecordBatch } from "../../topic/topic.ts";
+
+/** What a group of the memory log needs of its topic. */
+export type GroupTopic = {
+  readonly topic: string;
+  partitions(): number;
+  bounds(partition: number): { readonly start: number; readonly end: number };
+  /** Null where nothing is there to read. */
+  poll(partition: number, wanted: {
+    readonly from: number;
+    readonly recordsMax: number | undefined;
+    readonly bytesMax: number | undefined;
+  }): RecordBatch | null;
+  changed(signal: AbortSignal): Promise<void>;
+};
+
+/** The members of one consumer group and who owns which partition. A partition is revoked before it is assigned anew. */
+export class MemoryGroup {
+  readonly #committed = new Map<number, number>();
+  readonly #members: Member[] = [];
+  #rebalancing: Promise<void> = Promise.resolve();
+  #known = 0;
+
+  constructor(private readonly topic: GroupTopic) {}
+
+  /** Committed next offsets by partition number. */
+  offsets(): (number | null)[] {
+    return Array.from(
+      { length: this.topic.partitions() },
+      (_, partition) => this.#committed.get(partition) ?? null,
+    );
+  }
+
+  join(options: ConsumeOptions): Consumption {
+    const member = new Member(this.topic, { options, committed: this.#committed });
+    member.leave = () => this.#leave(member);
+    this.#members.push(member);
+    this.#rebalance();
+    if (this.#members.length === 1) this.#followPartitions(member);
+    return member;
+  }
+
+  async #leave(member: Member): Promise<void> {
+    const place = this.#members.indexOf(member);
+    if (place >= 0) this.#members.splice(place, 1);
+    await member.giveUp(() => false);
+    this.#rebalance();
+  }
+
+  /** Partitions that are added while the group has members come to them too. */
+  async #followPartitions(first: Member): Promise<void> {
+    while (!first.left.aborted) {
+      await this.topic.changed(first.left);
+      if (this.topic.partitions() > this.#known) this.#rebalance();
+    }
+    const [next] = this.#members;
+    if (next) this.#followPartitions(next);
+  }
+
+  /** Partition i belongs to member i modulo their number, in the order of joining. */
+  #rebalance(): void {
+    this.#rebalancing = this.#rebalancing.then(async () => {
+      const members = [...this.#members];
+      this.#known = this.topic.partitions();
+      const ownerOf = (partition: number) => members[partition % members.length];
+      await Promise.all(members.map((member) => member.giveUp((partition) => ownerOf(partition) === member)));
+      for (let partition = 0; partition < this.#known; partition++) {
+        ownerOf(partition)?.take(partition);
+      }
+      for (const member of members) member.joined = true;
+    });
+  }
+}
+
+class Member implements Consumption {
+  readonly ended: Promise<void>;
+  joined = false;
+  leave: () => Promise<void> = () => Promise.resolve();
+  readonly #owned = new Map<number, { readonly taken: AbortController; readonly done: Promise<void> }>();
+  readonly #options: ConsumeOptions;
+  readonly #committed: Map<number, number>;
+  readonly #leaving = new AbortController();
+  #resolve!: () => void;
+  #reject!: (error: unknown) => void;
+  #stopping: Promise<void> | null = null;
+
+  constructor(
+    private readonly topic: GroupTopic,
+    given: { readonly options: ConsumeOptions; readonly committed: Map<number, number> },
+  ) {
+    this.#options = given.options;
+    this.#committed = given.committed;
+    this.ended = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.ended.catch(() => {});
+  }
+
+  state() {
+    return {
+      is: this.joined ? "joined" as const : "joining" as const,
+      partitions: [...this.#owned.keys()].sort(),
+    };
+  }
+
+  /** Aborts when this member leaves. */
+  get left(): AbortSignal {
+    return this.#leaving.signal;
+  }
+
+  stop(): Promise<void> {
+    this.#leaving.abort();
+    this.#stopping ??= this.leave().then(() => this.#resolve());
+    return this.#stopping;
+  }
+
+  take(partition: number): void {
+    if (this.#owned.has(partition) || this.#stopping) return;
+    const taken = new AbortController();
+    const done = this.#run(partition, taken.signal).catch((error) => {
+      this.#reject(error);
+      this.#leaving.abort();
+      this.#stopping ??= this.leave();
+    });
+    this.#owned.set(partition, { taken, done });
+  }
+
+  /** Gives every partition back that `keeps` does not name, after what is in flight. */
+  async giveUp(keeps: (partition: number) => boolean): Promise<void> {
+    const going = [...this.#owned].filter(([partition]) => !keeps(partition));
+    for (const [, one] of going) one.taken.abort();
+    await Promise.all(going.map(async ([partition, one]) => {
+      await one.done;
+      this.#owned.delete(partition);
+    }));
+  }
+
+  async #run(partition: number, taken: AbortSignal): Promise<void> {
+    const { handler } = this.#options;
+    try {
+      while (!taken.aborted) {
+        const wanted = await handler.assigned(partition, { signal: taken });
+        if (!taken.aborted) await this.#flow(partition, { from: this.#startFor(partition, wanted), taken });
+      }
+    } finally {
+      await handler.revoked(partition);
+    }
+  }
+
+  #startFor(partition: number, wanted: number | null): number {
+    const { start, end } = this.topic.bounds(partition);
+    if (wanted !== null && wanted > end) {
+      throw new LogSetupError(
+        `Cannot begin partition ${partition} of "${this.topic.topic}" at ${wanted}: the log ends at ${end}.`,
+      );
+    }
+    return Math.max(wanted ?? this.#committed.get(partition) ?? start, start);
+  }
+
+  /** Hands over batch after batch until the partition is taken away or the handler wants it assigned anew. */
+  async #flow(partition: number, { from, taken }: { from: number; taken: AbortSignal }): Promise<void> {
+    const { handler, batchRecordsMax: recordsMax, batchBytesMax: bytesMax } = this.#options;
+    let next = from;
+    while (!taken.aborted) {
+      // One turn of the event loop per batch: a handler that waits for nothing must not keep everybody else waiting.
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      if (taken.aborted) return;
+      const batch = this.topic.poll(partition, { from: next, recordsMax, bytesMax });
+      if (!batch) {
+        await this.topic.changed(taken);
+        continue;
+      }
+      const heartbeat = () => Promise.resolve();
+      if (await handler.handle(batch, { signal: taken, heartbeat }) === "reassign") return;
+      next = batch.nextOffset;
+      this.#committed.set(partition, next);
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import { resolve } from "node:path";
+
+/** What a command printed and how it ended. */
+export type CommandRun = { readonly code: number; readonly stdout: string; readonly stderr: string };
+
+/** The library types of Deno and of the DOM differ in the buffers they name. */
+export type TextStream = ReadableWritablePair<string, Uint8Array<ArrayBuffer>>;
+
+const ROOT = resolve(import.meta.dirname!, "../..");
+
+/** Environment that a child needs beside what a test gives it; nothing of the tester's own settings leaks in. */
+function childEnvironment(env: Record<string, string>): Record<string, string> {
+  const kept = ["PATH", "HOME", "DENO_DIR", "TMPDIR"].flatMap((name) => {
+    const value = Deno.env.get(name);
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return { ...Object.fromEntries(kept), NO_COLOR: "1", ...env };
+}
+
+/** Runs one of the project's programs to its end. */
+export async function runProgram(
+  path: string,
+  { args = [], env = {}, stdin }: { args?: readonly string[]; env?: Record<string, string>; stdin?: string } =
+    {},
+): Promise<CommandRun> {
+  const child = spawnProgram(path, { args, env, stdin: stdin === undefined ? "null" : "piped" });
+  if (stdin !== undefined) {
+    const writer = child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(stdin));
+    await writer.close();
+  }
+  const { code, stdout, stderr } = await child.output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+/** Starts one of the project's programs; its output is piped. `flags` are Deno's own. */
+export function spawnProgram(
+  path: string,
+  { args = [], flags = [], env = {}, stdin = "null" }: {
+    args?: readonly string[];
+    flags?: readonly string[];
+    env?: Record<string, string>;
+    stdin?: "null" | "piped";
+  } = {},
+): Deno.ChildProcess {
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--quiet", ...flags, resolve(ROOT, path), ...args],
+    cwd: ROOT,
+    clearEnv: true,
+    env: childEnvironment(env),
+    stdin,
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+/** Waits until a program has stopped itself at a fault point, then kills it with -9. */
+export async function killAtFaultPoint(child: Deno.ChildProcess, name: string): Promise<void> {
+  let seen = "";
+  for await (const text of child.stderr.pipeThrough(new TextDecoderStream() as TextStream)) {
+    seen += text;
+    if (seen.includes(`fault point ${name}`)) break;
+  }
+  if (!seen.includes(`fault point ${name}`)) {
+    throw new Error(`The program ended before it came to fault point ${name}:\n${seen}`);
+  }
+  child.kill("SIGKILL");
+  await child.status;
+  await child.stdout.cancel();
+}

@@ -1,0 +1,358 @@
+/**
+ * Stand-ins for what `web/` talks to, for its browser suite: PostHog's capture endpoint, ingest, and a processor with
+ * the real status API over made-up sources; its dead letters are real ones in a log in memory.
+ *
+ * Not imitated: webhooks, the topic, the sanitiser (an e-mail address and one phone number are replaced by their
+ * placeholders), the offer's wait (a test says when the mail goes out), persons, SMTP. A repeat of an event is only
+ * recognised by its uuid.
+ */
+import { gunzipSync } from "node:zlib";
+import type { DatasetListing, MailListing, OfferView, PipelineStatus } from "../../contract/processor_api.ts";
+import { FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
+import type { TraceStep } from "../../contract/trace_step.ts";
+import { startDeadLetterWorld } from "../../processor/dead_letters/fixtures/world.ts";
+import { createStatusApi } from "../../processor/status/api.ts";
+import { createTraceHub } from "../../processor/status/trace_hub.ts";
+
+/** One request as it came to the fake PostHog. */
+export type Captured = {
+  method: string;
+  path: string;
+  headers: Headers;
+  body: Uint8Array;
+};
+
+const FILE = "event=generation_failed/date=2026-01-01/p00003-0000.jsonl";
+export const MESSAGE_ID = "offer-1@pipeline.test";
+export const THRESHOLD = 5;
+
+type Event = { uuid: string; event: string; timestamp: string; properties: Record<string, unknown> };
+
+export type Fakes = ReturnType<typeof startFakes>;
+
+export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
+  const captured: Captured[] = [];
+  const unsubscribed: { method: string; search: string; body: string }[] = [];
+  const lines: string[] = [];
+  const seen = new Set<string>();
+  const offers = new Map<string, OfferView>();
+  const deadLetters = startDeadLetterWorld();
+  let mails: MailListing["mails"] = [];
+  let offset = 0;
+  let spooled = 0;
+  const listeners = new Set<symbol>();
+  let hub = createTraceHub("first");
+  /** What the fake PostHog answers instead of 200; for tests of failures. */
+  let posthogStatus = 200;
+
+  function take(event: Event): void {
+    const distinctId = String(event.properties.distinct_id);
+    const position = `3:${offset++}`;
+    const at = () => new Date().toISOString();
+    const steps: TraceStep[] = [{
+      step: "polled",
+      id: event.uuid,
+      event: event.event,
+      distinctId,
+      position,
+      eventAt: event.timestamp,
+      receivedAt: at(),
+      at: at(),
+      ...(showsRaw && typeof event.properties.input_prompt === "string"
+        ? { rawPrompt: event.properties.input_prompt }
+        : {}),
+    }];
+    if (seen.has(event.uuid)) {
+      hub.add([...steps, { step: "duplicate", id: event.uuid, position, at: at() }]);
+      return;
+    }
+    seen.add(event.uuid);
+    if (event.event === GENERATION_FAILED) steps.push(...write(event, distinctId, position));
+    if (event.event === FEATURE_USED) steps.push(...countUse(event, distinctId));
+    const set = event.properties.$set as { email?: string } | undefined;
+    const email = set?.email ?? (event as { $set?: { email?: string } }).$set?.email;
+    if (email) offerOf(distinctId).addressKnown = true;
+    hub.add(steps);
+  }
+
+  function write(event: Event, distinctId: string, position: string): TraceStep[] {
+    const prompt = event.properties.input_prompt;
+    if (typeof prompt !== "string") {
+      return [{
+        step: "dead_lettered",
+        id: event.uuid,
+        position,
+        reason: "prompt_missing",
+        at: new Date().toISOString(),
+      }];
+    }
+    const input_prompt = sanitised(prompt);
+    lines.push(JSON.stringify({
+      timestamp: event.timestamp,
+      event: event.event,
+      failure_reason: event.properties.failure_reason ?? null,
+      input_prompt,
+      distinct_id: distinctId,
+    }));
+    return [{
+      step: "written",
+      id: event.uuid,
+      file: FILE,
+      line: lines.length,
+      prompt: input_prompt,
+      at: new Date().toISOString(),
+    }];
+  }
+
+  function countUse(event: Event, distinctId: string): TraceStep[] {
+    const offer = offerOf(distinctId);
+    if (offer.uses >= THRESHOLD) return [];
+    offer.uses++;
+    const at = new Date().toISOString();
+    const steps: TraceStep[] = [{
+      step: "counted",
+      id: event.uuid,
+      uses: offer.uses,
+      threshold: THRESHOLD,
+      at,
+    }];
+    if (offer.uses === THRESHOLD) {
+      offer.state = "waiting";
+      offer.earnedAt = at;
+      offer.dueAt = new Date(Date.now() + 120_000).toISOString();
+      offer.timeline.push({ at, what: "earned with 5 uses" });
+      const { addressKnown, dueAt } = offer;
+      steps.push({ step: "earned", id: event.uuid, offer: "3:0", distinctId, dueAt, addressKnown, at });
+    }
+    return steps;
+  }
+
+  function offerOf(distinctId: string): OfferView {
+    const offer = offers.get(distinctId) ?? {
+      distinctId,
+      state: "counting",
+      reason: null,
+      uses: 0,
+      threshold: THRESHOLD,
+      addressKnown: false,
+      earnedAt: null,
+      dueAt: null,
+      sentAt: null,
+      code: null,
+      messageId: null,
+      timeline: [],
+    };
+    offers.set(distinctId, offer);
+    return offer;
+  }
+
+  const posthog = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, async (request) => {
+    const url = new URL(request.url);
+    if (url.pathname === "/healthz") return Response.json({ status: "ok", delivered: offset });
+    const body = new Uint8Array(await request.arrayBuffer());
+    captured.push({
+      method: request.method,
+      path: url.pathname + url.search,
+      headers: request.headers,
+      body,
+    });
+    if (url.pathname === "/elsewhere") {
+      return new Response(null, { status: 302, headers: { location: "http://192.0.2.1/" } });
+    }
+    if (posthogStatus !== 200) return new Response("", { status: posthogStatus });
+    if (request.method === "POST" && url.pathname === "/e/") {
+      for (const event of eventsIn(body)) take(event);
+    }
+    return Response.json({ status: "Ok" }, { headers: { "set-cookie": "tracker=1" } });
+  });
+
+  const ingest = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, async (request) => {
+    const url = new URL(request.url);
+    if (url.pathname === "/readyz") {
+      return Response.json({ status: "ready", durable: spooled > 0 ? "spool" : "log", spooled });
+    }
+    if (url.pathname === "/unsubscribe") {
+      unsubscribed.push({ method: request.method, search: url.search, body: await request.text() });
+      return new Response("<!doctype html><title>Unsubscribe</title><p>Done.", {
+        headers: {
+          "content-type": "text/html; charset=utf-8",
+          "content-security-policy": "default-src 'none'",
+        },
+      });
+    }
+    return new Response("", { status: 404 });
+  });
+
+  function dataset(): DatasetListing {
+    const bytes = lines.reduce((sum, line) => sum + line.length + 1, 0);
+    const partition = {
+      event: GENERATION_FAILED,
+      date: "2026-01-01",
+      records: lines.length,
+      bytes,
+      files: 1,
+      placeholders: { EMAIL_ADDRESS: lines.filter((line) => line.includes("<EMAIL_ADDRESS>")).length },
+      paths: [FILE],
+    };
+    const partitions = lines.length > 0 ? [partition] : [];
+    return { records: lines.length, bytes, files: partitions.length, sanitiserVersion: "test", partitions };
+  }
+
+  async function status(): Promise<PipelineStatus> {
+    await deadLetters.list.catchUp();
+    const byReason = deadLetters.list.byReason();
+    const partitions = Array.from({ length: 6 }, (_, partition) => ({
+      partition,
+      nextOffset: partition === 3 ? offset : 0,
+      endOffset: partition === 3 ? offset : 0,
+      lag: 0,
+      lagSeconds: 0,
+    }));
+    const group = { topic: "posthog.webhooks", lag: 0, lagSeconds: 0, partitions };
+    return {
+      log: "embedded",
+      groups: [{ group: "dataset-writer", ...group }, { group: "discount-offers", ...group }],
+      dataset: { records: lines.length, bytes: 0, files: 1 },
+      offers: { counting: 0, waiting: 0, sending: 0, offered: 0, failed: 0, closed: 0 },
+      deadLetters: { total: deadLetters.list.letters({ all: false }).length, byReason },
+      mails: { accepted: mails.length, deferred: 0, refused: 0, unknown: 0 },
+    };
+  }
+
+  let mailSource = "";
+  let processorLives = new AbortController();
+  const startProcessor = (port: number) => {
+    processorLives = new AbortController();
+    return Deno.serve(
+      { port, hostname: "127.0.0.1", onListen: () => {}, signal: processorLives.signal },
+      createStatusApi({
+        hub: {
+          add: hub.add,
+          forget: hub.forget,
+          listen: (lastEventId, send) => {
+            const stop = hub.listen(lastEventId, send);
+            const listener = Symbol();
+            listeners.add(listener);
+            return () => {
+              stop();
+              listeners.delete(listener);
+            };
+          },
+        },
+        notReady: () => [],
+        staysOut: () => [],
+        status,
+        offerOf: (id) => Promise.resolve(offers.get(id) ?? null),
+        codeIsValid: () => false,
+        dataset,
+        tail: (file, count) =>
+          file === FILE && lines.length > 0
+            ? {
+              file,
+              records: lines.length,
+              bytes: dataset().bytes,
+              lines: lines.slice(-count),
+              firstLine: Math.max(1, lines.length - count + 1),
+            }
+            : null,
+        mails: () => Promise.resolve({ mailer: "maildir", mails }),
+        mailSource: (id) =>
+          id === MESSAGE_ID && mailSource !== "" ? new TextEncoder().encode(mailSource) : null,
+        deadLetters: deadLetters.letters,
+        metrics: () => Promise.resolve(""),
+        showsRaw,
+        onLoopback: true,
+      }).fetch,
+    );
+  };
+  let processor = startProcessor(0);
+  const processorPort = processor.addr.port;
+
+  return {
+    environment: {
+      POSTHOG_HOST: `http://127.0.0.1:${posthog.addr.port}`,
+      POSTHOG_KEY: "phc_test",
+      INGEST_URL: `http://127.0.0.1:${ingest.addr.port}`,
+      PROCESSOR_URL: `http://127.0.0.1:${processorPort}`,
+    },
+    captured,
+    deadLetters,
+    unsubscribed,
+    lines,
+    offers,
+    /** Who hears the processor's events now. */
+    listeners: () => listeners.size,
+    /** Emits steps as the processor does. */
+    add: (steps: readonly TraceStep[]) => hub.add(steps),
+    take,
+    spool: (count: number) => spooled = count,
+    answerOfPosthog: (status: number) => posthogStatus = status,
+    /** The wait is over: the mail goes out. */
+    sendMail({ to, html }: { to: string; html: string }): void {
+      const at = new Date().toISOString();
+      const [distinctId, offer] = [...offers].find(([, offer]) => offer.state === "waiting")!;
+      mailSource = mailText({ to, html });
+      Object.assign(offer, { state: "offered", sentAt: at, code: "SAVE-20", messageId: MESSAGE_ID });
+      offer.timeline.push({ at, what: "mail accepted" });
+      mails = [{ messageId: MESSAGE_ID, to, subject: "Your discount code: SAVE-20", sentAt: at }];
+      hub.add([{
+        step: "mail",
+        offer: "3:0",
+        distinctId,
+        outcome: "accepted",
+        words: "written",
+        messageId: MESSAGE_ID,
+        nextAttemptAt: null,
+        at,
+      }]);
+    },
+    /** At once, whoever listens. */
+    async stopProcessor(): Promise<void> {
+      processorLives.abort();
+      await processor.finished;
+    },
+    /** On the same port, with the trace of a new run, which remembers nothing of the first. */
+    restartProcessor(): void {
+      hub = createTraceHub("second");
+      processor = startProcessor(processorPort);
+    },
+    async stop(): Promise<void> {
+      processorLives.abort();
+      await Promise.all([posthog.shutdown(), ingest.shutdown(), processor.finished]);
+    },
+  };
+}
+
+function eventsIn(body: Uint8Array): Event[] {
+  const text = body[0] === 0x1f && body[1] === 0x8b
+    ? gunzipSync(body).toString()
+    : new TextDecoder().decode(body);
+  return JSON.parse(text).batch;
+}
+
+function sanitised(text: string): string {
+  return text.replaceAll("+44 7911 123456", "<PHONE_NUMBER>").replace(/[\w.]+@[\w.]+\w/g, "<EMAIL_ADDRESS>");
+}
+
+function mailText({ to, html }: { to: string; html: string }): string {
+  return [
+    "From: Pipeline <offers@pipeline.test>",
+    `To: ${to}`,
+    "Subject: Your discount code: SAVE-20",
+    `Message-ID: <${MESSAGE_ID}>`,
+    "Date: Thu, 01 Jan 2026 12:00:00 +0000",
+    "MIME-Version: 1.0",
+    'Content-Type: multipart/alternative; boundary="b"',
+    "",
+    "--b",
+    "Content-Type: text/plain; charset=utf-8",
+    "",
+    "Your discount code: SAVE-20",
+    "--b",
+    "Content-Type: text/html; charset=utf-8",
+    "",
+    html,
+    "--b--",
+    "",
+  ].join("\r\n");
+}

@@ -1,0 +1,140 @@
+// The unit tests of web/ lie here, not beside their files: web/ is its own root, where vitest is not known.
+import { describe, expect, test } from "vitest";
+import type { TraceStep } from "../../contract/trace_step.ts";
+import { announcement, asCurl, type Capture, type EventRow, follow, ROWS_MAX } from "../../web/core/trace.ts";
+
+const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 12, 0, second)).toISOString();
+
+const captured: Capture = {
+  step: "captured",
+  id: "e1",
+  event: "generation_failed",
+  distinctId: "u1",
+  at: at(0),
+  properties: { input_prompt: "it's me", failure_reason: "timeout" },
+};
+const polled: TraceStep = {
+  step: "polled",
+  id: "e1",
+  event: "generation_failed",
+  distinctId: "u1",
+  position: "3:41",
+  eventAt: at(0),
+  receivedAt: at(1),
+  at: at(2),
+};
+const written: TraceStep = {
+  step: "written",
+  id: "e1",
+  file: "f.jsonl",
+  line: 17,
+  prompt: "it's <PERSON>",
+  at: at(3),
+};
+const earned: TraceStep = {
+  step: "earned",
+  id: "e1",
+  offer: "3:41",
+  distinctId: null,
+  dueAt: at(59),
+  addressKnown: true,
+  at: at(3),
+};
+const sent: TraceStep = {
+  step: "mail",
+  offer: "3:41",
+  distinctId: null,
+  outcome: "accepted",
+  words: "written",
+  messageId: "m1",
+  nextAttemptAt: null,
+  at: at(60),
+};
+
+const rowOf = (steps: (TraceStep | Capture)[]) => [...follow(new Map(), steps).values()][0] as EventRow;
+
+describe("follow()", () => {
+  test("grows one row from the steps of one event", () => {
+    const rows = follow(new Map(), [captured, polled, written]);
+    expect([...rows.keys()]).toEqual(["e1"]);
+    expect(rowOf([captured, polled, written])).toMatchObject({
+      own: true,
+      capturedAt: at(0),
+      receivedAt: at(1),
+      position: "3:41",
+      polledAt: at(2),
+      ending: { kind: "written", file: "f.jsonl", line: 17 },
+      before: "it's me",
+      after: "it's <PERSON>",
+    });
+  });
+
+  test("gives the same row in whatever order the steps come, and how often", () => {
+    const once = rowOf([captured, polled, written]);
+    expect(rowOf([written, polled, captured])).toEqual(once);
+    expect(rowOf([captured, polled, written, polled, written, captured])).toEqual(once);
+  });
+
+  test("keeps the first place of an event that is delivered again, and notes the repeat once", () => {
+    const again: TraceStep = { ...polled, position: "3:57", at: at(9) };
+    const dropped: TraceStep = { step: "duplicate", id: "e1", position: "3:57", at: at(9) };
+    const row = rowOf([polled, written, again, dropped, dropped]);
+    expect(row).toMatchObject({ position: "3:41", polledAt: at(2), repeats: ["3:57"] });
+    expect(row.ending?.kind).toBe("written");
+  });
+
+  test("knows whose offer it is from the use that earned it", () => {
+    const offer = follow(new Map(), [polled, earned, sent]).get("offer 3:41");
+    expect(offer).toMatchObject({
+      distinctId: "u1",
+      dueAt: at(59),
+      mail: { outcome: "accepted", messageId: "m1" },
+    });
+  });
+
+  test("leaves untouched rows the same objects, so that nothing is drawn again for them", () => {
+    const before = follow(new Map(), [polled]);
+    const after = follow(before, [{ ...polled, id: "e2" }]);
+    expect(after.get("e1")).toBe(before.get("e1"));
+  });
+
+  test("drops the oldest rows beyond its bound", () => {
+    const steps = Array.from({ length: ROWS_MAX + 5 }, (_, i) => ({ ...polled, id: `e${i}` }));
+    const rows = follow(new Map(), steps);
+    expect(rows.size).toBe(ROWS_MAX);
+    expect([rows.has("e4"), rows.has("e5")]).toEqual([false, true]);
+  });
+});
+
+test("a row is announced once it has ended, and not before", () => {
+  expect(announcement(rowOf([captured, polled]))).toBeNull();
+  expect(announcement(rowOf([captured, polled, written]))).toBe(
+    "generation_failed written to line 17 of f.jsonl.",
+  );
+});
+
+describe("asCurl()", () => {
+  test("posts the same event with its own id, quoted for a shell", () => {
+    const command = asCurl(rowOf([captured, polled, written]), {
+      url: "http://127.0.0.1:3000",
+      withSecret: false,
+    });
+    const body = /-d '(.*)'$/s.exec(command)![1]!.replaceAll(`'\\''`, "'");
+    expect(JSON.parse(body)).toEqual({
+      event: {
+        uuid: "e1",
+        event: "generation_failed",
+        distinct_id: "u1",
+        timestamp: at(0),
+        properties: { input_prompt: "it's me", failure_reason: "timeout" },
+      },
+    });
+    expect(command).toContain("'http://127.0.0.1:3000/api/webhooks'");
+    expect(command).not.toContain("Authorization");
+  });
+
+  test("names the secret's variable, never a secret, where ingest asks for one", () => {
+    const command = asCurl(rowOf([captured]), { url: "http://127.0.0.1:3000", withSecret: true });
+    expect(command).toContain('-H "Authorization: Bearer $WEBHOOK_SECRET"');
+  });
+});

@@ -1,0 +1,120 @@
+import { describe, expect, test } from "vitest";
+import type { OfferView } from "../../contract/processor_api.ts";
+import { offerWords } from "../../web/components/offer_words.ts";
+import { ago, bytes, count, countdown, duration, fileStem, shortId } from "../../web/core/format.ts";
+import { type Services, stations } from "../../web/core/stations.ts";
+
+const NOW = Date.UTC(2026, 0, 1, 12);
+const iso = (ms: number) => new Date(NOW + ms).toISOString();
+
+test("numbers, sizes, times and ids are written in one way", () => {
+  expect([count(1024), count(0)]).toEqual(["1,024", "0"]);
+  expect([0, 999, 1000, 3_400, 99_960, 999_600, 1_500_000].map(bytes)).toEqual(
+    ["0 B", "999 B", "1.0 kB", "3.4 kB", "100 kB", "1.0 MB", "1.5 MB"],
+  );
+  expect([-5, 0.4, 9, 999.6, 1_200, 180_000].map(duration)).toEqual(
+    ["clocks differ", "<1 ms", "9 ms", "1.0 s", "1.2 s", "3 min"],
+  );
+  expect([200, -2_000, -119_000, -7_200_000, -200_000_000].map((ms) => ago(iso(ms), NOW))).toEqual(
+    ["just now", "2 s ago", "1 min ago", "2 h ago", "2 d ago"],
+  );
+  expect([120_000, 103_000, 999, -5_000, 7_380_000].map((ms) => countdown(iso(ms), NOW))).toEqual(
+    ["2:00", "1:43", "0:01", "0:00", "2:03:00"],
+  );
+  expect(shortId("019ad56c-5168-7457-bac6-82981da45fb3")).toBe("019ad56c…5fb3");
+  expect(shortId("user-1")).toBe("user-1");
+  expect(fileStem("event=generation_failed/date=2026-01-01/p00003-0000.jsonl")).toBe("p00003-0000");
+});
+
+describe("stations()", () => {
+  const group = {
+    topic: "posthog.webhooks",
+    partitions: [{ partition: 0, nextOffset: 90, endOffset: 100, lag: 10, lagSeconds: 8 }],
+  };
+  const services: Services = {
+    posthog: { name: "PostHog stand-in", state: "ready", port: "8010", delivered: 1_234 },
+    ingest: { state: "ready", port: "3000", spooled: 0 },
+    processor: { state: "ready", port: "3001", says: null },
+    status: {
+      log: "embedded",
+      groups: [
+        { group: "dataset-writer", lag: 10, lagSeconds: 8, ...group },
+        { group: "discount-offers", lag: 0, lagSeconds: 0, ...group },
+      ],
+      dataset: { records: 0, bytes: 0, files: 0 },
+      offers: { counting: 0, waiting: 0, sending: 0, offered: 0, failed: 0, closed: 0 },
+      deadLetters: { total: 0, byReason: {} },
+      mails: { accepted: 0, deferred: 0, refused: 0, unknown: 0 },
+    },
+  };
+  const browser = { sent: 3, connection: "live" } as const;
+  const words = (list: ReturnType<typeof stations>) =>
+    list.map(({ name, tone, word, number }) => [name, tone, word, number]);
+
+  test("names each station's state and its one number", () => {
+    expect(words(stations(services, browser))).toEqual([
+      ["Browser", "ok", "live", "3 captured"],
+      ["PostHog stand-in", "ok", "ready", "1,234 delivered"],
+      ["Ingest", "ok", "ready", "0 spooled"],
+      ["Topic", "ok", "ready", "100 records"],
+      ["Processor", "warn", "behind", "lag 10 · 8 s"],
+    ]);
+  });
+
+  test("says in words what is wrong", () => {
+    const broken: Services = {
+      posthog: { ...services.posthog, state: "away", delivered: null },
+      ingest: { ...services.ingest, state: "spooling", spooled: 12 },
+      processor: { ...services.processor, state: "away" },
+      status: null,
+    };
+    expect(words(stations(broken, { sent: 0, connection: "away" }))).toEqual([
+      ["Browser", "warn", "waiting", "0 captured"],
+      ["PostHog stand-in", "bad", "away", null],
+      ["Ingest", "warn", "spooling", "12 spooled"],
+      ["Topic", "quiet", "unknown", null],
+      ["Processor", "bad", "away", null],
+    ]);
+  });
+
+  test("is complete before anybody was asked", () => {
+    expect(stations(null, { sent: 0, connection: "connecting" }).map(({ word }) => word)).toEqual(
+      ["connecting", "asking", "asking", "asking", "asking"],
+    );
+  });
+});
+
+describe("offerWords()", () => {
+  const offer: OfferView = {
+    distinctId: "u1",
+    state: "counting",
+    reason: null,
+    uses: 3,
+    threshold: 5,
+    addressKnown: true,
+    earnedAt: null,
+    dueAt: null,
+    sentAt: null,
+    code: null,
+    messageId: null,
+    timeline: [],
+  };
+  const said = (part: Partial<OfferView>) => offerWords({ ...offer, ...part }, NOW).state;
+
+  test("says where the offer stands", () => {
+    expect(said({})).toBe("3 of 5 uses");
+    expect(offerWords(offer, NOW).next).toBe("2 more earn a discount offer.");
+    expect(said({ state: "waiting", dueAt: iso(60_000) })).toBe("Offer earned, mail due in");
+    expect(said({ state: "waiting", dueAt: iso(-1) })).toBe("The mail is due");
+    expect(said({ state: "waiting", dueAt: iso(-1), addressKnown: false })).toBe(
+      "No address known: waits for one",
+    );
+    expect(said({ state: "offered" })).toBe("The mail was sent");
+    expect(offerWords({ ...offer, state: "failed", reason: "delivery_unknown" }, NOW).next).toContain(
+      "cannot be known",
+    );
+    expect(offerWords({ ...offer, state: "closed", reason: "opted_out" }, NOW).next).toBe(
+      "This person wants no mail.",
+    );
+  });
+});
