@@ -20,7 +20,7 @@ COPY serve_web ./serve_web
 COPY web ./web
 ARG FRESH=
 RUN deno eval "\
-    const { readWebConfig } = await import('./serve_web/main.ts'); \
+    const { readWebConfig } = await import('./serve_web/config.ts'); \
     const { buildWeb } = await import('./serve_web/build.ts'); \
     const { fresh, words } = await buildWeb(readWebConfig(Deno.env.toObject()).fresh); \
     await Deno.writeTextFile('web/_fresh/fresh', fresh); \

@@ -4,7 +4,7 @@ import { ConfigurationError } from "../runtime/environment.ts";
 import { type DemoPlan, type DemoPort, firstStartMarker, planDemo } from "./plan.ts";
 import { runServices, type ServicesEnd } from "./services.ts";
 import { sampleEvents, sendAsPosthogJs } from "./traffic.ts";
-import { whatPageLacks } from "../serve_web/main.ts";
+import { whatPageLacks } from "../serve_web/page.ts";
 import { JSR_BUILD_MS_MAX, NPM_BUILD_MS_MAX } from "../serve_web/build.ts";
 
 /** `deno task demo`: the whole pipeline on one machine, from one command. */

@@ -5,7 +5,7 @@ import { readIngestConfig } from "../ingest/config.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import type { ServiceSpec } from "./services.ts";
 import { readStandInConfig } from "./stand_in/config.ts";
-import { readWebConfig } from "../serve_web/main.ts";
+import { readWebConfig } from "../serve_web/config.ts";
 
 /** What the demo sets for its services, and where each of them is found. Pure: free ports are an argument. */
 

@@ -1,7 +1,8 @@
 import { afterEach, expect, test } from "vitest";
 import { fileURLToPath } from "node:url";
 import { until } from "../tests/support/until.ts";
-import { PAGE_BUTTONS, readWebConfig, whatPageLacks } from "./main.ts";
+import { readWebConfig } from "./config.ts";
+import { PAGE_BUTTONS, whatPageLacks } from "./page.ts";
 
 const WEB = fileURLToPath(new URL("./main.ts", import.meta.url));
 const running: Deno.ChildProcess[] = [];

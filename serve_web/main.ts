@@ -1,14 +1,8 @@
 /** `deno task web`: builds web/ with the Fresh that can be had and serves it. The same line serves both. */
 import { pathToFileURL } from "node:url";
-import { ConfigurationError, type Environment, EnvironmentReader } from "../runtime/environment.ts";
-import { buildWeb, type FreshChoice, type WebBuild } from "./build.ts";
-
-export type WebConfig = {
-  readonly host: string;
-  /** 0: any free port. */
-  readonly port: number;
-  readonly fresh: FreshChoice;
-};
+import { ConfigurationError } from "../runtime/environment.ts";
+import { buildWeb, type WebBuild } from "./build.ts";
+import { readWebConfig, type WebConfig } from "./config.ts";
 
 export type RunningWeb = {
   readonly url: string;
@@ -21,18 +15,6 @@ export type RunningWeb = {
 };
 
 const DRAIN_LIMIT_MS = 2_000;
-
-/** Throws `ConfigurationError` with every problem. */
-export function readWebConfig(environment: Environment): WebConfig {
-  const env = new EnvironmentReader(environment);
-  const config: WebConfig = {
-    host: env.text("HOST", "127.0.0.1"),
-    port: env.port("WEB_PORT", 8000),
-    fresh: env.oneOf<FreshChoice>("FRESH", ["jsr", "npm"], "probe"),
-  };
-  env.finish();
-  return config;
-}
 
 /**
  * Builds web/ and serves it in this process. The app reads its own environment (INGEST_URL, PROCESSOR_URL, POSTHOG_HOST,
@@ -53,25 +35,6 @@ export async function startWeb({ host, port, fresh: choice }: WebConfig): Promis
     clearTimeout(limit);
   };
   return { url, port: server.addr.port, fresh, line: `web: ${url} (${words})`, stop };
-}
-
-/** What a visitor clicks first. A page that a build left empty answers 200 as well, so its status says nothing. */
-export const PAGE_BUTTONS = ["Simulate Generation Failure", "Simulate Feature Usage"];
-const PAGE_MS_MAX = 10_000;
-
-/** What the page at `url` does not show, as a sentence that says what to do; null where its buttons are there. */
-export async function whatPageLacks(url: string): Promise<string | null> {
-  let html: string;
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(PAGE_MS_MAX), redirect: "manual" });
-    html = await response.text();
-  } catch (error) {
-    return `Cannot look at the page at ${url}: ${error instanceof Error ? error.message : error}.`;
-  }
-  const missing = PAGE_BUTTONS.filter((name) => !html.includes(name));
-  if (missing.length === 0) return null;
-  return `The page at ${url} does not show its buttons (${missing.join(", ")}), so its build went wrong. ` +
-    "FRESH=npm serves it without JSR; web/_fresh removed, it is built anew.";
 }
 
 function listen(
