@@ -1,32 +1,24 @@
 import { systemClock } from "../runtime/clock.ts";
 import { ConfigurationError } from "../runtime/environment.ts";
-import { createKeyedHashes, type KeyedHashes } from "../contract/keyed_hash.ts";
-import {
-  DATASET_WRITER_GROUP,
-  DISCOUNT_OFFERS_GROUP,
-  FACTS_TOPIC,
-  WEBHOOKS_PARTITIONS,
-  WEBHOOKS_TOPIC,
-} from "../contract/names.ts";
+import { createKeyedHashes } from "../contract/keyed_hash.ts";
+import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import type { PipelineStatus } from "../contract/processor_api.ts";
 import { enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { groupLag } from "../topic/group_lag.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
-import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import { openDatasetLocks } from "./dataset/files/locks.ts";
 import { listDataset, tailDataset } from "./dataset/files/dataset.ts";
 import { openOfferStatus } from "./offers/sqlite/status.ts";
 import { isLoopback, type ProcessorConfig, readProcessorConfig } from "./config.ts";
-import { retrying } from "./loop/consume.ts";
 import { DeadLetterList } from "./dead_letters/list.ts";
 import { createDeadLetters } from "./dead_letters/service.ts";
 import type { LoopHealth, LoopMessage } from "./loop/loop.ts";
 import { type LoopName, type RunningLoop, startLoop } from "./loop/worker_handle.ts";
+import { prepare } from "./prepare.ts";
 import { listMails, readMail } from "./offers/mail/list.ts";
 import { createProcessorMetrics } from "./status/metrics.ts";
-import { committedBefore, confirmSecret } from "./facts/identity.ts";
 import { createStatusApi } from "./status/api.ts";
 import { createTraceHub } from "./status/trace_hub.ts";
 
@@ -41,6 +33,7 @@ export type RunningProcessor = {
   stop(): Promise<void>;
 };
 
+const WORKER = new URL("./worker_main.ts", import.meta.url);
 const STATUS_KEPT_MS = 250;
 
 export async function startProcessor(config: ProcessorConfig): Promise<RunningProcessor> {
@@ -105,7 +98,9 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
       starting.words = null;
       if (stopping.signal.aborted) return;
       for (const seat of seatsOf(config)) {
-        loops.push(startLoop(seat.loop, { config, pipelineSecret: secret, report: hear(seat) }));
+        loops.push(
+          startLoop(seat.loop, { worker: WORKER, config, pipelineSecret: secret, report: hear(seat) }),
+        );
       }
       return allEnded(loops);
     });
@@ -148,51 +143,6 @@ async function allEnded(loops: readonly RunningLoop[]): Promise<void> {
     await Promise.allSettled(loops.map(({ ended }) => ended));
     throw error;
   }
-}
-
-/** Makes the topics and confirms the secret, however long the log is away; rejects where the secret is another one. */
-export async function prepare(
-  config: ProcessorConfig,
-  { log, hashes, signal, starting }: {
-    readonly log: TopicLog;
-    readonly hashes: KeyedHashes;
-    readonly signal: AbortSignal;
-    readonly starting: { words: string | null };
-  },
-): Promise<void> {
-  await retrying(async () => {
-    await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
-    await log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
-    const ranBefore = await committedBefore(log) ?? ranBeforeByDataset(config);
-    const identity = await confirmSecret(log, { ranBefore, hashes, clock: systemClock });
-    if (identity.is === "lost") {
-      console.error(
-        `processor: error: the facts in ${FACTS_TOPIC} are gone although this pipeline has run: whatever is earned from ` +
-          "records before now is closed as state_lost, so that nobody is mailed twice.",
-      );
-    }
-  }, {
-    clock: systemClock,
-    signal,
-    trouble: ({ error, waitMs }) => {
-      starting.words = error.message;
-      console.error(`processor: warn: ${error.message} Trying again in ${waitMs} ms.`);
-    },
-  });
-}
-
-/** Next offsets of the dataset's manifests: they show that the pipeline has run where committed offsets have expired. */
-function ranBeforeByDataset(config: ProcessorConfig): Record<number, number> | null {
-  const found: Record<number, number> = {};
-  for (let partition = 0; partition < WEBHOOKS_PARTITIONS; partition++) {
-    const path = `${config.datasetDir}/_manifest/p${String(partition).padStart(5, "0")}.json`;
-    try {
-      found[partition] = JSON.parse(Deno.readTextFileSync(path)).nextOffset;
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-    }
-  }
-  return Object.keys(found).length === 0 ? null : found;
 }
 
 type OfferStatus = Pick<PipelineStatus, "offers" | "mails">;

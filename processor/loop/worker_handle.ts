@@ -30,16 +30,15 @@ export type RunningLoop = {
 /** Starts one loop; `report` gets what it tells. */
 export function startLoop(
   loop: LoopName,
-  { config, pipelineSecret, report }: {
+  { worker: url, config, pipelineSecret, report }: {
+    /** The module that runs inside: processor/worker_main.ts, which knows every loop. */
+    readonly worker: URL;
     readonly config: ProcessorConfig;
     readonly pipelineSecret: string;
     readonly report: (message: LoopMessage) => void;
   },
 ): RunningLoop {
-  const worker = new Worker(new URL("../worker_main.ts", import.meta.url).href, {
-    type: "module",
-    name: loop,
-  });
+  const worker = new Worker(url.href, { type: "module", name: loop });
   const ended = new Promise<void>((resolve, reject) => {
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.kind === "report") return report(data.message);

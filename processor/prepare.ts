@@ -1,0 +1,54 @@
+import { systemClock } from "../runtime/clock.ts";
+import type { KeyedHashes } from "../contract/keyed_hash.ts";
+import { FACTS_TOPIC } from "../contract/names.ts";
+import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
+import type { TopicLog } from "../topic/topic.ts";
+import type { ProcessorConfig } from "./config.ts";
+import { manifestPartitions, readManifest } from "./dataset/files/manifest.ts";
+import { committedBefore, confirmSecret } from "./facts/identity.ts";
+import { retrying } from "./loop/consume.ts";
+
+/** Makes the topics and confirms the secret, however long the log is away; rejects where the secret is another one. */
+export async function prepare(
+  config: ProcessorConfig,
+  { log, hashes, signal, starting }: {
+    readonly log: TopicLog;
+    readonly hashes: KeyedHashes;
+    readonly signal: AbortSignal;
+    readonly starting: { words: string | null };
+  },
+): Promise<void> {
+  await retrying(async () => {
+    await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+    await log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
+    const ranBefore = await committedBefore(log) ?? ranBeforeByDataset(config);
+    const identity = await confirmSecret(log, { ranBefore, hashes, clock: systemClock });
+    if (identity.is === "lost") {
+      console.error(
+        `processor: error: the facts in ${FACTS_TOPIC} are gone although this pipeline has run: whatever is earned from ` +
+          "records before now is closed as state_lost, so that nobody is mailed twice.",
+      );
+    }
+  }, {
+    clock: systemClock,
+    signal,
+    trouble: ({ error, waitMs }) => {
+      starting.words = error.message;
+      console.error(`processor: warn: ${error.message} Trying again in ${waitMs} ms.`);
+    },
+  });
+}
+
+/** Next offsets of the dataset's manifests: they show that the pipeline has run where committed offsets have expired. */
+function ranBeforeByDataset({ datasetDir }: ProcessorConfig): Record<number, number> | null {
+  try {
+    const found = manifestPartitions(datasetDir).flatMap((partition) => {
+      const manifest = readManifest(datasetDir, partition);
+      return manifest === null ? [] : [[partition, manifest.nextOffset] as const];
+    });
+    return found.length === 0 ? null : Object.fromEntries(found);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}
