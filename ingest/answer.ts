@@ -1,4 +1,4 @@
-import { systemClock } from "../runtime/clock.ts";
+import { systemClock, within } from "../runtime/clock.ts";
 import { BodyPieces, declaredLength } from "./body.ts";
 import type { Refusal } from "./webhook.ts";
 
@@ -45,7 +45,7 @@ export async function refuseUnread(
   // A sender that expects to be told to go on has not begun, and reading would tell it to.
   const passesOver = refusal.status === 413 && !request.headers.has("expect");
   if (passesOver && await passOver(pieces)) return refusalResponse(refusal);
-  if (!await within(pieces.settled(), PASS_OVER_MS_MAX)) {
+  if (await within(pieces.settled(), { ms: PASS_OVER_MS_MAX }) === "late") {
     return refusalResponse(refusal, { connection: "close" });
   }
   const bytes = new TextEncoder().encode(JSON.stringify(errorBody(refusal)));
@@ -72,8 +72,8 @@ async function passOver(pieces: BodyPieces): Promise<boolean> {
   const end = systemClock.monotonic() + PASS_OVER_MS_MAX;
   try {
     for (let passed = 0; passed < PASS_OVER_BYTES_MAX;) {
-      const piece = await within(pieces.next(), end - systemClock.monotonic());
-      if (!piece) return false;
+      const piece = await within(pieces.next(), { ms: end - systemClock.monotonic() });
+      if (piece === "late") return false;
       if (piece.done) return true;
       passed += piece.value.length;
     }
@@ -92,16 +92,6 @@ function cutAfter(bytes: Uint8Array, pieces: BodyPieces): ReadableStream<Uint8Ar
       controller.close();
     },
   });
-}
-
-/** What a promise resolves with, or null after `ms`: the transport's own time, which no test has to hold in its hand. */
-async function within<T>(promise: Promise<T>, ms: number): Promise<T | null> {
-  const done = new AbortController();
-  try {
-    return await Promise.race([promise, systemClock.wait(ms, done.signal).then(() => null)]);
-  } finally {
-    done.abort();
-  }
 }
 
 function errorBody({ code, message }: Refusal): unknown {

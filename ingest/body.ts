@@ -26,9 +26,8 @@ export class BodyPieces {
   }
 
   /** Resolves with true when no read is under way. */
-  async settled(): Promise<true> {
+  async settled(): Promise<void> {
     await this.#pending?.catch(() => {});
-    return true;
   }
 
   async cancel(): Promise<void> {

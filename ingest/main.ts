@@ -5,6 +5,7 @@ import type { FaultPoint } from "../runtime/fault_point.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
+import { retry } from "../runtime/retry.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
@@ -142,19 +143,17 @@ type TopicPreparation = {
 
 /** Makes the topic, however long the broker is away; false where ingest stopped before that. */
 async function prepareTopic({ log, clock, limits, report, signal }: TopicPreparation): Promise<boolean> {
-  for (let waitMs = limits.retryMsFirst;; waitMs = Math.min(waitMs * 2, limits.retryMsMax)) {
-    try {
-      await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
-      return !signal.aborted;
-    } catch (error) {
-      if (signal.aborted) return false;
-      if (waitMs === limits.retryMsFirst) {
-        report("warn", `the log is not ready (${wordsOf(error)}): webhooks go to the spool until it is`);
-      }
-      await clock.wait(waitMs, signal);
-      if (signal.aborted) return false;
-    }
-  }
+  await retry(() => log.ensureTopic(WEBHOOKS_TOPIC_SPEC), {
+    msFirst: limits.retryMsFirst,
+    msMax: limits.retryMsMax,
+    clock,
+    signal,
+    failed: ({ error, failures }) => {
+      if (failures > 1 || signal.aborted) return;
+      report("warn", `the log is not ready (${wordsOf(error)}): webhooks go to the spool until it is`);
+    },
+  });
+  return !signal.aborted;
 }
 
 function urlOf(host: string, port: number): string {

@@ -213,7 +213,17 @@ async function openSpool({ bytesMax }: { bytesMax: number }): Promise<void> {
     reach: noFaultPoint,
     report,
   });
-  options = { log, topic: "t", spool, clock, limits: DEFAULT_LIMITS, reach: noFaultPoint, report };
+  options = {
+    // Chance gives the longest waits.
+    random: () => 1 - Number.EPSILON,
+    log,
+    topic: "t",
+    spool,
+    clock,
+    limits: DEFAULT_LIMITS,
+    reach: noFaultPoint,
+    report,
+  };
   publisher = new Publisher(options);
   publisher.logIsReady();
   drainer = new Drainer(options);

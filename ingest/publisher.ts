@@ -22,6 +22,8 @@ export type PublisherOptions = {
   readonly limits: IngestLimits;
   readonly reach: FaultPoint;
   readonly report: (level: "info" | "warn" | "error", text: string) => void;
+  /** For the waits between attempts, from 0 to below 1; default `Math.random`. */
+  readonly random?: () => number;
 };
 
 /**

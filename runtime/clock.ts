@@ -24,3 +24,16 @@ export const systemClock: Clock = {
       signal?.addEventListener("abort", done, { once: true });
     }),
 };
+
+/** What comes of `work`, or "late" where that takes more than `ms` milliseconds; its timer does not outlive it. */
+export async function within<T>(
+  work: Promise<T>,
+  { ms, clock = systemClock }: { readonly ms: number; readonly clock?: Clock },
+): Promise<T | "late"> {
+  const done = new AbortController();
+  try {
+    return await Promise.race([work, clock.wait(ms, done.signal).then(() => "late" as const)]);
+  } finally {
+    done.abort();
+  }
+}

@@ -1,5 +1,6 @@
 /** `deno task web`: builds web/ with the Fresh that can be had and serves it. The same line serves both. */
 import { pathToFileURL } from "node:url";
+import { within } from "../runtime/clock.ts";
 import { ConfigurationError } from "../runtime/environment.ts";
 import { buildWeb, type WebBuild } from "./build.ts";
 import { readWebConfig, type WebConfig } from "./config.ts";
@@ -29,10 +30,7 @@ export async function startWeb({ host, port, fresh: choice }: WebConfig): Promis
   const server = listen({ hostname: host, port }, app.fetch);
   const url = `http://${nameOf(host)}:${server.addr.port}`;
   const stop = async () => {
-    const { promise: patience, resolve } = Promise.withResolvers<void>();
-    const limit = setTimeout(resolve, DRAIN_LIMIT_MS);
-    await Promise.race([server.shutdown(), patience]);
-    clearTimeout(limit);
+    await within(server.shutdown(), { ms: DRAIN_LIMIT_MS });
   };
   return { url, port: server.addr.port, fresh, line: `web: ${url} (${words})`, stop };
 }

@@ -98,7 +98,7 @@ type AttemptOutcome =
   | { readonly is: "delivered" }
   | { readonly is: "failed"; readonly retriable: boolean; readonly words: string };
 
-/** How long PostHog waits after the attempt of this number, in ms. */
+/** How long PostHog waits after the attempt of this number, in ms: its rule, and so not the back-off of `runtime/retry.ts`. */
 export function retryDelayMs(attempt: number, random: () => number): number {
   return Math.min(RETRY_DELAY_MS_MAX, 1000 * attempt + random() * 1000);
 }

@@ -1,5 +1,6 @@
 import type { EnvelopeRecord } from "../../contract/envelope.ts";
 import { isTooLarge, type PublisherOptions, wordsOf } from "../publisher.ts";
+import { retry } from "../../runtime/retry.ts";
 import type { SpoolBatch } from "./spool.ts";
 
 /** Publishes what lies in the spool, in its order, as soon as the log takes it again. */
@@ -76,16 +77,17 @@ export class Drainer {
 
   /** Tries until it succeeds; null once ingest stops and the attempt in hand has failed. */
   async #insist<T>(what: string, attempt: () => Promise<T>): Promise<T | null> {
-    const { clock, limits, report } = this.options;
-    for (let waitMs = limits.retryMsFirst;; waitMs = Math.min(waitMs * 2, limits.retryMsMax)) {
-      try {
-        return await attempt();
-      } catch (error) {
-        if (waitMs === limits.retryMsFirst) report("warn", `cannot ${what} yet: ${wordsOf(error)}`);
-        if (this.#stop.signal.aborted) return null;
-        await clock.wait(waitMs, this.#stop.signal);
-        if (this.#stop.signal.aborted) return null;
-      }
-    }
+    const { clock, limits, report, random } = this.options;
+    const done = await retry(attempt, {
+      msFirst: limits.retryMsFirst,
+      msMax: limits.retryMsMax,
+      clock,
+      signal: this.#stop.signal,
+      random,
+      failed: ({ error, failures }) => {
+        if (failures === 1) report("warn", `cannot ${what} yet: ${wordsOf(error)}`);
+      },
+    });
+    return done ?? null;
   }
 }

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { backOffMs } from "../../runtime/retry.ts";
 import { MemoryLog } from "../../tests/support/memory_log.ts";
 import { manualClock, settle } from "../../tests/support/manual_clock.ts";
 import { until } from "../../tests/support/until.ts";
 import { LogUnavailableError, type PartitionHandler, type RecordBatch } from "../../topic/topic.ts";
-import { backOffMs, consumeGroup, isTransient, retrying, type Trouble } from "./consume.ts";
+import { consumeGroup, isTransient, LOOP_BACK_OFF, retrying, type Trouble } from "./consume.ts";
 
 const TOPIC = "t";
 let log: MemoryLog;
@@ -156,8 +157,8 @@ describe("what is tried again", () => {
   });
 
   it("waits at most 10 s, never less than half of it", () => {
-    expect(backOffMs(1, () => 0)).toBe(50);
-    expect(backOffMs(1000, () => 0.999_999)).toBeLessThanOrEqual(10_000);
-    expect(backOffMs(1000, () => 0)).toBe(5_000);
+    expect(backOffMs(1, LOOP_BACK_OFF, () => 0)).toBe(50);
+    expect(backOffMs(1000, LOOP_BACK_OFF, () => 0.999_999)).toBeLessThanOrEqual(10_000);
+    expect(backOffMs(1000, LOOP_BACK_OFF, () => 0)).toBe(5_000);
   });
 });

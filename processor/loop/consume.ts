@@ -1,4 +1,5 @@
 import type { Clock } from "../../runtime/clock.ts";
+import { backOffMs, retry } from "../../runtime/retry.ts";
 import {
   type Consumption,
   LogUnavailableError,
@@ -38,8 +39,8 @@ export type Trouble = {
   readonly waitMs: number;
 };
 
-const BACK_OFF_MS_MIN = 100;
-const BACK_OFF_MS_MAX = 10_000;
+/** Around what the log, the disk or the view does not do now. */
+export const LOOP_BACK_OFF = { msFirst: 100, msMax: 10_000 };
 
 /** Resolves when `signal` has aborted and everything is let go; rejects with what a handler threw for good. */
 export async function consumeGroup(log: TopicLog, options: ConsumeGroupOptions): Promise<void> {
@@ -65,29 +66,24 @@ export async function consumeGroup(log: TopicLog, options: ConsumeGroupOptions):
 /** Does something that the log or the disk may refuse for now, until it succeeds; undefined once `signal` aborts. */
 export async function retrying<T>(
   action: () => Promise<T>,
-  { clock, signal, trouble, random = Math.random }: {
+  { clock, signal, trouble, random }: {
     readonly clock: Clock;
     readonly signal: AbortSignal;
     readonly trouble?: (trouble: Omit<Trouble, "partition">) => void;
     readonly random?: () => number;
   },
 ): Promise<T | undefined> {
-  for (let attempt = 1; !signal.aborted; attempt++) {
-    try {
-      return await action();
-    } catch (error) {
+  if (signal.aborted) return undefined;
+  return await retry(action, {
+    ...LOOP_BACK_OFF,
+    clock,
+    signal,
+    random,
+    failed: ({ error, failures: attempt, waitMs }) => {
       if (!isTransient(error)) throw error;
-      const waitMs = backOffMs(attempt, random);
       trouble?.({ error, attempt, waitMs });
-      await clock.wait(waitMs, signal);
-    }
-  }
-}
-
-/** Milliseconds to wait after so many failures in a row: doubling up to 10 s, a random half of it. */
-export function backOffMs(attempt: number, random: () => number): number {
-  const most = Math.min(BACK_OFF_MS_MAX, BACK_OFF_MS_MIN * 2 ** Math.min(attempt - 1, 20));
-  return Math.round(most / 2 + random() * most / 2);
+    },
+  });
 }
 
 /** The log is away, or the operating system said no (disk full, I/O error): the same may succeed later. */
@@ -98,12 +94,12 @@ export function isTransient(error: unknown): error is Error {
 }
 
 function withBackOff(handler: PartitionHandler, options: ConsumeGroupOptions): PartitionHandler {
-  const { clock, trouble, random = Math.random } = options;
+  const { clock, trouble, random } = options;
   const waits = new Map<number, { attempt: number; waitMs: number }>();
   const note = (partition: number, error: unknown) => {
     if (!isTransient(error)) throw error;
     const attempt = (waits.get(partition)?.attempt ?? 0) + 1;
-    const waitMs = backOffMs(attempt, random);
+    const waitMs = backOffMs(attempt, LOOP_BACK_OFF, random);
     waits.set(partition, { attempt, waitMs });
     trouble?.({ partition, error, attempt, waitMs });
   };

@@ -3,7 +3,7 @@ import type { Clock } from "../../runtime/clock.ts";
 const BACK_OFF_MS_MIN = 1_000;
 const BACK_OFF_MS_MAX = 60_000;
 
-/** Sending pauses while the relay has trouble: longer after each failure in a row, up to a minute. */
+/** Sending pauses while the relay has trouble: longer after each failure in a row, up to a minute. Without jitter: its words name the time. */
 export class RelayPause {
   #pause: { readonly until: number; readonly ms: number; readonly words: string } | null = null;
 

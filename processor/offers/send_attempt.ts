@@ -1,7 +1,8 @@
+import { backOffMs } from "../../runtime/retry.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { makeUnsubscribeToken } from "../../contract/unsubscribe_token.ts";
 import type { DiscountPolicy } from "../config.ts";
-import { backOffMs, isTransient } from "../loop/consume.ts";
+import { isTransient, LOOP_BACK_OFF } from "../loop/consume.ts";
 import type { DiscountOfferMail } from "./core/discount_email.ts";
 import type { Claimer, FactOf, Position } from "../facts/facts.ts";
 import { type Address, readAddress } from "./core/mailbox.ts";
@@ -173,7 +174,7 @@ async function answer(fact: AnswerFact, ports: AttemptPorts): Promise<number | n
     } catch (error) {
       if (!isTransient(error)) throw error;
       if (signal.aborted) return null;
-      await clock.wait(backOffMs(tries, Math.random), signal);
+      await clock.wait(backOffMs(tries, LOOP_BACK_OFF), signal);
     }
   }
 }

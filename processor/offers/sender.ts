@@ -1,8 +1,9 @@
+import { backOffMs } from "../../runtime/retry.ts";
 import { openOfferStoreReaderOf } from "./sqlite/open_reader.ts";
 import { type Barrier, raiseBarrier } from "./barrier.ts";
 import { ClaimsSeen } from "./claims_seen.ts";
 import type { DiscountPolicy } from "../config.ts";
-import { backOffMs, isTransient, retrying } from "../loop/consume.ts";
+import { isTransient, LOOP_BACK_OFF, retrying } from "../loop/consume.ts";
 import { createLineIds } from "../record/line_id.ts";
 import type { DiscountOfferMail } from "./core/discount_email.ts";
 import type { Claimer, Fact, FactOf } from "../facts/facts.ts";
@@ -103,7 +104,7 @@ export async function sendOffers(ports: OfferSenderPorts): Promise<void> {
     } catch (error) {
       if (!isTransient(error)) throw error;
       health("waiting", error.message);
-      await clock.wait(backOffMs(++failures, Math.random), signal);
+      await clock.wait(backOffMs(++failures, LOOP_BACK_OFF), signal);
     }
   }
   await sender.drained();

@@ -17,19 +17,20 @@ export function manualClock(start = Date.UTC(2026, 0, 1)): ManualClock {
     wait: (ms, signal) =>
       new Promise((resolve) => {
         if (signal?.aborted || ms <= 0) return resolve();
-        const timer = { due: now + ms, fire: resolve };
-        timers.push(timer);
-        signal?.addEventListener("abort", () => {
+        const fire = () => {
           timers = timers.filter((other) => other !== timer);
+          signal?.removeEventListener("abort", fire);
           resolve();
-        }, { once: true });
+        };
+        const timer = { due: now + ms, fire };
+        timers.push(timer);
+        signal?.addEventListener("abort", fire, { once: true });
       }),
     async advance(ms) {
       const end = now + ms;
       for (;;) {
         const next = timers.filter((timer) => timer.due <= end).sort((a, b) => a.due - b.due)[0];
         if (!next) break;
-        timers = timers.filter((other) => other !== next);
         now = next.due;
         next.fire();
         await settle();

@@ -1,4 +1,5 @@
 import type { Clock } from "../../runtime/clock.ts";
+import { backOffMs } from "../../runtime/retry.ts";
 import { isObject } from "../../contract/envelope.ts";
 import { CommandFailedError } from "../../runtime/command_failed_error.ts";
 
@@ -96,7 +97,8 @@ async function ask(api: QueryApi, body: unknown): Promise<unknown> {
     if (answer.is === "final" || attempt === ATTEMPTS_MAX) {
       throw new CommandFailedError(`Cannot read events from PostHog: ${answer.words}`);
     }
-    await api.clock.wait(Math.min(answer.retryAfterMs ?? 1_000 * 2 ** attempt, RETRY_MS_MAX));
+    const waitMs = answer.retryAfterMs ?? backOffMs(attempt, { msFirst: 2_000, msMax: RETRY_MS_MAX });
+    await api.clock.wait(Math.min(waitMs, RETRY_MS_MAX));
   }
 }
 

@@ -1,3 +1,5 @@
+import { systemClock } from "../../runtime/clock.ts";
+import { backOffMs, retry } from "../../runtime/retry.ts";
 import type { Fetched, KafkaFetcher } from "./fetcher.ts";
 import { typeOf } from "./errors.ts";
 import {
@@ -44,7 +46,7 @@ const FETCH_WAIT_MS = 250;
 const AHEAD_BYTES_MAX = 4 * 1024 * 1024;
 /** What a record costs in memory beside its key and value, in bytes. */
 const RECORD_OVERHEAD_BYTES = 200;
-const BACK_OFF_MS_MAX = 2_000;
+const BACK_OFF = { msFirst: 100, msMax: 2_000 };
 const COMMIT_RETRY_MS = 1_000;
 
 /**
@@ -107,18 +109,15 @@ export class KafkaConsumption implements Consumption {
   // ---- the group
 
   async #join(): Promise<void> {
-    for (let wait = 100; !this.#stop.signal.aborted; wait = Math.min(wait * 2, BACK_OFF_MS_MAX)) {
-      try {
-        return await this.options.membership.join({
+    await this.#retry("group", {
+      signal: this.#stop.signal,
+      attempt: () =>
+        this.options.membership.join({
           owns: (partitions) => this.#owns(partitions),
           lost: (words) => this.#lost(words),
           away: (words) => void this.#away.set("group", words),
-        });
-      } catch (error) {
-        this.#away.set("group", this.options.wordsOf(error));
-        await pause(wait, this.#stop.signal);
-      }
-    }
+        }),
+    });
   }
 
   #owns(partitions: readonly number[]): void {
@@ -216,18 +215,29 @@ export class KafkaConsumption implements Consumption {
     { start, signal }: { start: number | null; signal: AbortSignal },
   ): Promise<number> {
     if (start !== null) return start;
-    for (let wait = 100; !signal.aborted; wait = Math.min(wait * 2, BACK_OFF_MS_MAX)) {
-      try {
+    const position = await this.#retry("position", {
+      signal,
+      attempt: async () => {
         const committed = (await this.options.committed())[partition] ?? null;
-        const position = committed ?? (await this.options.bounds())[partition]?.startOffset ?? 0;
-        this.#away.delete("position");
-        return position;
-      } catch (error) {
-        this.#away.set("position", this.options.wordsOf(error));
-        await pause(wait, signal);
-      }
-    }
-    return 0;
+        return committed ?? (await this.options.bounds())[partition]?.startOffset ?? 0;
+      },
+    });
+    this.#away.delete("position");
+    return position ?? 0;
+  }
+
+  /** Attempts until it succeeds or `signal` aborts, and shows meanwhile that this is away. */
+  async #retry<T>(
+    what: "group" | "position",
+    { signal, attempt }: { signal: AbortSignal; attempt: () => Promise<T> },
+  ): Promise<T | undefined> {
+    if (signal.aborted) return undefined;
+    return await retry(attempt, {
+      ...BACK_OFF,
+      clock: systemClock,
+      signal,
+      failed: ({ error }) => void this.#away.set(what, this.options.wordsOf(error)),
+    });
   }
 
   // ---- records
@@ -255,7 +265,7 @@ export class KafkaConsumption implements Consumption {
         }
       } catch (error) {
         if (this.#stop.signal.aborted) return;
-        await this.#recover(error, { wanted, waitMs: Math.min(100 * 2 ** failures++, BACK_OFF_MS_MAX) });
+        await this.#recover(error, { wanted, waitMs: backOffMs(++failures, BACK_OFF) });
       }
     }
   }
@@ -275,7 +285,7 @@ export class KafkaConsumption implements Consumption {
     } catch (again) {
       this.#away.set("records", this.options.wordsOf(again));
     }
-    await pause(waitMs, this.#stop.signal);
+    await systemClock.wait(waitMs, this.#stop.signal);
   }
 
   /** What retention took is passed over; an offset that the log has not reached belongs to another log. */
@@ -418,15 +428,4 @@ function memoryOf({ key, value }: TopicRecord): number {
 /** Heartbeats go on beside the handlers; a turn of the event loop is all they need. */
 function yieldTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    }, { once: true });
-  });
 }

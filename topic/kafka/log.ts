@@ -9,6 +9,8 @@ import {
   type SASLOptions,
 } from "kafkajs";
 import { Buffer } from "node:buffer";
+import { systemClock } from "../../runtime/clock.ts";
+import { backOffMs } from "../../runtime/retry.ts";
 import { KafkaConsumption } from "./consumption.ts";
 import { missingTopic, portError, typeOf } from "./errors.ts";
 import { type ClientCluster, KafkaFetcher } from "./fetcher.ts";
@@ -54,9 +56,11 @@ const REQUEST_TIMEOUT_MS = 3_000;
 /** How often a send is tried again before it is given back: about 5 s in all. The spool or the caller goes on from there. */
 const SEND_RETRIES = 6;
 const RETRY = { initialRetryTime: 100, maxRetryTime: 1_000, retries: SEND_RETRIES };
+const READ_BACK_OFF = { msFirst: 100, msMax: 1_000 };
 /** All records of one send for one partition are one record batch; brokers take 1 MiB of it by default. */
 const SEND_BOUNDS = { recordsMax: 500, bytesMax: 800_000, waitingBytesMax: 64 * 1024 * 1024 };
 const ADMIN_RETRIES = 6;
+const ADMIN_BACK_OFF = { msFirst: 100, msMax: 3_200 };
 /** Who leads what has changed: the client has to forget what it knew. */
 const STALE = new Set(["NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE"]);
 /** The broker is not ready for groups yet, as in its first seconds. */
@@ -321,7 +325,7 @@ class RedpandaLog implements TopicLog {
       } catch (error) {
         if (typeOf(error) === "OFFSET_OUT_OF_RANGE") return null;
         if (attempt >= SEND_RETRIES) throw portError(error, `read "${topic}"`);
-        await new Promise((resolve) => setTimeout(resolve, Math.min(100 * 2 ** attempt, 1_000)));
+        await systemClock.wait(backOffMs(attempt + 1, READ_BACK_OFF));
         await fetcher.recover(error).catch(() => {});
       }
     }
@@ -479,7 +483,7 @@ class RedpandaLog implements TopicLog {
         const disturbed = error instanceof TypeError;
         const passes = disturbed || STALE.has(type) || COORDINATOR.has(type);
         if (attempt >= ADMIN_RETRIES || !passes) throw portError(error, what);
-        await new Promise((resolve) => setTimeout(resolve, 100 * 2 ** attempt));
+        await systemClock.wait(backOffMs(attempt + 1, ADMIN_BACK_OFF));
         if (!STALE.has(type)) continue;
         // Only a new connection makes this client forget who led a partition that has moved or is new.
         await this.#admin.disconnect().catch(() => {});

@@ -1,3 +1,4 @@
+import { backOffMs } from "../../runtime/retry.ts";
 import { type Connection, isBusy, isSqliteError, openForWriting } from "./file.ts";
 import { LogUnavailableError } from "../topic.ts";
 
@@ -70,13 +71,13 @@ export class SqliteWriter {
 /** Calls `attempt` until it meets no lock, with growing waits between; after `msMax` throws what SQLite said last. */
 export async function retryWhileBusy<T>(attempt: () => T, msMax: number): Promise<T> {
   const end = performance.now() + msMax;
-  for (let delayMs = 1;; delayMs = Math.min(delayMs * 2, 50)) {
+  for (let failures = 1;; failures++) {
     try {
       return attempt();
     } catch (error) {
       if (!isBusy(error) || performance.now() > end) throw error;
     }
-    await pause(delayMs * (0.5 + Math.random() / 2));
+    await pause(backOffMs(failures, { msFirst: 1, msMax: 50 }));
   }
 }
 
