@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { systemClock } from "../runtime/clock.ts";
-import { ConfigurationError } from "../runtime/environment.ts";
+import { type Program, runProgram } from "../runtime/service.ts";
 import { type DemoPlan, type DemoPort, firstStartMarker, planDemo } from "./plan.ts";
 import { runServices, type ServicesEnd } from "./services.ts";
 import { sampleEvents, sendAsPosthogJs } from "./traffic.ts";
@@ -9,7 +9,7 @@ import { JSR_BUILD_MS_MAX, NPM_BUILD_MS_MAX } from "../serve_web/build.ts";
 
 /** `deno task demo`: the whole pipeline on one machine, from one command. */
 
-const HELP =
+const USAGE =
   `Starts everything on this machine: PostHog stand-in, ingest, processor, web. Ctrl-C stops all of it.
 
 Usage: deno task demo [--no-sample] [--help]
@@ -26,30 +26,8 @@ const STOP_MS_MAX = 15_000;
 /** A demo that was killed a moment ago takes its services with it; so long its ports are waited for. */
 const PORT_WAIT_MS_MAX = 5_000;
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
-
-/** Exit codes: 0 stopped as asked, 1 something died or could not start, 2 wrong usage or configuration. */
-async function main(args: readonly string[]): Promise<number> {
-  const unknown = args.find((arg) => arg !== "--no-sample" && arg !== "--help");
-  if (unknown !== undefined) {
-    console.error(`Cannot understand "${unknown}": demo takes --no-sample and --help.`);
-    return 2;
-  }
-  if (args.includes("--help")) {
-    console.log(HELP);
-    return 0;
-  }
-  const stop = stopSignal();
-  try {
-    const plan = planDemo(Deno.env.toObject(), freePort);
-    await portsFree(plan, stop);
-    if (stop.aborted) return 0;
-    return await run(plan, { stop, withSample: !args.includes("--no-sample") });
-  } catch (error) {
-    console.error((error as Error).message);
-    return error instanceof ConfigurationError ? 2 : 1;
-  }
-}
+// The terminal that it was started from takes it along.
+const PROGRAM: Program = { name: "demo", usage: USAGE, flags: ["--no-sample"], stopsAlsoAt: ["SIGHUP"] };
 
 async function run(
   plan: DemoPlan,
@@ -167,11 +145,12 @@ function freePort(): number {
   return port;
 }
 
-/** Aborts at the first of these signals; the copies that `deno task` hands on change nothing. */
-function stopSignal(): AbortSignal {
-  const controller = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    Deno.addSignalListener(signal, () => controller.abort());
-  }
-  return controller.signal;
+if (import.meta.main) {
+  Deno.exit(
+    await runProgram(PROGRAM, async ({ environment, flags, stop }) => {
+      const plan = planDemo(environment, freePort);
+      await portsFree(plan, stop);
+      return stop.aborted ? 0 : await run(plan, { stop, withSample: !flags.has("--no-sample") });
+    }),
+  );
 }

@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { ConfigurationError, type Environment } from "../runtime/environment.ts";
+import { browserUrlOf, urlOf } from "../runtime/listen.ts";
 import { isLoopback } from "../contract/loopback.ts";
 import { readIngestConfig } from "../ingest/config.ts";
 import { readProcessorConfig } from "../processor/config.ts";
@@ -48,9 +49,9 @@ export function planDemo(environment: Environment, freePort: () => number): Demo
       return { service, variable, port: text === "0" ? freePort() : Number(text) || otherwise };
     });
   const portOf = (service: string) => ports.find((port) => port.service === service)?.port ?? 0;
-  const url = (service: string) => `http://${reachable(host)}:${portOf(service)}`;
+  const url = (service: string) => urlOf(host, portOf(service));
   const dataDir = resolve(environment.DATA_DIR || "./data");
-  const webUrl = `http://${host === "127.0.0.1" ? "localhost" : reachable(host)}:${portOf("web")}`;
+  const webUrl = browserUrlOf(host, portOf("web"));
   const standIn = ownPosthog
     ? null
     : { url: url("posthog-stand-in"), key: environment.POSTHOG_KEY || DEMO_KEY };
@@ -133,13 +134,6 @@ function refuseProblems(
     problems.add("Cannot use POSTHOG_HOST without POSTHOG_KEY: set it to the project's key, phc_….");
   }
   if (problems.size > 0) throw new ConfigurationError([...problems]);
-}
-
-/** How this machine reaches what listens on `host`. */
-function reachable(host: string): string {
-  if (host === "0.0.0.0") return "127.0.0.1";
-  if (host === "::") return "[::1]";
-  return host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
 }
 
 /** The file that says that a DATA_DIR has seen its first start. */

@@ -1,5 +1,7 @@
-import { systemClock } from "../runtime/clock.ts";
-import { ConfigurationError } from "../runtime/environment.ts";
+import { systemClock, within } from "../runtime/clock.ts";
+import type { Environment } from "../runtime/environment.ts";
+import { listen } from "../runtime/listen.ts";
+import { type RunningService, runService } from "../runtime/service.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import type { PipelineStatus } from "../contract/processor_api.ts";
@@ -35,88 +37,87 @@ export type RunningProcessor = {
 
 const WORKER = new URL("./worker_main.ts", import.meta.url);
 const STATUS_KEPT_MS = 250;
+/** An event stream has no end. */
+const SHUTDOWN_MS_MAX = 1_000;
 
 export async function startProcessor(config: ProcessorConfig): Promise<RunningProcessor> {
   const place = enterDataDir(config.dataDir, "processor");
-  const held: (() => unknown)[] = [() => place.release()];
-  const letGo = async () => {
-    for (const release of held.splice(0).reverse()) await release();
+  await using held = new AsyncDisposableStack();
+  held.defer(() => place.release());
+  const secret = pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined);
+  const hashes = createKeyedHashes(secret);
+  const log = await openTopicLog(config.log, "processor");
+  held.defer(() => log.close());
+
+  const hub = createTraceHub(Date.now().toString(36));
+  const metrics = createProcessorMetrics();
+  const health = new Map<string, LoopHealth>();
+  const starting: { words: string | null } = { words: "the log's topics and the pipeline's secret" };
+  const offers = openOfferStatus(config, { hashes });
+  held.defer(() => offers.close());
+  const list = new DeadLetterList(log);
+  const status = statusSource(config, { log, letters: list, offers: () => offers.status() });
+
+  const app = createStatusApi({
+    hub,
+    notReady: () => notReady(config, { health, starting: starting.words }),
+    staysOut: () => words(health, "stays_out"),
+    status: status.look,
+    offerOf: (distinctId) => offers.offerOf(distinctId),
+    codeIsValid: (code) => offers.codeIsValid(code),
+    dataset: () => listDataset(config.datasetDir),
+    tail: (file, lines) => tailDataset(config.datasetDir, { file, lines }),
+    mails: () => listMails(config.dataDir, config.smtpUrl === null ? "maildir" : "smtp"),
+    mailSource: (messageId) => readMail(config.dataDir, messageId),
+    deadLetters: createDeadLetters({
+      log,
+      list,
+      locks: () => openDatasetLocks(config.datasetDir),
+      dedupWindow: config.dedupWindow,
+      now: systemClock.now,
+      reach: faultPointFrom(config.faultPoint ?? undefined),
+      whyNot: () => whyNoRedrive(config, health),
+      changed: status.forget,
+    }),
+    metrics: async () => await metrics.text(await status.look()),
+    showsRaw: config.showRaw,
+    onLoopback: isLoopback(config.host),
+  });
+  const { server, port, url } = listen(app.fetch, {
+    host: config.host,
+    port: config.port,
+    portSetting: "PROCESSOR_PORT",
+  });
+  held.defer(async () => void await within(server.shutdown(), { ms: SHUTDOWN_MS_MAX }));
+
+  const hear = ({ loop, name }: Seat) => (message: LoopMessage) => {
+    if (message.kind === "steps") hub.add(message.steps);
+    else if (message.kind === "forget") hub.forget();
+    else if (message.kind === "health") health.set(name, message.health);
+    else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
+    else console.error(`processor: ${message.level}: ${name}: ${message.text}`);
   };
-  try {
-    const secret = pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined);
-    const hashes = createKeyedHashes(secret);
-    const log = await openTopicLog(config.log, "processor");
-    held.push(() => log.close());
-
-    const hub = createTraceHub(Date.now().toString(36));
-    const metrics = createProcessorMetrics();
-    const health = new Map<string, LoopHealth>();
-    const starting: { words: string | null } = { words: "the log's topics and the pipeline's secret" };
-    const offers = openOfferStatus(config, { hashes });
-    held.push(() => offers.close());
-    const list = new DeadLetterList(log);
-    const status = statusSource(config, { log, letters: list, offers: () => offers.status() });
-
-    const app = createStatusApi({
-      hub,
-      notReady: () => notReady(config, { health, starting: starting.words }),
-      staysOut: () => words(health, "stays_out"),
-      status: status.look,
-      offerOf: (distinctId) => offers.offerOf(distinctId),
-      codeIsValid: (code) => offers.codeIsValid(code),
-      dataset: () => listDataset(config.datasetDir),
-      tail: (file, lines) => tailDataset(config.datasetDir, { file, lines }),
-      mails: () => listMails(config.dataDir, config.smtpUrl === null ? "maildir" : "smtp"),
-      mailSource: (messageId) => readMail(config.dataDir, messageId),
-      deadLetters: createDeadLetters({
-        log,
-        list,
-        locks: () => openDatasetLocks(config.datasetDir),
-        dedupWindow: config.dedupWindow,
-        now: systemClock.now,
-        reach: faultPointFrom(config.faultPoint ?? undefined),
-        whyNot: () => whyNoRedrive(config, health),
-        changed: status.forget,
-      }),
-      metrics: async () => await metrics.text(await status.look()),
-      showsRaw: config.showRaw,
-      onLoopback: isLoopback(config.host),
-    });
-    const server = Deno.serve({ hostname: config.host, port: config.port, onListen: () => {} }, app.fetch);
-    held.push(() => Promise.race([server.shutdown(), systemClock.wait(1_000)]));
-
-    const hear = ({ loop, name }: Seat) => (message: LoopMessage) => {
-      if (message.kind === "steps") hub.add(message.steps);
-      else if (message.kind === "forget") hub.forget();
-      else if (message.kind === "health") health.set(name, message.health);
-      else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
-      else console.error(`processor: ${message.level}: ${name}: ${message.text}`);
-    };
-    const stopping = new AbortController();
-    const loops: RunningLoop[] = [];
-    const running = prepare(config, { log, hashes, signal: stopping.signal, starting }).then(() => {
-      starting.words = null;
-      if (stopping.signal.aborted) return;
-      for (const seat of seatsOf(config)) {
-        loops.push(
-          startLoop(seat.loop, { worker: WORKER, config, pipelineSecret: secret, report: hear(seat) }),
-        );
-      }
-      return allEnded(loops);
-    });
-    let stopped: Promise<void> | null = null;
-    const stop = async () => {
-      stopping.abort();
-      for (const loop of loops) loop.drain();
-      await running.catch(() => {});
-      await letGo();
-    };
-    const url = `http://${config.host.includes(":") ? `[${config.host}]` : config.host}:${server.addr.port}`;
-    return { url, port: server.addr.port, ended: running, stop: () => stopped ??= stop() };
-  } catch (error) {
-    await letGo();
-    throw error;
-  }
+  const stopping = new AbortController();
+  const loops: RunningLoop[] = [];
+  const running = prepare(config, { log, hashes, signal: stopping.signal, starting }).then(() => {
+    starting.words = null;
+    if (stopping.signal.aborted) return;
+    for (const seat of seatsOf(config)) {
+      loops.push(
+        startLoop(seat.loop, { worker: WORKER, config, pipelineSecret: secret, report: hear(seat) }),
+      );
+    }
+    return allEnded(loops);
+  });
+  const everything = held.move();
+  let stopped: Promise<void> | null = null;
+  const stop = async () => {
+    stopping.abort();
+    for (const loop of loops) loop.drain();
+    await running.catch(() => {});
+    await everything.disposeAsync();
+  };
+  return { url, port, ended: running, stop: () => stopped ??= stop() };
 }
 
 /** A loop that runs here, by the name that its health and its log lines carry. */
@@ -224,29 +225,11 @@ Reads the raw topic in two consumer groups: dataset-writer writes training data,
 the one discount e-mail. Configured by the environment: DATA_DIR, DATASET_DIR, HOST, PROCESSOR_PORT, KAFKA_BROKERS,
 PROCESSOR_GROUPS, SMTP_URL and more: see README.md.`;
 
-const STOP_MS_MAX = 10_000;
-
-/** Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or configuration. */
-async function main(args: readonly string[]): Promise<number> {
-  if (args.includes("--help")) return console.log(USAGE), 0;
-  if (args.length > 0) {
-    return console.error(`Cannot read "${args[0]}": the processor takes no arguments. Try --help.`), 2;
-  }
-  try {
-    const config = readProcessorConfig(Deno.env.toObject());
-    warn(config);
-    const asked = signalled();
-    const processor = await startProcessor(config);
-    console.log(`processor: ${processor.url} (${config.log.kind === "embedded" ? "embedded log" : "Kafka"})`);
-    await Promise.race([asked, processor.ended]);
-    return await Promise.race([processor.stop().then(() => 0), systemClock.wait(STOP_MS_MAX).then(late)]);
-  } catch (error) {
-    const problems = error instanceof ConfigurationError
-      ? error.problems
-      : [`processor: ${startWords(error)}`];
-    for (const problem of problems) console.error(problem);
-    return error instanceof ConfigurationError ? 2 : 1;
-  }
+async function run(environment: Environment): Promise<RunningService> {
+  const config = readProcessorConfig(environment);
+  warn(config);
+  const { url, ended, stop } = await startProcessor(config);
+  return { line: `${url} (${config.log.kind === "embedded" ? "embedded log" : "Kafka"})`, ended, stop };
 }
 
 function warn(config: ProcessorConfig): void {
@@ -257,25 +240,4 @@ function warn(config: ProcessorConfig): void {
   }
 }
 
-/** The listeners stay: a second Ctrl-C, or the copy that `deno task` hands on, must not cut draining short. */
-function signalled(): Promise<void> {
-  return new Promise((resolve) => {
-    Deno.addSignalListener("SIGTERM", () => resolve());
-    Deno.addSignalListener("SIGINT", () => resolve());
-  });
-}
-
-/** Safe by construction: what is durable counts, the rest comes again. */
-function late(): number {
-  console.error(`processor: error: could not stop within ${STOP_MS_MAX} ms: the process ends all the same`);
-  return 1;
-}
-
-function startWords(error: unknown): string {
-  if (error instanceof Deno.errors.AddrInUse) {
-    return "Cannot listen: the port is taken. Stop what uses it, or set PROCESSOR_PORT to another one.";
-  }
-  return (error as Error).message;
-}
-
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await runService({ name: "processor", usage: USAGE }, run));

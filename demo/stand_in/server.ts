@@ -3,6 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
 import type { Clock } from "../../runtime/clock.ts";
+import { listen } from "../../runtime/listen.ts";
 import { type HeldLock, tryLockFile } from "../../runtime/data_dir.ts";
 import { type CapturedEvent, readCapture } from "./capture_body.ts";
 import { createDeliveries, type Deliveries, type FailedDelivery } from "./deliveries.ts";
@@ -73,11 +74,12 @@ export function startPosthogStandIn(
     const cutOff = new AbortController();
     let projectUrl = "";
     const options = { ...dependencies, config, db, deliveries, projectUrl: () => projectUrl };
-    const server = Deno.serve(
-      { hostname: config.host, port: config.port, signal: cutOff.signal, onListen: () => {} },
-      buildApp(options).fetch,
-    );
-    const url = `http://${urlHost(config.host)}:${server.addr.port}`;
+    const { server, url } = listen(buildApp(options).fetch, {
+      host: config.host,
+      port: config.port,
+      portSetting: "POSTHOG_STAND_IN_PORT",
+      signal: cutOff.signal,
+    });
     projectUrl = `${url}/project/1`;
     deliveries.begin(queue.owed());
     return {
@@ -245,10 +247,4 @@ export function webhookBody(
     person,
   };
   return new TextEncoder().encode(JSON.stringify(body));
-}
-
-function urlHost(host: string): string {
-  if (host === "0.0.0.0") return "127.0.0.1";
-  if (host === "::") return "[::1]";
-  return host.includes(":") && !host.startsWith("[") ? `[${host}]` : host;
 }

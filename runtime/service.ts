@@ -1,0 +1,118 @@
+import { type Clock, systemClock, within } from "./clock.ts";
+import { ConfigurationError, type Environment } from "./environment.ts";
+
+/**
+ * What is around the work of every process that runs until it is told to stop.
+ *
+ * Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or configuration. What went wrong is one line on standard
+ * error, behind the process's name; the problems of a configuration are a line each.
+ */
+
+export type Program = {
+  /** What people call it. */
+  readonly name: string;
+  /** Printed by `--help`. */
+  readonly usage: string;
+  /** Arguments that it takes beside `--help`. */
+  readonly flags?: readonly string[];
+  /** What asks it to stop beside SIGINT and SIGTERM. */
+  readonly stopsAlsoAt?: readonly Deno.Signal[];
+};
+
+export type ProgramContext = {
+  readonly environment: Environment;
+  readonly flags: ReadonlySet<string>;
+  /** Aborts at the first signal that asks to stop. */
+  readonly stop: AbortSignal;
+};
+
+export type RunningService = {
+  /** Where it listens and on what it works: printed once it is up. */
+  readonly line: string;
+  /** Rejects where it has to stop by itself; resolves where there is nothing left to do. */
+  readonly ended?: Promise<void>;
+  /** Takes nothing new, finishes what is under way and lets go of everything. */
+  stop(): Promise<void>;
+  /** Milliseconds that this may take, 10 s by default. Then the process ends all the same, which loses nothing durable. */
+  readonly stopMsMax?: number;
+};
+
+/** The process around a program; tests have one of their own. */
+export type Surroundings = {
+  readonly args: readonly string[];
+  readonly environment: Environment;
+  readonly clock: Clock;
+  onSignal(signal: Deno.Signal, listener: () => void): void;
+  print(line: string): void;
+  printError(line: string): void;
+};
+
+const STOP_MS_MAX = 10_000;
+
+/** Runs a service until it is asked to stop, and answers the exit code. Asked while it starts, it ends at once. */
+export function runService(
+  program: Program,
+  start: (environment: Environment) => Promise<RunningService>,
+  around: Surroundings = thisProcess(),
+): Promise<number> {
+  return runProgram(program, async ({ environment, stop }) => {
+    const asked = new Promise<null>((resolve) =>
+      stop.addEventListener("abort", () => resolve(null), { once: true })
+    );
+    const service = await Promise.race([start(environment), asked]);
+    if (service === null) return 0;
+    around.print(`${program.name}: ${service.line}`);
+    await Promise.race([asked, service.ended ?? asked]);
+    const ms = service.stopMsMax ?? STOP_MS_MAX;
+    if (await within(service.stop(), { ms, clock: around.clock }) !== "late") return 0;
+    const words = `could not stop within ${ms} ms: the process ends all the same`;
+    around.printError(`${program.name}: error: ${words}`);
+    return 1;
+  }, around);
+}
+
+/** Runs what `work` does, which answers the exit code where it does not throw. */
+export async function runProgram(
+  { name, usage, flags = [], stopsAlsoAt = [] }: Program,
+  work: (context: ProgramContext) => Promise<number>,
+  around: Surroundings = thisProcess(),
+): Promise<number> {
+  const { args, environment } = around;
+  if (args.includes("--help")) {
+    around.print(usage);
+    return 0;
+  }
+  const unknown = args.find((arg) => !flags.includes(arg));
+  if (unknown !== undefined) {
+    const takes = flags.length === 0 ? "no arguments" : `${flags.join(", ")} only`;
+    around.printError(`Cannot read "${unknown}": ${name} takes ${takes}. Try --help.`);
+    return 2;
+  }
+  const stop = new AbortController();
+  // The listeners stay: a second Ctrl-C, or the copy that `deno task` hands on, must not cut draining short.
+  for (const signal of ["SIGINT", "SIGTERM", ...stopsAlsoAt] as const) {
+    around.onSignal(signal, () => stop.abort());
+  }
+  try {
+    return await work({ environment, flags: new Set(args), stop: stop.signal });
+  } catch (error) {
+    const wrong = error instanceof ConfigurationError;
+    const words = error instanceof Error ? error.message : String(error);
+    for (const problem of wrong ? error.problems : [`${name}: ${words}`]) around.printError(problem);
+    return wrong ? 2 : 1;
+  }
+}
+
+function thisProcess(): Surroundings {
+  return {
+    args: Deno.args,
+    environment: Deno.env.toObject(),
+    clock: systemClock,
+    onSignal: (signal, listener) => {
+      // Windows knows no other of these.
+      if (Deno.build.os !== "windows" || signal === "SIGINT") Deno.addSignalListener(signal, listener);
+    },
+    print: (line) => console.log(line),
+    printError: (line) => console.error(line),
+  };
+}
