@@ -38,42 +38,36 @@ export async function takeAllPartitions(
     readonly root: string | null;
   },
 ): Promise<AllLocks | null> {
-  const held: HeldLock[] = [];
-  const release = () => {
-    for (const lock of held.splice(0)) lock.release();
-  };
+  using held = new DisposableStack();
   const end = clock.monotonic() + timing.locksMs;
-  try {
-    while (!takeInto(held, locks.takeSwapWanted())) await clock.wait(LOOK_EVERY_MS / 10);
-    reach("replay.wanted");
-    // Read while nobody takes a new lock any more: a partition that was added just now is among them.
-    const known = root === null ? [] : manifestPartitions(root);
-    const partitions = (await log.bounds(WEBHOOKS_TOPIC)).map(({ partition }) => partition);
-    const missing = new Set([...partitions, ...known]);
-    for (;;) {
-      for (const partition of missing) {
-        if (takeInto(held, locks.takePartition(partition))) missing.delete(partition);
-      }
-      if (missing.size === 0) return { release };
-      if (clock.monotonic() >= end) {
-        release();
-        progress.say(
-          `partition ${[...missing].join(", ")} is held by a writer that does not let go within ` +
-            `${timing.locksMs / 1000} s (is it stopped?); the others go on, and it is tried again in ` +
-            `${timing.pauseMs / 1000} s.`,
-        );
-        return null;
-      }
-      await clock.wait(LOOK_EVERY_MS);
+  while (!takeInto(held, locks.takeSwapWanted())) await clock.wait(LOOK_EVERY_MS / 10);
+  reach("replay.wanted");
+  // Read while nobody takes a new lock any more: a partition that was added just now is among them.
+  const known = root === null ? [] : manifestPartitions(root);
+  const partitions = (await log.bounds(WEBHOOKS_TOPIC)).map(({ partition }) => partition);
+  const missing = new Set([...partitions, ...known]);
+  for (;;) {
+    for (const partition of missing) {
+      if (takeInto(held, locks.takePartition(partition))) missing.delete(partition);
     }
-  } catch (error) {
-    release();
-    throw error;
+    if (missing.size === 0) {
+      const all = held.move();
+      return { release: () => all.dispose() };
+    }
+    if (clock.monotonic() >= end) {
+      progress.say(
+        `partition ${[...missing].join(", ")} is held by a writer that does not let go within ` +
+          `${timing.locksMs / 1000} s (is it stopped?); the others go on, and it is tried again in ` +
+          `${timing.pauseMs / 1000} s.`,
+      );
+      return null;
+    }
+    await clock.wait(LOOK_EVERY_MS);
   }
 }
 
-function takeInto(held: HeldLock[], lock: HeldLock | null): boolean {
-  if (lock) held.push(lock);
+function takeInto(held: DisposableStack, lock: HeldLock | null): boolean {
+  if (lock) held.defer(() => lock.release());
   return lock !== null;
 }
 
