@@ -100,7 +100,8 @@ function processParts(process: Deno.ChildProcess) {
   };
 }
 
-async function firstUrl(stdout: ReadableStream<Uint8Array>, errors: () => string): Promise<string> {
+/** The address that a service prints when it listens; rejects with what it printed where it ends before that. */
+export async function firstUrl(stdout: ReadableStream<Uint8Array>, errors: () => string): Promise<string> {
   const reader = stdout.pipeThrough(new TextDecoderStream() as TextStream).getReader();
   let text = "";
   for (;;) {

@@ -23,7 +23,22 @@ export async function runProgram(
   { args = [], env = {}, stdin }: { args?: readonly string[]; env?: Record<string, string>; stdin?: string } =
     {},
 ): Promise<CommandRun> {
-  const child = spawnProgram(path, { args, env, stdin: stdin === undefined ? "null" : "piped" });
+  return await toItsEnd(
+    spawnProgram(path, { args, env, stdin: stdin === undefined ? "null" : "piped" }),
+    stdin,
+  );
+}
+
+/** Runs a task of deno.json to its end, with the rights that its line gives it; a question for more is a refusal. */
+export async function runTask(
+  name: string,
+  { args = [], env = {}, stdin }: { args?: readonly string[]; env?: Record<string, string>; stdin?: string } =
+    {},
+): Promise<CommandRun> {
+  return await toItsEnd(spawnTask(name, { args, env, stdin: stdin === undefined ? "null" : "piped" }), stdin);
+}
+
+async function toItsEnd(child: Deno.ChildProcess, stdin: string | undefined): Promise<CommandRun> {
   if (stdin !== undefined) {
     const writer = child.stdin.getWriter();
     await writer.write(new TextEncoder().encode(stdin));
@@ -44,8 +59,27 @@ export function spawnProgram(
     stdin?: "null" | "piped";
   } = {},
 ): Deno.ChildProcess {
+  return spawnDeno(["run", "-A", "--quiet", ...flags, resolve(ROOT, path), ...args], { env, stdin });
+}
+
+/** Starts a task of deno.json; see {@link runTask}. Signals reach what it runs; SIGKILL would leave that behind. */
+export function spawnTask(
+  name: string,
+  { args = [], env = {}, stdin = "null" }: {
+    args?: readonly string[];
+    env?: Record<string, string>;
+    stdin?: "null" | "piped";
+  } = {},
+): Deno.ChildProcess {
+  return spawnDeno(["task", "--quiet", name, ...args], { env: { DENO_NO_PROMPT: "1", ...env }, stdin });
+}
+
+function spawnDeno(
+  args: readonly string[],
+  { env, stdin }: { readonly env: Record<string, string>; readonly stdin: "null" | "piped" },
+): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--quiet", ...flags, resolve(ROOT, path), ...args],
+    args: [...args],
     cwd: ROOT,
     clearEnv: true,
     env: childEnvironment(env),

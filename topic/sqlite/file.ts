@@ -3,7 +3,13 @@ import { existsSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { syncDirectory } from "../../runtime/data_dir.ts";
-import { networkFileSystemOf } from "./network_file_system.ts";
+import {
+  type FileSystemLooks,
+  networkFileSystemAt,
+  systemLooks,
+  UNKNOWN,
+  UNNAMED_FUSE,
+} from "./network_file_system.ts";
 import { LogSetupError } from "../topic.ts";
 
 /**
@@ -192,7 +198,7 @@ export function refuseUnsafeHost(dataDir: string): void {
   probe.close();
   refuseOldSqlite(version);
   if (Deno.build.os !== "linux") return;
-  refuseNetworkFileSystem(dataDir, Deno.readTextFileSync("/proc/self/mountinfo"));
+  refuseNetworkFileSystem(dataDir);
 }
 
 /**
@@ -208,14 +214,24 @@ export function refuseOldSqlite(version: string): void {
   );
 }
 
-/** See {@link networkFileSystemOf}; a directory that is yet to be made is judged by the nearest one above it. */
-export function refuseNetworkFileSystem(dataDir: string, mountInfo: string): void {
+/** See {@link networkFileSystemAt}; a directory that is yet to be made is judged by the nearest one above it. */
+export function refuseNetworkFileSystem(dataDir: string, looks: FileSystemLooks = systemLooks): void {
   let there = dataDir;
   while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
-  const type = networkFileSystemOf(mountInfo, realpathSync(there));
+  const type = networkFileSystemAt(realpathSync(there), looks);
   if (type === null) return;
+  if (type === UNKNOWN) {
+    console.error(
+      `Cannot see whether DATA_DIR "${dataDir}" lies on a network file system, where the embedded log could lose ` +
+        `records: --allow-sys=statfs (for a path below /dev: -A) lets Deno look.`,
+    );
+    return;
+  }
   throw new LogSetupError(
-    `Cannot keep the embedded log in DATA_DIR "${dataDir}": it lies on a network file system (${type}). ` +
-      `Put DATA_DIR on a local disk, or set KAFKA_BROKERS.`,
+    type === UNNAMED_FUSE
+      ? `Cannot keep the embedded log in DATA_DIR "${dataDir}": it lies on FUSE, which may be a network file system. ` +
+        `Put DATA_DIR on a local disk, start with -A so that Deno may look which one it is, or set KAFKA_BROKERS.`
+      : `Cannot keep the embedded log in DATA_DIR "${dataDir}": it lies on a network file system (${type}). ` +
+        `Put DATA_DIR on a local disk, or set KAFKA_BROKERS.`,
   );
 }
