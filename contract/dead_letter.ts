@@ -120,6 +120,10 @@ export function isScrubbed(record: { readonly value: Uint8Array; readonly header
   return record.headers.event === SCRUBBED && record.value.length === 0 && record.headers.id === undefined;
 }
 
+/**
+ * Reads a record of the dead-letter topic; never throws. A letter keeps the source record's own headers, without those
+ * that set it aside.
+ */
 export function readDeadLetterEntry(record: Read): DeadLetterEntry {
   const { headers } = record;
   if (isScrubbed(record)) return { is: "scrubbed" };

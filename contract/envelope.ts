@@ -158,6 +158,7 @@ export type RecordLabel = {
   readonly source: RecordSource | undefined;
 };
 
+/** What a raw record's headers say; `redrives` is 0 where the header is missing or no number of at most four digits. */
 export function readLabel(headers: Readonly<Record<string, string>>): RecordLabel {
   const redrives = headers.redrives;
   return {

@@ -9,6 +9,7 @@ export type Hmac = (message: string | Uint8Array) => Buffer;
 
 const BLOCK_BYTES = 64;
 
+/** HMAC-SHA-256 with its key's pads computed once, for many short messages; the same bytes as `createHmac` gives. */
 export function createHmacSha256(key: string | Uint8Array): Hmac {
   let keyBytes: Uint8Array = typeof key === "string" ? Buffer.from(key, "utf8") : key;
   if (keyBytes.length > BLOCK_BYTES) keyBytes = hash("sha256", keyBytes, "buffer");
@@ -42,6 +43,9 @@ export type KeyedHashes = {
   readonly fingerprint: string;
 };
 
+/**
+ * The keyed hashes of the pipeline with this secret; the same secret gives the same ones for ever, on every machine.
+ */
 export function createKeyedHashes(pipelineSecret: string): KeyedHashes {
   const root = createHmacSha256(pipelineSecret);
   const keys = new Map<string, Hmac>();

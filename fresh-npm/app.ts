@@ -14,6 +14,7 @@ const NOWHERE: Deno.ServeHandlerInfo = {
   completed: Promise.resolve(),
 };
 
+/** Fresh's `App`: collects middlewares and routes, and serves them by `handler()` or `listen()`. */
 export class App<State> {
   readonly #steps: Step<State>[] = [];
   #fileRoutes: RouteModules<State> = {};

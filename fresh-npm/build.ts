@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { createBuilder } from "vite";
 import { fresh } from "./vite.ts";
 
+/** Builds the app in this directory into its `_fresh/`, which is replaced; rejects where Vite cannot build it. */
 export async function buildApp(root: string): Promise<void> {
   const builder = await createBuilder({ root, configFile: false, logLevel: "warn", plugins: [fresh()] });
   await builder.buildApp();

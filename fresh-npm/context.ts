@@ -25,6 +25,7 @@ type Surroundings<State> = { app: AnyPage<State> | null; layouts: readonly AnyPa
 /** Fresh's own name for where a rendered response carries its nonce; middlewares that write a policy read it there. */
 export const NONCE = Symbol.for("__freshNonce");
 
+/** Fresh's `Context`: one request on its way through middlewares, handler and page. */
 export class Context<State> {
   /** The request's URL, without doubled slashes in its path. */
   readonly url: URL;

@@ -43,6 +43,7 @@ export type Define<State> = {
   middleware<M extends Middleware<State> | Middleware<State>[]>(middleware: M): M;
 };
 
+/** Fresh's `createDefine`: helpers that give handlers, pages, layouts and middlewares the type of `State`. */
 export function createDefine<State>(): Define<State> {
   return {
     handlers: (handlers) => handlers,

@@ -30,6 +30,7 @@ export function writeIslandProps(places: readonly IslandProps[]): string {
   }
 }
 
+/** The props that {@link writeIslandProps} wrote, in the same order; throws where the text is none of its own. */
 export function readIslandProps(text: string): Record<string, unknown>[] {
   return parse(text, { Signal: ([value]: [unknown]) => signal(value) });
 }

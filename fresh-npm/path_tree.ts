@@ -12,6 +12,7 @@ export type Route<State> = {
   readonly component?: AnyPage<State>;
 };
 
+/** What lies at one path and is inherited by the paths below it: middlewares, layout, app wrapper and error page. */
 export class PathTree<State> {
   readonly middlewares: Middleware<State>[] = [];
   readonly #children = new Map<string, PathTree<State>>();

@@ -11,6 +11,10 @@ export type Match<T> = {
 
 type Route<T> = { readonly pattern: string; readonly byMethod: Map<string, T>; readonly url?: URLPattern };
 
+/**
+ * Finds what was added for a method and path: paths without a pattern first, then patterns in the order they were
+ * added.
+ */
 export class Router<T> {
   readonly #exact = new Map<string, Route<T>>();
   readonly #patterns = new Map<string, Route<T>>();

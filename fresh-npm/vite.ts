@@ -21,6 +21,7 @@ const TESTS = "!**/*.test.{ts,tsx}";
 
 type IslandFiles = Record<string, Omit<Island, "name" | "exportName">>;
 
+/** The Vite plugin that builds islands for the browser and everything else for the server, as Fresh's own does. */
 export function fresh(): Plugin {
   let root = "";
   let client: ClientEntry = { script: "", preloads: [], styles: [] };

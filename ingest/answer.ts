@@ -18,6 +18,7 @@ const LINGER_MS = 1_000;
 /** A declared body up to here may follow its answer: Deno reads it off, and the connection stays good. */
 const TRAILING_BYTES_MAX = 1024 * 1024;
 
+/** A JSON answer; headers that are given win over those that every answer carries. */
 export function json(status: number, body: unknown, headers: Record<string, string> = {}): Response {
   return new Response(JSON.stringify(body), { status, headers: { ...JSON_HEADERS, ...headers } });
 }

@@ -29,6 +29,10 @@ export const TOLERANCE_SECONDS = 300;
 /** Signatures looked at in one header: a rotation needs two. */
 const SIGNATURES_MAX = 16;
 
+/**
+ * Checks webhooks against the configured secret and signing keys; null from a check means that nothing is wrong.
+ * Values are compared in constant time.
+ */
 export function createAuthenticity(options: AuthenticityOptions): Authenticity {
   const secretDigest = options.secret === null ? null : digest(options.secret);
   const hmacs = options.signingKeys.map(createHmacSha256);

@@ -25,6 +25,7 @@ export type MetricsSources = {
 /** Seconds; PostHog gives up after 3. */
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5];
 
+/** Ingest's Prometheus metrics, in a registry of their own; gauges are read from their sources at each scrape. */
 export function createIngestMetrics({ publisher, drainer, spool, inFlight }: MetricsSources): IngestMetrics {
   const registers = [new Registry()];
   const registry = registers[0]!;

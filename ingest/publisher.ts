@@ -116,6 +116,7 @@ export function isTooLarge(error: unknown): boolean {
   return error instanceof RecordRefusedError && error.code === "record_too_large";
 }
 
+/** An error's message, or what was thrown as text where it is no Error. */
 export function wordsOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -21,6 +21,10 @@ export type ReadinessOptions = {
 /** Milliseconds for which an answer of the log is taken for granted, so that nobody can load it by asking. */
 const FRESH_MS = 1_000;
 
+/**
+ * What `/readyz` asks: ready while an envelope can become durable in the log or, with the log away, in the spool. The
+ * log is asked at most once a second.
+ */
 export function createReadiness(options: ReadinessOptions): () => Promise<Readiness> {
   const { publisher, spool } = options;
   const logAnswers = createProbe(options);

@@ -53,6 +53,7 @@ function isJsonType(type: string | null): boolean {
   return type !== null && type.length <= TYPE_LENGTH_MAX && JSON_TYPE.test(type);
 }
 
+/** The refusal of a body over the limit, in bytes: 413 with code `body_too_large`. */
 export function tooLarge(bodyBytesMax: number): Refusal {
   return { status: 413, code: "body_too_large", message: `expected a body of at most ${bodyBytesMax} bytes` };
 }

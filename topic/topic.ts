@@ -157,6 +157,10 @@ export class LogSetupError extends Error {
   readonly code = "log_setup";
 }
 
+/**
+ * The port to the log: topics of records in partitions, published durably and consumed by groups, at least once. Both
+ * adapters pass `topic/contract_suite/`.
+ */
 export interface TopicLog {
   readonly kind: "embedded" | "kafka";
 

@@ -11,6 +11,7 @@ const MARK_NAME = "mark.json";
 const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 
+/** The spool's directory on disk and its numbered segments. What it creates is for its owner alone: 0600, 0700. */
 export class SpoolFiles {
   constructor(readonly directory: string) {}
 
@@ -120,6 +121,7 @@ async function replaceFile(directory: string, name: string, bytes: Uint8Array): 
   await syncNames(directory);
 }
 
+/** Writes all bytes, however many writes the system makes of it; without fsync. */
 export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
   for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
 }

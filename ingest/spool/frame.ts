@@ -12,6 +12,7 @@ const HEAD_BYTES = 8;
 /** Largest payload that is believed: a body of 1 MiB with key and headers is far below. */
 const PAYLOAD_BYTES_MAX = 16 * 1024 * 1024;
 
+/** The bytes of one record as they lie in a segment; the format is described at the head of this file. */
 export function encodeFrame(record: EnvelopeRecord): Uint8Array {
   const meta = Buffer.from(JSON.stringify({
     timestamp: record.timestamp,

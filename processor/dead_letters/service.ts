@@ -56,6 +56,10 @@ export type MaintenanceLocks = {
 /** Outcomes that an answer names one by one; the counts are of all. */
 const OUTCOMES_TOLD_MAX = 1_000;
 
+/**
+ * The dead letters as a console or command sees them: listed and shown from the list as it is at the call, redriven
+ * under the maintenance lock.
+ */
 export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
   const { list, log } = options;
   return {
@@ -161,6 +165,7 @@ export function letterView(
   return { id, reason, step, topic, partition, offset, firstSeen, redrives, redriven };
 }
 
+/** The letter of this id (`partition:offset` in the dead-letter topic), redriven ones too; null where there is none. */
 export function findLetter(list: DeadLetterList, id: string): ListedLetter | null {
   return list.letters({ all: true }).find((letter) => letter.id === id) ?? null;
 }

@@ -14,6 +14,10 @@ export type Barrier = {
   check(): Promise<string | null>;
 };
 
+/**
+ * Notes where the raw topic ends now; the barrier is passed once discount-offers has committed up to there and the
+ * view has applied all facts of that time. Once passed it stays so. Rejects while the log cannot be read.
+ */
 export async function raiseBarrier(
   log: TopicLog,
   { store, asOf }: { readonly store: Pick<OfferStoreReader, "end" | "notCaughtUp">; readonly asOf: number },

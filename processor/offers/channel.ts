@@ -22,6 +22,7 @@ type Message = { readonly is: "applied" } | { readonly is: "who" } | {
   readonly partitions: readonly number[];
 };
 
+/** Joins the channel of this DATA_DIR's loops, by `BroadcastChannel`: it reaches Workers of this process only. */
 export function openOfferChannel(dataDir: string, clock: Clock): OfferChannel {
   const channel = new BroadcastChannel(`offers of ${dataDir}`);
   const waiting = new Set<() => void>();

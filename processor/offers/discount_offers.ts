@@ -51,6 +51,10 @@ export async function runDiscountOffers(deps: LoopDependencies): Promise<void> {
   }
 }
 
+/**
+ * Runs the group `discount-offers`: turns raw records into facts and commits an offset only when the view has applied
+ * them. Resolves once `signal` aborts and the chunk in hand is done; rejects with what no retry helps against.
+ */
 export async function decideOffers(ports: DiscountOffersPorts): Promise<void> {
   const { log, clock, report, signal, view, store } = ports;
   const health = (is: LoopHealth["is"], words: string | null, partitions: readonly number[] = []) =>

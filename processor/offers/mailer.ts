@@ -26,6 +26,10 @@ export type SendOutcome =
   /** Claimed, and it cannot be known whether the server took it. */
   | { readonly is: "unknown"; readonly words: string };
 
+/**
+ * The port to what delivers mail. A mail goes out only after its claim held; what became of it is a {@link
+ * SendOutcome}, never a rejection.
+ */
 export interface Mailer {
   readonly kind: "smtp" | "maildir";
   /**

@@ -12,6 +12,9 @@ export type PersonHashes = {
 /** About 3 MB each. */
 const REMEMBERED_MAX = 20_000;
 
+/**
+ * Keyed hashes of persons and mailboxes, remembered for the ids seen last; `mailboxOf` is null for what is no address.
+ */
 export function createPersonHashes(hashes: KeyedHashes): PersonHashes {
   return {
     subject: remembered(hashes.subject),

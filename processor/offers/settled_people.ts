@@ -25,6 +25,7 @@ type Entry = {
 /** About 60 MB; the oldest go first. */
 const PEOPLE_MAX = 200_000;
 
+/** An empty memory of at most `peopleMax` people (default `PEOPLE_MAX`) whose next record brings nothing new. */
 export function createSettledPeople(peopleMax = PEOPLE_MAX): SettledPeople {
   const entries = new Map<string, Entry>();
   const distinctIds = new Map<string, string>();

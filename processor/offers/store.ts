@@ -17,6 +17,10 @@ export type ViewEnd = {
 /** A fact with the record's value as it came, which is what a timeline keeps. */
 export type FactToApply = PlacedFact & { readonly text: string };
 
+/**
+ * The port to the offers' view for the one loop that applies facts. Each call is one transaction, durable or not at
+ * all.
+ */
 export interface OfferStoreWriter {
   end(): ViewEnd;
   /** Applies facts in order, in one transaction with where the view ends then. */
@@ -36,6 +40,7 @@ export type PersonKnown = {
   readonly hasOffer: boolean;
 };
 
+/** The port to the offers' view for loops that decide and send; what it answers is as old as `end()` says. */
 export interface OfferStoreReader {
   end(): ViewEnd;
   /** Everything read inside sees one state of the view. Not to be nested, nothing awaited inside. */

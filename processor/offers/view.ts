@@ -54,6 +54,10 @@ export async function runOfferView(deps: LoopDependencies): Promise<void> {
   }
 }
 
+/**
+ * Applies the facts to the view in their order until `signal` aborts. What fails is tried again for ever and shown as
+ * health `waiting`; rejects with what no retry helps against, such as a view that lies ahead of the log.
+ */
 export async function followFacts(ports: OfferViewPorts): Promise<void> {
   const { clock, report, signal, store } = ports;
   const health = (is: "starting" | "ready" | "waiting", words: string | null) =>

@@ -12,6 +12,7 @@ export type ViewWatch = {
 /** Between two looks at the view, where its bell is not heard. */
 const POLL_MS = 2;
 
+/** Watches the view by the channel's messages, and by a look every few milliseconds where none comes. */
 export function createViewWatch(
   store: Pick<OfferStoreReader, "end">,
   channel: Pick<OfferChannel, "wait">,

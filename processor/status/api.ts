@@ -39,6 +39,11 @@ const LISTENER_BYTES_MAX = 8 * 1024 * 1024;
 const KEEP_ALIVE_MS = 15_000;
 const TAIL_LINES_MAX = 1_000;
 
+/**
+ * The processor's HTTP API: health, metrics, status, trace steps as server-sent events, offers, dataset, mails and
+ * dead letters. Every error is JSON with a code; what a source throws is a 503. With raw prompts shown, `/api/events`
+ * answers loopback names only.
+ */
 export function createStatusApi(sources: StatusSources): Hono {
   const app = new Hono();
   app.get("/healthz", (c) => c.json({ status: "ok" }));

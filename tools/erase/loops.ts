@@ -31,6 +31,11 @@ const WORKER = new URL("../../processor/worker_main.ts", import.meta.url);
 const NEVER = new Promise<never>(() => {});
 const BESIDE: Loops = { own: false, trouble: () => null, failed: NEVER, stop: () => Promise.resolve() };
 
+/**
+ * Starts the processor's loops, all but the sender, where no processor runs on this DATA_DIR; else answers a {@link
+ * Loops} with `own: false`, which never stops anything. Rejects, with nothing held, where log or secret are not as
+ * they must be.
+ */
 export async function startLoops(
   config: ProcessorConfig,
   { pipelineSecret, tell }: { readonly pipelineSecret: string; readonly tell: (text: string) => void },

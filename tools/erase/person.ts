@@ -21,6 +21,7 @@ export type Erased = {
 /** Keyed hashes that are kept: the records of a person come close together. */
 const REMEMBERED_MAX = 100_000;
 
+/** How records of these subjects are known, with answers remembered for the distinct_ids seen last. */
 export function erasedBy(subjects: readonly string[], hashes: KeyedHashes): Erased {
   const gone = new Set(subjects);
   return {
@@ -46,6 +47,7 @@ type Readable = Pick<TopicRecord, "key" | "value" | "headers">;
 
 const decoder = new TextDecoder();
 
+/** Whose a record is; its value is parsed only where its key cannot say it. */
 export function ownershipOf(record: Readable, erased: Erased): Ownership {
   const label = readLabel(record.headers);
   if (isScrubbed(record) || label.source === "unsubscribe" || label.source === "erase") return null;

@@ -39,6 +39,7 @@ export type ErasePlan = {
   readonly behind: number;
 };
 
+/** Prints to standard output whom and what `erase` would erase, as one line of JSON where asked for. */
 export function printPlan(plan: ErasePlan, { json }: CommandLine): void {
   if (json) return print(JSON.stringify({ dryRun: true, ...plan }));
   print(`Would erase ${countOf(plan.subjects.length, "joined id")}:`);

@@ -42,6 +42,10 @@ type Pending = {
 const CHUNK_RECORDS = 10_000;
 const CHUNK_BYTES = 8 * 1024 * 1024;
 
+/**
+ * One partition of a dataset that is being rebuilt: decides records by the live writer's rules and writes them in
+ * chunks, so that a replay that is killed goes on from its manifest.
+ */
 export class PartitionBuild {
   #pending = emptyChunk();
   /** Next offset of what has been decided; the manifest's is what has been written. */

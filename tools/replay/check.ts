@@ -37,6 +37,10 @@ export type FileDifference = {
 
 export type CheckResult = ReplayResult & { readonly differences: readonly FileDifference[] };
 
+/**
+ * Rebuilds the lines in memory and compares them with the files, which stay as they are. Throws {@link
+ * CommandFailedError} where there is no dataset, or a manifest is gone.
+ */
 export async function checkDataset(deps: ReplayDependencies): Promise<CheckResult> {
   const { log, datasetDir, progress } = deps;
   const root = findRoot(datasetDir);

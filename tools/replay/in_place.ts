@@ -45,6 +45,10 @@ const ROUNDS_MAX = 10;
 /** Builds that are begun before a replay gives up on ever newer changes below it. */
 const BUILDS_MAX = 3;
 
+/**
+ * Finishes an earlier replay that had swapped already; else builds, catches up and swaps, and begins anew at most
+ * three times where something below it changed. Where it rejects before the swap, the live dataset is as it was.
+ */
 export async function replayInPlace(deps: ReplayDependencies, options: InPlaceOptions): Promise<void> {
   const live = findRoot(deps.datasetDir);
   if (live !== null && await finishEarlier(live, { deps, options })) return;

@@ -78,6 +78,10 @@ function manifestOf(root: string, partition: number): StoredManifest | "missing"
 /** What the manifests of a partition say at one moment; `entries` with the sealed ones, as an erasure leaves them. */
 export type Snapshot = { readonly live: LivePartition | null; readonly entries: FileEntries };
 
+/**
+ * What a partition's manifest and sealed entries say together; `live` is null where there is no manifest. Throws
+ * {@link DatasetStateError} where one is damaged.
+ */
 export function snapshotOf(root: string, partition: number): Snapshot {
   for (;;) {
     const manifest = readManifest(root, partition);

@@ -24,6 +24,7 @@ const BAR_EVERY_MS = 100;
 const LINE_EVERY_MS = 5_000;
 const BAR_CELLS_MAX = 40;
 
+/** A progress that writes by `write`: a bar where there is a terminal, else a line every few seconds. */
 export function createProgress(
   { write, columns, clock }: {
     readonly write: (text: string) => void;

@@ -74,6 +74,7 @@ const state = z.object({
 export type ReplayState = z.infer<typeof state>;
 export type ReplayResult = z.infer<typeof result>;
 
+/** Where an unfinished replay keeps its state in this tree: `_manifest/replay.json`. */
 export function statePath(root: string): string {
   return join(root, "_manifest", "replay.json");
 }
@@ -89,6 +90,7 @@ export function readState(root: string): ReplayState | null {
   }
 }
 
+/** Replaces the replay's state; durable once it resolves. */
 export function saveState(root: string, value: ReplayState): Promise<void> {
   return replaceFile(statePath(root), new TextEncoder().encode(JSON.stringify(value) + "\n"));
 }
@@ -99,6 +101,9 @@ export async function removeState(root: string): Promise<void> {
   await syncDirectory(dirname(statePath(root)));
 }
 
+/**
+ * True where both would build the same bytes from the same topic, so that one replay may go on with the other's tree.
+ */
 export function sameParameters(a: ReplayParameters, b: ReplayParameters): boolean {
   const text = (one: ReplayParameters) =>
     JSON.stringify([

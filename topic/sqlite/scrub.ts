@@ -41,6 +41,10 @@ const BUSY_MS_MAX = 60_000;
 const FILES = ["ingest.db", "processor.db"];
 const HEADERS = JSON.stringify({ event: SCRUBBED });
 
+/**
+ * Scrubs the embedded log of this DATA_DIR, also beside running services: short transactions with a pause between
+ * them.
+ */
 export function createLogScrubber(dataDir: string): LogScrubber {
   const pathOf = (file: string) => join(logDirectory(dataDir), file);
   return {

@@ -93,6 +93,7 @@ export function partitionsOf(connection: Connection | null, topic: string): read
   return (rows ?? []).map(([id, number, startOffset]) => ({ id, number, startOffset }));
 }
 
+/** Where the partition's records begin and end; both the same where it is empty. */
 export function boundsOf(connection: Connection, partition: FilePartition): PartitionBounds {
   return {
     partition: partition.number,
@@ -101,6 +102,7 @@ export function boundsOf(connection: Connection, partition: FilePartition): Part
   };
 }
 
+/** A group's lag in one partition; a next offset of null counts from the start of what the log still holds. */
 export function lagOf(
   connection: Connection,
   partition: FilePartition,

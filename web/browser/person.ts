@@ -83,10 +83,12 @@ export async function becomeSomebodyElse(): Promise<void> {
   email.value = null;
 }
 
+/** Captures one use of the feature, under the name that counts towards an offer. */
 export function useFeature(): Promise<void> {
   return capture(FEATURE_USED, { feature: "summarise" });
 }
 
+/** Captures one failed generation, the event that becomes a line of the dataset. */
 export function failGeneration(prompt: string, reason: string): Promise<void> {
   return capture(GENERATION_FAILED, { input_prompt: prompt, failure_reason: reason });
 }

@@ -53,6 +53,7 @@ function RowAction({ letter, redrivesMax }: { letter: DeadLetterView; redrivesMa
   );
 }
 
+/** Why a letter that was redriven this many times is not redriven again. */
 export function wornOut(redrivesMax: number): string {
   return `Redriven ${redrivesMax} ${
     plural(redrivesMax, "time")

@@ -29,10 +29,12 @@ const FAILURES: Record<RedriveFailure, RedriveNote> = {
 
 type Counts = Pick<RedriveAnswer, "dryRun" | "redriven" | "alreadyThere" | "refused">;
 
+/** What a redrive came to, as the query of the page that shows it afterwards. */
 export function answerQuery({ dryRun, redriven, alreadyThere, refused }: Counts): Record<string, string> {
   return { did: [dryRun ? "dry" : "real", redriven, alreadyThere, refused].join(".") };
 }
 
+/** Why a redrive did not happen, as the query of the page that shows it afterwards. */
 export function failureQuery(failure: RedriveFailure): Record<string, string> {
   return { failed: failure };
 }

@@ -16,11 +16,13 @@ type Where = Pick<Settings, "processorUrl">;
 /** Which part of the list: those redriven too, and only letters older than `before`. */
 export type LetterQuery = { readonly all: boolean; readonly before: string | null };
 
+/** What a page's URL asks for; a `before` that is no letter's id is passed over. */
 export function letterQuery(url: URL): LetterQuery {
   const before = url.searchParams.get("before");
   return { all: url.searchParams.get("all") === "1", before: before && isLetterId(before) ? before : null };
 }
 
+/** Asks the processor for a page of the list; never rejects, what went wrong is in the answer. */
 export function listLetters(
   { all, before }: LetterQuery,
   { processorUrl }: Where,
@@ -39,6 +41,7 @@ export async function readLetter(
   return { ok: true, value: { ...answer.value, record: null, withheld: "raw_not_shown" } };
 }
 
+/** Orders a redrive, which may take as long as `REDRIVE_MS_MAX`; never rejects, what went wrong is in the answer. */
 export function redriveLetters(
   order: RedriveOrder,
   { processorUrl }: Where,
@@ -46,6 +49,7 @@ export function redriveLetters(
   return ask<RedriveAnswer>(`${processorUrl}/api/dead-letters/redrive`, { order, limitMs: REDRIVE_MS_MAX });
 }
 
+/** True for `partition:offset`, as the dead-letter topic names its letters. */
 export function isLetterId(text: string): boolean {
   return /^\d{1,9}:\d{1,15}$/.test(text);
 }

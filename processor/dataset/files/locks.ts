@@ -22,6 +22,7 @@ export type DatasetLocks = {
   close(): void;
 };
 
+/** Opens the locks of a dataset in `<datasetDir>.locks/`, which is made where it is missing; nothing is locked yet. */
 export function openDatasetLocks(datasetDir: string): DatasetLocks {
   const directory = `${datasetDir}.locks`;
   Deno.mkdirSync(directory, { recursive: true });

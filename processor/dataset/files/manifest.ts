@@ -57,14 +57,20 @@ export function manifestPaths(root: string, partition: number) {
   };
 }
 
+/** Where a tree's identity lies: `_manifest/dataset.json`. */
 export function identityPath(root: string): string {
   return join(root, "_manifest", "dataset.json");
 }
 
+/**
+ * The identity of the dataset in this tree; null where it has none. Throws {@link DatasetStateError} where it is
+ * damaged.
+ */
 export function readIdentity(root: string): DatasetIdentity | null {
   return readJson(identityPath(root), identity);
 }
 
+/** A partition's manifest; null where none was written. Throws {@link DatasetStateError} where it is damaged. */
 export function readManifest(root: string, partition: number): StoredManifest | null {
   return readJson(manifestPaths(root, partition).manifest, manifest);
 }
@@ -74,14 +80,19 @@ export function readSealed(root: string, partition: number): FileEntries {
   return readJson(manifestPaths(root, partition).sealed, sealed)?.files ?? {};
 }
 
+/**
+ * A partition's erased subjects; empty where no file lists any. Throws {@link DatasetStateError} where it is damaged.
+ */
 export function readErased(root: string, partition: number): ErasedSubjects {
   return new Map(Object.entries(readJson(manifestPaths(root, partition).erased, erased) ?? {}));
 }
 
+/** Replaces the tree's identity; durable once it resolves. */
 export function saveIdentity(root: string, value: DatasetIdentity): Promise<void> {
   return replaceFile(identityPath(root), encode(value));
 }
 
+/** Replaces a partition's manifest; what it names must be fsynced before. Durable once it resolves. */
 export function saveManifest(
   root: string,
   { partition, value }: { partition: number; value: StoredManifest },
@@ -89,10 +100,12 @@ export function saveManifest(
   return replaceFile(manifestPaths(root, partition).manifest, encode(value));
 }
 
+/** Replaces a partition's sealed entries, which must be durable before the manifest leaves them out. */
 export function saveSealed(root: string, { partition, value }: { partition: number; value: FileEntries }) {
   return replaceFile(manifestPaths(root, partition).sealed, encode({ files: value }));
 }
 
+/** Replaces a partition's erased subjects; durable once it resolves. */
 export function saveErased(root: string, { partition, value }: { partition: number; value: ErasedSubjects }) {
   return replaceFile(manifestPaths(root, partition).erased, encode(Object.fromEntries(value)));
 }

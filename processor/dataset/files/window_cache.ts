@@ -14,6 +14,9 @@ const HEADER_BYTES = 32;
 const ENTRY_BYTES = 26;
 const CHECKSUM_BYTES = 32;
 
+/**
+ * Replaces the cached window by a rename without fsync: after a crash it may be missing or old, and the log is read.
+ */
 export function saveWindowCache(
   path: string,
   { size, nextOffset, entries }: {

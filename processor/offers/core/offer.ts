@@ -157,6 +157,7 @@ function failed(offer: Offer, reason: FailedReason, words: string): Offer {
   return { ...offer, state: { is: "failed", reason, words } };
 }
 
+/** True where both are the same claim of the same run on the same DATA_DIR. */
 export function isSame(a: Claimer, b: Claimer): boolean {
   return a.dataDir === b.dataDir && a.start === b.start && a.claim === b.claim;
 }
@@ -221,6 +222,13 @@ export type SenderStep =
   | { readonly is: "close"; readonly reason: ClosedReason; readonly mailbox: string | null }
   | { readonly is: "send"; readonly mailbox: string; readonly position: Position };
 
+/**
+ * What a sender does about this offer now: the one place where due time, opt-out, address, mailbox, lost state and
+ * claims are weighed. Pure: the caller publishes the step's fact, and only the fold decides whether it counts.
+ *
+ * @param now Milliseconds since 1970, UTC.
+ * @param options.claim Who holds the claim of an offer in `sending`; null where nothing is known of it: it waits.
+ */
 export function nextStep(
   person: OfferNow,
   now: number,

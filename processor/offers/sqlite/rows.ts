@@ -101,6 +101,7 @@ export function createOfferRows(db: DatabaseSync): OfferRows {
   return rows;
 }
 
+/** A row of the table `address` with its columns put into a position. */
 export function readAddressRow({ subject, at, partition, offset, mailbox }: RawAddress): AddressRow {
   return { subject, at, position: { partition, offset }, mailbox };
 }

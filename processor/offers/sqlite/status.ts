@@ -11,6 +11,10 @@ export type OfferStatus = {
   close(): void;
 };
 
+/**
+ * The offers as the status API shows them. Opens the view at the first question after its writer has made it; until
+ * then counts are 0, no offer is found and no code is valid.
+ */
 export function openOfferStatus(
   config: Pick<ProcessorConfig, "dataDir" | "discount">,
   { hashes }: { readonly hashes: KeyedHashes },

@@ -62,6 +62,11 @@ export function openOfferStoreReader(
   return db === null ? null : createOfferStatusReader(db, { threshold });
 }
 
+/**
+ * Reads people and offers of an open view, which it closes in the end.
+ *
+ * @param options.threshold Uses that earn an offer, as the view's owner is configured.
+ */
 export function createOfferStatusReader(
   db: DatabaseSync,
   { threshold }: { readonly threshold: number },

@@ -51,6 +51,7 @@ export function createOfferStoreWriter(db: DatabaseSync, options: OfferStoreOpti
   };
 }
 
+/** Where the view ends, from its only row; `last` is null while no fact was applied. */
 export function readViewEnd(row: unknown): ViewEnd {
   const { next_fact, last_offset, last_hash } = row as {
     next_fact: number;

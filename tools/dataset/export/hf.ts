@@ -24,6 +24,10 @@ export function splitOf(distinctId: string): Split {
   return tenths < 8 ? "train" : tenths < 9 ? "validation" : "test";
 }
 
+/**
+ * Takes lines into `data/` of this directory, which must exist and be without it; a file ends at `shardBytes` (default
+ * 500 MB).
+ */
 export function hfSink(directory: string, { shardBytes = SHARD_BYTES } = {}): ExportSink {
   Deno.mkdirSync(join(directory, "data"));
   const open = new Map<Split, LinesFile>();
