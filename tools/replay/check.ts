@@ -12,7 +12,6 @@ import type {
   PartitionManifest,
   PartitionStore,
 } from "../../processor/dataset/store.ts";
-import { CommandFailedError } from "../../runtime/command_failed_error.ts";
 import { blocksOf } from "../../processor/dataset/files/reader.ts";
 import { PartitionBuild } from "./build.ts";
 import { lineHash, lineHashesOf, missingLines, PartitionRows } from "./changes.ts";
@@ -21,6 +20,7 @@ import { type LivePartition, snapshotOf } from "./live.ts";
 import { refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
 import { createCount, TopicScan } from "./scan.ts";
 import type { ReplayResult } from "./tree.ts";
+import { CommandFailedError } from "../command.ts";
 
 /**
  * Compares the live dataset with what a replay up to its next offsets gives: SHA-256 of every file. Nothing is written;

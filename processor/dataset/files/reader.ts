@@ -11,8 +11,8 @@ import {
 } from "./manifest.ts";
 import { readIfThere } from "../../../runtime/durable_file.ts";
 import { parseDatasetPath } from "../core/path.ts";
+import { DatasetReadError } from "../core/read_error.ts";
 import type { DatasetIdentity, FileEntries, FileEntry } from "../store.ts";
-import { CommandFailedError } from "../../../runtime/command_failed_error.ts";
 
 /**
  * The dataset's files for a command that reads beside live writers: no lock, and never a byte beyond a manifest.
@@ -26,7 +26,7 @@ export class DatasetFiles {
   readonly #datasetDir: string;
   readonly #manifests = new Map<number, KeptManifest>();
 
-  /** Throws {@link CommandFailedError} where there is no dataset. */
+  /** Throws {@link DatasetReadError} where there is no dataset. */
   constructor(datasetDir: string) {
     const root = rootOf(datasetDir);
     if (root === null || readIfThere(identityPath(root)) === null) throw noDataset(datasetDir);
@@ -137,7 +137,7 @@ export class DatasetFiles {
 }
 
 /**
- * As {@link DatasetFiles.open}, of a file that has everything its manifest says. Throws {@link CommandFailedError} where it is missing or too short.
+ * As {@link DatasetFiles.open}, of a file that has everything its manifest says. Throws {@link DatasetReadError} where it is missing or too short.
  */
 export function openWhole(files: DatasetFiles, path: string): OpenedFile | null {
   let opened: OpenedFile | null;
@@ -169,7 +169,7 @@ type KeptManifest = {
 };
 
 /** A replay has put another tree in the place of the one that was being read. */
-export class DatasetReplacedError extends CommandFailedError {
+export class DatasetReplacedError extends DatasetReadError {
   override name = "DatasetReplacedError";
   constructor() {
     super(
@@ -258,15 +258,15 @@ function rootOf(datasetDir: string): string | null {
   }
 }
 
-function noDataset(datasetDir: string): CommandFailedError {
-  return new CommandFailedError(
+function noDataset(datasetDir: string): DatasetReadError {
+  return new DatasetReadError(
     `Cannot find a dataset at "${datasetDir}": none has been written there. Set DATA_DIR or DATASET_DIR to where it ` +
       `is, or start the processor, which makes it.`,
   );
 }
 
 function fail(message: string): never {
-  throw new CommandFailedError(message);
+  throw new DatasetReadError(message);
 }
 
 function areEqual(a: Uint8Array, b: Uint8Array): boolean {
