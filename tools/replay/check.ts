@@ -16,7 +16,8 @@ import { blocksOf } from "../../processor/dataset/files/reader.ts";
 import { PartitionBuild } from "./build.ts";
 import { lineHash, lineHashesOf, missingLines, PartitionRows } from "./changes.ts";
 import { ReplayLetters } from "./letters.ts";
-import { type LivePartition, snapshotOf } from "./live.ts";
+import { readSnapshot } from "../../processor/dataset/files/snapshot.ts";
+import { fromManifest, type LivePartition } from "./live.ts";
 import { refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
 import { createCount, TopicScan } from "./scan.ts";
 import type { ReplayResult } from "./tree.ts";
@@ -43,8 +44,8 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
   if (root === null) throw new CommandFailedError(`Cannot check: there is no dataset at "${datasetDir}".`);
   const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
   const snapshot = (await log.bounds(WEBHOOKS_TOPIC)).flatMap(({ partition, startOffset }) => {
-    const { live, entries } = snapshotOf(root, partition);
-    if (live !== null) return [{ live, entries }];
+    const { manifest, entries } = readSnapshot(root, partition);
+    if (manifest !== null) return [{ live: fromManifest(manifest, partition), entries }];
     // Whoever has committed has written a manifest before.
     if ((committed[partition] ?? 0) > startOffset) throw lostManifest(root, partition);
     return [];
