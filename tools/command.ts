@@ -8,6 +8,11 @@ export class UsageError extends Error {
   override name = "UsageError";
 }
 
+/** The command could not do its work, or found what it was asked to look for: exit code 1. */
+export class CommandFailedError extends Error {
+  override name = "CommandFailedError";
+}
+
 export type CommandLine = {
   readonly positionals: readonly string[];
   readonly values: Readonly<Record<string, string | boolean | undefined>>;

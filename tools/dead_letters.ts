@@ -7,8 +7,15 @@ import { isWornOut, redrive, REDRIVES_MAX, WORN_OUT } from "../processor/dead_le
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import type { TopicLog } from "../topic/topic.ts";
-import { type Command, type CommandLine, print, runCommand, table, UsageError } from "./command.ts";
-import { CommandFailedError } from "../runtime/command_failed_error.ts";
+import {
+  type Command,
+  CommandFailedError,
+  type CommandLine,
+  print,
+  runCommand,
+  table,
+  UsageError,
+} from "./command.ts";
 
 /** `deno task dead-letters`: what was set aside, why, and back into the topic with it. */
 export const deadLettersCommand: Command = {

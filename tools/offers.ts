@@ -9,8 +9,15 @@ import { type ProcessorConfig, readProcessorConfig } from "../processor/config.t
 import { publishFacts } from "../processor/facts/topic.ts";
 import { pipelineSecret } from "../runtime/data_dir.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
-import { type Command, type CommandLine, print, runCommand, table, UsageError } from "./command.ts";
-import { CommandFailedError } from "../runtime/command_failed_error.ts";
+import {
+  type Command,
+  CommandFailedError,
+  type CommandLine,
+  print,
+  runCommand,
+  table,
+  UsageError,
+} from "./command.ts";
 
 /** `deno task offers`: the discount offers, and a person's decision to send one once more. */
 export const offersCommand: Command = {

@@ -5,8 +5,7 @@ import {
   SanitiseError,
   TEXT_BYTES_MAX,
 } from "../processor/sanitise/mod.ts";
-import { type Command, print, runCommand, UsageError } from "./command.ts";
-import { CommandFailedError } from "../runtime/command_failed_error.ts";
+import { type Command, CommandFailedError, print, runCommand, UsageError } from "./command.ts";
 import { readLines } from "../runtime/lines.ts";
 
 /** A line that was refused, in the place of its text. */

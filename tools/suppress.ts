@@ -5,8 +5,7 @@ import { committedBefore, confirmSecret } from "../processor/facts/identity.ts";
 import { publishFacts } from "../processor/facts/topic.ts";
 import { pipelineSecret } from "../runtime/data_dir.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
-import { type Command, print, runCommand, UsageError } from "./command.ts";
-import { CommandFailedError } from "../runtime/command_failed_error.ts";
+import { type Command, CommandFailedError, print, runCommand, UsageError } from "./command.ts";
 import { systemClock } from "../runtime/clock.ts";
 
 /** `deno task suppress FILE`: addresses that never get mail, such as an unsubscribe list from elsewhere. */

@@ -5,7 +5,7 @@ import type { PartitionBounds, TopicLog, TopicRecord } from "../../topic/topic.t
 import { DatasetStateError } from "./core/state_error.ts";
 import { isErased, subjectsOf } from "../record/erasure.ts";
 import type { Rules } from "./core/decision.ts";
-import type { PartitionWorld } from "./partition.ts";
+import type { PartitionWorld } from "./context.ts";
 import type { PartitionLock, PartitionManifest, PartitionStore } from "./store.ts";
 import type { Letter } from "../dead_letters/positions.ts";
 import { DedupWindow } from "./core/dedup_window.ts";

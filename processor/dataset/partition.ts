@@ -1,41 +1,11 @@
-import type { Clock } from "../../runtime/clock.ts";
-import type { FaultPoint } from "../../runtime/fault_point.ts";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import type { RecordBatch, TopicLog } from "../../topic/topic.ts";
-import { chunksOf, type Decided } from "./chunk.ts";
+import type { RecordBatch } from "../../topic/topic.ts";
+import { chunksOf } from "./chunk.ts";
+import type { PartitionWorld } from "./context.ts";
 import { type OpenPartition, openUnder, refuseOtherLog } from "./opening.ts";
-import type { DatasetStore, PartitionLock, PartitionManifest } from "./store.ts";
+import type { PartitionLock, PartitionManifest } from "./store.ts";
 import { eraseByChunk, writeChunk } from "./writing.ts";
-import type { DeadLetterIndex } from "../dead_letters/positions.ts";
 import type { DedupWindow } from "./core/dedup_window.ts";
-
-/** What the partitions of one writer share. */
-export type PartitionWorld = {
-  readonly log: TopicLog;
-  readonly dataset: DatasetStore;
-  readonly letters: DeadLetterIndex;
-  readonly trainingEvents: ReadonlySet<string>;
-  readonly dedupWindow: number;
-  readonly chunkRecordsMax: number;
-  /** See `KeyedHashes.subject`. */
-  readonly subject: (distinctId: string) => string;
-  /** See `createLineIds`. */
-  readonly lineId: (distinctId: string) => string;
-  readonly clock: Clock;
-  readonly reach: FaultPoint;
-  readonly tell: PartitionTold;
-};
-
-/** Who hears what a partition does. */
-export type PartitionTold = {
-  /** What the partition stands at has changed. */
-  state(): void;
-  log(level: "info" | "warn" | "error", text: string): void;
-  decided(decided: readonly Decided[]): void;
-  written(decided: readonly Decided[], recordsBefore: (path: string) => number): void;
-  /** Somebody's lines have gone. */
-  erased(): void;
-};
 
 const LOCK_EVERY_MS = 200;
 /** Records between two copies of the window on disk, or a quarter of it where that is more. */

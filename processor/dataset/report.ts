@@ -1,7 +1,7 @@
 import type { Clock } from "../../runtime/clock.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import type { Decided } from "./chunk.ts";
-import type { PartitionTold } from "./partition.ts";
+import type { PartitionTold } from "./context.ts";
 import { polledSteps, tailOf, writtenSteps } from "./trace.ts";
 import { type LoopCounter, type LoopReport, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
 

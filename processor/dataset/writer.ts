@@ -6,7 +6,8 @@ import { consumeGroup, isTransient, retrying, type Trouble } from "../loop/consu
 import { createLineIds } from "../record/line_id.ts";
 import { DatasetStateError } from "./core/state_error.ts";
 import { remembering } from "../../runtime/remember.ts";
-import { DatasetPartition, type PartitionWorld } from "./partition.ts";
+import type { PartitionWorld } from "./context.ts";
+import { DatasetPartition } from "./partition.ts";
 import type { DatasetIdentity, DatasetStore } from "./store.ts";
 import { tellingTo } from "./report.ts";
 import { DeadLetterIndex } from "../dead_letters/positions.ts";

@@ -5,7 +5,7 @@ import { decide } from "./core/decision.ts";
 import { SANITISER_VERSION } from "../sanitise/mod.ts";
 import { tellsFrom } from "./trace.ts";
 import { type OpenPartition, remember } from "./opening.ts";
-import type { PartitionWorld } from "./partition.ts";
+import type { PartitionWorld } from "./context.ts";
 import type { Letter } from "../dead_letters/positions.ts";
 
 /**

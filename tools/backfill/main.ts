@@ -8,8 +8,15 @@ import { openTopicLog } from "../../topic/open_topic.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_topics.ts";
 import type { RecordToPublish, TopicLog } from "../../topic/topic.ts";
 import { type BackfillEvent, fileEvents, queryEvents } from "./sources.ts";
-import { type Command, type CommandLine, grouped, print, runCommand, UsageError } from "../command.ts";
-import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+import {
+  type Command,
+  CommandFailedError,
+  type CommandLine,
+  grouped,
+  print,
+  runCommand,
+  UsageError,
+} from "../command.ts";
 
 /** `deno task backfill`: events that PostHog has and the topic lacks, through the same envelope as a webhook. */
 export const backfillCommand: Command = {

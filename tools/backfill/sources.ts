@@ -1,7 +1,7 @@
 import type { Clock } from "../../runtime/clock.ts";
 import { backOffMs } from "../../runtime/retry.ts";
 import { isObject } from "../../contract/envelope.ts";
-import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+import { CommandFailedError } from "../command.ts";
 
 /**
  * Where missed events come from: PostHog's query API (HogQL, `POST /api/projects/:id/query/`) or a JSONL file of a batch

@@ -1,6 +1,14 @@
 import { readProcessorConfig } from "../../processor/config.ts";
-import { type Command, type CommandLine, grouped, print, runCommand, table, UsageError } from "../command.ts";
-import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+import {
+  type Command,
+  CommandFailedError,
+  type CommandLine,
+  grouped,
+  print,
+  runCommand,
+  table,
+  UsageError,
+} from "../command.ts";
 import { EXPORT_FORMATS, EXPORT_MARKER, exportDataset, type ExportFormat } from "./export/export.ts";
 import { blocksOf, DatasetFiles, openWhole } from "../../processor/dataset/files/reader.ts";
 import { printStats } from "./stats.ts";

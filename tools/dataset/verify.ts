@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import { DatasetStateError } from "../../processor/dataset/core/state_error.ts";
 import { parseDatasetPath, partitionPrefix } from "../../processor/dataset/core/path.ts";
-import { CommandFailedError } from "../../runtime/command_failed_error.ts";
 import {
   DatasetFiles,
   DatasetReplacedError,
@@ -10,6 +9,7 @@ import {
   type OpenedFile,
 } from "../../processor/dataset/files/reader.ts";
 import { lineFault } from "./line_check.ts";
+import { DatasetReadError } from "../../processor/dataset/core/read_error.ts";
 
 /** Something that is not as it has to be. */
 export type Finding = {
@@ -37,7 +37,7 @@ const ATTEMPTS = 3;
 
 /**
  * Checks every file of every manifest against it, every line against the format, and that there is no file beside. Safe
- * beside live writers. Throws {@link CommandFailedError} where there is no dataset.
+ * beside live writers. Throws {@link DatasetReadError} where there is no dataset.
  */
 export async function verifyDataset(datasetDir: string): Promise<Verification> {
   for (let attempt = 1;; attempt++) {
@@ -165,6 +165,6 @@ function filesBelow(root: string, below = ""): readonly string[] {
 
 /** Errors that speak of the dataset's state; any other is no finding. */
 function wordsOf(error: unknown): string {
-  if (error instanceof DatasetStateError || error instanceof CommandFailedError) return error.message;
+  if (error instanceof DatasetStateError || error instanceof DatasetReadError) return error.message;
   throw error;
 }

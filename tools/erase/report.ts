@@ -1,6 +1,5 @@
 import { PERSON_PREFIX } from "../../processor/record/erasure.ts";
-import { type CommandLine, grouped, print, table } from "../command.ts";
-import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+import { CommandFailedError, type CommandLine, grouped, print, table } from "../command.ts";
 import type { SearchedPlace } from "./remains.ts";
 
 /** What an erasure did, and where it looked afterwards. Holds keyed hashes, and neither ids nor addresses. */

@@ -10,7 +10,7 @@ import { remember, rulesOf, type RulesWorld, warmWindow } from "../../processor/
 import type { FileAddition, PartitionStore, PendingLetter } from "../../processor/dataset/store.ts";
 import type { DedupWindow } from "../../processor/dataset/core/dedup_window.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
-import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+import { CommandFailedError } from "../command.ts";
 
 /**
  * One partition of a dataset that is being rebuilt, by the live writer's own parts: the same cutting, the same window,

@@ -1,5 +1,4 @@
-import { Buffer } from "node:buffer";
-import { hash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 import { join } from "node:path";
 import { parseDatasetPath } from "../../processor/dataset/core/path.ts";
 import { blocksOf, lineBlocksOf } from "../../processor/dataset/files/reader.ts";
@@ -22,20 +21,65 @@ export type PartitionChange = ReplayResult["partitions"][number];
 export async function compareTrees(
   { before, after }: { readonly before: TreeFiles | null; readonly after: TreeFiles },
 ): Promise<PartitionChange[]> {
-  const rows = new PartitionRows();
-  const paths = new Set([...Object.keys(before?.files ?? {}), ...Object.keys(after.files)]);
-  for (const path of paths) {
-    const old = before?.files[path] ?? NOTHING;
-    const now = after.files[path] ?? NOTHING;
-    const changed = old.records === 0 || now.records === 0
-      ? 0
-      : await changedLines(join(before!.root, path), join(after.root, path), [old.bytes, now.bytes]);
-    rows.add(path, { before: old.records, after: now.records, changed });
+  const comparison = new FileComparison();
+  for (const path of new Set([...Object.keys(before?.files ?? {}), ...Object.keys(after.files)])) {
+    const [old, now] = [before?.files[path] ?? NOTHING, after.files[path] ?? NOTHING];
+    if (old.records === 0 || now.records === 0) {
+      comparison.rows.add(path, { before: old.records, after: now.records, changed: 0 });
+    } else {
+      await comparison.add(path, {
+        before: fileSide(join(before!.root, path), old),
+        after: fileSide(join(after.root, path), now),
+      });
+    }
   }
-  return rows.inOrder();
+  return comparison.rows.inOrder();
 }
 
 const NOTHING = { bytes: 0, records: 0 };
+
+/** One file as one of two datasets has it. */
+export type FileSide = {
+  readonly records: number;
+  /** Hex; null where the file is missing. */
+  sha256(): Promise<string | null>;
+  lineHashes(): Promise<BigUint64Array>;
+};
+
+/** A file that is not the same in both; null where one of them has none of it. */
+export type FileDifference = {
+  readonly path: string;
+  readonly live: string | null;
+  readonly replayed: string | null;
+};
+
+/** Takes two datasets file by file: what differs, and the sums of it. */
+export class FileComparison {
+  readonly rows = new PartitionRows();
+  readonly differences: FileDifference[] = [];
+
+  /** `before` is the live one's side. */
+  async add(
+    path: string,
+    { before, after }: { readonly before: FileSide | null; readonly after: FileSide | null },
+  ): Promise<void> {
+    const [live, replayed] = [await before?.sha256() ?? null, await after?.sha256() ?? null];
+    const areEqual = live !== null && live === replayed;
+    const changed = areEqual || live === null || replayed === null
+      ? 0
+      : missingLines(await before!.lineHashes(), await after!.lineHashes());
+    this.rows.add(path, { before: before?.records ?? 0, after: after?.records ?? 0, changed });
+    if (!areEqual) this.differences.push({ path, live, replayed });
+  }
+}
+
+/** The first `bytes` of a file on disk. */
+export function fileSide(
+  path: string,
+  { bytes, records }: { readonly bytes: number; readonly records: number },
+): FileSide {
+  return { records, sha256: () => shaOf(path, bytes), lineHashes: () => lineHashesOf(path, bytes) };
+}
 
 /** Sums per dataset partition. */
 export class PartitionRows {
@@ -78,8 +122,7 @@ export function lineHash(line: string | Uint8Array): bigint {
   return hash("sha256", line, "buffer").readBigUInt64LE();
 }
 
-/** The hashes of a file's lines. */
-export async function lineHashesOf(path: string, bytes: number): Promise<BigUint64Array> {
+async function lineHashesOf(path: string, bytes: number): Promise<BigUint64Array> {
   const hashes: bigint[] = [];
   for await (const { lines } of lineBlocksOf(Deno.openSync(path, { read: true }), bytes)) {
     for (const line of lines) hashes.push(lineHash(line));
@@ -87,26 +130,16 @@ export async function lineHashesOf(path: string, bytes: number): Promise<BigUint
   return BigUint64Array.from(hashes);
 }
 
-async function changedLines(before: string, after: string, [oldBytes, bytes]: [number, number]) {
+async function shaOf(path: string, bytes: number): Promise<string | null> {
+  let file: Deno.FsFile;
   try {
-    if (oldBytes === bytes && await areEqual(before, after, bytes)) return 0;
-    return missingLines(await lineHashesOf(before, oldBytes), await lineHashesOf(after, bytes));
+    file = Deno.openSync(path, { read: true });
   } catch (error) {
     // The old dataset may lack what it was rebuilt for.
-    if (error instanceof Deno.errors.NotFound) return 0;
+    if (error instanceof Deno.errors.NotFound) return null;
     throw error;
   }
-}
-
-async function areEqual(left: string, right: string, bytes: number): Promise<boolean> {
-  const others = blocksOf(Deno.openSync(right, { read: true }), bytes);
-  try {
-    for await (const block of blocksOf(Deno.openSync(left, { read: true }), bytes)) {
-      const other = (await others.next()).value;
-      if (!other || block.length !== other.length || Buffer.compare(block, other) !== 0) return false;
-    }
-    return true;
-  } finally {
-    await others.return(undefined);
-  }
+  const sha = createHash("sha256");
+  for await (const block of blocksOf(file, bytes)) sha.update(block);
+  return sha.digest("hex");
 }

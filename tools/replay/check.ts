@@ -12,28 +12,21 @@ import type {
   PartitionManifest,
   PartitionStore,
 } from "../../processor/dataset/store.ts";
-import { CommandFailedError } from "../../runtime/command_failed_error.ts";
-import { blocksOf } from "../../processor/dataset/files/reader.ts";
 import { PartitionBuild } from "./build.ts";
-import { lineHash, lineHashesOf, missingLines, PartitionRows } from "./changes.ts";
+import { FileComparison, type FileDifference, type FileSide, fileSide, lineHash } from "./changes.ts";
 import { ReplayLetters } from "./letters.ts";
-import { type LivePartition, snapshotOf } from "./live.ts";
+import { readSnapshot } from "../../processor/dataset/files/snapshot.ts";
+import { fromManifest, type LivePartition } from "./live.ts";
 import { refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
 import { createCount, TopicScan } from "./scan.ts";
 import type { ReplayResult } from "./tree.ts";
+import { CommandFailedError } from "../command.ts";
 
 /**
  * Compares the live dataset with what a replay up to its next offsets gives: SHA-256 of every file. Nothing is written;
  * what the lines of a file add up to is kept until no line can come to it any more, which bounds the memory by the lines
  * of 250,000 offsets of each partition (8 bytes each).
  */
-
-/** A file that is not as a replay makes it; null where one side has none of it. */
-export type FileDifference = {
-  readonly path: string;
-  readonly live: string | null;
-  readonly replayed: string | null;
-};
 
 export type CheckResult = ReplayResult & { readonly differences: readonly FileDifference[] };
 
@@ -47,8 +40,8 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
   if (root === null) throw new CommandFailedError(`Cannot check: there is no dataset at "${datasetDir}".`);
   const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
   const snapshot = (await log.bounds(WEBHOOKS_TOPIC)).flatMap(({ partition, startOffset }) => {
-    const { live, entries } = snapshotOf(root, partition);
-    if (live !== null) return [{ live, entries }];
+    const { manifest, entries } = readSnapshot(root, partition);
+    if (manifest !== null) return [{ live: fromManifest(manifest, partition), entries }];
     // Whoever has committed has written a manifest before.
     if ((committed[partition] ?? 0) > startOffset) throw lostManifest(root, partition);
     return [];
@@ -75,12 +68,12 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
   progress.end();
   refuseErasures(snapshot, scan);
 
-  const told = new Told();
+  const comparison = new FileComparison();
   progress.begin("checking", { records: count.counted().records });
   const sides = await Promise.all(snapshot.map(async ({ live: { partition }, entries }, n) => {
     const { from, until } = ranges[n]!;
     const erased = scan.erasuresIn(partition).reduce<ErasedSubjects>(withErasure, new Map());
-    const store = new SummingStore(root, { entries, erased, from, told });
+    const store = new SummingStore(root, { entries, erased, from, comparison });
     const build = await PartitionBuild.open(partition, {
       store,
       world: {
@@ -101,19 +94,14 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
   }));
   progress.end();
   const { records, letters: known } = count.counted();
-  const partitions = told.rows.inOrder();
+  const partitions = comparison.rows.inOrder();
   return {
     records,
     lines: partitions.reduce((sum, { after }) => sum + after, 0),
     deadLetters: sides.reduce((sum, own) => sum + own, known),
     partitions,
-    differences: told.differences.sort((a, b) => a.path < b.path ? -1 : 1),
+    differences: comparison.differences.sort((a, b) => a.path < b.path ? -1 : 1),
   };
-}
-
-class Told {
-  readonly rows = new PartitionRows();
-  readonly differences: FileDifference[] = [];
 }
 
 function lostManifest(root: string, partition: number): CommandFailedError {
@@ -165,23 +153,23 @@ class SummingStore implements PartitionStore {
   manifest: PartitionManifest;
   readonly erased: ErasedSubjects;
   readonly #entries: FileEntries;
-  readonly #told: Told;
+  readonly #comparison: FileComparison;
   readonly #open = new Map<string, Sum>();
   readonly #settled = new Set<string>();
 
   constructor(
     private readonly root: string,
-    { entries, erased, from, told }: {
+    { entries, erased, from, comparison }: {
       readonly entries: FileEntries;
       readonly erased: ErasedSubjects;
       readonly from: number;
-      readonly told: Told;
+      readonly comparison: FileComparison;
     },
   ) {
     this.manifest = { firstOffset: from, nextOffset: from, files: {}, letters: [] };
     this.erased = erased;
     this.#entries = entries;
-    this.#told = told;
+    this.#comparison = comparison;
   }
 
   recover(): Promise<void> {
@@ -232,10 +220,10 @@ class SummingStore implements PartitionStore {
   /** Settles what is left, and what only the live dataset has. */
   async finish(): Promise<void> {
     for (const path of this.#open.keys()) await this.#settle(path);
-    for (const [path, { bytes, records }] of Object.entries(this.#entries)) {
-      if (bytes === 0 || this.#settled.has(path)) continue;
-      this.#told.rows.add(path, { before: records, after: 0, changed: 0 });
-      this.#told.differences.push({ path, live: await shaOf(join(this.root, path), bytes), replayed: null });
+    for (const [path, { bytes }] of Object.entries(this.#entries)) {
+      if (bytes > 0 && !this.#settled.has(path)) {
+        await this.#comparison.add(path, { before: this.#live(path), after: null });
+      }
     }
   }
 
@@ -243,16 +231,17 @@ class SummingStore implements PartitionStore {
     const { sha, records, lines } = this.#open.get(path)!;
     this.#open.delete(path);
     this.#settled.add(path);
+    const after: FileSide = {
+      records,
+      sha256: () => Promise.resolve(sha.digest("hex")),
+      lineHashes: () => Promise.resolve(lines.slice(0, records)),
+    };
+    await this.#comparison.add(path, { before: this.#live(path), after });
+  }
+
+  #live(path: string): FileSide | null {
     const entry = this.#entries[path];
-    const whole = join(this.root, path);
-    const [live, replayed] = [entry ? await shaOf(whole, entry.bytes) : null, sha.digest("hex")];
-    const before = entry?.records ?? 0;
-    if (live === replayed) return this.#told.rows.add(path, { before, after: records, changed: 0 });
-    const changed = live === null
-      ? 0
-      : missingLines(await lineHashesOf(whole, entry!.bytes), lines.slice(0, records));
-    this.#told.rows.add(path, { before, after: records, changed });
-    this.#told.differences.push({ path, live, replayed });
+    return entry ? fileSide(join(this.root, path), entry) : null;
   }
 }
 
@@ -265,18 +254,4 @@ function addLine(sum: Sum, line: string): void {
     sum.lines = lines;
   }
   sum.lines[sum.records++] = lineHash(line.slice(0, -1));
-}
-
-/** SHA-256 of a file's first bytes, hex; null where it is missing. */
-async function shaOf(path: string, bytes: number): Promise<string | null> {
-  let file: Deno.FsFile;
-  try {
-    file = Deno.openSync(path, { read: true });
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
-  const sha = createHash("sha256");
-  for await (const block of blocksOf(file, bytes)) sha.update(block);
-  return sha.digest("hex");
 }

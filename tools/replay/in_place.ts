@@ -5,7 +5,6 @@ import { findRoot } from "../../processor/dataset/files/dataset.ts";
 import { DatasetOwner, takeOverDataset } from "../../processor/dataset/owner.ts";
 import type { DatasetIdentity } from "../../processor/dataset/store.ts";
 import { LogSetupError, type TopicLog } from "../../topic/topic.ts";
-import { CommandFailedError } from "../../runtime/command_failed_error.ts";
 import { liveIdentity, type LivePartition, readLive } from "./live.ts";
 import { isStale, Rebuild, refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
 import type { PartitionRange } from "./scan.ts";
@@ -20,6 +19,7 @@ import {
   type ReplayState,
   sameParameters,
 } from "./tree.ts";
+import { CommandFailedError } from "../command.ts";
 
 /**
  * A replay whose dataset takes the place of the live one (or, with `take-over`, becomes the one that the group writes).

@@ -1,13 +1,7 @@
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import {
-  readIdentity,
-  readManifest,
-  readSealed,
-  type StoredManifest,
-} from "../../processor/dataset/files/manifest.ts";
-import { fileNumberOf } from "../../processor/dataset/core/path.ts";
+import { readIdentity, readManifest, type StoredManifest } from "../../processor/dataset/files/manifest.ts";
 import { DatasetStateError } from "../../processor/dataset/core/state_error.ts";
-import type { DatasetIdentity, FileEntries, PendingLetter } from "../../processor/dataset/store.ts";
+import type { DatasetIdentity, PendingLetter } from "../../processor/dataset/store.ts";
 import type { PartitionBounds, TopicLog } from "../../topic/topic.ts";
 
 /** The live dataset as a replay finds it: read beside its writers, or under all their locks. */
@@ -45,7 +39,8 @@ export async function readLive(root: string | null, log: TopicLog): Promise<read
   });
 }
 
-function fromManifest(manifest: StoredManifest, partition: number): LivePartition {
+/** What a manifest says of its partition. */
+export function fromManifest(manifest: StoredManifest, partition: number): LivePartition {
   const { firstOffset, letters, erasing } = manifest;
   return {
     partition,
@@ -72,28 +67,6 @@ function manifestOf(root: string, partition: number): StoredManifest | "missing"
   } catch (error) {
     if (error instanceof DatasetStateError) return "damaged";
     throw error;
-  }
-}
-
-/** What the manifests of a partition say at one moment; `entries` with the sealed ones, as an erasure leaves them. */
-export type Snapshot = { readonly live: LivePartition | null; readonly entries: FileEntries };
-
-/**
- * What a partition's manifest and sealed entries say together; `live` is null where there is no manifest. Throws
- * {@link DatasetStateError} where one is damaged.
- */
-export function snapshotOf(root: string, partition: number): Snapshot {
-  for (;;) {
-    const manifest = readManifest(root, partition);
-    if (manifest === null) return { live: null, entries: {} };
-    const sealed = readSealed(root, partition);
-    // Entries that were sealed between the two looks may speak of files that the manifest has never known.
-    const again = readManifest(root, partition);
-    if (again === null || fileNumberOf(again.nextOffset) !== fileNumberOf(manifest.nextOffset)) continue;
-    return {
-      live: fromManifest(manifest, partition),
-      entries: { ...sealed, ...manifest.files, ...manifest.erasing?.files },
-    };
   }
 }
 

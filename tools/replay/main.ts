@@ -12,8 +12,16 @@ import { checkSecret } from "../../processor/facts/identity.ts";
 import { pipelineSecret } from "../../runtime/data_dir.ts";
 import { faultPointFrom } from "../../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../../topic/open_topic.ts";
-import { type Command, type CommandLine, grouped, print, runCommand, table, UsageError } from "../command.ts";
-import { CommandFailedError } from "../../runtime/command_failed_error.ts";
+import {
+  type Command,
+  CommandFailedError,
+  type CommandLine,
+  grouped,
+  print,
+  runCommand,
+  table,
+  UsageError,
+} from "../command.ts";
 import { checkDataset, type CheckResult } from "./check.ts";
 import { replayInPlace } from "./in_place.ts";
 import { createProgress, type Progress } from "./progress.ts";

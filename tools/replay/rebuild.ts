@@ -8,13 +8,13 @@ import { type ErasedSubjects, withErasure } from "../../processor/record/erasure
 import { DeadLetterIndex } from "../../processor/dead_letters/positions.ts";
 import type { DatasetIdentity } from "../../processor/dataset/store.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
-import { CommandFailedError } from "../../runtime/command_failed_error.ts";
 import { type BuildWorld, PartitionBuild } from "./build.ts";
 import { fixedLetters, ReplayLetters } from "./letters.ts";
 import type { LivePartition } from "./live.ts";
 import type { Progress } from "./progress.ts";
 import { createCount, type ErasureAt, type PartitionRange, TopicScan } from "./scan.ts";
 import { makeTree, type ReplayParameters, type ReplayState, saveState } from "./tree.ts";
+import { CommandFailedError } from "../command.ts";
 
 /** What every kind of replay works with. It joins no group, commits nothing, and has no mailer. */
 export type ReplayDependencies = {

@@ -7,7 +7,7 @@ import { manifestPartitions } from "../../processor/dataset/files/manifest.ts";
 import { syncDirectory } from "../../runtime/durable_file.ts";
 import { DatasetStateError } from "../../processor/dataset/core/state_error.ts";
 import { compareTrees, type TreeFiles } from "./changes.ts";
-import { snapshotOf } from "./live.ts";
+import { readEntries } from "../../processor/dataset/files/snapshot.ts";
 import type { ReplayDependencies } from "./rebuild.ts";
 import { type ReplayResult, type ReplayState, saveState } from "./tree.ts";
 
@@ -90,13 +90,10 @@ export async function leadTo(
 export function filesOf(root: string | null): TreeFiles | null {
   if (root === null) return null;
   try {
-    const files: Record<string, { bytes: number; records: number }> = {};
-    for (const partition of manifestPartitions(root)) {
-      for (const [path, { bytes, records }] of Object.entries(snapshotOf(root, partition).entries)) {
-        files[path] = { bytes, records };
-      }
-    }
-    return { root, files };
+    const sizes = Object.entries(readEntries(root)).map(([path, { bytes, records }]) =>
+      [path, { bytes, records }] as const
+    );
+    return { root, files: Object.fromEntries(sizes) };
   } catch (error) {
     if (error instanceof DatasetStateError || error instanceof Deno.errors.NotFound) return null;
     throw error;

@@ -2,7 +2,6 @@ import { basename, relative, resolve } from "node:path";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { findRoot } from "../../processor/dataset/files/dataset.ts";
 import type { TopicLog } from "../../topic/topic.ts";
-import { CommandFailedError } from "../../runtime/command_failed_error.ts";
 import { compareTrees } from "./changes.ts";
 import { readLive } from "./live.ts";
 import { Rebuild, refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
@@ -16,6 +15,7 @@ import {
   type ReplayState,
   sameParameters,
 } from "./tree.ts";
+import { CommandFailedError } from "../command.ts";
 
 /** A replay that leaves its dataset in a directory of its own, and the live one alone. Its range ends at the topic's end. */
 export async function replayTo(

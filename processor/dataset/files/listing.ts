@@ -3,8 +3,8 @@ import { join } from "node:path";
 import type { DatasetListing, DatasetTail } from "../../../contract/processor_api.ts";
 import { parseDatasetPath } from "../core/path.ts";
 import { SANITISER_VERSION } from "../../sanitise/mod.ts";
-import type { FileEntry } from "../store.ts";
-import { manifestPartitions, readManifest, readSealed } from "./manifest.ts";
+import type { FileEntries, FileEntry } from "../store.ts";
+import { readEntries, readSnapshot } from "./snapshot.ts";
 
 /** The dataset as its manifests have it, for readers beside the writers: no lock, and never a byte beyond a manifest. */
 
@@ -15,7 +15,7 @@ const ATTEMPTS = 3;
 
 /** Counts per dataset partition, by event and date; empty where no writer has started yet. */
 export function listDataset(datasetDir: string): DatasetListing {
-  return withRoot(datasetDir, (root) => listTree(root)) ?? listEntries([]);
+  return listEntries(withRoot(datasetDir, readEntries) ?? {});
 }
 
 /** The last lines of a file, whole and oldest first; null where the manifests don't name it. `lines` from 1. */
@@ -26,23 +26,12 @@ export function tailDataset(
   const path = parseDatasetPath(file);
   if (!path) return null;
   return withRoot(datasetDir, (root) => {
-    const entry = entriesOf(root, path.partition).get(file);
+    const entry = readSnapshot(root, path.partition).entries[file];
     return entry ? readTail(join(root, file), { file, lines, entry }) : null;
   });
 }
 
-function listTree(root: string): DatasetListing {
-  return listEntries(manifestPartitions(root).flatMap((partition) => [...entriesOf(root, partition)]));
-}
-
-/** The manifest is read first: what is sealed meanwhile is then found in both. */
-function entriesOf(root: string, partition: number): Map<string, FileEntry> {
-  const manifest = readManifest(root, partition);
-  const sealed = readSealed(root, partition);
-  return new Map(Object.entries({ ...sealed, ...manifest?.files, ...manifest?.erasing?.files }));
-}
-
-function listEntries(entries: readonly (readonly [string, FileEntry])[]): DatasetListing {
+function listEntries(entries: FileEntries): DatasetListing {
   const listing: DatasetListing = {
     records: 0,
     bytes: 0,
@@ -51,7 +40,7 @@ function listEntries(entries: readonly (readonly [string, FileEntry])[]): Datase
     partitions: [],
   };
   const partitions = new Map<string, DatasetListing["partitions"][number]>();
-  for (const [path, entry] of entries) {
+  for (const [path, entry] of Object.entries(entries)) {
     const { event, date } = parseDatasetPath(path)!;
     if (entry.records === 0) continue;
     const key = `${date}/${event}`;

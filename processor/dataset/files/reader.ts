@@ -1,18 +1,11 @@
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
-import {
-  identityPath,
-  manifestPartitions,
-  manifestPaths,
-  readIdentity,
-  readManifest,
-  readSealed,
-  type StoredManifest,
-} from "./manifest.ts";
+import { identityPath, manifestPartitions, manifestPaths, readIdentity } from "./manifest.ts";
+import { type PartitionSnapshot, readSnapshot } from "./snapshot.ts";
 import { readIfThere } from "../../../runtime/durable_file.ts";
 import { parseDatasetPath } from "../core/path.ts";
+import { DatasetReadError } from "../core/read_error.ts";
 import type { DatasetIdentity, FileEntries, FileEntry } from "../store.ts";
-import { CommandFailedError } from "../../../runtime/command_failed_error.ts";
 
 /**
  * The dataset's files for a command that reads beside live writers: no lock, and never a byte beyond a manifest.
@@ -24,9 +17,12 @@ export class DatasetFiles {
   /** The tree that DATASET_DIR led to when this was made. */
   readonly root: string;
   readonly #datasetDir: string;
-  readonly #manifests = new Map<number, KeptManifest>();
+  readonly #snapshots = new Map<
+    number,
+    { readonly bytes: readonly Uint8Array[]; readonly snapshot: PartitionSnapshot }
+  >();
 
-  /** Throws {@link CommandFailedError} where there is no dataset. */
+  /** Throws {@link DatasetReadError} where there is no dataset. */
   constructor(datasetDir: string) {
     const root = rootOf(datasetDir);
     if (root === null || readIfThere(identityPath(root)) === null) throw noDataset(datasetDir);
@@ -64,8 +60,7 @@ export class DatasetFiles {
 
   /** What the manifests of one partition say now, sealed entries too; while an erasure is under way: what it leads to. */
   entriesOf(partition: number): FileEntries {
-    const { manifest, entries } = this.#manifestOf(partition);
-    return manifest?.erasing ? { ...entries, ...manifest.erasing.files } : entries;
+    return this.#snapshotOf(partition).entries;
   }
 
   /**
@@ -78,8 +73,8 @@ export class DatasetFiles {
     const { partition } = parseDatasetPath(path)!;
     for (let wasMissing = false;;) {
       const file = this.#openFile(path);
-      const { manifest, entries } = this.#manifestOf(partition);
-      const entry = entries[path];
+      const { manifest, entriesBefore } = this.#snapshotOf(partition);
+      const entry = entriesBefore[path];
       if (file === null) {
         if (entry === undefined || entry.bytes === 0) return null;
         // A writer may have made it between the two looks.
@@ -122,22 +117,19 @@ export class DatasetFiles {
   }
 
   /** Parsed anew only where its bytes are others: a dataset has many files of one manifest. */
-  #manifestOf(partition: number): KeptManifest {
+  #snapshotOf(partition: number): PartitionSnapshot {
     const paths = manifestPaths(this.root, partition);
-    const kept = this.#manifests.get(partition);
-    // In this order: what is sealed between the two looks is then found in both.
+    const kept = this.#snapshots.get(partition);
     const bytes = [paths.manifest, paths.sealed].map((path) => readIfThere(path) ?? EMPTY);
-    if (kept && bytes.every((one, n) => areEqual(one, kept.bytes[n]!))) return kept;
-    const manifest = readManifest(this.root, partition);
-    const sealed = readSealed(this.root, partition);
-    const fresh = { bytes, manifest, entries: { ...sealed, ...manifest?.files } };
-    this.#manifests.set(partition, fresh);
-    return fresh;
+    if (kept && bytes.every((one, n) => areEqual(one, kept.bytes[n]!))) return kept.snapshot;
+    const snapshot = readSnapshot(this.root, partition);
+    this.#snapshots.set(partition, { bytes, snapshot });
+    return snapshot;
   }
 }
 
 /**
- * As {@link DatasetFiles.open}, of a file that has everything its manifest says. Throws {@link CommandFailedError} where it is missing or too short.
+ * As {@link DatasetFiles.open}, of a file that has everything its manifest says. Throws {@link DatasetReadError} where it is missing or too short.
  */
 export function openWhole(files: DatasetFiles, path: string): OpenedFile | null {
   let opened: OpenedFile | null;
@@ -162,14 +154,8 @@ export const LOOK = "See `deno task dataset verify`; `deno task replay` rebuilds
 /** What stands at the place of a file, and what its manifest says of it. */
 export type OpenedFile = { readonly file: Deno.FsFile; readonly size: number; readonly entry: FileEntry };
 
-type KeptManifest = {
-  readonly bytes: readonly Uint8Array[];
-  readonly manifest: StoredManifest | null;
-  readonly entries: FileEntries;
-};
-
 /** A replay has put another tree in the place of the one that was being read. */
-export class DatasetReplacedError extends CommandFailedError {
+export class DatasetReplacedError extends DatasetReadError {
   override name = "DatasetReplacedError";
   constructor() {
     super(
@@ -258,15 +244,15 @@ function rootOf(datasetDir: string): string | null {
   }
 }
 
-function noDataset(datasetDir: string): CommandFailedError {
-  return new CommandFailedError(
+function noDataset(datasetDir: string): DatasetReadError {
+  return new DatasetReadError(
     `Cannot find a dataset at "${datasetDir}": none has been written there. Set DATA_DIR or DATASET_DIR to where it ` +
       `is, or start the processor, which makes it.`,
   );
 }
 
 function fail(message: string): never {
-  throw new CommandFailedError(message);
+  throw new DatasetReadError(message);
 }
 
 function areEqual(a: Uint8Array, b: Uint8Array): boolean {

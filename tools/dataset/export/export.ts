@@ -4,7 +4,6 @@ import { readErased, readManifest } from "../../../processor/dataset/files/manif
 import { replaceFile, syncDirectory } from "../../../runtime/durable_file.ts";
 import { parseDatasetPath } from "../../../processor/dataset/core/path.ts";
 import { SANITISER_VERSION } from "../../../processor/sanitise/mod.ts";
-import { CommandFailedError } from "../../../runtime/command_failed_error.ts";
 import { chatSink } from "./chat.ts";
 import type { ExportedFile, ExportFacts, ExportSink } from "./file.ts";
 import { hfSink } from "./hf.ts";
@@ -17,6 +16,7 @@ import {
   openWhole,
 } from "../../../processor/dataset/files/reader.ts";
 import { parseLine, type StoredLine } from "../line_check.ts";
+import { CommandFailedError } from "../../command.ts";
 
 /**
  * Writes the dataset in another format. Everything is written into `DIR.exporting-<random>` beside DIR and renamed into

@@ -1,0 +1,34 @@
+import type { Clock } from "../../runtime/clock.ts";
+import type { FaultPoint } from "../../runtime/fault_point.ts";
+import type { TopicLog } from "../../topic/topic.ts";
+import type { DeadLetterIndex } from "../dead_letters/positions.ts";
+import type { Decided } from "./chunk.ts";
+import type { DatasetStore } from "./store.ts";
+
+/** What the partitions of one writer share. */
+export type PartitionWorld = {
+  readonly log: TopicLog;
+  readonly dataset: DatasetStore;
+  readonly letters: DeadLetterIndex;
+  readonly trainingEvents: ReadonlySet<string>;
+  readonly dedupWindow: number;
+  readonly chunkRecordsMax: number;
+  /** See `KeyedHashes.subject`. */
+  readonly subject: (distinctId: string) => string;
+  /** See `createLineIds`. */
+  readonly lineId: (distinctId: string) => string;
+  readonly clock: Clock;
+  readonly reach: FaultPoint;
+  readonly tell: PartitionTold;
+};
+
+/** Who hears what a partition does. */
+export type PartitionTold = {
+  /** What the partition stands at has changed. */
+  state(): void;
+  log(level: "info" | "warn" | "error", text: string): void;
+  decided(decided: readonly Decided[]): void;
+  written(decided: readonly Decided[], recordsBefore: (path: string) => number): void;
+  /** Somebody's lines have gone. */
+  erased(): void;
+};
