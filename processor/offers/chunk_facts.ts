@@ -1,5 +1,6 @@
+import { isNobody } from "../../contract/nobody.ts";
 import type { Fact, FactOf, Position } from "../facts/facts.ts";
-import { isNobody, type OfferInput, type ProductEvent } from "./core/product_event.ts";
+import type { OfferInput, ProductEvent } from "./core/product_event.ts";
 import { factsOf, type HashedEvent, isOfErasedPast, learn, type SubjectKnown } from "./core/record_facts.ts";
 import type { DiscountPolicy } from "../config.ts";
 import type { OfferStoreReader } from "./store.ts";
