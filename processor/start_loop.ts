@@ -1,22 +1,6 @@
-import type { ProcessorConfig } from "../config.ts";
-import type { LoopMessage } from "./loop.ts";
-
-/** The loops of a processor; each runs in a Worker of its own, so that none waits for another's work. */
-export type LoopName = "dataset-writer" | "discount-offers" | "offer-view" | "offer-sender";
-
-export type ToWorker =
-  | {
-    readonly order: "run";
-    readonly loop: LoopName;
-    readonly config: ProcessorConfig;
-    readonly pipelineSecret: string;
-  }
-  | { readonly order: "drain" };
-
-export type FromWorker =
-  | { readonly kind: "report"; readonly message: LoopMessage }
-  | { readonly kind: "ended" }
-  | { readonly kind: "failed"; readonly words: string; readonly stack: string };
+import type { ProcessorConfig } from "./config.ts";
+import type { LoopMessage } from "./loop/loop.ts";
+import type { FromWorker, LoopName, ToWorker } from "./loop_messages.ts";
 
 /** A loop at work in its Worker. */
 export type RunningLoop = {
@@ -36,7 +20,7 @@ export function startLoop(
     readonly report: (message: LoopMessage) => void;
   },
 ): RunningLoop {
-  const worker = new Worker(new URL("../worker_main.ts", import.meta.url).href, {
+  const worker = new Worker(new URL("./worker_main.ts", import.meta.url).href, {
     type: "module",
     name: loop,
   });
