@@ -5,7 +5,7 @@ import { decodeJson, parseEnvelope, toRecord } from "../contract/envelope.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
-import { startLoop } from "../processor/loop/worker_handle.ts";
+import { startLoop } from "../processor/start_loop.ts";
 import { confirmSecret } from "../processor/facts/identity.ts";
 import { startKafkaBroker } from "../tests/support/kafka_broker.ts";
 import type { LogConfig } from "../topic/log_config.ts";

@@ -5,7 +5,7 @@ import { decodeJson, parseEnvelope, toRecord } from "../contract/envelope.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
-import { startLoop } from "../processor/loop/worker_handle.ts";
+import { startLoop } from "../processor/start_loop.ts";
 import { confirmSecret } from "../processor/facts/identity.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";

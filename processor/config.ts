@@ -3,6 +3,7 @@ import { type Environment, EnvironmentReader } from "../runtime/environment.ts";
 import { isLoopback } from "../contract/loopback.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP } from "../contract/names.ts";
 import { GENERATION_FAILED } from "../contract/product_events.ts";
+import type { OfferPolicy } from "./offers/policy.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";
 
 export { isLoopback };
@@ -20,7 +21,7 @@ export type ProcessorConfig = {
   readonly trainingEvents: readonly string[];
   /** Records of a partition looked back for the same uuid. */
   readonly dedupWindow: number;
-  readonly discount: DiscountPolicy;
+  readonly discount: OfferPolicy;
   readonly smtpUrl: string | null;
   readonly mailFrom: string;
   readonly publicUrl: string;
@@ -30,17 +31,6 @@ export type ProcessorConfig = {
 };
 
 export type ProcessorGroup = typeof DATASET_WRITER_GROUP | typeof DISCOUNT_OFFERS_GROUP;
-
-export type DiscountPolicy = {
-  /** Distinct uses that earn the offer. */
-  readonly threshold: number;
-  readonly waitMs: number;
-  /** Older events (received − own time) count but never arm a mail. */
-  readonly eventAgeMsMax: number;
-  readonly retryDelaysMs: readonly number[];
-  readonly onUnknown: "hold" | "resend-once";
-  readonly mailsPerMinuteMax: number;
-};
 
 const DEMO_MAIL_FROM = "Pipeline demo <offers@pipeline.example>";
 

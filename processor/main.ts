@@ -17,8 +17,9 @@ import { isLoopback, type ProcessorConfig, readProcessorConfig } from "./config.
 import { DeadLetterList } from "./dead_letters/list.ts";
 import { createDeadLetters } from "./dead_letters/service.ts";
 import type { LoopHealth, LoopMessage } from "./loop/loop.ts";
-import { type LoopName, type RunningLoop, startLoop } from "./loop/worker_handle.ts";
+import type { LoopName } from "./loop_messages.ts";
 import { prepare } from "./prepare.ts";
+import { type RunningLoop, startLoop } from "./start_loop.ts";
 import { listMails, readMail } from "./offers/mail/list.ts";
 import { createProcessorMetrics } from "./status/metrics.ts";
 import { createStatusApi } from "./status/api.ts";
@@ -35,7 +36,6 @@ export type RunningProcessor = {
   stop(): Promise<void>;
 };
 
-const WORKER = new URL("./worker_main.ts", import.meta.url);
 const STATUS_KEPT_MS = 250;
 /** An event stream has no end. */
 const SHUTDOWN_MS_MAX = 1_000;
@@ -104,7 +104,7 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
     if (stopping.signal.aborted) return;
     for (const seat of seatsOf(config)) {
       loops.push(
-        startLoop(seat.loop, { worker: WORKER, config, pipelineSecret: secret, report: hear(seat) }),
+        startLoop(seat.loop, { config, pipelineSecret: secret, report: hear(seat) }),
       );
     }
     return allEnded(loops);

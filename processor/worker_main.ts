@@ -9,10 +9,11 @@ import type { ProcessorConfig } from "./config.ts";
 import { renderDiscountEmail } from "./offers/core/discount_email.ts";
 import { runDatasetMember } from "./dataset/member.ts";
 import { runDiscountOffers } from "./offers/discount_offers.ts";
-import type { LoopDependencies } from "./loop/loop.ts";
+import type { OfferLoopDependencies } from "./offers/policy.ts";
+import { createLineIds } from "./record/line_id.ts";
 import { runOfferSender } from "./offers/sender.ts";
 import { runOfferView } from "./offers/view.ts";
-import type { FromWorker, LoopName, ToWorker } from "./loop/worker_handle.ts";
+import type { FromWorker, LoopName, ToWorker } from "./loop_messages.ts";
 
 /**
  * The inside of a loop's Worker: gets its orders by message, runs one loop with adapters of its own, and tells by
@@ -36,10 +37,12 @@ async function run(
 ): Promise<void> {
   const log = await openTopicLog(config.log, "processor");
   try {
+    const hashes = createKeyedHashes(pipelineSecret);
     await start(loop, {
       log,
       config,
-      hashes: createKeyedHashes(pipelineSecret),
+      hashes,
+      lineId: createLineIds(hashes.subject),
       clock: systemClock,
       report: (message) => tell({ kind: "report", message }),
       reach: faultPointFrom(config.faultPoint ?? undefined),
@@ -50,7 +53,10 @@ async function run(
   }
 }
 
-async function start(loop: LoopName, deps: LoopDependencies): Promise<void> {
+async function start(
+  loop: LoopName,
+  deps: OfferLoopDependencies & { readonly config: ProcessorConfig },
+): Promise<void> {
   switch (loop) {
     case "dataset-writer":
       return await runDatasetMember(deps);

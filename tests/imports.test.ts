@@ -94,9 +94,7 @@ describe("arrows between folders", () => {
   });
 
   test("core imports core and contract at most, no package but zod, and no clock or chance", () => {
-    // The port of mailers is types alone.
-    const allowed = (arrow: Arrow) =>
-      within("contract", "runtime")(arrow) || isCore(arrow.to) || arrow.to === "processor/offers/mailer.ts";
+    const allowed = (arrow: Arrow) => within("contract", "runtime")(arrow) || isCore(arrow.to);
     expect(forbidden(isCore, allowed)).toEqual([]);
     const pure = ["zod", "node:buffer", "node:crypto"];
     const packages = arrows.filter(({ from, to }) => isCore(from) && !isLocal(to) && !pure.includes(to));

@@ -1,5 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import { isObject } from "../../contract/envelope.ts";
+import { isNobody } from "../../contract/nobody.ts";
 import type { CapturedEvent } from "./capture_body.ts";
 import { uuidV5 } from "./uuid_v5.ts";
 
@@ -35,34 +36,6 @@ const PROJECT_ID = 1;
 const NEEDS_A_PROFILE: ReadonlySet<string> = new Set(["$identify", "$create_alias", "$merge_dangerously"]);
 /** Properties that name a person, the first that is there wins. */
 const NAMING_PROPERTIES = ["email", "name", "username"] as const;
-
-const ILLEGAL_IN_ANY_CASE: ReadonlySet<string> = new Set([
-  "anonymous",
-  "guest",
-  "distinctid",
-  "distinct_id",
-  "id",
-  "not_authenticated",
-  "email",
-  "undefined",
-  "true",
-  "false",
-]);
-const ILLEGAL_AS_WRITTEN: ReadonlySet<string> = new Set([
-  "[object Object]",
-  "NaN",
-  "None",
-  "none",
-  "null",
-  "0",
-]);
-
-/** True for ids that careless clients send for everybody: PostHog joins nobody by them. */
-export function isIllegalDistinctId(distinctId: string): boolean {
-  const unquoted = /^(["'])(.*)\1$/s.exec(distinctId)?.[2] ?? distinctId;
-  return unquoted.trim() === "" || ILLEGAL_IN_ANY_CASE.has(unquoted.toLowerCase()) ||
-    ILLEGAL_AS_WRITTEN.has(unquoted);
-}
 
 /** Person properties after an event: `$set` overwrites, `$set_once` fills gaps, `$unset` removes. */
 export function updatedProperties(known: Properties, event: Properties): Properties {
@@ -157,7 +130,7 @@ function otherIdOf({ event, distinctId, properties }: CapturedEvent): string | n
     : undefined;
   if (named === undefined || named === null || named === "") return null;
   const other = String(named);
-  const joins = other !== distinctId && !isIllegalDistinctId(other) && !isIllegalDistinctId(distinctId);
+  const joins = other !== distinctId && !isNobody(other) && !isNobody(distinctId);
   return joins ? other : null;
 }
 

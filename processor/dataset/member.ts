@@ -1,7 +1,7 @@
 import { retrying } from "../loop/consume.ts";
 import { DatasetOwner, untilOwnerChanges, whyItStaysOut } from "./owner.ts";
 import { runDatasetWriter } from "./writer.ts";
-import type { LoopDependencies } from "../loop/loop.ts";
+import type { DatasetDependencies as LoopDependencies } from "./dependencies.ts";
 
 /**
  * The dataset writer as a member of one group on one host: it writes while this dataset is the one that the facts name,

@@ -11,7 +11,8 @@ import { DatasetPartition } from "./partition.ts";
 import type { DatasetIdentity, DatasetStore } from "./store.ts";
 import { tellingTo } from "./report.ts";
 import { DeadLetterIndex } from "../dead_letters/positions.ts";
-import type { LoopDependencies, LoopHealth } from "../loop/loop.ts";
+import type { DatasetDependencies as LoopDependencies } from "./dependencies.ts";
+import type { LoopHealth } from "../loop/loop.ts";
 
 export type DatasetWriterOptions = {
   /** Most records written in one go; default 1000. Any value gives the same files. */

@@ -2,7 +2,6 @@ import type { Clock } from "../../runtime/clock.ts";
 import type { FaultPoint } from "../../runtime/fault_point.ts";
 import type { KeyedHashes } from "../../contract/keyed_hash.ts";
 import type { TopicLog } from "../../topic/topic.ts";
-import type { ProcessorConfig } from "../config.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 
 /** What a loop tells the process it runs in. Plain data: it crosses from a Worker by message. */
@@ -40,7 +39,6 @@ export const TRACE_STEPS_PER_CHUNK_MAX = 100;
 /** What every loop of the processor gets. It runs until `signal` aborts, drains, and resolves; it rejects where it must stop loudly. */
 export type LoopDependencies = {
   readonly log: TopicLog;
-  readonly config: ProcessorConfig;
   readonly hashes: KeyedHashes;
   readonly clock: Clock;
   readonly report: LoopReport;

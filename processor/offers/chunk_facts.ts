@@ -1,7 +1,8 @@
+import { isNobody } from "../../contract/nobody.ts";
 import type { Fact, FactOf, Position } from "../facts/facts.ts";
-import { isNobody, type OfferInput, type ProductEvent } from "./core/product_event.ts";
+import type { OfferInput, ProductEvent } from "./core/product_event.ts";
 import { factsOf, type HashedEvent, isOfErasedPast, learn, type SubjectKnown } from "./core/record_facts.ts";
-import type { DiscountPolicy } from "../config.ts";
+import type { OfferPolicy } from "./policy.ts";
 import type { OfferStoreReader } from "./store.ts";
 import type { PersonHashes } from "./person_hashes.ts";
 import type { SettledPeople } from "./settled_people.ts";
@@ -19,7 +20,7 @@ export type DecidePorts = {
   readonly store: OfferStoreReader;
   readonly settled: SettledPeople;
   readonly hashes: PersonHashes;
-  readonly policy: Pick<DiscountPolicy, "threshold" | "waitMs" | "eventAgeMsMax">;
+  readonly policy: Pick<OfferPolicy, "threshold" | "waitMs" | "eventAgeMsMax">;
 };
 
 /** Decides a chunk without an erasure before its end, against one state of the view and what the chunk itself brought. */

@@ -4,7 +4,7 @@ import type { Consumption, PartitionHandler, RecordBatch } from "../../topic/top
 import { openOfferStoreReaderOf } from "./sqlite/open_reader.ts";
 import { after, type ArmingEvent, decideChunk, decideEarned, type DecidePorts } from "./chunk_facts.ts";
 import { consumeGroup, retrying } from "../loop/consume.ts";
-import { createLineIds } from "../record/line_id.ts";
+import type { OfferLoopDependencies } from "./policy.ts";
 import type { Fact, FactOf } from "../facts/facts.ts";
 import { type OfferInput, readOfferInput } from "./core/product_event.ts";
 import { factsEnd, publishFacts } from "../facts/topic.ts";
@@ -32,7 +32,7 @@ export type DiscountOffersPorts =
   };
 
 /** The loop as main starts it. */
-export async function runDiscountOffers(deps: LoopDependencies): Promise<void> {
+export async function runDiscountOffers(deps: OfferLoopDependencies): Promise<void> {
   const store = await openOfferStoreReaderOf(deps.config.dataDir, deps);
   if (store === null) return;
   const channel = openOfferChannel(deps.config.dataDir, deps.clock);
@@ -43,7 +43,6 @@ export async function runDiscountOffers(deps: LoopDependencies): Promise<void> {
       policy: deps.config.discount,
       view: createViewWatch(store, channel),
       announce: channel.announce,
-      lineId: createLineIds(deps.hashes.subject),
     });
   } finally {
     channel.close();

@@ -1,14 +1,4 @@
-/** A mail as it goes out. `to` is one address; the unsubscribe address carries a signed token. */
-export type OutgoingMail = {
-  readonly messageId: string;
-  readonly from: string;
-  readonly to: string;
-  readonly subject: string;
-  readonly text: string;
-  readonly html: string;
-  /** https or http address for `List-Unsubscribe` (RFC 8058). */
-  readonly unsubscribeUrl: string;
-};
+import type { OutgoingMail } from "./core/discount_email.ts";
 
 /**
  * What became of one attempt. `words` are the server's, without addresses.

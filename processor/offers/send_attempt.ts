@@ -1,12 +1,12 @@
 import { backOffMs } from "../../runtime/retry.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { makeUnsubscribeToken } from "../../contract/unsubscribe_token.ts";
-import type { DiscountPolicy } from "../config.ts";
+import type { OfferPolicy } from "./policy.ts";
 import { isTransient, LOOP_BACK_OFF } from "../loop/consume.ts";
-import type { DiscountOfferMail } from "./core/discount_email.ts";
+import type { DiscountOfferMail, OutgoingMail } from "./core/discount_email.ts";
 import type { Claimer, FactOf, Position } from "../facts/facts.ts";
 import { type Address, readAddress } from "./core/mailbox.ts";
-import type { Mailer, OutgoingMail, SendOutcome } from "./mailer.ts";
+import type { Mailer, SendOutcome } from "./mailer.ts";
 import { isSame, type Offer } from "./core/offer.ts";
 import { type ProductEvent, readOfferInput } from "./core/product_event.ts";
 import { publishFacts } from "../facts/topic.ts";
@@ -24,7 +24,7 @@ export type AttemptPorts =
     readonly view: ViewWatch;
     readonly mailer: Mailer;
     readonly render: (offer: DiscountOfferMail) => OutgoingMail;
-    readonly policy: Pick<DiscountPolicy, "retryDelaysMs">;
+    readonly policy: Pick<OfferPolicy, "retryDelaysMs">;
     readonly mailFrom: string;
     readonly publicUrl: string;
     readonly run: SenderRun;

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FACTS_TOPIC } from "../../contract/names.ts";
 import { until } from "../../tests/support/until.ts";
-import type { Mailer, OutgoingMail, SendOutcome } from "./mailer.ts";
+import type { OutgoingMail } from "./core/discount_email.ts";
+import type { Mailer, SendOutcome } from "./mailer.ts";
 import type { Fact } from "../facts/facts.ts";
 import { publishFacts } from "../facts/topic.ts";
 import {

@@ -2,12 +2,11 @@ import { backOffMs } from "../../runtime/retry.ts";
 import { openOfferStoreReaderOf } from "./sqlite/open_reader.ts";
 import { type Barrier, raiseBarrier } from "./barrier.ts";
 import { ClaimsSeen } from "./claims_seen.ts";
-import type { DiscountPolicy } from "../config.ts";
+import type { OfferLoopDependencies, OfferPolicy } from "./policy.ts";
 import { isTransient, LOOP_BACK_OFF, retrying } from "../loop/consume.ts";
-import { createLineIds } from "../record/line_id.ts";
-import type { DiscountOfferMail } from "./core/discount_email.ts";
+import type { DiscountOfferMail, OutgoingMail } from "./core/discount_email.ts";
 import type { Claimer, Fact, FactOf } from "../facts/facts.ts";
-import type { Mailer, OutgoingMail } from "./mailer.ts";
+import type { Mailer } from "./mailer.ts";
 import { type ClaimSeen, nextStep, type Offer, type OfferNow, type SenderStep } from "./core/offer.ts";
 import { factsEnd, publishFacts } from "../facts/topic.ts";
 import { checkView } from "./view_check.ts";
@@ -35,7 +34,7 @@ export type OfferSenderPorts =
     readonly view: ViewWatch;
     readonly mailer: Mailer;
     readonly render: RenderOffer;
-    readonly policy: DiscountPolicy;
+    readonly policy: OfferPolicy;
     readonly mailFrom: string;
     readonly publicUrl: string;
     readonly run: SenderRun;
@@ -59,7 +58,7 @@ const MINUTE_MS = 60_000;
 
 /** The loop as main starts it. */
 export async function runOfferSender(
-  deps: LoopDependencies & { readonly mailer: Mailer; readonly render: RenderOffer },
+  deps: OfferLoopDependencies & { readonly mailer: Mailer; readonly render: RenderOffer },
 ): Promise<void> {
   const { config, clock } = deps;
   const run = beginSenderRun(config.dataDir);
@@ -76,7 +75,6 @@ export async function runOfferSender(
       publicUrl: config.publicUrl,
       view: createViewWatch(store, channel),
       owned: channel.owned,
-      lineId: createLineIds(deps.hashes.subject),
     });
   } finally {
     channel.close();

@@ -8,6 +8,7 @@ import { decodeFact } from "../facts/facts.ts";
 import { factHash, FACTS_TOPIC_SPEC } from "../facts/topic.ts";
 import { checkView } from "./view_check.ts";
 import type { LoopDependencies } from "../loop/loop.ts";
+import type { OfferLoopDependencies } from "./policy.ts";
 import { openOfferChannel } from "./channel.ts";
 import { offerCode } from "./core/names.ts";
 import type { FactToApply, OfferStoreWriter, ViewEnd } from "./store.ts";
@@ -36,7 +37,7 @@ export class NewerFactError extends Error {
 const FACTS_PER_TRANSACTION_MAX = 1_000;
 
 /** The loop as main starts it, with the view in DATA_DIR. */
-export async function runOfferView(deps: LoopDependencies): Promise<void> {
+export async function runOfferView(deps: OfferLoopDependencies): Promise<void> {
   const store = createOfferStoreWriter(openViewToWrite(offerViewPath(deps.config.dataDir)), {
     codeOf: (offer) => offerCode(deps.hashes, offer),
   });

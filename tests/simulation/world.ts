@@ -1,5 +1,5 @@
 import { unsubscribeRecord } from "../../contract/unsubscribe_token.ts";
-import type { DiscountPolicy } from "../../processor/config.ts";
+import type { OfferPolicy } from "../../processor/offers/policy.ts";
 import { encodeFact, type Fact } from "../../processor/facts/facts.ts";
 import { readAddress } from "../../processor/offers/core/mailbox.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
@@ -46,7 +46,7 @@ const encoder = new TextEncoder();
  */
 export class World {
   readonly random: () => number;
-  readonly policy: DiscountPolicy;
+  readonly policy: OfferPolicy;
   time = START;
   calm = false;
   steps = 0;

@@ -3,7 +3,7 @@ import { createKeyedHashes } from "../../contract/keyed_hash.ts";
 import { openViewToWrite } from "../../processor/offers/sqlite/schema.ts";
 import { createOfferStoreReader } from "../../processor/offers/sqlite/reader.ts";
 import { createOfferStoreWriter } from "../../processor/offers/sqlite/writer.ts";
-import type { DiscountPolicy } from "../../processor/config.ts";
+import type { OfferPolicy } from "../../processor/offers/policy.ts";
 import type { Mailer } from "../../processor/offers/mailer.ts";
 import { fold } from "../../processor/offers/core/offer.ts";
 import { offerCode } from "../../processor/offers/core/names.ts";
@@ -16,7 +16,7 @@ export type Rule = "by" | "box" | "uses" | "current" | "barrier";
 
 export type WorldOptions = {
   readonly seed: number;
-  readonly onUnknown: DiscountPolicy["onUnknown"];
+  readonly onUnknown: OfferPolicy["onUnknown"];
   /** The mailer of a processor: `maildir` knows what became of its messages, `smtp` does not. */
   readonly mailer: Mailer["kind"];
   /** Rules left out on purpose, to see what they are for. */
@@ -30,7 +30,7 @@ export const THRESHOLD = 2;
 
 export const START = Date.UTC(2026, 0, 1);
 
-export const POLICY: DiscountPolicy = {
+export const POLICY: OfferPolicy = {
   threshold: THRESHOLD,
   waitMs: 30_000,
   eventAgeMsMax: 7 * 86_400_000,

@@ -6,7 +6,8 @@ import type { ProcessorConfig } from "../../processor/config.ts";
 import { isTransient } from "../../processor/loop/consume.ts";
 import { DatasetOwner } from "../../processor/dataset/owner.ts";
 import type { LoopMessage } from "../../processor/loop/loop.ts";
-import { type LoopName, type RunningLoop, startLoop } from "../../processor/loop/worker_handle.ts";
+import type { LoopName } from "../../processor/loop_messages.ts";
+import { type RunningLoop, startLoop } from "../../processor/start_loop.ts";
 import { prepare } from "../../processor/prepare.ts";
 import { DataDirInUseError, enterDataDir } from "../../runtime/data_dir.ts";
 import { openTopicLog } from "../../topic/open_topic.ts";
@@ -27,7 +28,6 @@ export type Loops = {
   stop(): Promise<void>;
 };
 
-const WORKER = new URL("../../processor/worker_main.ts", import.meta.url);
 const NEVER = new Promise<never>(() => {});
 const BESIDE: Loops = { own: false, trouble: () => null, failed: NEVER, stop: () => Promise.resolve() };
 
@@ -56,9 +56,7 @@ export async function startLoops(
     if (message.health.is === "ready" || message.health.words === null) troubles.delete(loop);
     else troubles.set(loop, `${loop}: ${message.health.words}`);
   };
-  const loops = names.map((loop) =>
-    startLoop(loop, { worker: WORKER, config, pipelineSecret, report: hear(loop) })
-  );
+  const loops = names.map((loop) => startLoop(loop, { config, pipelineSecret, report: hear(loop) }));
   return {
     own: true,
     trouble: () => [...troubles.values()][0] ?? null,

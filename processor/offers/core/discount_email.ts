@@ -1,5 +1,3 @@
-import type { OutgoingMail } from "../mailer.ts";
-
 /** What a discount mail is made of. */
 export type DiscountOfferMail = {
   readonly code: string;
@@ -11,6 +9,18 @@ export type DiscountOfferMail = {
   /** `PUBLIC_URL`, without a slash at its end. */
   readonly publicUrl: string;
   readonly unsubscribeToken: string;
+};
+
+/** A mail as it goes out. `to` is one address; the unsubscribe address carries a signed token. */
+export type OutgoingMail = {
+  readonly messageId: string;
+  readonly from: string;
+  readonly to: string;
+  readonly subject: string;
+  readonly text: string;
+  readonly html: string;
+  /** https or http address for `List-Unsubscribe` (RFC 8058). */
+  readonly unsubscribeUrl: string;
 };
 
 /** The one mail of an offer, as text and as HTML that needs nothing from another host. */

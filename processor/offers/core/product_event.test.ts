@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { unsubscribeRecord } from "../../../contract/unsubscribe_token.ts";
-import { addressIn, isNobody, readOfferInput, type SourceRecord } from "./product_event.ts";
+import { addressIn, readOfferInput, type SourceRecord } from "./product_event.ts";
 
 const RECEIVED = Date.UTC(2026, 0, 1, 12);
 const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
@@ -136,28 +136,4 @@ describe("addressIn()", () => {
     expect(addressIn(record(body))!.deliverable).toBe("Ada@example.org");
     expect(addressIn({ ...record(0), value: new Uint8Array(), headers: { event: "$scrubbed" } })).toBeNull();
   });
-});
-
-describe("isNobody()", () => {
-  it.each([
-    "Anonymous",
-    "GUEST",
-    '"distinct_id"',
-    "'email'",
-    "undefined",
-    "[object Object]",
-    "NaN",
-    "null",
-    "0",
-    "",
-    "  ",
-  ])(
-    "holds for %s",
-    (id) => expect(isNobody(id)).toBe(true),
-  );
-
-  it.each(["ada", "anonymous-7", "00", "nan", "NULL", "019ad56c-5168-7457-bac6-82981da45fb3"])(
-    "does not hold for %s",
-    (id) => expect(isNobody(id)).toBe(false),
-  );
 });

@@ -7,6 +7,7 @@ import {
   readEnvelope,
   readLabel,
 } from "../../../contract/envelope.ts";
+import { isNobody } from "../../../contract/nobody.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../../../contract/product_events.ts";
 import { readUnsubscribe, type UnsubscribeClaims } from "../../../contract/unsubscribe_token.ts";
 import { readErasure } from "../../record/erasure.ts";
@@ -59,32 +60,6 @@ export type SourceRecord = {
   readonly value: Uint8Array;
   readonly headers: Readonly<Record<string, string>>;
 };
-
-/** Ids that PostHog refuses to join persons by, in any case and also in quotes; they stand for nobody in particular. */
-const NOBODY_ANY_CASE = new Set([
-  "anonymous",
-  "guest",
-  "distinctid",
-  "distinct_id",
-  "id",
-  "not_authenticated",
-  "email",
-  "undefined",
-  "true",
-  "false",
-]);
-const NOBODY = new Set(["[object Object]", "NaN", "None", "none", "null", "0", ""]);
-
-/** `not_authenticated` in quotes. */
-const NOBODY_CHARACTERS_MAX = 19;
-
-/** True for an id that names nobody: no join follows from it. */
-export function isNobody(id: string): boolean {
-  const trimmed = id.trim();
-  if (trimmed.length > NOBODY_CHARACTERS_MAX) return false;
-  const bare = trimmed.replace(/^(["'])(.*)\1$/s, "$2").trim();
-  return NOBODY.has(bare) || NOBODY_ANY_CASE.has(bare.toLowerCase());
-}
 
 /** What one record means. Never throws: whatever lies in the topic is an input or is ignored. */
 export function readOfferInput(record: SourceRecord): OfferInput {

@@ -1,5 +1,5 @@
 import nodemailer from "nodemailer";
-import type { OutgoingMail } from "../mailer.ts";
+import type { OutgoingMail } from "../core/discount_email.ts";
 
 /** A mail as bytes (RFC 5322, CRLF), with the SMTP envelope it travels in. */
 export type BuiltMessage = {

@@ -1,6 +1,6 @@
 import type { KeyedHashes } from "../../../contract/keyed_hash.ts";
 import type { OfferView, PipelineStatus } from "../../../contract/processor_api.ts";
-import type { ProcessorConfig } from "../../config.ts";
+import type { OfferLoopDependencies } from "../policy.ts";
 import { NO_OFFERS, type OfferStatusReader, openOfferStoreReader } from "./status_reader.ts";
 
 /** The offers for the status API: opens the view when it is first asked for and there; until then nobody has an offer. */
@@ -16,7 +16,7 @@ export type OfferStatus = {
  * then counts are 0, no offer is found and no code is valid.
  */
 export function openOfferStatus(
-  config: Pick<ProcessorConfig, "dataDir" | "discount">,
+  config: Pick<OfferLoopDependencies["config"], "dataDir" | "discount">,
   { hashes }: { readonly hashes: KeyedHashes },
 ): OfferStatus {
   let reader: OfferStatusReader | null = null;

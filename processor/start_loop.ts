@@ -1,22 +1,6 @@
-import type { ProcessorConfig } from "../config.ts";
-import type { LoopMessage } from "./loop.ts";
-
-/** The loops of a processor; each runs in a Worker of its own, so that none waits for another's work. */
-export type LoopName = "dataset-writer" | "discount-offers" | "offer-view" | "offer-sender";
-
-export type ToWorker =
-  | {
-    readonly order: "run";
-    readonly loop: LoopName;
-    readonly config: ProcessorConfig;
-    readonly pipelineSecret: string;
-  }
-  | { readonly order: "drain" };
-
-export type FromWorker =
-  | { readonly kind: "report"; readonly message: LoopMessage }
-  | { readonly kind: "ended" }
-  | { readonly kind: "failed"; readonly words: string; readonly stack: string };
+import type { ProcessorConfig } from "./config.ts";
+import type { LoopMessage } from "./loop/loop.ts";
+import type { FromWorker, LoopName, ToWorker } from "./loop_messages.ts";
 
 /** A loop at work in its Worker. */
 export type RunningLoop = {
@@ -30,15 +14,16 @@ export type RunningLoop = {
 /** Starts one loop; `report` gets what it tells. */
 export function startLoop(
   loop: LoopName,
-  { worker: url, config, pipelineSecret, report }: {
-    /** The module that runs inside: processor/worker_main.ts, which knows every loop. */
-    readonly worker: URL;
+  { config, pipelineSecret, report }: {
     readonly config: ProcessorConfig;
     readonly pipelineSecret: string;
     readonly report: (message: LoopMessage) => void;
   },
 ): RunningLoop {
-  const worker = new Worker(url.href, { type: "module", name: loop });
+  const worker = new Worker(new URL("./worker_main.ts", import.meta.url).href, {
+    type: "module",
+    name: loop,
+  });
   const ended = new Promise<void>((resolve, reject) => {
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.kind === "report") return report(data.message);

@@ -1,0 +1,19 @@
+import type { ProcessorConfig } from "./config.ts";
+import type { LoopMessage } from "./loop/loop.ts";
+
+/** The loops of a processor; each runs in a Worker of its own, so that none waits for another's work. */
+export type LoopName = "dataset-writer" | "discount-offers" | "offer-view" | "offer-sender";
+
+export type ToWorker =
+  | {
+    readonly order: "run";
+    readonly loop: LoopName;
+    readonly config: ProcessorConfig;
+    readonly pipelineSecret: string;
+  }
+  | { readonly order: "drain" };
+
+export type FromWorker =
+  | { readonly kind: "report"; readonly message: LoopMessage }
+  | { readonly kind: "ended" }
+  | { readonly kind: "failed"; readonly words: string; readonly stack: string };
