@@ -262,6 +262,15 @@ describe("building", () => {
     expect(await Deno.readTextFile(serverModulePath)).not.toBe(first);
   });
 
+  test("builds again where a file for the browser has gone", async () => {
+    const filesOf = (path: string) => [...Deno.readDirSync(path)].map(({ name }) => name).sort();
+    await buildWeb("npm", { folder });
+    const files = filesOf(`${folder}/_fresh/client`);
+    await Deno.remove(`${folder}/_fresh/client`, { recursive: true });
+    await buildWeb("npm", { folder });
+    expect(filesOf(`${folder}/_fresh/client`)).toEqual(files);
+  });
+
   test("two at once give one build", async () => {
     const [a, b] = await Promise.all([buildWeb("npm", { folder }), buildWeb("npm", { folder })]);
     expect(a).toEqual(b);
