@@ -271,6 +271,11 @@ describe("building", () => {
     expect(filesOf(`${folder}/_fresh/client`)).toEqual(files);
   });
 
+  test("is not kept from it by an editor's lock, a link that leads nowhere", async () => {
+    await Deno.symlink("ada@host.1:2", `${folder}/routes/.#about.tsx`);
+    expect((await buildWeb("npm", { folder })).fresh).toBe("npm");
+  });
+
   test("two at once give one build", async () => {
     const [a, b] = await Promise.all([buildWeb("npm", { folder }), buildWeb("npm", { folder })]);
     expect(a).toEqual(b);

@@ -331,9 +331,10 @@ function hashInputs(folder: string): string {
 
 function filesIn(folder: string): string[] {
   const entries = [...Deno.readDirSync(folder)].sort((a, b) => a.name < b.name ? -1 : 1);
-  return entries.flatMap(({ name, isDirectory }) => {
+  return entries.flatMap(({ name, isDirectory, isFile }) => {
     if (["node_modules", "_fresh", "fixtures"].includes(name)) return [];
-    return isDirectory ? filesIn(join(folder, name)) : [join(folder, name)];
+    if (isDirectory) return filesIn(join(folder, name));
+    return isFile ? [join(folder, name)] : []; // An editor's lock may be a link that leads nowhere.
   });
 }
 
