@@ -262,6 +262,20 @@ describe("building", () => {
     expect(await Deno.readTextFile(serverModulePath)).not.toBe(first);
   });
 
+  test("builds again where a file for the browser has gone", async () => {
+    const filesOf = (path: string) => [...Deno.readDirSync(path)].map(({ name }) => name).sort();
+    await buildWeb("npm", { folder });
+    const files = filesOf(`${folder}/_fresh/client`);
+    await Deno.remove(`${folder}/_fresh/client`, { recursive: true });
+    await buildWeb("npm", { folder });
+    expect(filesOf(`${folder}/_fresh/client`)).toEqual(files);
+  });
+
+  test("is not kept from it by an editor's lock, a link that leads nowhere", async () => {
+    await Deno.symlink("ada@host.1:2", `${folder}/routes/.#about.tsx`);
+    expect((await buildWeb("npm", { folder })).fresh).toBe("npm");
+  });
+
   test("two at once give one build", async () => {
     const [a, b] = await Promise.all([buildWeb("npm", { folder }), buildWeb("npm", { folder })]);
     expect(a).toEqual(b);

@@ -25,8 +25,8 @@ export type WebBuild = {
 type Stamp = {
   readonly fresh: "jsr" | "npm";
   readonly inputs: string;
-  /** Hash of server.js, which somebody may have built by hand since. */
-  readonly server: string;
+  /** Hash of all that was built: somebody may have built by hand since, or removed a part. */
+  readonly output: string;
   /** Hash of web/deno.lock, which a build from JSR writes where there is none; null: there is none. */
   readonly lock: string | null;
 };
@@ -149,7 +149,7 @@ class Web {
       const stamp: Stamp = JSON.parse(await Deno.readTextFile(this.#stampPath));
       const now = await this.#stampOf(stamp.fresh);
       const sameLock = stamp.fresh === "npm" || stamp.lock === now.lock;
-      return stamp.inputs === now.inputs && stamp.server === now.server && sameLock ? stamp : null;
+      return stamp.inputs === now.inputs && stamp.output === now.output && sameLock ? stamp : null;
     } catch {
       return null; // Never built, or cut off in between.
     }
@@ -238,7 +238,13 @@ class Web {
 
   async #stampOf(fresh: Stamp["fresh"]): Promise<Stamp> {
     const lock = await hashFile(join(this.folder, LOCK)).catch(() => null);
-    return { fresh, inputs: this.inputs, server: await hashFile(this.serverModulePath), lock };
+    return { fresh, inputs: this.inputs, output: this.#hashOutput(), lock };
+  }
+
+  #hashOutput(): string {
+    Deno.statSync(this.serverModulePath); // Throws where the build left none.
+    const folder = join(this.folder, "_fresh");
+    return hashFiles(filesIn(folder).filter((path) => path !== this.#stampPath), () => folder);
   }
 }
 
@@ -315,24 +321,30 @@ const LOCK = "deno.lock";
 
 /** One hash of everything that a build depends on. */
 function hashInputs(folder: string): string {
-  const hash = createHash("sha256").update(Deno.version.deno);
   const shared = ["package.json", "deno.lock"].map((name) => join(REPOSITORY, name));
   const folders = [folder, join(REPOSITORY, "fresh-npm"), join(REPOSITORY, "contract")];
-  const paths = [...shared, ...folders.flatMap(sources)].filter((path) => path !== join(folder, LOCK));
-  for (const path of paths) {
-    // Relative, so that two checkouts of the same sources have the same build id.
-    const name = relative(path.startsWith(folder) ? folder : REPOSITORY, path);
-    hash.update(`\n${name}\n`).update(Deno.readFileSync(path));
-  }
-  return hash.digest("hex");
+  const sources = folders.flatMap(filesIn).filter((path) =>
+    path !== join(folder, LOCK) && !/\.test\.tsx?$/.test(path)
+  );
+  return hashFiles([...shared, ...sources], (path) => path.startsWith(folder) ? folder : REPOSITORY);
 }
 
-function sources(folder: string): string[] {
+function filesIn(folder: string): string[] {
   const entries = [...Deno.readDirSync(folder)].sort((a, b) => a.name < b.name ? -1 : 1);
-  return entries.flatMap(({ name, isDirectory }) => {
-    if (["node_modules", "_fresh", "fixtures"].includes(name) || /\.test\.tsx?$/.test(name)) return [];
-    return isDirectory ? sources(join(folder, name)) : [join(folder, name)];
+  return entries.flatMap(({ name, isDirectory, isFile }) => {
+    if (["node_modules", "_fresh", "fixtures"].includes(name)) return [];
+    if (isDirectory) return filesIn(join(folder, name));
+    return isFile ? [join(folder, name)] : []; // An editor's lock may be a link that leads nowhere.
   });
+}
+
+/** Names count relative to `from`, so that two checkouts of the same sources have the same build id. */
+function hashFiles(paths: readonly string[], from: (path: string) => string): string {
+  const hash = createHash("sha256").update(Deno.version.deno);
+  for (const path of paths) {
+    hash.update(`\n${relative(from(path), path)}\n`).update(Deno.readFileSync(path));
+  }
+  return hash.digest("hex");
 }
 
 async function hashFile(path: string): Promise<string> {

@@ -1,5 +1,5 @@
 import { App, staticFiles } from "fresh";
-import { isDecodable, nowhere } from "./server/path.ts";
+import { isReadable, nowhere } from "./server/path.ts";
 import { policy } from "./server/policy.tsx";
 import { relay, RELAY_PATH } from "./server/relay.ts";
 import { unsubscribe } from "./server/unsubscribe.ts";
@@ -20,10 +20,9 @@ app.post("/unsubscribe", (ctx) => unsubscribe(ctx.req, settings()));
 
 app.fsRoutes();
 
-// The router decodes an address before any middleware runs; one that it cannot decode would end in a bare 500.
+// The router reads an address before any middleware runs; one that it cannot read would end in a bare 500.
 const routed = app.handler.bind(app);
 app.handler = () => {
   const answer = routed();
-  return (request, info) =>
-    answer(isDecodable(request) ? request : new Request(nowhere(request), request), info);
+  return (request, info) => answer(isReadable(request) ? request : nowhere(), info);
 };

@@ -160,6 +160,24 @@ describe("by HTTP", () => {
     }
   });
 
+  test("a Host that is none, and a method that cannot be copied, get that page with its policy too", async () => {
+    for (
+      const [line, host] of [
+        ["GET /", "a b"],
+        ["GET /offers/%ff", "[::1"],
+        ["HEAD /", "localhost:99999"],
+        ["TRACE /offers/%ff", "localhost"],
+        ["get /%", "localhost"],
+      ]
+    ) {
+      const request = `${line} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
+      const [head, body] = (await rawRequest(request, () => false)).split("\r\n\r\n", 2);
+      expect(head, line).toMatch(/^HTTP\/1\.1 404 /);
+      expect(head, line).toMatch(/^content-security-policy: default-src 'none'/im);
+      expect(body!.includes("There is no such page"), line).toBe(!line.startsWith("HEAD"));
+    }
+  });
+
   test("the page where somebody is is the only one marked as current, a sub page's too", async () => {
     fakes.offers.set("user-1", { ...offerOf("user-1"), state: "waiting" });
     fakes.sendMail({ to: "ada@example.org", html: "<p>hello</p>" });

@@ -6,8 +6,8 @@ export function pathSegment(url: URL, index: number): string {
   return decodeURIComponent(url.pathname.split("/")[index + 1] ?? "");
 }
 
-/** False for a path such as `/offers/%E0%A4%A`, whose escapes are no UTF-8. */
-export function isDecodable({ url }: { url: string }): boolean {
+/** False for an address that leads nowhere: a path such as `/offers/%E0%A4%A`, whose escapes are no UTF-8, or a Host that is none. */
+export function isReadable({ url }: { url: string }): boolean {
   try {
     decodeURIComponent(new URL(url).pathname);
     return true;
@@ -16,7 +16,10 @@ export function isDecodable({ url }: { url: string }): boolean {
   }
 }
 
-/** An address on the same host at which there is no page, for what can lead to none. */
-export function nowhere({ url }: { url: string }): URL {
-  return new URL("/no-such-address", url);
+/**
+ * What is asked in place of a request whose address cannot be read: a page that is not there. Nothing of the request is
+ * copied, since its Host may be what cannot be read, and its method one that a copy refuses.
+ */
+export function nowhere(): Request {
+  return new Request("http://localhost/no-such-address");
 }
