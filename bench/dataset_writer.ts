@@ -36,7 +36,6 @@ const { values } = parseArgs({
     json: { type: "boolean", default: false },
   },
 });
-const WORKER = new URL("../processor/worker_main.ts", import.meta.url);
 const count = Number(values.records);
 const warmUp = Number(values["warm-up"]);
 const training = Number(values.training);
@@ -110,7 +109,7 @@ async function writeAll(log: TopicLog, progress: Progress): Promise<void> {
   await confirmSecret(log, { ranBefore: null, hashes: createKeyedHashes(SECRET), clock: systemClock });
   const loops = Array.from(
     { length: writers },
-    () => startLoop("dataset-writer", { worker: WORKER, config, pipelineSecret: SECRET, report: () => {} }),
+    () => startLoop("dataset-writer", { config, pipelineSecret: SECRET, report: () => {} }),
   );
   for (let written = 0; written < count;) {
     await Promise.race([systemClock.wait(100), ...loops.map(({ ended }) => ended)]);

@@ -27,7 +27,6 @@ const { values } = parseArgs({
     json: { type: "boolean", default: false },
   },
 });
-const WORKER = new URL("../processor/worker_main.ts", import.meta.url);
 const people = Number(values.people);
 const settled = Number(values.settled);
 const SECRET = "a secret for a benchmark";
@@ -82,7 +81,7 @@ async function passAll(log: TopicLog, dataDir: string) {
   const begin = performance.now();
   const cpu = process.cpuUsage();
   const loops = (["offer-view", "discount-offers"] as const).map((loop) =>
-    startLoop(loop, { worker: WORKER, config, pipelineSecret: SECRET, report: () => {} })
+    startLoop(loop, { config, pipelineSecret: SECRET, report: () => {} })
   );
   while (!(await isCommitted(log))) {
     await Promise.race([systemClock.wait(20), ...loops.map(({ ended }) => ended)]);
