@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import { systemClock } from "../runtime/clock.ts";
+import { isThere } from "../runtime/durable_file.ts";
 import { type Program, runProgram } from "../runtime/service.ts";
 import { type DemoPlan, type DemoPort, firstStartMarker, planDemo } from "./plan.ts";
 import { runServices, type ServicesEnd } from "./services.ts";
@@ -85,7 +86,7 @@ async function playSample(
   { withSample }: { withSample: boolean },
 ): Promise<void> {
   const marker = firstStartMarker(dataDir);
-  if (standIn === null || exists(marker)) return;
+  if (standIn === null || isThere(marker)) return;
   const now = Date.now();
   if (withSample) {
     const events = sampleEvents({ now, key: standIn.key });
@@ -94,16 +95,6 @@ async function playSample(
   }
   Deno.mkdirSync(dirname(marker), { recursive: true });
   Deno.writeTextFileSync(marker, `${new Date(now).toISOString()}\n`);
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 /** Throws with what to do where a port stays taken. */

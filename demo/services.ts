@@ -183,6 +183,7 @@ function spawn(spec: ServiceSpec, { print, clock }: ServicesOptions): Service {
   };
 }
 
+/** A long line is cut and shown, where `runtime/lines.ts` passes it over. */
 async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void): Promise<void> {
   const decoder = new TextDecoder();
   let rest = "";

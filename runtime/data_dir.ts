@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { randomBytes } from "node:crypto";
+import { PRIVATE, readIfThere, syncDirectorySync, writeDurablySync } from "./durable_file.ts";
 
 /** What a process holds in DATA_DIR: its lock, and the secret that the services share. */
 
@@ -14,7 +15,7 @@ export type HeldLock = { release(): void };
 
 /** Takes the lock on `path`, making the file where it is missing; null where another holder has it. */
 export function tryLockFile(path: string): HeldLock | null {
-  const file = Deno.openSync(path, { create: true, read: true, write: true });
+  const file = Deno.openSync(path, { ...PRIVATE, create: true, read: true, write: true });
   if (!file.tryLockSync(true)) {
     file.close();
     return null;
@@ -43,16 +44,11 @@ export function pipelineSecret(dataDir: string, fromEnvironment: string | undefi
   if (fromEnvironment !== undefined) return fromEnvironment;
   Deno.mkdirSync(dataDir, { recursive: true });
   const path = join(dataDir, "pipeline.secret");
-  const kept = readIfThere(path);
+  const kept = readSecret(path);
   if (kept !== null) return kept;
   const temporary = join(dataDir, `.pipeline.secret.${randomBytes(8).toString("hex")}`);
-  const file = Deno.openSync(temporary, { createNew: true, write: true, mode: 0o600 });
-  try {
-    file.writeSync(new TextEncoder().encode(randomBytes(32).toString("base64url") + "\n"));
-    file.syncSync();
-  } finally {
-    file.close();
-  }
+  const made = new TextEncoder().encode(randomBytes(32).toString("base64url") + "\n");
+  writeDurablySync(temporary, made, PRIVATE);
   try {
     Deno.linkSync(temporary, path);
   } catch (error) {
@@ -60,29 +56,14 @@ export function pipelineSecret(dataDir: string, fromEnvironment: string | undefi
   } finally {
     Deno.removeSync(temporary);
   }
-  syncDirectory(dataDir);
-  return readIfThere(path)!;
+  syncDirectorySync(dataDir);
+  return readSecret(path)!;
 }
 
-/** Makes the names in a directory durable: a rename or a new file is on disk only after this. */
-export function syncDirectory(path: string): void {
-  const directory = Deno.openSync(path, { read: true });
-  try {
-    directory.syncSync();
-  } finally {
-    directory.close();
-  }
-}
-
-function readIfThere(path: string): string | null {
-  try {
-    const text = Deno.readTextFileSync(path).trim();
-    if (text.length < 16) {
-      throw new Error(`Cannot use "${path}": it holds less than 16 characters. Restore it from a backup.`);
-    }
-    return text;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
+function readSecret(path: string): string | null {
+  const bytes = readIfThere(path);
+  if (bytes === null) return null;
+  const text = new TextDecoder().decode(bytes).trim();
+  if (text.length >= 16) return text;
+  throw new Error(`Cannot use "${path}": it holds less than 16 characters. Restore it from a backup.`);
 }

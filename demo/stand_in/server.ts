@@ -3,6 +3,7 @@ import { DatabaseSync } from "node:sqlite";
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
 import type { Clock } from "../../runtime/clock.ts";
+import { makePrivate, makePrivateDirectory } from "../../runtime/durable_file.ts";
 import { listen } from "../../runtime/listen.ts";
 import { type HeldLock, tryLockFile } from "../../runtime/data_dir.ts";
 import { type CapturedEvent, readCapture } from "./capture_body.ts";
@@ -107,7 +108,7 @@ export function startPosthogStandIn(
 }
 
 function openStore(directory: string): { lock: HeldLock; db: DatabaseSync } {
-  Deno.mkdirSync(directory, { recursive: true });
+  makePrivateDirectory(directory);
   const lock = tryLockFile(join(directory, "stand-in.lock"));
   if (lock === null) {
     throw new Error(
@@ -115,7 +116,9 @@ function openStore(directory: string): { lock: HeldLock; db: DatabaseSync } {
         "Stop it, or give this one a DATA_DIR of its own.",
     );
   }
-  const db = new DatabaseSync(join(directory, "stand_in.sqlite"));
+  const path = join(directory, "stand_in.sqlite");
+  const db = new DatabaseSync(path);
+  makePrivate(path);
   // An erasure takes its rows out beside a running stand-in, within a moment.
   db.exec(
     "PRAGMA busy_timeout=2000; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON",

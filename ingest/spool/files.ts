@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { makePrivateDirectory, PRIVATE, replaceFile, syncDirectory } from "../../runtime/durable_file.ts";
 
 /** The names in a spool directory and how they are made durable. Nothing here knows what a record is. */
 
@@ -7,9 +8,6 @@ export type SpoolMark = { readonly segment: number; readonly bytes: number };
 
 const SEGMENT_NAME = /^(\d{12})\.spool$/;
 const MARK_NAME = "mark.json";
-/** Others on this machine have no business in what users wrote. */
-const FILE_MODE = 0o600;
-const DIRECTORY_MODE = 0o700;
 
 /** The spool's directory on disk and its numbered segments. What it creates is for its owner alone: 0600, 0700. */
 export class SpoolFiles {
@@ -21,7 +19,7 @@ export class SpoolFiles {
 
   /** Makes the directory where it is missing and answers the numbers of the segments in it, in order. */
   async enter(): Promise<readonly number[]> {
-    await Deno.mkdir(this.directory, { recursive: true, mode: DIRECTORY_MODE });
+    makePrivateDirectory(this.directory);
     const segments: number[] = [];
     for await (const entry of Deno.readDir(this.directory)) {
       const match = SEGMENT_NAME.exec(entry.name);
@@ -35,10 +33,10 @@ export class SpoolFiles {
     const file = await Deno.open(this.segmentPath(segment), {
       createNew: true,
       write: true,
-      mode: FILE_MODE,
+      ...PRIVATE,
     });
     try {
-      await syncNames(this.directory);
+      await syncDirectory(this.directory);
       return file;
     } catch (error) {
       file.close();
@@ -95,45 +93,24 @@ export class SpoolFiles {
   }
 
   async writeMark(mark: SpoolMark): Promise<void> {
-    await replaceFile(this.directory, MARK_NAME, new TextEncoder().encode(JSON.stringify(mark) + "\n"));
+    const bytes = new TextEncoder().encode(JSON.stringify(mark) + "\n");
+    await replaceFile(join(this.directory, MARK_NAME), bytes, PRIVATE);
   }
 
   /** Keeps bytes beside the spool under `refused/`, durably; the same name again replaces them. Answers the path. */
   async setAside(name: string, bytes: Uint8Array): Promise<string> {
     const directory = join(this.directory, "refused");
-    await Deno.mkdir(directory, { recursive: true, mode: DIRECTORY_MODE });
-    await syncNames(this.directory);
-    await replaceFile(directory, name, bytes);
-    return join(directory, name);
+    makePrivateDirectory(directory);
+    await syncDirectory(this.directory);
+    const path = join(directory, name);
+    await replaceFile(path, bytes, PRIVATE);
+    return path;
   }
-}
-
-async function replaceFile(directory: string, name: string, bytes: Uint8Array): Promise<void> {
-  const temporary = join(directory, `.${name}.tmp`);
-  const file = await Deno.open(temporary, { create: true, truncate: true, write: true, mode: FILE_MODE });
-  try {
-    await writeAll(file, bytes);
-    await file.sync();
-  } finally {
-    file.close();
-  }
-  await Deno.rename(temporary, join(directory, name));
-  await syncNames(directory);
 }
 
 /** Writes all bytes, however many writes the system makes of it; without fsync. */
 export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
   for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
-}
-
-/** A new or renamed name is on disk only after this. */
-async function syncNames(path: string): Promise<void> {
-  const directory = await Deno.open(path, { read: true });
-  try {
-    await directory.sync();
-  } finally {
-    directory.close();
-  }
 }
 
 function ignoreMissing(error: unknown): void {

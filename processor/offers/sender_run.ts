@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { syncDirectory } from "../../runtime/data_dir.ts";
+import { PRIVATE, readIfThere, replaceFileSync } from "../../runtime/durable_file.ts";
 
 /** Which run of which DATA_DIR a claim is made by: what tells an earlier self, which is gone, from another processor. */
 export type SenderRun = {
@@ -18,28 +18,14 @@ export function beginSenderRun(dataDir: string): SenderRun {
     dataDir: before?.dataDir ?? randomBytes(8).toString("hex"),
     start: (before?.start ?? 0) + 1,
   };
-  const temporary = `${path}.tmp`;
-  const file = Deno.openSync(temporary, { create: true, truncate: true, write: true });
-  try {
-    file.writeSync(new TextEncoder().encode(JSON.stringify(run) + "\n"));
-    file.syncSync();
-  } finally {
-    file.close();
-  }
-  Deno.renameSync(temporary, path);
-  syncDirectory(dataDir);
+  replaceFileSync(path, new TextEncoder().encode(JSON.stringify(run) + "\n"), PRIVATE);
   return run;
 }
 
 function readRun(path: string): SenderRun | null {
-  let text: string;
-  try {
-    text = Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
-  const run = JSON.parse(text) as Partial<SenderRun>;
+  const bytes = readIfThere(path);
+  if (bytes === null) return null;
+  const run = JSON.parse(new TextDecoder().decode(bytes)) as Partial<SenderRun>;
   if (typeof run.dataDir === "string" && Number.isSafeInteger(run.start)) return run as SenderRun;
   throw new Error(
     `Cannot read "${path}": it is no run file. Delete it; claims of earlier runs are then taken for another's.`,

@@ -1,4 +1,5 @@
 import type { Clock } from "../../runtime/clock.ts";
+import { readLines } from "../../runtime/lines.ts";
 import { backOffMs } from "../../runtime/retry.ts";
 import { isObject } from "../../contract/envelope.ts";
 import { CommandFailedError } from "../command.ts";
@@ -154,11 +155,14 @@ async function askOnce(
 /** Every line of a batch export's JSONL file, in its order; empty lines are passed over. */
 export async function* fileEvents(path: string): AsyncGenerator<BackfillEvent> {
   let number = 0;
-  for await (const line of lines(path)) {
-    number++;
-    if (line === null) {
-      yield { ok: false, where: `line ${number}`, reason: `longer than ${LINE_BYTES_MAX} bytes` };
-    } else if (line.trim() !== "") yield lineEvent(line, `line ${number}`);
+  using file = await Deno.open(path);
+  for await (const lines of readLines(file.readable, { lineBytesMax: LINE_BYTES_MAX })) {
+    for (const line of lines) {
+      const where = `line ${++number}`;
+      if (line === null) yield { ok: false, where, reason: `longer than ${LINE_BYTES_MAX} bytes` };
+      // Trimmed of a byte order mark as well.
+      else if (line.trim() !== "") yield lineEvent(line.trim(), where);
+    }
   }
 }
 
@@ -170,30 +174,6 @@ function lineEvent(line: string, where: string): BackfillEvent {
     return { ok: false, where, reason: "no JSON" };
   }
 }
-
-/** Lines without their ends; null for one that is too long, whose rest is passed over. */
-async function* lines(path: string): AsyncGenerator<string | null> {
-  let rest = "";
-  let tooLong = false;
-  using file = await Deno.open(path);
-  for await (const text of file.readable.pipeThrough(new TextDecoderStream() as TextStream)) {
-    const parts = (rest + text).split("\n");
-    rest = parts.pop()!;
-    for (const part of parts) {
-      yield tooLong || part.length > LINE_BYTES_MAX ? null : part;
-      tooLong = false;
-    }
-    if (rest.length > LINE_BYTES_MAX) {
-      rest = "";
-      tooLong = true;
-    }
-  }
-  if (tooLong) yield null;
-  else if (rest !== "") yield rest;
-}
-
-/** The library types of Deno and of the DOM differ in the buffers they name. */
-type TextStream = ReadableWritablePair<string, Uint8Array<ArrayBuffer>>;
 
 /** The webhook's default body of a row; exports and the API give properties as an object or as JSON text. */
 function eventOf(row: Record<string, unknown>, where: string): BackfillEvent {

@@ -7,7 +7,8 @@ import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { DEFAULT_LIMITS } from "../../ingest/config.ts";
 import { Drainer } from "../../ingest/spool/drainer.ts";
 import { Spool } from "../../ingest/spool/spool.ts";
-import { DataDirInUseError, enterDataDir, syncDirectory } from "../../runtime/data_dir.ts";
+import { DataDirInUseError, enterDataDir } from "../../runtime/data_dir.ts";
+import { syncDirectorySync } from "../../runtime/durable_file.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { type Erased, ownershipOf } from "./person.ts";
 import type { NeedleFinder } from "./needles.ts";
@@ -79,7 +80,7 @@ export function eraseRefused(
     return path.endsWith(".json") ? isTheirRecord(bytes, { erased, finder }) : holds(bytes, finder);
   });
   for (const path of theirs) Deno.removeSync(path);
-  if (theirs.length > 0) syncDirectory(directory);
+  if (theirs.length > 0) syncDirectorySync(directory);
   return theirs;
 }
 

@@ -1,10 +1,9 @@
 import { basename, dirname, join } from "node:path";
 import { FACTS_TOPIC } from "../../contract/names.ts";
-import { readIfThere } from "../../runtime/durable_file.ts";
+import { readIfThere, syncDirectorySync } from "../../runtime/durable_file.ts";
 import { mailDir, removeMails } from "../../processor/offers/mail/maildir.ts";
 import type { ProcessorConfig } from "../../processor/config.ts";
 import { decodeFact } from "../../processor/facts/facts.ts";
-import { syncDirectory } from "../../runtime/data_dir.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { datasetRoot } from "./loops.ts";
 import { type Erased, everyRecord } from "./person.ts";
@@ -17,7 +16,7 @@ export function eraseCopies(config: ProcessorConfig): string[] {
   const copies = copiesOf(config);
   for (const copy of copies) {
     Deno.removeSync(copy, { recursive: true });
-    syncDirectory(dirname(copy));
+    syncDirectorySync(dirname(copy));
   }
   return copies;
 }

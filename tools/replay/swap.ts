@@ -4,7 +4,7 @@ import type { HeldLock } from "../../runtime/data_dir.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { DatasetLocks } from "../../processor/dataset/files/locks.ts";
 import { manifestPartitions } from "../../processor/dataset/files/manifest.ts";
-import { syncDirectory } from "../../runtime/durable_file.ts";
+import { removeIfThere, syncDirectory } from "../../runtime/durable_file.ts";
 import { DatasetStateError } from "../../processor/dataset/core/state_error.ts";
 import { compareTrees, type TreeFiles } from "./changes.ts";
 import { readEntries } from "../../processor/dataset/files/snapshot.ts";
@@ -112,7 +112,7 @@ export async function finishSwap(
   const result = swap.result ?? await resultOf(root, swap);
   await saveState(root, { ...state, swap: { ...swap, result } });
   reach("replay.compared");
-  if (swap.old !== null && swap.old !== root) removeIfThere(swap.old);
+  if (swap.old !== null && swap.old !== root) removeIfThere(swap.old, { recursive: true });
   reach("replay.removed");
   return result;
 }
@@ -122,14 +122,6 @@ async function resultOf(root: string, swap: NonNullable<ReplayState["swap"]>): P
   const partitions = await compareTrees({ before: filesOf(swap.old), after: { root, files } });
   const lines = Object.values(files).reduce((sum, file) => sum + file.records, 0);
   return { records, lines, deadLetters, partitions };
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }
 
 /** Left by a replay that was killed; anything but a link was put there by somebody else, and stays. */

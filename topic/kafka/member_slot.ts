@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { tryLockFile } from "../../runtime/data_dir.ts";
+import { readIfThere, removeIfThere } from "../../runtime/durable_file.ts";
 
 /**
  * A place in DATA_DIR for one member of a group, so that a restart finds the member id of its killed former self.
@@ -24,22 +25,16 @@ export function takeMemberSlot(dataDir: string, group: string): MemberSlot | nul
     if (!lock) continue;
     const path = join(dir, `${group}.${n}.id`);
     return {
-      former: () => readIfThere(path),
+      former: () => readText(path),
       remember: (memberId) => Deno.writeTextFileSync(path, memberId),
-      forget: () => {
-        if (readIfThere(path) !== null) Deno.removeSync(path);
-      },
+      forget: () => removeIfThere(path),
       release: () => lock.release(),
     };
   }
   return null;
 }
 
-function readIfThere(path: string): string | null {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
+function readText(path: string): string | null {
+  const bytes = readIfThere(path);
+  return bytes && new TextDecoder().decode(bytes);
 }

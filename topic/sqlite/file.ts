@@ -2,7 +2,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { existsSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { syncDirectory } from "../../runtime/data_dir.ts";
+import { makePrivate, makePrivateDirectory, syncDirectorySync } from "../../runtime/durable_file.ts";
 import {
   type FileSystemLooks,
   networkFileSystemAt,
@@ -119,8 +119,11 @@ export type WriteOptions = {
 /** Opens the file for writing, and makes it with its tables where it is missing. Throws SQLite's "locked" as it is. */
 export function openForWriting(path: string, { synchronous, busyTimeoutMs }: WriteOptions): Connection {
   makeDirectory(dirname(path));
+  const isNew = !existsSync(path);
   const connection = new Connection(new DatabaseSync(path));
   try {
+    // Before there is a byte in it: its journal takes over the mode.
+    if (isNew) makePrivate(path);
     connection.exec(`
       pragma busy_timeout = ${busyTimeoutMs};
       pragma page_size = 8192;
@@ -171,14 +174,14 @@ function makeSchema(connection: Connection, path: string): void {
   // Another process may have been faster between the look and the lock; its schema is ours.
   if (readSchemaVersion(connection, path) === 0) connection.exec(SCHEMA);
   connection.exec("commit");
-  syncDirectory(dirname(path));
+  syncDirectorySync(dirname(path));
 }
 
 /** Makes the directory where it is missing, and its name durable. */
 export function makeDirectory(path: string): void {
   if (existsSync(path)) return;
-  Deno.mkdirSync(path, { recursive: true });
-  syncDirectory(dirname(path));
+  makePrivateDirectory(path);
+  syncDirectorySync(dirname(path));
 }
 
 /** True for SQLite's answer to "another connection holds the lock"; Deno's errors carry words only, no result code. */

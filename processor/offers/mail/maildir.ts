@@ -1,5 +1,12 @@
 import { join } from "node:path";
-import { syncDirectory } from "../../../runtime/data_dir.ts";
+import {
+  isThere,
+  makePrivateDirectory,
+  PRIVATE,
+  removeIfThere,
+  syncDirectorySync,
+  writeDurablySync,
+} from "../../../runtime/durable_file.ts";
 import type { Mailer } from "../mailer.ts";
 import { buildMessage } from "./message.ts";
 
@@ -11,8 +18,7 @@ import { buildMessage } from "./message.ts";
 export function createMaildirMailer(dataDir: string, { now }: { readonly now: () => number }): Mailer {
   const temporaryDir = join(dataDir, "mail", "tmp");
   const newDir = mailDir(dataDir);
-  Deno.mkdirSync(temporaryDir, { recursive: true });
-  Deno.mkdirSync(newDir, { recursive: true });
+  for (const directory of [temporaryDir, newDir]) makePrivateDirectory(directory);
   for (const left of Deno.readDirSync(temporaryDir)) Deno.removeSync(join(temporaryDir, left.name));
   return {
     kind: "maildir",
@@ -20,7 +26,7 @@ export function createMaildirMailer(dataDir: string, { now }: { readonly now: ()
       const { bytes } = await buildMessage(mail, now());
       const temporary = join(temporaryDir, mailFileName(mail.messageId));
       try {
-        writeDurably(temporary, bytes);
+        writeDurablySync(temporary, bytes, PRIVATE);
       } catch (error) {
         return {
           is: "relay",
@@ -46,11 +52,11 @@ export function createMaildirMailer(dataDir: string, { now }: { readonly now: ()
           claimed: true,
         };
       }
-      syncDirectory(newDir);
+      syncDirectorySync(newDir);
       return { is: "accepted", words: "written" };
     },
     outcomeOf(messageId) {
-      const there = exists(join(newDir, mailFileName(messageId)));
+      const there = isThere(join(newDir, mailFileName(messageId)));
       return Promise.resolve(there ? "accepted" : "not_sent");
     },
     close: () => Promise.resolve(),
@@ -75,36 +81,8 @@ export function mailFileName(messageId: string): string {
  */
 export function removeMails(dataDir: string, messageIds: readonly string[]): void {
   for (const directory of [join(dataDir, "mail", "tmp"), mailDir(dataDir)]) {
-    if (!exists(directory)) continue;
+    if (!isThere(directory)) continue;
     for (const messageId of messageIds) removeIfThere(join(directory, mailFileName(messageId)));
-    syncDirectory(directory);
-  }
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
-function writeDurably(path: string, bytes: Uint8Array): void {
-  const file = Deno.openSync(path, { create: true, write: true, truncate: true });
-  try {
-    for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
-    file.syncSync();
-  } finally {
-    file.close();
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
+    syncDirectorySync(directory);
   }
 }

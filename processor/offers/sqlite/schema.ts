@@ -1,5 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
+import { makePrivate, removeIfThere } from "../../../runtime/durable_file.ts";
 
 /**
  * The tables of the offer view, and how its file is opened. What they mean is the fold's affair, see
@@ -71,7 +72,9 @@ export function openViewToWrite(path: string): DatabaseSync {
     existing.close();
     for (const suffix of ["", "-wal", "-shm"]) removeIfThere(path + suffix);
   }
-  const made = prepareWriter(new DatabaseSync(path));
+  const db = new DatabaseSync(path);
+  if (path !== ":memory:") makePrivate(path);
+  const made = prepareWriter(db);
   made.exec(`begin immediate; ${SCHEMA} commit;`);
   return made;
 }
@@ -118,12 +121,4 @@ function isBusyOpening(error: unknown): boolean {
 
 function versionOf(db: DatabaseSync): number {
   return (db.prepare("pragma user_version").get() as { user_version: number }).user_version;
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

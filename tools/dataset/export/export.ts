@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { readErased, readManifest } from "../../../processor/dataset/files/manifest.ts";
-import { replaceFile, syncDirectory } from "../../../runtime/durable_file.ts";
+import { removeIfThere, replaceFile, syncDirectory } from "../../../runtime/durable_file.ts";
 import { parseDatasetPath } from "../../../processor/dataset/core/path.ts";
 import { SANITISER_VERSION } from "../../../processor/sanitise/mod.ts";
 import { chatSink } from "./chat.ts";
@@ -71,7 +71,7 @@ export async function exportDataset(datasetDir: string, options: ExportOptions):
     putInPlace(directory, to);
     await syncDirectory(dirname(to));
     if (files.isReplaced() || erasuresIn(files) !== erasures) {
-      removeIfThere(to);
+      removeIfThere(to, { recursive: true });
       throw files.isReplaced() ? new DatasetReplacedError() : overtaken(to);
     }
     return marker;
@@ -79,7 +79,7 @@ export async function exportDataset(datasetDir: string, options: ExportOptions):
     const isGone = isNotFound(error) && realPathIfThere(directory) === null;
     throw isGone ? removedBy(to, error) : error;
   } finally {
-    removeIfThere(directory);
+    removeIfThere(directory, { recursive: true });
   }
 }
 
@@ -253,13 +253,5 @@ function realPathIfThere(path: string): string | null {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return null;
     throw error;
-  }
-}
-
-function removeIfThere(directory: string): void {
-  try {
-    Deno.removeSync(directory, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
 }
