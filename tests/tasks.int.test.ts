@@ -16,6 +16,7 @@ const UNLIMITED: Record<string, string> = {
     "SQLite's VACUUM, which leaves nothing of a person in a file, attaches a database: Deno allows it with -A",
   bench: "starts the services, kills them, and measures the machine",
   test: "starts everything",
+  "test:unit": "reads every source",
 };
 
 test("only these tasks may do everything", () => {
