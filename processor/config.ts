@@ -29,8 +29,10 @@ export type ProcessorConfig = {
   readonly faultPoint: string | null;
 };
 
+/** A consumer group whose loops this process may run. */
 export type ProcessorGroup = typeof DATASET_WRITER_GROUP | typeof DISCOUNT_OFFERS_GROUP;
 
+/** What earns an offer, and when and how often its mail is tried; times in milliseconds. */
 export type DiscountPolicy = {
   /** Distinct uses that earn the offer. */
   readonly threshold: number;

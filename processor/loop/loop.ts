@@ -22,6 +22,7 @@ export type LoopHealth = {
   readonly partitions: readonly number[];
 };
 
+/** What loops count for the metrics; the loop says of what kind. */
 export type LoopCounter =
   | "records"
   | "lines"

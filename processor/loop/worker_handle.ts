@@ -4,6 +4,7 @@ import type { LoopMessage } from "./loop.ts";
 /** The loops of a processor; each runs in a Worker of its own, so that none waits for another's work. */
 export type LoopName = "dataset-writer" | "discount-offers" | "offer-view" | "offer-sender";
 
+/** Messages to a loop's Worker: `run` comes once and first, `drain` asks it to finish what it is at. */
 export type ToWorker =
   | {
     readonly order: "run";
@@ -13,6 +14,7 @@ export type ToWorker =
   }
   | { readonly order: "drain" };
 
+/** Messages of a loop's Worker: any number of `report`, then one of `ended` and `failed`. */
 export type FromWorker =
   | { readonly kind: "report"; readonly message: LoopMessage }
   | { readonly kind: "ended" }

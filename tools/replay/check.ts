@@ -35,6 +35,7 @@ export type FileDifference = {
   readonly replayed: string | null;
 };
 
+/** What a check found; the live dataset is as a replay would make it where `differences` is empty. */
 export type CheckResult = ReplayResult & { readonly differences: readonly FileDifference[] };
 
 /**
