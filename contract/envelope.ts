@@ -126,6 +126,7 @@ export type EnvelopeRecord = {
   readonly timestamp: number;
 };
 
+/** What ingest knows of a raw envelope that does not stand in its body. */
 export type RecordDetails = {
   /** Milliseconds since 1970. */
   readonly receivedAt: number;

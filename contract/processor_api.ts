@@ -1,5 +1,9 @@
 /** Shapes of the processor's HTTP answers. Imports nothing: the page imports it by path. Times are ISO 8601, UTC. */
 
+/**
+ * How far a group is behind: `lag` in records, `lagSeconds` the age of the oldest record not yet handled, 0 where none
+ * waits. `nextOffset` is null where the group has committed nothing.
+ */
 export type GroupLag = {
   group: string;
   topic: string;
@@ -14,6 +18,7 @@ export type GroupLag = {
   }[];
 };
 
+/** State of a person's offer; `counting` is a person who has uses and no offer yet. */
 export type OfferState = "counting" | "waiting" | "sending" | "offered" | "failed" | "closed";
 
 /** `GET /api/status`. */

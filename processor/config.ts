@@ -30,6 +30,7 @@ export type ProcessorConfig = {
   readonly faultPoint: string | null;
 };
 
+/** A consumer group whose loops this process may run. */
 export type ProcessorGroup = typeof DATASET_WRITER_GROUP | typeof DISCOUNT_OFFERS_GROUP;
 
 const DEMO_MAIL_FROM = "Pipeline demo <offers@pipeline.example>";

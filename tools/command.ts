@@ -13,12 +13,14 @@ export class CommandFailedError extends Error {
   override name = "CommandFailedError";
 }
 
+/** A command's arguments as parsed: `--json` is every command's. */
 export type CommandLine = {
   readonly positionals: readonly string[];
   readonly values: Readonly<Record<string, string | boolean | undefined>>;
   readonly json: boolean;
 };
 
+/** A command of the console; what `run` throws becomes its message and exit code. */
 export type Command = {
   /** Printed by `--help`, and pointed to when the usage is wrong. */
   readonly help: string;

@@ -102,6 +102,7 @@ export type PartitionHandler = {
   revoked(partition: number): Promise<void>;
 };
 
+/** What a consumption reads, for which group, and how large its batches are. */
 export type ConsumeOptions = {
   readonly topic: string;
   readonly group: string;
@@ -126,6 +127,7 @@ export type Consumption = {
   readonly ended: Promise<void>;
 };
 
+/** Which records of one partition are read, outside any group. */
 export type ReadOptions = {
   readonly partition: number;
   /** First offset wanted; one below the log's start begins at the start. */

@@ -287,6 +287,7 @@ export type SpoolOptions = {
   readonly report: (level: "info" | "warn" | "error", text: string) => void;
 };
 
+/** Whether the spool takes records; `full` ends as it drains, `failing` once a write succeeds again. */
 export type SpoolState = "taking" | "full" | "failing";
 
 /** Records in their order; `starts` are their places in the file, `end` is the mark behind them. */

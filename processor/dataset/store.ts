@@ -29,6 +29,7 @@ export type PendingLetter = {
   readonly reason: string;
 };
 
+/** What of one partition's files is the dataset, and where its writer goes on. */
 export type PartitionManifest = {
   /** Where this dataset begins in the partition. */
   readonly firstOffset: number;

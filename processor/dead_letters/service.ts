@@ -27,6 +27,7 @@ export type DeadLetterQuery = {
   readonly limit: number;
 };
 
+/** What became of an order to redrive; with anything but `done` nothing was published. */
 export type RedriveResult =
   | { readonly is: "done"; readonly answer: RedriveAnswer }
   | { readonly is: "unknown_letter"; readonly id: string }

@@ -16,6 +16,7 @@ export type Claimer = { readonly dataDir: string; readonly start: number; readon
 
 /** Why an offer that waited ends without a mail. */
 export const CLOSED_REASONS = ["opted_out", "mailbox_rewarded", "state_lost"] as const;
+/** Why an offer was closed without a mail. */
 export type ClosedReason = typeof CLOSED_REASONS[number];
 
 const time = z.iso.datetime().transform((text) => Date.parse(text));
@@ -96,6 +97,7 @@ const factSchema = z.discriminatedUnion("fact", [
   }),
 ]);
 
+/** A record of `discount.facts`, read and checked. */
 export type Fact = z.output<typeof factSchema>;
 export type FactKind = Fact["fact"];
 export type FactOf<Kind extends FactKind> = Extract<Fact, { fact: Kind }>;

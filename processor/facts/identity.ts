@@ -26,6 +26,7 @@ export type IdentityOptions = {
   readonly clock: Clock;
 };
 
+/** Whether the secret was already this pipeline's, and the fact that says so. */
 export type PipelineIdentity = {
   /** `confirmed`: the first fact was there; `made`: this process published it; `lost`: it had to begin anew. */
   readonly is: "confirmed" | "made" | "lost";

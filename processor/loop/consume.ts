@@ -31,6 +31,7 @@ export type ConsumeGroupOptions = {
   readonly random?: () => number;
 };
 
+/** A batch that failed and is tried again: with which error, and after how many milliseconds. */
 export type Trouble = {
   readonly partition: number;
   readonly error: Error;

@@ -21,6 +21,7 @@ export type LoopHealth = {
   readonly partitions: readonly number[];
 };
 
+/** What loops count for the metrics; the loop says of what kind. */
 export type LoopCounter =
   | "records"
   | "lines"

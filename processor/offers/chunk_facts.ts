@@ -14,6 +14,7 @@ export type ChunkFacts = {
   readonly arming: readonly ArmingEvent[];
 };
 
+/** An event whose use may begin an offer, with its person's subject. */
 export type ArmingEvent = { readonly event: ProductEvent; readonly subject: string };
 
 export type DecidePorts = {

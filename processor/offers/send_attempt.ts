@@ -35,6 +35,7 @@ export type AttemptPorts =
 /** The facts that say what became of an attempt. */
 export type AnswerFact = FactOf<"accepted" | "deferred" | "refused" | "unknown">;
 
+/** What one attempt to send came to. */
 export type AttemptOutcome =
   /**
    * `end`: the offset after the answer; null where this run ended before it could be published. `isUnclear`: the claim may

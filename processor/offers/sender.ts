@@ -44,6 +44,7 @@ export type OfferSenderPorts =
     readonly lineId: (distinctId: string) => string;
   };
 
+/** Makes the mail of an offer; the same offer gives the same mail, Message-ID included. */
 export type RenderOffer = (offer: DiscountOfferMail) => OutgoingMail;
 
 /** Mails at the server at the same time: one that answers slowly does not hold up the others. */

@@ -14,6 +14,7 @@ export type TraceHub = {
   listen(lastEventId: string | null, send: (message: TraceMessage) => void): () => void;
 };
 
+/** A trace step under the id that a listener names when it comes back (`Last-Event-ID`). */
 export type TraceMessage = { readonly id: string; readonly step: TraceStep };
 
 /** Steps kept for `Last-Event-ID`. */

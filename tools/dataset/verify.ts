@@ -22,6 +22,7 @@ export type Finding = {
   readonly firstLine: number | null;
 };
 
+/** What a verification read and found; the dataset is sound where `findings` is empty. */
 export type Verification = {
   /** Files that hold lines, and what was found in them. */
   readonly files: number;

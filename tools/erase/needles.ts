@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 
 /** Texts that are looked for among bytes, in every form in which this pipeline's files may hold them. */
 
+/** What of a person is looked for in files. */
 export type NeedleKind = "id" | "address" | "prompt";
 
 /** One form of one text. */

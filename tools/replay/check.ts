@@ -28,6 +28,7 @@ import { CommandFailedError } from "../command.ts";
  * of 250,000 offsets of each partition (8 bytes each).
  */
 
+/** What a check found; the live dataset is as a replay would make it where `differences` is empty. */
 export type CheckResult = ReplayResult & { readonly differences: readonly FileDifference[] };
 
 /**

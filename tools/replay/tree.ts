@@ -71,6 +71,7 @@ const state = z.object({
   }).nullable(),
 });
 
+/** What an unfinished replay remembers in its tree, so that it can go on after a crash. */
 export type ReplayState = z.infer<typeof state>;
 export type ReplayResult = z.infer<typeof result>;
 

@@ -19,6 +19,7 @@ export type Membership = {
   commit(offsets: ReadonlyMap<number, number>): Promise<void>;
   leave(): Promise<void>;
 };
+/** What a membership of a consumer group reports. */
 export type MembershipEvents = {
   /** The group says so now: at each rebalance, and again when a membership that was lost turns out to hold. */
   owns(partitions: readonly number[]): void;

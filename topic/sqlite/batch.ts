@@ -2,6 +2,7 @@ import { type Connection, OFFSETS_PER_PARTITION } from "./file.ts";
 import { type FilePartition, nextOffsetOf } from "./topics.ts";
 import type { RecordBatch, RecordHeaders, TopicRecord } from "../topic.ts";
 
+/** Which records a batch begins with, and where it ends at the latest. */
 export type BatchWanted = {
   readonly from: number;
   /** Only records below it; undefined: up to the end. */

@@ -65,6 +65,7 @@ export type OfferRow = {
   } | null;
 };
 
+/** A row of the trace: an event on its way, or a person's offer. */
 export type TraceRow = EventRow | OfferRow;
 
 /** Rows by key, in the order in which they began. */

@@ -6,6 +6,7 @@ import { fetchWithin } from "./upstream.ts";
 const MAIL_BYTES_MAX = 5 * 1024 * 1024;
 const ANSWER_MS_MAX = 2_000;
 
+/** A mail of the demo's mailbox, read for the page; null parts are missing from it. */
 export type Mail = {
   readonly messageId: string;
   readonly subject: string;

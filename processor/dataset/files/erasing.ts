@@ -15,6 +15,7 @@ import { syncDirectory, writeAll } from "../../../runtime/durable_file.ts";
 const BLOCK_BYTES = 1024 * 1024;
 const DISTINCT_ID_KEY = new TextEncoder().encode(`,"distinct_id":`);
 
+/** What a rewriting of files without the erased people's lines needs. */
 export type Rewrite = {
   readonly root: string;
   /** Where the rewritten files wait. */

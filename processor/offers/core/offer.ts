@@ -28,6 +28,7 @@ export type Offer = {
   readonly state: OfferState;
 };
 
+/** Where an offer stands between being earned and its end; times in milliseconds since 1970. */
 export type OfferState =
   | { readonly is: "waiting"; readonly dueAt: number }
   | { readonly is: "sending"; readonly by: Claimer }
@@ -35,6 +36,7 @@ export type OfferState =
   | { readonly is: "failed"; readonly reason: FailedReason; readonly words: string }
   | { readonly is: "closed"; readonly reason: ClosedReason };
 
+/** Why an offer has failed; after `delivery_unknown` the mail may have arrived. */
 export type FailedReason = "refused" | "attempts_exhausted" | "delivery_unknown";
 
 /** Whose a mailbox is, as the offer at hand sees it. */
@@ -206,6 +208,7 @@ export type OfferNow = {
 /** Who holds the claim of an offer in `sending`, as this processor sees it, and for how long it has seen it (ms). */
 export type ClaimSeen = { readonly of: "this_run" | "earlier_run" | "another"; readonly forMs: number };
 
+/** `MAIL_ON_UNKNOWN`: whether a mail whose delivery cannot be known stays as it is or is sent once more. */
 export type SenderPolicy = { readonly onUnknown: "hold" | "resend-once" };
 
 /** After this long without an answer another processor's claim is unknown, in ms; the mailer itself gives up after 45 s. */

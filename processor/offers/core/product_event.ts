@@ -34,6 +34,7 @@ export type OfferInput =
   /** No event; the dataset writer sets such a record aside, here it only counts. */
   | { readonly is: "ignored"; readonly reason: string };
 
+/** What the offers read of an event; times in milliseconds since 1970. */
 export type ProductEvent = {
   /** The event's uuid, else derived from its bytes: what makes a repeat recognisable. */
   readonly id: string;
