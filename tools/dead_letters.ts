@@ -1,4 +1,4 @@
-import { openDatasetLocks } from "../processor/dataset/files/locks.ts";
+import { openDatasetLocks } from "../processor/dataset/mod.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
 import { DeadLetterList, type ListedLetter } from "../processor/dead_letters/list.ts";
 import { findLetter, letterView } from "../processor/dead_letters/service.ts";

@@ -10,7 +10,7 @@ import {
   UsageError,
 } from "../command.ts";
 import { EXPORT_FORMATS, EXPORT_MARKER, exportDataset, type ExportFormat } from "./export/export.ts";
-import { blocksOf, DatasetFiles, openWhole } from "../../processor/dataset/files/reader.ts";
+import { blocksOf, DatasetFiles, openWhole } from "../../processor/dataset/mod.ts";
 import { printStats } from "./stats.ts";
 import { verifyDataset } from "./verify.ts";
 

@@ -3,7 +3,7 @@ import type { FaultPoint } from "../../runtime/fault_point.ts";
 import { createKeyedHashes, type KeyedHashes } from "../../contract/keyed_hash.ts";
 import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { ERASE } from "../../contract/product_events.ts";
-import { openDatasetLocks } from "../../processor/dataset/files/locks.ts";
+import { openDatasetLocks } from "../../processor/dataset/mod.ts";
 import { openOfferStoreReader } from "../../processor/offers/sqlite/status_reader.ts";
 import { openOfferStoreReaderOf } from "../../processor/offers/sqlite/open_reader.ts";
 import { raiseBarrier } from "../../processor/offers/barrier.ts";

@@ -2,7 +2,7 @@ import { join, resolve } from "node:path";
 import { systemClock } from "../../runtime/clock.ts";
 import { createKeyedHashes } from "../../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { openDatasetLocks } from "../../processor/dataset/files/locks.ts";
+import { openDatasetLocks } from "../../processor/dataset/mod.ts";
 import { readIfThere } from "../../runtime/durable_file.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
 import { createLineIds } from "../../processor/record/line_id.ts";

@@ -61,6 +61,11 @@ export function identityPath(root: string): string {
   return join(root, "_manifest", "dataset.json");
 }
 
+/** True where a tree has a name, damaged or not. */
+export function hasIdentity(root: string): boolean {
+  return readIfThere(identityPath(root)) !== null;
+}
+
 export function readIdentity(root: string): DatasetIdentity | null {
   return readJson(identityPath(root), identity);
 }
