@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { readProcessorConfig } from "../../processor/config.ts";
 import {
   type Command,
@@ -5,6 +6,7 @@ import {
   type CommandLine,
   grouped,
   print,
+  refuseMissing,
   runCommand,
   table,
   UsageError,
@@ -39,6 +41,7 @@ DATA_DIR or DATASET_DIR say where the dataset is. docs/dataset.md describes its 
   async run(line) {
     const verb = verbOf(line);
     const { datasetDir } = readProcessorConfig(Deno.env.toObject());
+    refuseMissing(dirname(datasetDir));
     switch (verb.is) {
       case "stats":
         return printStats(datasetDir, line);

@@ -32,8 +32,7 @@ export type CheckResult = ReplayResult & { readonly differences: readonly FileDi
 
 export async function checkDataset(deps: ReplayDependencies): Promise<CheckResult> {
   const { log, datasetDir, progress } = deps;
-  const root = findRoot(datasetDir);
-  if (root === null) throw new CommandFailedError(`Cannot check: there is no dataset at "${datasetDir}".`);
+  const root = rootToCheck(datasetDir);
   const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
   const snapshot = (await log.bounds(WEBHOOKS_TOPIC)).flatMap(({ partition, startOffset }) => {
     const { manifest, entries } = readSnapshot(root, partition);
@@ -98,6 +97,13 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
     partitions,
     differences: comparison.differences.sort((a, b) => a.path < b.path ? -1 : 1),
   };
+}
+
+/** Where the live dataset lies. Throws {@link CommandFailedError} where there is none. */
+export function rootToCheck(datasetDir: string): string {
+  const root = findRoot(datasetDir);
+  if (root !== null) return root;
+  throw new CommandFailedError(`Cannot check: there is no dataset at "${datasetDir}".`);
 }
 
 function lostManifest(root: string, partition: number): CommandFailedError {
