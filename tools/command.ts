@@ -1,4 +1,9 @@
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { join } from "node:path";
+import type { ProcessorConfig } from "../processor/config.ts";
+import type { DatasetLocks } from "../processor/dataset/mod.ts";
+import { pipelineSecret } from "../runtime/data_dir.ts";
+import { readIfThere } from "../runtime/durable_file.ts";
 import { ConfigurationError } from "../runtime/environment.ts";
 
 /** What all commands share: `--help`, `--json`, exit codes 0/1/2 (ok / failed / wrong usage), errors as one sentence on stderr. */
@@ -44,6 +49,50 @@ export async function runCommand(command: Command, args: readonly string[]): Pro
     console.error((error as Error).message);
     if (error instanceof UsageError) console.error("See --help.");
     return wrongUsage ? 2 : 1;
+  }
+}
+
+/** For commands that only look: a directory that they look into is not made where its name is mistyped. */
+export function refuseMissing(directory: string): void {
+  try {
+    if (Deno.statSync(directory).isDirectory) return;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  throw new CommandFailedError(
+    `Cannot look into "${directory}": there is no such directory. Set DATA_DIR or DATASET_DIR to where the services work.`,
+  );
+}
+
+/** The secret that the services share. Never makes one: keyed hashes under another would be other people's. */
+export function secretOfServices(
+  { dataDir, pipelineSecret: given }: Pick<ProcessorConfig, "dataDir" | "pipelineSecret">,
+  verb: string,
+): string {
+  if (given === null && readIfThere(join(dataDir, "pipeline.secret")) === null) {
+    throw new CommandFailedError(
+      `Cannot ${verb}: there is no pipeline.secret in DATA_DIR "${dataDir}". Set DATA_DIR to where the services work, or ` +
+        "PIPELINE_SECRET to theirs.",
+    );
+  }
+  return pipelineSecret(dataDir, given ?? undefined);
+}
+
+/** Works beside no other replay, erasure or redrive; `what` is said to those that come meanwhile. Closes the locks. */
+export async function workAlone<T>(
+  locks: DatasetLocks,
+  { verb, what }: { readonly verb: string; readonly what: string },
+  work: () => Promise<T>,
+): Promise<T> {
+  const lock = locks.takeMaintenance(what);
+  try {
+    if (lock) return await work();
+    throw new CommandFailedError(
+      `Cannot ${verb} now: ${locks.maintenanceUnderWay()} is under way. Wait for its end.`,
+    );
+  } finally {
+    lock?.release();
+    locks.close();
   }
 }
 

@@ -1,4 +1,4 @@
-import { openDatasetLocks } from "../processor/dataset/files/locks.ts";
+import { openDatasetLocks } from "../processor/dataset/mod.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
 import { DeadLetterList, type ListedLetter } from "../processor/dead_letters/list.ts";
 import { findLetter, letterView } from "../processor/dead_letters/service.ts";
@@ -12,9 +12,11 @@ import {
   CommandFailedError,
   type CommandLine,
   print,
+  refuseMissing,
   runCommand,
   table,
   UsageError,
+  workAlone,
 } from "./command.ts";
 
 /** `deno task dead-letters`: what was set aside, why, and back into the topic with it. */
@@ -37,6 +39,7 @@ ID is partition:offset in the dead-letter topic. With --json: one object per lin
   async run(line) {
     const verb = verbOf(line);
     const config = readProcessorConfig(Deno.env.toObject());
+    if (config.log.kind === "embedded") refuseMissing(config.dataDir);
     const log = await openTopicLog(config.log, "command");
     try {
       const list = new DeadLetterList(log);
@@ -117,18 +120,8 @@ type Redriving = {
 async function redriveNamed(line: CommandLine, redriving: Redriving): Promise<void> {
   if (line.values["dry-run"] === true) return foretell(line, redriving.list);
   const locks = openDatasetLocks(redriving.config.datasetDir);
-  const lock = locks.takeMaintenance("a redrive of dead letters");
-  try {
-    if (!lock) {
-      throw new CommandFailedError(
-        `Cannot redrive now: ${locks.maintenanceUnderWay()} is under way. Wait for its end.`,
-      );
-    }
-    await redriveUnderLock(line, redriving);
-  } finally {
-    lock?.release();
-    locks.close();
-  }
+  const words = { verb: "redrive", what: "a redrive of dead letters" };
+  await workAlone(locks, words, () => redriveUnderLock(line, redriving));
 }
 
 function foretell(line: CommandLine, list: DeadLetterList): void {

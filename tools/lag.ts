@@ -2,7 +2,7 @@ import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../
 import { readProcessorConfig } from "../processor/config.ts";
 import { groupLag } from "../topic/group_lag.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
-import { type Command, print, runCommand, table, UsageError } from "./command.ts";
+import { type Command, print, refuseMissing, runCommand, table, UsageError } from "./command.ts";
 
 /** `deno task lag`: how far each consumer group is behind, from the log itself; no processor has to run. */
 export const lagCommand: Command = {
@@ -22,6 +22,7 @@ DATA_DIR, or KAFKA_BROKERS and what goes with it, say which log.
       throw new UsageError(`Cannot read "${positionals[0]}": lag takes no arguments.`);
     }
     const config = readProcessorConfig(Deno.env.toObject());
+    if (config.log.kind === "embedded") refuseMissing(config.dataDir);
     const log = await openTopicLog(config.log, "command");
     try {
       const now = Date.now();

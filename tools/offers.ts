@@ -7,14 +7,15 @@ import {
 } from "../processor/offers/sqlite/status_reader.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
 import { publishFacts } from "../processor/facts/topic.ts";
-import { pipelineSecret } from "../runtime/data_dir.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import {
   type Command,
   CommandFailedError,
   type CommandLine,
   print,
+  refuseMissing,
   runCommand,
+  secretOfServices,
   table,
   UsageError,
 } from "./command.ts";
@@ -37,7 +38,8 @@ ID is a distinct_id, or person-… as list shows it. Read from the offer view in
   async run(line) {
     const [verb, id] = verbOf(line);
     const config = readProcessorConfig(Deno.env.toObject());
-    const hashes = createKeyedHashes(pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined));
+    refuseMissing(config.dataDir);
+    const hashes = createKeyedHashes(secretOfServices(config, `${verb} offers`));
     const view = openOfferStoreReader(config.dataDir, config.discount);
     try {
       if (verb === "list") list(view?.list(hashes) ?? [], line);

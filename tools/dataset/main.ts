@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { readProcessorConfig } from "../../processor/config.ts";
 import {
   type Command,
@@ -5,12 +6,13 @@ import {
   type CommandLine,
   grouped,
   print,
+  refuseMissing,
   runCommand,
   table,
   UsageError,
 } from "../command.ts";
 import { EXPORT_FORMATS, EXPORT_MARKER, exportDataset, type ExportFormat } from "./export/export.ts";
-import { blocksOf, DatasetFiles, openWhole } from "../../processor/dataset/files/reader.ts";
+import { blocksOf, DatasetFiles, openWhole } from "../../processor/dataset/mod.ts";
 import { printStats } from "./stats.ts";
 import { verifyDataset } from "./verify.ts";
 
@@ -39,6 +41,7 @@ DATA_DIR or DATASET_DIR say where the dataset is. docs/dataset.md describes its 
   async run(line) {
     const verb = verbOf(line);
     const { datasetDir } = readProcessorConfig(Deno.env.toObject());
+    refuseMissing(dirname(datasetDir));
     switch (verb.is) {
       case "stats":
         return printStats(datasetDir, line);

@@ -1,6 +1,5 @@
-import { listDataset } from "../../processor/dataset/files/dataset.ts";
+import { DatasetFiles, listDataset } from "../../processor/dataset/mod.ts";
 import { type CommandLine, grouped, print, table } from "../command.ts";
-import { DatasetFiles } from "../../processor/dataset/files/reader.ts";
 
 /** Prints what the manifests say of the dataset; reads no line. A dataset that nobody has begun is an empty one. */
 export function printStats(datasetDir: string, { json }: CommandLine): void {

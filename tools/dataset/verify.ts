@@ -1,15 +1,16 @@
 import { join } from "node:path";
-import { DatasetStateError } from "../../processor/dataset/core/state_error.ts";
-import { parseDatasetPath, partitionPrefix } from "../../processor/dataset/core/path.ts";
 import {
   DatasetFiles,
+  DatasetReadError,
   DatasetReplacedError,
+  DatasetStateError,
   inOrder,
   lineBlocksOf,
+  lineFault,
+  manifestPath,
   type OpenedFile,
-} from "../../processor/dataset/files/reader.ts";
-import { lineFault } from "./line_check.ts";
-import { DatasetReadError } from "../../processor/dataset/core/read_error.ts";
+  parseDatasetPath,
+} from "../../processor/dataset/mod.ts";
 
 /** Something that is not as it has to be. */
 export type Finding = {
@@ -94,7 +95,7 @@ class Verifier {
         return paths;
       } catch (error) {
         this.#damaged.add(partition);
-        this.#find(`_manifest/${partitionPrefix(partition)}.json`, wordsOf(error));
+        this.#find(manifestPath(partition), wordsOf(error));
         return [];
       }
     });

@@ -1,10 +1,9 @@
 import { systemClock } from "../../runtime/clock.ts";
 import { createKeyedHashes } from "../../contract/keyed_hash.ts";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { readIdentity, readManifest } from "../../processor/dataset/files/manifest.ts";
+import { DatasetOwner, datasetRoot, readIdentity, readManifest } from "../../processor/dataset/mod.ts";
 import type { ProcessorConfig } from "../../processor/config.ts";
 import { isTransient } from "../../processor/loop/consume.ts";
-import { DatasetOwner } from "../../processor/dataset/owner.ts";
 import type { LoopMessage } from "../../processor/loop/loop.ts";
 import type { LoopName } from "../../processor/loop_messages.ts";
 import { type RunningLoop, startLoop } from "../../processor/start_loop.ts";
@@ -86,7 +85,7 @@ async function prepareLoops(config: ProcessorConfig, pipelineSecret: string): Pr
     const signal = new AbortController().signal;
     await prepare(config, { log, hashes, signal, starting: { words: null } });
     // On Kafka the dataset may lie on another host: then its writer would only make an empty one here, and stay out.
-    const writes = datasetRoot(config) !== null || await new DatasetOwner(log).current() === null;
+    const writes = datasetRoot(config.datasetDir) !== null || await new DatasetOwner(log).current() === null;
     return [...(writes ? ["dataset-writer"] as const : []), "offer-view", "discount-offers"];
   } finally {
     await log.close();
@@ -104,16 +103,6 @@ function once(action: () => Promise<void>): () => Promise<void> {
   return () => done ??= action();
 }
 
-/** Where DATASET_DIR leads; null where there is no dataset. */
-export function datasetRoot({ datasetDir }: ProcessorConfig): string | null {
-  try {
-    return Deno.realPathSync(datasetDir);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
-}
-
 /** Why the dataset does not stand behind these records yet; null once it does, or where nobody has ever written one. */
 export async function datasetBehind(
   log: TopicLog,
@@ -122,7 +111,7 @@ export async function datasetBehind(
   const held = await new DatasetOwner(log).current();
   if (held === null) return null;
   const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
-  const root = datasetRoot(config);
+  const root = datasetRoot(config.datasetDir);
   // The manifest is the truth; a dataset on another host shows by its group's offsets alone.
   const isHere = root !== null && readIdentity(root)?.id === held;
   const behind = positions.find(({ partition, offset }) => {

@@ -3,7 +3,7 @@ import type { FaultPoint } from "../../runtime/fault_point.ts";
 import { createKeyedHashes, type KeyedHashes } from "../../contract/keyed_hash.ts";
 import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { ERASE } from "../../contract/product_events.ts";
-import { openDatasetLocks } from "../../processor/dataset/files/locks.ts";
+import { openDatasetLocks } from "../../processor/dataset/mod.ts";
 import { openOfferStoreReader } from "../../processor/offers/sqlite/status_reader.ts";
 import { openOfferStoreReaderOf } from "../../processor/offers/sqlite/open_reader.ts";
 import { raiseBarrier } from "../../processor/offers/barrier.ts";
@@ -15,7 +15,15 @@ import { faultPointFrom } from "../../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../../topic/open_topic.ts";
 import { createLogScrubber, type LogScrubber } from "../../topic/sqlite/scrub.ts";
 import type { RecordPosition, TopicLog } from "../../topic/topic.ts";
-import { type Command, CommandFailedError, type CommandLine, runCommand, UsageError } from "../command.ts";
+import {
+  type Command,
+  type CommandLine,
+  refuseMissing,
+  runCommand,
+  secretOfServices,
+  UsageError,
+  workAlone,
+} from "../command.ts";
 import { eraseLetters, findLetters } from "./letters.ts";
 import { datasetBehind, type Loops, startLoops, untilNothingIsLeft } from "./loops.ts";
 import { type Erased, erasedBy, needlesOf, readPersonalData, withoutSharedPrompts } from "./person.ts";
@@ -53,19 +61,20 @@ export again. At the end every file under DATA_DIR is searched; what is kept, an
         "Cannot scrub the topic on Kafka: it keeps its bytes for its retention. Leave --scrub-topic out.",
       );
     }
+    if (line.values["dry-run"] === true) {
+      refuseMissing(config.dataDir);
+      const hashes = createKeyedHashes(secretOfServices(config, "erase"));
+      return await printDryRun({ given, config, hashes }, line);
+    }
     const secret = pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined);
-    const run = { given, config, secret, hashes: createKeyedHashes(secret) };
-    if (line.values["dry-run"] === true) return await printDryRun(run, line);
-    printReport(await eraseAlone({ ...run, scrubs }), line);
+    const run = { given, config, secret, hashes: createKeyedHashes(secret), scrubs };
+    const words = { verb: "erase", what: "an erasure" };
+    const report = await workAlone(openDatasetLocks(config.datasetDir), words, () => eraseWithLog(run));
+    printReport(report, line);
   },
 };
 
-type Run = {
-  readonly given: string;
-  readonly config: ProcessorConfig;
-  readonly secret: string;
-  readonly hashes: KeyedHashes;
-};
+type Person = { readonly given: string; readonly config: ProcessorConfig; readonly hashes: KeyedHashes };
 
 function personOf({ positionals }: CommandLine): string {
   const [given, ...rest] = positionals;
@@ -76,7 +85,7 @@ function personOf({ positionals }: CommandLine): string {
 }
 
 /** What would be done, as far as discount-offers has come; nothing is published and nothing started. */
-async function printDryRun({ given, config, hashes }: Run, line: CommandLine): Promise<void> {
+async function printDryRun({ given, config, hashes }: Person, line: CommandLine): Promise<void> {
   const log = await openTopicLog(config.log, "command");
   try {
     await checkSecret(log, hashes);
@@ -99,7 +108,7 @@ async function printDryRun({ given, config, hashes }: Run, line: CommandLine): P
 }
 
 /** The person by the view, with those of every earlier erasure that names one of them. */
-function namedSubjects({ given, config, hashes }: Pick<Run, "given" | "config" | "hashes">): string[] {
+function namedSubjects({ given, config, hashes }: Person): string[] {
   const roots = subjectsOf(given, hashes.subject);
   const view = openOfferStoreReader(config.dataDir, config.discount);
   try {
@@ -109,27 +118,14 @@ function namedSubjects({ given, config, hashes }: Pick<Run, "given" | "config" |
   }
 }
 
-type ScrubbingRun = Run & { readonly scrubs: boolean };
+type Run = Person & { readonly secret: string; readonly scrubs: boolean };
 
-/** One erasure, replay or redrive at a time. */
-async function eraseAlone(run: ScrubbingRun): Promise<EraseReport> {
-  const locks = openDatasetLocks(run.config.datasetDir);
-  const lock = locks.takeMaintenance("an erasure");
+async function eraseWithLog(run: Run): Promise<EraseReport> {
+  const log = await openTopicLog(run.config.log, "command");
   try {
-    if (!lock) {
-      throw new CommandFailedError(
-        `Cannot erase now: ${locks.maintenanceUnderWay()} is under way. Wait for its end.`,
-      );
-    }
-    const log = await openTopicLog(run.config.log, "command");
-    try {
-      return await erase(log, run);
-    } finally {
-      await log.close();
-    }
+    return await erase(log, run);
   } finally {
-    lock?.release();
-    locks.close();
+    await log.close();
   }
 }
 
@@ -138,7 +134,7 @@ function tell(text: string): void {
 }
 
 /** The order is the promise: what lies in the topic is known → named → told to every partition → handled → swept. */
-async function erase(log: TopicLog, run: ScrubbingRun): Promise<EraseReport> {
+async function erase(log: TopicLog, run: Run): Promise<EraseReport> {
   const { given, config, secret, hashes, scrubs } = run;
   const reach = faultPointFrom(config.faultPoint ?? undefined);
   const loops = await startLoops(config, { pipelineSecret: secret, tell });

@@ -4,7 +4,7 @@ import { PERSON_PREFIX } from "../../processor/record/erasure.ts";
 import type { ProcessorConfig } from "../../processor/config.ts";
 import type { LogScrubber } from "../../topic/sqlite/scrub.ts";
 import type { TopicLog } from "../../topic/topic.ts";
-import { datasetRoot } from "./loops.ts";
+import { datasetRoot } from "../../processor/dataset/mod.ts";
 import type { Erased, PersonalData } from "./person.ts";
 import { type FileFound, placeOf, searchEverything, type SearchResult } from "./search.ts";
 import { hitsInRecords } from "./topic.ts";
@@ -53,7 +53,7 @@ export async function searchRemains(options: RemainsOptions): Promise<readonly S
 
 async function searchOnce(options: RemainsOptions): Promise<readonly SearchedPlace[]> {
   const { config, finder, data, erased, at } = options;
-  const root = datasetRoot(config);
+  const root = datasetRoot(config.datasetDir);
   const ids = [...data.ids, ...erased.subjects.map((subject) => `${PERSON_PREFIX}${subject}`)];
   const dataDir = Deno.realPathSync(config.dataDir);
   const isInside = root === null || root.startsWith(`${dataDir}/`);

@@ -5,7 +5,7 @@ import { mailDir, removeMails } from "../../processor/offers/mail/maildir.ts";
 import type { ProcessorConfig } from "../../processor/config.ts";
 import { decodeFact } from "../../processor/facts/facts.ts";
 import type { TopicLog } from "../../topic/topic.ts";
-import { datasetRoot } from "./loops.ts";
+import { datasetRoot } from "../../processor/dataset/mod.ts";
 import { type Erased, everyRecord } from "./person.ts";
 import type { NeedleFinder } from "./needles.ts";
 
@@ -27,7 +27,7 @@ const OWN = ["log", "mail", "spool", "posthog-stand-in"];
 /** What {@link eraseCopies} deletes. */
 export function copiesOf(config: ProcessorConfig): string[] {
   const { dataDir, datasetDir } = config;
-  const live = datasetRoot(config);
+  const live = datasetRoot(datasetDir);
   const locks = `${datasetDir}.locks`;
   const kept = (path: string) => path === locks || live !== null && samePlace(path, live);
   const beside = directoriesIn(dirname(datasetDir)).filter((path) => isBeside(path, config));

@@ -1,7 +1,6 @@
 import { createHash, hash } from "node:crypto";
 import { join } from "node:path";
-import { parseDatasetPath } from "../../processor/dataset/core/path.ts";
-import { blocksOf, lineBlocksOf } from "../../processor/dataset/files/reader.ts";
+import { blocksOf, lineBlocksOf, parseDatasetPath } from "../../processor/dataset/mod.ts";
 import type { ReplayResult } from "./tree.ts";
 
 /**

@@ -1,21 +1,21 @@
 import { createHash, type Hash } from "node:crypto";
 import { join } from "node:path";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { manifestPaths } from "../../processor/dataset/files/manifest.ts";
-import { findRoot } from "../../processor/dataset/files/dataset.ts";
-import { parseDatasetPath } from "../../processor/dataset/core/path.ts";
 import { type ErasedSubjects, withErasure } from "../../processor/record/erasure.ts";
 import { DeadLetterIndex } from "../../processor/dead_letters/positions.ts";
-import type {
-  FileAddition,
-  FileEntries,
-  PartitionManifest,
-  PartitionStore,
-} from "../../processor/dataset/store.ts";
-import { PartitionBuild } from "./build.ts";
+import {
+  type FileAddition,
+  type FileEntries,
+  findRoot,
+  manifestPath,
+  parseDatasetPath,
+  PartitionBuild,
+  type PartitionManifest,
+  type PartitionStore,
+  readSnapshot,
+} from "../../processor/dataset/mod.ts";
 import { FileComparison, type FileDifference, type FileSide, fileSide, lineHash } from "./changes.ts";
 import { ReplayLetters } from "./letters.ts";
-import { readSnapshot } from "../../processor/dataset/files/snapshot.ts";
 import { fromManifest, type LivePartition } from "./live.ts";
 import { refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
 import { createCount, TopicScan } from "./scan.ts";
@@ -37,8 +37,7 @@ export type CheckResult = ReplayResult & { readonly differences: readonly FileDi
  */
 export async function checkDataset(deps: ReplayDependencies): Promise<CheckResult> {
   const { log, datasetDir, progress } = deps;
-  const root = findRoot(datasetDir);
-  if (root === null) throw new CommandFailedError(`Cannot check: there is no dataset at "${datasetDir}".`);
+  const root = rootToCheck(datasetDir);
   const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
   const snapshot = (await log.bounds(WEBHOOKS_TOPIC)).flatMap(({ partition, startOffset }) => {
     const { manifest, entries } = readSnapshot(root, partition);
@@ -105,10 +104,17 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
   };
 }
 
+/** Where the live dataset lies. Throws {@link CommandFailedError} where there is none. */
+export function rootToCheck(datasetDir: string): string {
+  const root = findRoot(datasetDir);
+  if (root !== null) return root;
+  throw new CommandFailedError(`Cannot check: there is no dataset at "${datasetDir}".`);
+}
+
 function lostManifest(root: string, partition: number): CommandFailedError {
   return new CommandFailedError(
     `Cannot confirm the dataset: "${
-      manifestPaths(root, partition).manifest
+      join(root, manifestPath(partition))
     }" is missing, and the group has written that ` +
       "partition. Rebuild it with `deno task replay`.",
   );

@@ -1,9 +1,14 @@
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import type { DatasetLocks } from "../../processor/dataset/files/locks.ts";
-import { manifestPartitions, readIdentity } from "../../processor/dataset/files/manifest.ts";
-import { findRoot } from "../../processor/dataset/files/dataset.ts";
-import { DatasetOwner, takeOverDataset } from "../../processor/dataset/owner.ts";
-import type { DatasetIdentity } from "../../processor/dataset/store.ts";
+import {
+  type DatasetIdentity,
+  type DatasetLocks,
+  DatasetOwner,
+  findRoot,
+  manifestPartitions,
+  newTreePath,
+  readIdentity,
+  takeOverDataset,
+} from "../../processor/dataset/mod.ts";
 import { LogSetupError, type TopicLog } from "../../topic/topic.ts";
 import { liveIdentity, type LivePartition, readLive } from "./live.ts";
 import { isStale, Rebuild, refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
@@ -11,7 +16,6 @@ import type { PartitionRange } from "./scan.ts";
 import { filesOf, finishSwap, leadTo, SWAP_TIMING, type SwapTiming, takeAllPartitions } from "./swap.ts";
 import {
   findInterrupted,
-  newTreePath,
   readState,
   removeState,
   type ReplayParameters,

@@ -1,7 +1,12 @@
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { readIdentity, readManifest, type StoredManifest } from "../../processor/dataset/files/manifest.ts";
-import { DatasetStateError } from "../../processor/dataset/core/state_error.ts";
-import type { DatasetIdentity, PendingLetter } from "../../processor/dataset/store.ts";
+import {
+  type DatasetIdentity,
+  DatasetStateError,
+  type PendingLetter,
+  readIdentity,
+  readManifest,
+  type StoredManifest,
+} from "../../processor/dataset/mod.ts";
 import type { PartitionBounds, TopicLog } from "../../topic/topic.ts";
 
 /** The live dataset as a replay finds it: read beside its writers, or under all their locks. */

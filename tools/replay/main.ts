@@ -1,15 +1,13 @@
-import { join, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { systemClock } from "../../runtime/clock.ts";
 import { createKeyedHashes } from "../../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { openDatasetLocks } from "../../processor/dataset/files/locks.ts";
-import { readIfThere } from "../../runtime/durable_file.ts";
+import { openDatasetLocks } from "../../processor/dataset/mod.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
 import { createLineIds } from "../../processor/record/line_id.ts";
 import { remembering } from "../../runtime/remember.ts";
 import { SANITISER_VERSION } from "../../processor/sanitise/mod.ts";
 import { checkSecret } from "../../processor/facts/identity.ts";
-import { pipelineSecret } from "../../runtime/data_dir.ts";
 import { faultPointFrom } from "../../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../../topic/open_topic.ts";
 import {
@@ -18,11 +16,14 @@ import {
   type CommandLine,
   grouped,
   print,
+  refuseMissing,
   runCommand,
+  secretOfServices,
   table,
   UsageError,
+  workAlone,
 } from "../command.ts";
-import { checkDataset, type CheckResult } from "./check.ts";
+import { checkDataset, type CheckResult, rootToCheck } from "./check.ts";
 import { replayInPlace } from "./in_place.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import type { ReplayDependencies } from "./rebuild.ts";
@@ -64,7 +65,8 @@ published once the new dataset is in place.
   async run(line) {
     const wanted = readWish(line);
     const config = readProcessorConfig(Deno.env.toObject());
-    const hashes = createKeyedHashes(secretOf(config));
+    if (wanted.is === "check") refuseMissing(dirname(config.datasetDir));
+    const hashes = createKeyedHashes(secretOfServices(config, "replay"));
     const log = await openTopicLog(config.log, "command");
     try {
       await checkSecret(log, hashes);
@@ -140,17 +142,6 @@ function readTime(values: CommandLine["values"], name: "from-time" | "until-time
   throw new UsageError(`Cannot read --${name} "${text}": expected ISO 8601, such as 2025-11-30T16:00:00Z.`);
 }
 
-/** Never makes one: lines under another secret would be other people's. */
-function secretOf({ dataDir, pipelineSecret: given }: ProcessorConfig): string {
-  if (given === null && readIfThere(join(dataDir, "pipeline.secret")) === null) {
-    throw new CommandFailedError(
-      `Cannot replay: there is no pipeline.secret in DATA_DIR "${dataDir}". Set DATA_DIR to where the services work, or ` +
-        "PIPELINE_SECRET to theirs.",
-    );
-  }
-  return pipelineSecret(dataDir, given ?? undefined);
-}
-
 function parametersOf(config: ProcessorConfig, fingerprint: string) {
   const { log, dedupWindow, trainingEvents } = config;
   return {
@@ -188,15 +179,11 @@ async function replay(
     readonly parameters: Omit<ReplayParameters, "mode" | "dataset" | "fromTime" | "untilTime">;
   },
 ): Promise<void> {
+  // Before the locks, which make their place: a check makes nothing where no dataset is.
+  if (wish.is === "check") rootToCheck(deps.datasetDir);
   const locks = openDatasetLocks(deps.datasetDir);
-  const lock = locks.takeMaintenance("a replay");
   const tell = (result: ReplayResult) => printResult(result, json);
-  try {
-    if (!lock) {
-      throw new CommandFailedError(
-        `Cannot replay now: ${locks.maintenanceUnderWay()} is under way. Wait for its end.`,
-      );
-    }
+  await workAlone(locks, { verb: "replay", what: "a replay" }, async () => {
     switch (wish.is) {
       case "check":
         return tellCheck(await checkDataset(deps), json);
@@ -211,10 +198,7 @@ async function replay(
         return await replayInPlace(deps, { parameters: all, locks, tell });
       }
     }
-  } finally {
-    lock?.release();
-    locks.close();
-  }
+  });
 }
 
 function printResult(result: ReplayResult, json: boolean): void {

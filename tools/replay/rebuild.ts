@@ -1,14 +1,16 @@
 import type { Clock } from "../../runtime/clock.ts";
 import type { FaultPoint } from "../../runtime/fault_point.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { readErased, readManifest, saveErased } from "../../processor/dataset/files/manifest.ts";
-import { JsonlPartition } from "../../processor/dataset/files/partition.ts";
-import { DatasetStateError } from "../../processor/dataset/core/state_error.ts";
-import { type ErasedSubjects, withErasure } from "../../processor/record/erasure.ts";
+import {
+  type BuildWorld,
+  type DatasetIdentity,
+  DatasetStateError,
+  PartitionBuild,
+  readManifest,
+} from "../../processor/dataset/mod.ts";
+import type { ErasedSubjects } from "../../processor/record/erasure.ts";
 import { DeadLetterIndex } from "../../processor/dead_letters/positions.ts";
-import type { DatasetIdentity } from "../../processor/dataset/store.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
-import { type BuildWorld, PartitionBuild } from "./build.ts";
 import { fixedLetters, ReplayLetters } from "./letters.ts";
 import type { LivePartition } from "./live.ts";
 import type { Progress } from "./progress.ts";
@@ -206,16 +208,9 @@ export class Rebuild {
   async #open(ranges: readonly PartitionRange[]): Promise<void> {
     for (const { partition, from } of ranges) {
       if (this.#builds.has(partition)) continue;
-      const manifest = readManifest(this.root, partition);
-      const empty = { firstOffset: from, nextOffset: from, files: {}, letters: [] };
-      // Known before the first line: nothing of the erased is written, not even for a moment.
-      if (!manifest) await saveErasures(this.root, { partition, erasures: this.#scan.erasuresIn(partition) });
-      const store = new JsonlPartition(this.root, {
-        partition,
-        manifest: manifest ?? empty,
-        keepsLetters: true,
-      });
-      this.#builds.set(partition, await PartitionBuild.open(partition, { store, world: this.#world }));
+      const erasures = this.#scan.erasuresIn(partition);
+      const opened = { partition, firstOffset: from, erasures, world: this.#world };
+      this.#builds.set(partition, await PartitionBuild.openIn(this.root, opened));
     }
   }
 
@@ -255,14 +250,6 @@ export class Rebuild {
       }
     }
   }
-}
-
-async function saveErasures(
-  root: string,
-  { partition, erasures }: { readonly partition: number; readonly erasures: readonly ErasureAt[] },
-): Promise<void> {
-  const value = erasures.reduce<ErasedSubjects>(withErasure, readErased(root, partition));
-  if (value.size > 0) await saveErased(root, { partition, value });
 }
 
 function isKnown(erased: ErasedSubjects, { subjects, offset, at }: ErasureAt): boolean {

@@ -2,12 +2,14 @@ import { rmdirSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { HeldLock } from "../../runtime/data_dir.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import type { DatasetLocks } from "../../processor/dataset/files/locks.ts";
-import { manifestPartitions } from "../../processor/dataset/files/manifest.ts";
+import {
+  type DatasetLocks,
+  DatasetStateError,
+  manifestPartitions,
+  readEntries,
+} from "../../processor/dataset/mod.ts";
 import { removeIfThere, syncDirectory } from "../../runtime/durable_file.ts";
-import { DatasetStateError } from "../../processor/dataset/core/state_error.ts";
 import { compareTrees, type TreeFiles } from "./changes.ts";
-import { readEntries } from "../../processor/dataset/files/snapshot.ts";
 import type { ReplayDependencies } from "./rebuild.ts";
 import { type ReplayResult, type ReplayState, saveState } from "./tree.ts";
 

@@ -1,6 +1,6 @@
 import { basename, relative, resolve } from "node:path";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { findRoot } from "../../processor/dataset/files/dataset.ts";
+import { findRoot } from "../../processor/dataset/mod.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { compareTrees } from "./changes.ts";
 import { readLive } from "./live.ts";

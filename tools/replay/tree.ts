@@ -1,9 +1,7 @@
-import { randomBytes } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import * as z from "zod";
-import { identityPath, saveIdentity } from "../../processor/dataset/files/manifest.ts";
+import { type DatasetIdentity, hasIdentity, saveIdentity } from "../../processor/dataset/mod.ts";
 import { readIfThere, replaceFile, syncDirectory } from "../../runtime/durable_file.ts";
-import type { DatasetIdentity } from "../../processor/dataset/store.ts";
 
 /**
  * The directory that a replay builds, and what it remembers there in `_manifest/replay.json` until it is done. A rebuilt
@@ -126,12 +124,6 @@ export async function makeTree(
   await syncDirectory(dirname(root));
 }
 
-/** A path for a new build beside the live dataset. */
-export function newTreePath(datasetDir: string, createdAt: string): string {
-  const stamp = createdAt.replace(/[-:]|\.\d+/g, "");
-  return `${datasetDir}.${stamp}-${randomBytes(4).toString("hex")}`;
-}
-
 /**
  * The build of an interrupted replay with these parameters, beside the dataset; what other replays have left there goes.
  * The caller holds the maintenance lock.
@@ -168,8 +160,4 @@ const BUILD = /\.\d{8}T\d{6}Z-[0-9a-f]{8}$/;
 function isLeftOver(root: string): boolean {
   const path = statePath(root);
   return BUILD.test(root) && (readIfThere(path) !== null || readIfThere(`${path}.tmp`) !== null);
-}
-
-function hasIdentity(root: string): boolean {
-  return readIfThere(identityPath(root)) !== null;
 }

@@ -45,6 +45,11 @@ export function partitionPrefix(partition: number): string {
   return `p${String(partition).padStart(5, "0")}`;
 }
 
+/** Where the manifest of a partition lies in its tree. */
+export function manifestPath(partition: number): string {
+  return `_manifest/${partitionPrefix(partition)}.json`;
+}
+
 /** The parts of a path that {@link datasetPath} made; null for any other text, `..` among them. */
 export function parseDatasetPath(path: string): DatasetPath | null {
   const match = PATH.exec(path);

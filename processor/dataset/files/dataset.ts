@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { rmdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { Clock } from "../../../runtime/clock.ts";
-import { parseDatasetPath, partitionPrefix } from "../core/path.ts";
+import { manifestPath, parseDatasetPath } from "../core/path.ts";
 import { DatasetStateError } from "../core/state_error.ts";
 import type { DatasetIdentity, DatasetStore } from "../store.ts";
 import { openDatasetLocks } from "./locks.ts";
@@ -88,10 +88,15 @@ function followLink(datasetDir: string): string {
   }
 }
 
+/** A path for a new tree beside where DATASET_DIR lies. */
+export function newTreePath(datasetDir: string, createdAt: string): string {
+  const build = createdAt.replace(/[-:]|\.\d+/g, "");
+  return `${datasetDir}.${build}-${randomBytes(4).toString("hex")}`;
+}
+
 /** Two writers may start at once: the tree is made whole beside, and the first link stands. Null where it was not ours. */
 async function makeRoot(datasetDir: string, identity: DatasetIdentity): Promise<string | null> {
-  const build = identity.createdAt.replace(/[-:]|\.\d+/g, "");
-  const root = `${datasetDir}.${build}-${randomBytes(4).toString("hex")}`;
+  const root = newTreePath(datasetDir, identity.createdAt);
   Deno.mkdirSync(join(root, "_manifest"), { recursive: true });
   await saveIdentity(root, identity);
   await syncDirectory(root);
@@ -158,9 +163,7 @@ function refuseFilesWithoutManifest(root: string, partition: number): void {
   throw new DatasetStateError(
     "dataset_no_manifest",
     `Cannot write partition ${partition} of "${root}": "${file}" is there without a manifest. Put ` +
-      `_manifest/${
-        partitionPrefix(partition)
-      }.json back from a backup, or rebuild with \`deno task replay\`.`,
+      `${manifestPath(partition)} back from a backup, or rebuild with \`deno task replay\`.`,
   );
 }
 

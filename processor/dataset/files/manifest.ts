@@ -62,6 +62,11 @@ export function identityPath(root: string): string {
   return join(root, "_manifest", "dataset.json");
 }
 
+/** True where a tree has a name, damaged or not. */
+export function hasIdentity(root: string): boolean {
+  return readIfThere(identityPath(root)) !== null;
+}
+
 /**
  * The identity of the dataset in this tree; null where it has none. Throws {@link DatasetStateError} where it is
  * damaged.

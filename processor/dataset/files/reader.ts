@@ -1,6 +1,13 @@
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
-import { identityPath, manifestPartitions, manifestPaths, readIdentity } from "./manifest.ts";
+import {
+  hasIdentity,
+  identityPath,
+  manifestPartitions,
+  manifestPaths,
+  readErased,
+  readIdentity,
+} from "./manifest.ts";
 import { type PartitionSnapshot, readSnapshot } from "./snapshot.ts";
 import { readIfThere } from "../../../runtime/durable_file.ts";
 import { parseDatasetPath } from "../core/path.ts";
@@ -24,8 +31,8 @@ export class DatasetFiles {
 
   /** Throws {@link DatasetReadError} where there is no dataset. */
   constructor(datasetDir: string) {
-    const root = rootOf(datasetDir);
-    if (root === null || readIfThere(identityPath(root)) === null) throw noDataset(datasetDir);
+    const root = datasetRoot(datasetDir);
+    if (root === null || !hasIdentity(root)) throw noDataset(datasetDir);
     this.#datasetDir = datasetDir;
     this.root = root;
   }
@@ -40,7 +47,7 @@ export class DatasetFiles {
 
   /** True once a replay has put another tree in the place of this one. */
   isReplaced(): boolean {
-    return rootOf(this.#datasetDir) !== this.root;
+    return datasetRoot(this.#datasetDir) !== this.root;
   }
 
   /** Partitions that have a manifest, ascending. */
@@ -51,6 +58,20 @@ export class DatasetFiles {
       if (error instanceof Deno.errors.NotFound && this.isReplaced()) throw new DatasetReplacedError();
       throw error;
     }
+  }
+
+  /** A text that is another one with every erasure on which a writer begins. */
+  erasures(): string {
+    return JSON.stringify(this.partitions().map((partition) => [...readErased(this.root, partition)]));
+  }
+
+  /** True where a writer has begun on an erasure and its manifest is not behind it. */
+  isErasing(): boolean {
+    return this.partitions().some((partition) => {
+      const erased = readErased(this.root, partition);
+      const nextOffset = this.#snapshotOf(partition).manifest?.nextOffset ?? 0;
+      return erased.values().some(({ offset }) => offset >= nextOffset);
+    });
   }
 
   /** Every file that the manifests name, by event, date, partition and file number. */
@@ -235,7 +256,7 @@ function entryThatFits(
 }
 
 /** Where DATASET_DIR leads; null where that is nowhere. */
-function rootOf(datasetDir: string): string | null {
+export function datasetRoot(datasetDir: string): string | null {
   try {
     return Deno.realPathSync(datasetDir);
   } catch (error) {

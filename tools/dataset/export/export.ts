@@ -1,8 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { basename, dirname, join, resolve, sep } from "node:path";
-import { readErased, readManifest } from "../../../processor/dataset/files/manifest.ts";
 import { removeIfThere, replaceFile, syncDirectory } from "../../../runtime/durable_file.ts";
-import { parseDatasetPath } from "../../../processor/dataset/core/path.ts";
 import { SANITISER_VERSION } from "../../../processor/sanitise/mod.ts";
 import { chatSink } from "./chat.ts";
 import type { ExportedFile, ExportFacts, ExportSink } from "./file.ts";
@@ -14,8 +12,10 @@ import {
   lineBlocksOf,
   LOOK,
   openWhole,
-} from "../../../processor/dataset/files/reader.ts";
-import { parseLine, type StoredLine } from "../line_check.ts";
+  parseDatasetPath,
+  parseLine,
+  type StoredLine,
+} from "../../../processor/dataset/mod.ts";
 import { CommandFailedError } from "../../command.ts";
 
 /**
@@ -62,7 +62,7 @@ export type ExportOptions = {
 export async function exportDataset(datasetDir: string, options: ExportOptions): Promise<ExportMarker> {
   const files = new DatasetFiles(datasetDir);
   const to = targetOf(options.to, files.root);
-  const erasures = erasuresIn(files);
+  const erasures = files.erasures();
   refuseWhileErasing(files);
   const directory = `${to}.exporting-${randomBytes(4).toString("hex")}`;
   Deno.mkdirSync(directory, { recursive: true });
@@ -70,7 +70,7 @@ export async function exportDataset(datasetDir: string, options: ExportOptions):
     const marker = await writeExport(files, { ...options, directory });
     putInPlace(directory, to);
     await syncDirectory(dirname(to));
-    if (files.isReplaced() || erasuresIn(files) !== erasures) {
+    if (files.isReplaced() || files.erasures() !== erasures) {
       removeIfThere(to, { recursive: true });
       throw files.isReplaced() ? new DatasetReplacedError() : overtaken(to);
     }
@@ -207,22 +207,13 @@ function putInPlace(directory: string, to: string): void {
   }
 }
 
-/** Changes with every erasure that a writer begins on. */
-function erasuresIn(files: DatasetFiles): string {
-  return JSON.stringify(files.partitions().map((partition) => [...readErased(files.root, partition)]));
-}
-
 /** An erasure that had begun before could end while we read, and nothing would show it afterwards. */
 function refuseWhileErasing(files: DatasetFiles): void {
-  for (const partition of files.partitions()) {
-    const erased = readErased(files.root, partition);
-    const nextOffset = readManifest(files.root, partition)?.nextOffset ?? 0;
-    if ([...erased.values()].every(({ offset }) => offset < nextOffset)) continue;
-    throw new CommandFailedError(
-      "Cannot export now: somebody is being erased from the dataset. Run the command again when that is done; where it " +
-        "was cut short, the processor ends it when it starts.",
-    );
-  }
+  if (!files.isErasing()) return;
+  throw new CommandFailedError(
+    "Cannot export now: somebody is being erased from the dataset. Run the command again when that is done; where it " +
+      "was cut short, the processor ends it when it starts.",
+  );
 }
 
 function overtaken(to: string): CommandFailedError {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { writeAll } from "../../../runtime/durable_file.ts";
-import type { StoredLine } from "../line_check.ts";
+import type { StoredLine } from "../../../processor/dataset/mod.ts";
 
 /** What an export's files have in common, whatever their format. */
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { fileWriter, ParquetWriter } from "hyparquet-writer";
 import type { ExportSink } from "./file.ts";
-import type { StoredLine } from "../line_check.ts";
+import type { StoredLine } from "../../../processor/dataset/mod.ts";
 
 /**
  * `dataset.parquet`: one file with typed columns and bounded row groups, by event and date as the dataset itself is, so

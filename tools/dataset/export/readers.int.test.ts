@@ -4,7 +4,7 @@ import { readFiles } from "../../../processor/dataset/fixtures/run.ts";
 import { duckdb } from "../../../tests/support/duckdb.ts";
 import { exportDataset, type ExportFormat } from "./export.ts";
 import { parquetSink } from "./parquet.ts";
-import type { StoredLine } from "../line_check.ts";
+import type { StoredLine } from "../../../processor/dataset/mod.ts";
 import { manyRecords, TEXTS, writeDataset } from "../../../processor/dataset/fixtures/written_dataset.ts";
 
 /** The dataset and its exports, read by programs that nobody here wrote. */

@@ -1,7 +1,7 @@
 import * as z from "zod";
-import { encodeEventName } from "../../processor/dataset/core/path.ts";
-import { formatLine } from "../../processor/dataset/core/line.ts";
-import { parseEventTime } from "../../processor/record/event_time.ts";
+import { encodeEventName } from "./path.ts";
+import { formatLine } from "./line.ts";
+import { parseEventTime } from "../../record/event_time.ts";
 
 /** What a line of the dataset can have wrong; the words that `dataset verify` prints. */
 export type LineFault =

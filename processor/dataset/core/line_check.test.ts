@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { formatLine } from "../../processor/dataset/core/line.ts";
+import { formatLine } from "./line.ts";
 import { lineFault } from "./line_check.ts";
 
 const PLACE = { event: "generation_failed", date: "2025-11-30" };

@@ -1,16 +1,24 @@
 import type { FaultPoint } from "../../runtime/fault_point.ts";
 import { isErasure, readLabel } from "../../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { fileNumberOf } from "../../processor/dataset/core/path.ts";
-import { readErasure, UNREADABLE_ERASURE_REASON } from "../../processor/record/erasure.ts";
-import { decide, type Rules } from "../../processor/dataset/core/decision.ts";
-import { SANITISER_VERSION } from "../../processor/sanitise/mod.ts";
-import { additionsOf, chunksOf, type Decided, pendingLettersOf } from "../../processor/dataset/chunk.ts";
-import { remember, rulesOf, type RulesWorld, warmWindow } from "../../processor/dataset/opening.ts";
-import type { FileAddition, PartitionStore, PendingLetter } from "../../processor/dataset/store.ts";
-import type { DedupWindow } from "../../processor/dataset/core/dedup_window.ts";
+import { fileNumberOf } from "./core/path.ts";
+import {
+  type ErasedSubjects,
+  type Erasure,
+  readErasure,
+  UNREADABLE_ERASURE_REASON,
+  withErasure,
+} from "../record/erasure.ts";
+import { decide, type Rules } from "./core/decision.ts";
+import { SANITISER_VERSION } from "../sanitise/mod.ts";
+import { additionsOf, chunksOf, type Decided, pendingLettersOf } from "./chunk.ts";
+import { remember, rulesOf, type RulesWorld, warmWindow } from "./opening.ts";
+import type { FileAddition, PartitionStore, PendingLetter } from "./store.ts";
+import type { DedupWindow } from "./core/dedup_window.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
-import { CommandFailedError } from "../command.ts";
+import { DatasetReadError } from "./core/read_error.ts";
+import { readErased, readManifest, saveErased } from "./files/manifest.ts";
+import { JsonlPartition } from "./files/partition.ts";
 
 /**
  * One partition of a dataset that is being rebuilt, by the live writer's own parts: the same cutting, the same window,
@@ -61,6 +69,27 @@ export class PartitionBuild {
     },
   ) {
     this.#next = store.manifest.nextOffset;
+  }
+
+  /** In a tree that nobody else writes; begun at `firstOffset`, without a line of those who are erased by then. */
+  static async openIn(
+    root: string,
+    { partition, firstOffset, erasures, world }: {
+      readonly partition: number;
+      readonly firstOffset: number;
+      readonly erasures: readonly (Erasure & { readonly offset: number })[];
+      readonly world: BuildWorld;
+    },
+  ): Promise<PartitionBuild> {
+    const begun = readManifest(root, partition);
+    if (!begun) {
+      // Known before the first line: nothing of the erased is written, not even for a moment.
+      const value = erasures.reduce<ErasedSubjects>(withErasure, readErased(root, partition));
+      if (value.size > 0) await saveErased(root, { partition, value });
+    }
+    const manifest = begun ?? { firstOffset, nextOffset: firstOffset, files: {}, letters: [] };
+    const store = new JsonlPartition(root, { partition, manifest, keepsLetters: true });
+    return await PartitionBuild.open(partition, { store, world });
   }
 
   /** Cuts back what an interrupted run left beyond the manifest, and reads the window's records. */
@@ -192,7 +221,7 @@ export class PartitionBuild {
     if (gapsAllowed || !first || first.offset <= this.#next) return;
     const { startOffset } = (await log.bounds(WEBHOOKS_TOPIC))[this.partition]!;
     if (startOffset <= this.#next) return;
-    throw new CommandFailedError(
+    throw new DatasetReadError(
       `Cannot go on with partition ${this.partition}: the topic begins at offset ${startOffset} by now, and ` +
         `${this.#next} was to be read next; its retention has dropped what lay between. The dataset stays as it is: ` +
         `raise the retention, or rebuild what is left with --to DIR.`,

@@ -1,0 +1,44 @@
+/** The dataset's door: what commands may import of this folder. */
+
+/** Reading beside live writers, without a lock and never a byte beyond a manifest. */
+export {
+  blocksOf,
+  DatasetFiles,
+  DatasetReplacedError,
+  datasetRoot,
+  inOrder,
+  lineBlocksOf,
+  LOOK,
+  type OpenedFile,
+  openWhole,
+} from "./files/reader.ts";
+export { listDataset } from "./files/listing.ts";
+export { manifestPath, parseDatasetPath } from "./core/path.ts";
+export { lineFault, parseLine, type StoredLine } from "./core/line_check.ts";
+export { DatasetReadError } from "./core/read_error.ts";
+export { DatasetStateError } from "./core/state_error.ts";
+
+/** What the manifests of a tree say. */
+export { readEntries, readSnapshot } from "./files/snapshot.ts";
+export {
+  hasIdentity,
+  manifestPartitions,
+  readIdentity,
+  readManifest,
+  saveIdentity,
+  type StoredManifest,
+} from "./files/manifest.ts";
+export type {
+  DatasetIdentity,
+  FileAddition,
+  FileEntries,
+  PartitionManifest,
+  PartitionStore,
+  PendingLetter,
+} from "./store.ts";
+
+/** Building a tree beside the live one, and putting it in its place. */
+export { type BuildWorld, PartitionBuild } from "./build.ts";
+export { findRoot, newTreePath } from "./files/dataset.ts";
+export { type DatasetLocks, openDatasetLocks } from "./files/locks.ts";
+export { DatasetOwner, takeOverDataset } from "./owner.ts";
