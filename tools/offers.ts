@@ -1,10 +1,6 @@
 import { createKeyedHashes, type KeyedHashes } from "../contract/keyed_hash.ts";
 import type { OfferView } from "../contract/processor_api.ts";
-import {
-  type ListedOffer,
-  type OfferStatusReader,
-  openOfferStoreReader,
-} from "../processor/offers/sqlite/status_reader.ts";
+import { type ListedOffer, type OfferStatusReader, openOfferStatusReader } from "../processor/offers/mod.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
 import { publishFacts } from "../processor/facts/topic.ts";
 import { pipelineSecret } from "../runtime/data_dir.ts";
@@ -31,7 +27,7 @@ ID is a distinct_id, or person-… as list shows it. Read from the offer view in
     const [verb, id] = verbOf(line);
     const config = readProcessorConfig(Deno.env.toObject());
     const hashes = createKeyedHashes(pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined));
-    const view = openOfferStoreReader(config.dataDir, config.discount);
+    const view = openOfferStatusReader(config.dataDir, config.discount);
     try {
       if (verb === "list") list(view?.list(hashes) ?? [], line);
       else if (!view) throw nobody(id);

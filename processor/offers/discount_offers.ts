@@ -1,7 +1,7 @@
 import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import type { Consumption, PartitionHandler, RecordBatch } from "../../topic/topic.ts";
-import { openOfferStoreReaderOf } from "./sqlite/open_reader.ts";
+import { openOfferStoreReader } from "./sqlite/open.ts";
 import { after, type ArmingEvent, decideChunk, decideEarned, type DecidePorts } from "./chunk_facts.ts";
 import { consumeGroup, retrying } from "../loop/consume.ts";
 import type { OfferLoopDependencies } from "./policy.ts";
@@ -33,7 +33,7 @@ export type DiscountOffersPorts =
 
 /** The loop as main starts it. */
 export async function runDiscountOffers(deps: OfferLoopDependencies): Promise<void> {
-  const store = await openOfferStoreReaderOf(deps.config.dataDir, deps);
+  const store = await openOfferStoreReader(deps.config.dataDir, deps);
   if (store === null) return;
   const channel = openOfferChannel(deps.config.dataDir, deps.clock);
   try {

@@ -1,4 +1,4 @@
-import { openOfferStoreReaderOf } from "./sqlite/open_reader.ts";
+import { openOfferStoreReader } from "./sqlite/open.ts";
 import { type Barrier, raiseBarrier } from "./barrier.ts";
 import { ClaimsSeen } from "./claims_seen.ts";
 import type { OfferLoopDependencies, OfferPolicy } from "./policy.ts";
@@ -61,7 +61,7 @@ export async function runOfferSender(
 ): Promise<void> {
   const { config, clock } = deps;
   const run = beginSenderRun(config.dataDir);
-  const store = await openOfferStoreReaderOf(config.dataDir, deps);
+  const store = await openOfferStoreReader(config.dataDir, deps);
   if (store === null) return;
   const channel = openOfferChannel(config.dataDir, clock);
   try {

@@ -1,8 +1,7 @@
 import { FACTS_TOPIC } from "../../contract/names.ts";
 import type { RecordBatch, TopicRecord } from "../../topic/topic.ts";
-import { removeMails } from "./mail/maildir.ts";
-import { offerViewPath, openViewToWrite } from "./sqlite/schema.ts";
-import { createOfferStoreWriter } from "./sqlite/writer.ts";
+import { removeMails } from "./mail/files.ts";
+import { openOfferStoreWriter } from "./sqlite/open.ts";
 import { retrying } from "../loop/consume.ts";
 import { decodeFact } from "../facts/facts.ts";
 import { factHash, FACTS_TOPIC_SPEC } from "../facts/topic.ts";
@@ -38,7 +37,7 @@ const FACTS_PER_TRANSACTION_MAX = 1_000;
 
 /** The loop as main starts it, with the view in DATA_DIR. */
 export async function runOfferView(deps: OfferLoopDependencies): Promise<void> {
-  const store = createOfferStoreWriter(openViewToWrite(offerViewPath(deps.config.dataDir)), {
+  const store = openOfferStoreWriter(deps.config.dataDir, {
     codeOf: (offer) => offerCode(deps.hashes, offer),
   });
   const channel = openOfferChannel(deps.config.dataDir, deps.clock);

@@ -4,9 +4,7 @@ import { createKeyedHashes, type KeyedHashes } from "../../contract/keyed_hash.t
 import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { ERASE } from "../../contract/product_events.ts";
 import { openDatasetLocks } from "../../processor/dataset/files/locks.ts";
-import { openOfferStoreReader } from "../../processor/offers/sqlite/status_reader.ts";
-import { openOfferStoreReaderOf } from "../../processor/offers/sqlite/open_reader.ts";
-import { raiseBarrier } from "../../processor/offers/barrier.ts";
+import { openOfferStatusReader, openOfferStoreReader, raiseBarrier } from "../../processor/offers/mod.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
 import { subjectsOf } from "../../processor/record/erasure.ts";
 import { checkSecret } from "../../processor/facts/identity.ts";
@@ -102,7 +100,7 @@ async function printDryRun({ given, config, hashes }: Run, line: CommandLine): P
 /** The person by the view, with those of every earlier erasure that names one of them. */
 function namedSubjects({ given, config, hashes }: Pick<Run, "given" | "config" | "hashes">): string[] {
   const roots = subjectsOf(given, hashes.subject);
-  const view = openOfferStoreReader(config.dataDir, config.discount);
+  const view = openOfferStatusReader(config.dataDir, config.discount);
   try {
     return [...new Set(roots.flatMap((root) => view?.subjectsToErase(root) ?? [root]))].sort();
   } finally {
@@ -171,7 +169,7 @@ async function untilKnown(log: TopicLog, { config, loops }: Waiting): Promise<vo
 
 async function untilOffersKnow(log: TopicLog, { config, loops }: Waiting): Promise<void> {
   const ending = new AbortController();
-  const opening = openOfferStoreReaderOf(config.dataDir, { clock: systemClock, signal: ending.signal });
+  const opening = openOfferStoreReader(config.dataDir, { clock: systemClock, signal: ending.signal });
   try {
     const store = await Promise.race([opening, loops.failed]);
     const barrier = await raiseBarrier(log, { store: store!, asOf: Date.now() });

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { syncDirectory } from "../../../runtime/data_dir.ts";
 import type { Mailer } from "../mailer.ts";
+import { isThere, mailDir, mailFileName, mailTmpDir, removeIfThere } from "./files.ts";
 import { buildMessage } from "./message.ts";
 
 /**
@@ -9,7 +10,7 @@ import { buildMessage } from "./message.ts";
  * message: its file is there or it is not. The file's name is the Message-ID without its angle brackets.
  */
 export function createMaildirMailer(dataDir: string, { now }: { readonly now: () => number }): Mailer {
-  const temporaryDir = join(dataDir, "mail", "tmp");
+  const temporaryDir = mailTmpDir(dataDir);
   const newDir = mailDir(dataDir);
   Deno.mkdirSync(temporaryDir, { recursive: true });
   Deno.mkdirSync(newDir, { recursive: true });
@@ -50,7 +51,7 @@ export function createMaildirMailer(dataDir: string, { now }: { readonly now: ()
       return { is: "accepted", words: "written" };
     },
     outcomeOf(messageId) {
-      const there = exists(join(newDir, mailFileName(messageId)));
+      const there = isThere(join(newDir, mailFileName(messageId)));
       return Promise.resolve(there ? "accepted" : "not_sent");
     },
     close: () => Promise.resolve(),
@@ -59,36 +60,6 @@ export function createMaildirMailer(dataDir: string, { now }: { readonly now: ()
 
 const CLAIM_TIMEOUT_MS = 45_000;
 
-/** Where the `.eml` files lie. */
-export function mailDir(dataDir: string): string {
-  return join(dataDir, "mail", "new");
-}
-
-/** @param messageId With its angle brackets, as in the header. */
-export function mailFileName(messageId: string): string {
-  return `${messageId.replace(/^<|>$/g, "").replace(/[^A-Za-z0-9@._-]/g, "_")}.eml`;
-}
-
-/**
- * Deletes the files of these messages; their names are gone durably. One that is on its way is taken before its rename,
- * which then fails, or behind it: never neither.
- */
-export function removeMails(dataDir: string, messageIds: readonly string[]): void {
-  for (const directory of [join(dataDir, "mail", "tmp"), mailDir(dataDir)]) {
-    if (!exists(directory)) continue;
-    for (const messageId of messageIds) removeIfThere(join(directory, mailFileName(messageId)));
-    syncDirectory(directory);
-  }
-}
-
-function removeIfThere(path: string): void {
-  try {
-    Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
 function writeDurably(path: string, bytes: Uint8Array): void {
   const file = Deno.openSync(path, { create: true, write: true, truncate: true });
   try {
@@ -96,15 +67,5 @@ function writeDurably(path: string, bytes: Uint8Array): void {
     file.syncSync();
   } finally {
     file.close();
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    Deno.statSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
   }
 }
