@@ -2,6 +2,7 @@ import { FACTS_TOPIC } from "../../contract/names.ts";
 import type { RecordBatch, TopicRecord } from "../../topic/topic.ts";
 import { removeMails } from "./mail/files.ts";
 import { openOfferStoreWriter } from "./sqlite/open.ts";
+import { reportHealth } from "../loop/health.ts";
 import { retrying } from "../loop/consume.ts";
 import { decodeFact } from "../facts/facts.ts";
 import { factHash, FACTS_TOPIC_SPEC } from "../facts/topic.ts";
@@ -56,8 +57,7 @@ export async function runOfferView(deps: OfferLoopDependencies): Promise<void> {
 
 export async function followFacts(ports: OfferViewPorts): Promise<void> {
   const { clock, report, signal, store } = ports;
-  const health = (is: "starting" | "ready" | "waiting", words: string | null) =>
-    report({ kind: "health", health: { is, words, partitions: [] } });
+  const health = reportHealth(report);
   const trouble = ({ error }: { error: Error }) =>
     health("waiting", `facts cannot be read: ${error.message}`);
   health("starting", "reads the facts");
