@@ -5,7 +5,7 @@ import { manifestPaths } from "../../processor/dataset/files/manifest.ts";
 import { findRoot } from "../../processor/dataset/files/dataset.ts";
 import { parseDatasetPath } from "../../processor/dataset/core/path.ts";
 import { type ErasedSubjects, withErasure } from "../../processor/record/erasure.ts";
-import { DeadLetterIndex } from "../../processor/dead_letters/positions.ts";
+import { DeadLetterIndex } from "../../processor/dead_letters/mod.ts";
 import type {
   FileAddition,
   FileEntries,

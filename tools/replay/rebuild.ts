@@ -5,7 +5,7 @@ import { readErased, readManifest, saveErased } from "../../processor/dataset/fi
 import { JsonlPartition } from "../../processor/dataset/files/partition.ts";
 import { DatasetStateError } from "../../processor/dataset/core/state_error.ts";
 import { type ErasedSubjects, withErasure } from "../../processor/record/erasure.ts";
-import { DeadLetterIndex } from "../../processor/dead_letters/positions.ts";
+import { DeadLetterIndex } from "../../processor/dead_letters/mod.ts";
 import type { DatasetIdentity } from "../../processor/dataset/store.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import { CommandFailedError } from "../../runtime/command_failed_error.ts";
