@@ -1,7 +1,7 @@
 import { systemClock } from "../../runtime/clock.ts";
 import type { FaultPoint } from "../../runtime/fault_point.ts";
 import { createKeyedHashes, type KeyedHashes } from "../../contract/keyed_hash.ts";
-import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC, writerOf } from "../../contract/names.ts";
 import { ERASE } from "../../contract/product_events.ts";
 import { openDatasetLocks } from "../../processor/dataset/files/locks.ts";
 import { openOfferStatusReader, openOfferStoreReader, raiseBarrier } from "../../processor/offers/mod.ts";
@@ -226,7 +226,7 @@ type Sweep = {
 async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
   const { given, config, erased, at, scrubs, reach } = options;
   const { dataDir } = config;
-  const scrubber = config.log.kind === "embedded" ? createLogScrubber(dataDir) : null;
+  const scrubber = config.log.kind === "embedded" ? createLogScrubber(dataDir, writerOf) : null;
   const offsets = new Map(options.positions.map(({ partition, offset }) => [partition, offset]));
   const below = (partition: number) => offsets.get(partition) ?? 0;
   const standInPersons = await eraseInStandIn(dataDir, erased);
