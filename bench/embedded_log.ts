@@ -6,7 +6,7 @@
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { WEBHOOKS_TOPIC, writerOf } from "../contract/names.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import { openSqliteLog } from "../topic/sqlite/log.ts";
 import type { RecordToPublish, TopicLog } from "../topic/topic.ts";
@@ -92,7 +92,7 @@ async function consumed(log: TopicLog): Promise<number> {
 
 /** Milliseconds from the call of `publish` to the record in another handle's reader, sorted; 100 records a second. */
 async function visibleAfter(dataDir: string, publisher: TopicLog, samples: number): Promise<number[]> {
-  const follower = openSqliteLog({ dataDir, role: "processor" });
+  const follower = openSqliteLog({ dataDir, role: "processor", writerOf });
   const stop = new AbortController();
   const { endOffset } = (await follower.bounds(WEBHOOKS_TOPIC))[0]!;
   const waits: number[] = [];
@@ -127,7 +127,7 @@ async function main(): Promise<void> {
         } × one fsync per record`,
       );
     line("plain file, one record per fsync", plain);
-    const log = openSqliteLog({ dataDir, role: "ingest" });
+    const log = openSqliteLog({ dataDir, role: "ingest", writerOf });
     await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
     for (const concurrency of [1, 16, 64, 256]) {
       line(

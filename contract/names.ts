@@ -7,6 +7,13 @@ export const DEAD_LETTER_TOPIC = "posthog.webhooks.dead-letter";
 /** The offers' memory: one partition, so that facts have one order for everybody. */
 export const FACTS_TOPIC = "discount.facts";
 
+/** Which service writes a topic; commands write beside it. */
+export function writerOf(topic: string): TopicWriter {
+  return topic === WEBHOOKS_TOPIC ? "ingest" : "processor";
+}
+
+export type TopicWriter = "ingest" | "processor";
+
 /** Writes training data. */
 export const DATASET_WRITER_GROUP = "dataset-writer";
 /** Turns records into facts. */

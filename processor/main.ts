@@ -14,6 +14,7 @@ import { openDatasetLocks } from "./dataset/files/locks.ts";
 import { listDataset, tailDataset } from "./dataset/files/dataset.ts";
 import { openOfferStatus } from "./offers/sqlite/status.ts";
 import { isLoopback, type ProcessorConfig, readProcessorConfig } from "./config.ts";
+import { deadLetterApi } from "./dead_letters/api.ts";
 import { DeadLetterList } from "./dead_letters/list.ts";
 import { createDeadLetters } from "./dead_letters/service.ts";
 import type { LoopHealth, LoopMessage } from "./loop/loop.ts";
@@ -58,6 +59,16 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
   const list = new DeadLetterList(log);
   const status = statusSource(config, { log, letters: list, offers: () => offers.status() });
 
+  const letters = createDeadLetters({
+    log,
+    list,
+    locks: () => openDatasetLocks(config.datasetDir),
+    dedupWindow: config.dedupWindow,
+    now: systemClock.now,
+    reach: faultPointFrom(config.faultPoint ?? undefined),
+    whyNot: () => whyNoRedrive(config, health),
+    changed: status.forget,
+  });
   const app = createStatusApi({
     hub,
     notReady: () => notReady(config, { health, starting: starting.words }),
@@ -69,19 +80,9 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
     tail: (file, lines) => tailDataset(config.datasetDir, { file, lines }),
     mails: () => listMails(config.dataDir, config.smtpUrl === null ? "maildir" : "smtp"),
     mailSource: (messageId) => readMail(config.dataDir, messageId),
-    deadLetters: createDeadLetters({
-      log,
-      list,
-      locks: () => openDatasetLocks(config.datasetDir),
-      dedupWindow: config.dedupWindow,
-      now: systemClock.now,
-      reach: faultPointFrom(config.faultPoint ?? undefined),
-      whyNot: () => whyNoRedrive(config, health),
-      changed: status.forget,
-    }),
+    deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw, onLoopback: isLoopback(config.host) }),
     metrics: async () => await metrics.text(await status.look()),
     showsRaw: config.showRaw,
-    onLoopback: isLoopback(config.host),
   });
   const { server, port, url } = listen(app.fetch, {
     host: config.host,

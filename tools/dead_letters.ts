@@ -1,9 +1,16 @@
 import { openDatasetLocks } from "../processor/dataset/mod.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
-import { DeadLetterList, type ListedLetter } from "../processor/dead_letters/list.ts";
-import { findLetter, letterView } from "../processor/dead_letters/service.ts";
-import { letterRecord } from "../processor/dead_letters/records.ts";
-import { isWornOut, redrive, REDRIVES_MAX, WORN_OUT } from "../processor/dead_letters/redrive.ts";
+import {
+  DeadLetterList,
+  findLetter,
+  isWornOut,
+  letterRecord,
+  letterView,
+  type ListedLetter,
+  redrive,
+  REDRIVES_MAX,
+  WORN_OUT,
+} from "../processor/dead_letters/mod.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import type { TopicLog } from "../topic/topic.ts";

@@ -1,10 +1,6 @@
 import { createKeyedHashes, type KeyedHashes } from "../contract/keyed_hash.ts";
 import type { OfferView } from "../contract/processor_api.ts";
-import {
-  type ListedOffer,
-  type OfferStatusReader,
-  openOfferStoreReader,
-} from "../processor/offers/sqlite/status_reader.ts";
+import { type ListedOffer, type OfferStatusReader, openOfferStatusReader } from "../processor/offers/mod.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
 import { publishFacts } from "../processor/facts/topic.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
@@ -40,7 +36,7 @@ ID is a distinct_id, or person-… as list shows it. Read from the offer view in
     const config = readProcessorConfig(Deno.env.toObject());
     refuseMissing(config.dataDir);
     const hashes = createKeyedHashes(secretOfServices(config, `${verb} offers`));
-    const view = openOfferStoreReader(config.dataDir, config.discount);
+    const view = openOfferStatusReader(config.dataDir, config.discount);
     try {
       if (verb === "list") list(view?.list(hashes) ?? [], line);
       else if (!view) throw nobody(id);

@@ -1,6 +1,6 @@
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { readProcessorConfig } from "../processor/config.ts";
-import { readAddress } from "../processor/offers/core/mailbox.ts";
+import { readAddress } from "../processor/offers/mod.ts";
 import { committedBefore, confirmSecret } from "../processor/facts/identity.ts";
 import { publishFacts } from "../processor/facts/topic.ts";
 import { pipelineSecret } from "../runtime/data_dir.ts";

@@ -1,3 +1,4 @@
+import { writerOf } from "../contract/names.ts";
 import type { LogConfig, LogRole } from "./log_config.ts";
 import { openSqliteLog } from "./sqlite/log.ts";
 import type { TopicLog } from "./topic.ts";
@@ -11,7 +12,7 @@ import type { TopicLog } from "./topic.ts";
 export async function openTopicLog(config: LogConfig, role: LogRole): Promise<TopicLog> {
   switch (config.kind) {
     case "embedded":
-      return openSqliteLog({ dataDir: config.dataDir, role });
+      return openSqliteLog({ dataDir: config.dataDir, role, writerOf });
     case "kafka":
       return await (await import("./kafka/log.ts")).openRedpandaLog(config, role);
   }

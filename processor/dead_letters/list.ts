@@ -1,4 +1,5 @@
 import { type DeadLetter, type LetterSource, readDeadLetterEntry } from "../../contract/dead_letter.ts";
+import type { DeadLetterView } from "../../contract/processor_api.ts";
 import { DEAD_LETTER_TOPIC } from "../../contract/names.ts";
 import { LogSetupError, type TopicLog, type TopicRecord } from "../../topic/topic.ts";
 
@@ -74,6 +75,18 @@ export class DeadLetterList {
       this.#sources.set(source, "");
     }
   }
+}
+
+/** A letter as it is told outside, without anything of its record. */
+export function letterView(
+  { id, reason, step, source, firstSeen, redrives, redriven }: ListedLetter,
+): DeadLetterView {
+  const { topic, partition, offset } = source;
+  return { id, reason, step, topic, partition, offset, firstSeen, redrives, redriven };
+}
+
+export function findLetter(list: DeadLetterList, id: string): ListedLetter | null {
+  return list.letters({ all: true }).find((letter) => letter.id === id) ?? null;
 }
 
 function sourceText({ topic, partition, offset }: LetterSource): string {

@@ -2,13 +2,12 @@ import type { FaultPoint } from "../../runtime/fault_point.ts";
 import type {
   DeadLetterDetail,
   DeadLetterListing,
-  DeadLetterView,
   RedriveAnswer,
   RedriveOrder,
 } from "../../contract/processor_api.ts";
 import type { HeldLock } from "../../runtime/data_dir.ts";
 import type { TopicLog } from "../../topic/topic.ts";
-import type { DeadLetterList, ListedLetter } from "./list.ts";
+import { type DeadLetterList, findLetter, letterView, type ListedLetter } from "./list.ts";
 import { letterRecord } from "./records.ts";
 import { isWornOut, redrive, type RedriveOutcome, REDRIVES_MAX, WORN_OUT } from "./redrive.ts";
 
@@ -156,19 +155,6 @@ function answerOf(
       why,
     })),
   };
-}
-
-/** A letter as it is told outside, without anything of its record. */
-export function letterView(
-  { id, reason, step, source, firstSeen, redrives, redriven }: ListedLetter,
-): DeadLetterView {
-  const { topic, partition, offset } = source;
-  return { id, reason, step, topic, partition, offset, firstSeen, redrives, redriven };
-}
-
-/** The letter of this id (`partition:offset` in the dead-letter topic), redriven ones too; null where there is none. */
-export function findLetter(list: DeadLetterList, id: string): ListedLetter | null {
-  return list.letters({ all: true }).find((letter) => letter.id === id) ?? null;
 }
 
 function listing(list: DeadLetterList, { all, before, limit }: DeadLetterQuery): DeadLetterListing {

@@ -1,7 +1,7 @@
 import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import type { Consumption, PartitionHandler, RecordBatch } from "../../topic/topic.ts";
-import { openOfferStoreReaderOf } from "./sqlite/open_reader.ts";
+import { openOfferStoreReader } from "./sqlite/open.ts";
 import { after, type ArmingEvent, decideChunk, decideEarned, type DecidePorts } from "./chunk_facts.ts";
 import { consumeGroup, retrying } from "../loop/consume.ts";
 import type { OfferLoopDependencies } from "./policy.ts";
@@ -9,7 +9,8 @@ import type { Fact, FactOf } from "../facts/facts.ts";
 import { type OfferInput, readOfferInput } from "./core/product_event.ts";
 import { factsEnd, publishFacts } from "../facts/topic.ts";
 import { checkView } from "./view_check.ts";
-import { type LoopDependencies, type LoopHealth, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
+import { type HealthReport, reportHealth } from "../loop/health.ts";
+import { type LoopDependencies, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
 import { openOfferChannel } from "./channel.ts";
 import { createPersonHashes } from "./person_hashes.ts";
 import { createSettledPeople } from "./settled_people.ts";
@@ -33,7 +34,7 @@ export type DiscountOffersPorts =
 
 /** The loop as main starts it. */
 export async function runDiscountOffers(deps: OfferLoopDependencies): Promise<void> {
-  const store = await openOfferStoreReaderOf(deps.config.dataDir, deps);
+  const store = await openOfferStoreReader(deps.config.dataDir, deps);
   if (store === null) return;
   const channel = openOfferChannel(deps.config.dataDir, deps.clock);
   try {
@@ -56,8 +57,7 @@ export async function runDiscountOffers(deps: OfferLoopDependencies): Promise<vo
  */
 export async function decideOffers(ports: DiscountOffersPorts): Promise<void> {
   const { log, clock, report, signal, view, store } = ports;
-  const health = (is: LoopHealth["is"], words: string | null, partitions: readonly number[] = []) =>
-    report({ kind: "health", health: { is, words, partitions } });
+  const health = reportHealth(report);
   health("starting", "waits for the offer view to reach the facts' end");
   // With a view that is behind, everything that it lacks would be published again.
   const end = await retrying(async () => {
@@ -84,7 +84,7 @@ async function tellMembership(
   consumption: Consumption,
   { ports: { clock, signal, report }, health }: {
     ports: DiscountOffersPorts;
-    health: (is: LoopHealth["is"], words: string | null, partitions: readonly number[]) => void;
+    health: HealthReport;
   },
 ): Promise<void> {
   let told = "";

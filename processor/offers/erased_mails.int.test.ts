@@ -2,7 +2,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { systemClock } from "../../runtime/clock.ts";
 import { until } from "../../tests/support/until.ts";
-import { createMaildirMailer, mailDir, removeMails } from "./mail/maildir.ts";
+import { mailDir, removeMails } from "./mail/files.ts";
+import { createMaildirMailer } from "./mail/maildir.ts";
 import {
   erasure,
   handClock,

@@ -1,3 +1,4 @@
+import { remembering } from "../../runtime/remember.ts";
 import type { KeyedHashes } from "../../contract/keyed_hash.ts";
 import { readAddress } from "./core/mailbox.ts";
 
@@ -10,31 +11,18 @@ export type PersonHashes = {
 };
 
 /** About 3 MB each. */
-const REMEMBERED_MAX = 20_000;
+const REMEMBERED = { entriesMax: 20_000 };
 
 /**
  * Keyed hashes of persons and mailboxes, remembered for the ids seen last; `mailboxOf` is null for what is no address.
  */
 export function createPersonHashes(hashes: KeyedHashes): PersonHashes {
   return {
-    subject: remembered(hashes.subject),
-    personSubject: remembered(hashes.personSubject),
-    mailboxOf: remembered((email) => {
+    subject: remembering(hashes.subject, REMEMBERED),
+    personSubject: remembering(hashes.personSubject, REMEMBERED),
+    mailboxOf: remembering((email) => {
       const address = readAddress(email);
       return address === null ? null : hashes.mailbox(address.normalised);
-    }),
-  };
-}
-
-/** Forgets everything when it is full: cheaper than knowing which is the oldest. */
-function remembered<T>(compute: (text: string) => T): (text: string) => T {
-  const known = new Map<string, T>();
-  return (text) => {
-    const found = known.get(text);
-    if (found !== undefined) return found;
-    if (known.size >= REMEMBERED_MAX) known.clear();
-    const made = compute(text);
-    known.set(text, made);
-    return made;
+    }, REMEMBERED),
   };
 }

@@ -1,5 +1,5 @@
 import { backOffMs } from "../../runtime/retry.ts";
-import { openOfferStoreReaderOf } from "./sqlite/open_reader.ts";
+import { openOfferStoreReader } from "./sqlite/open.ts";
 import { type Barrier, raiseBarrier } from "./barrier.ts";
 import { ClaimsSeen } from "./claims_seen.ts";
 import type { OfferLoopDependencies, OfferPolicy } from "./policy.ts";
@@ -10,7 +10,8 @@ import type { Mailer } from "./mailer.ts";
 import { type ClaimSeen, nextStep, type Offer, type OfferNow, type SenderStep } from "./core/offer.ts";
 import { factsEnd, publishFacts } from "../facts/topic.ts";
 import { checkView } from "./view_check.ts";
-import type { LoopDependencies, LoopHealth } from "../loop/loop.ts";
+import { type HealthReport, reportHealth } from "../loop/health.ts";
+import type { LoopDependencies } from "../loop/loop.ts";
 import { openOfferChannel } from "./channel.ts";
 import { type AnswerFact, attemptToSend } from "./send_attempt.ts";
 import { tellMail } from "./mail_report.ts";
@@ -63,7 +64,7 @@ export async function runOfferSender(
 ): Promise<void> {
   const { config, clock } = deps;
   const run = beginSenderRun(config.dataDir);
-  const store = await openOfferStoreReaderOf(config.dataDir, deps);
+  const store = await openOfferStoreReader(config.dataDir, deps);
   if (store === null) return;
   const channel = openOfferChannel(config.dataDir, clock);
   try {
@@ -86,7 +87,8 @@ export async function runOfferSender(
 /** Resolves when `signal` has aborted and mails in flight have been answered. */
 export async function sendOffers(ports: OfferSenderPorts): Promise<void> {
   const { log, clock, signal, store, view } = ports;
-  const health = createHealth(ports);
+  const report = reportHealth(ports.report);
+  const health: HealthReport = (is, words) => report(is, words, ports.owned());
   health("starting", "waits for the offer view to reach the facts' end");
   const end = await retrying(async () => {
     await checkView(log, store.end());
@@ -111,7 +113,7 @@ export async function sendOffers(ports: OfferSenderPorts): Promise<void> {
 
 class Sender {
   readonly #ports: OfferSenderPorts;
-  readonly #health: (is: LoopHealth["is"], words: string | null) => void;
+  readonly #health: HealthReport;
   /** Attempts under way, by offer. */
   readonly #inFlight = new Map<number, Promise<void>>();
   readonly #seen: ClaimsSeen;
@@ -123,7 +125,7 @@ class Sender {
   #barrierPauseMs = BUSY_MS;
   #failure: Error | null = null;
 
-  constructor(ports: OfferSenderPorts, health: (is: LoopHealth["is"], words: string | null) => void) {
+  constructor(ports: OfferSenderPorts, health: HealthReport) {
     this.#ports = ports;
     this.#health = health;
     this.#seen = new ClaimsSeen(ports.run, ports.clock);
@@ -346,16 +348,4 @@ class Sender {
     const next = this.#ports.store.nextDue(partitions);
     return next === null ? IDLE_MS : Math.min(IDLE_MS, Math.max(1, next - now));
   }
-}
-
-/** Tells only changes. */
-function createHealth({ report, owned }: OfferSenderPorts) {
-  let told = "";
-  return (is: LoopHealth["is"], words: string | null) => {
-    const health = { is, words, partitions: owned() };
-    const now = JSON.stringify(health);
-    if (now === told) return;
-    told = now;
-    report({ kind: "health", health });
-  };
 }

@@ -1,8 +1,8 @@
 import { FACTS_TOPIC } from "../../contract/names.ts";
 import type { RecordBatch, TopicRecord } from "../../topic/topic.ts";
-import { removeMails } from "./mail/maildir.ts";
-import { offerViewPath, openViewToWrite } from "./sqlite/schema.ts";
-import { createOfferStoreWriter } from "./sqlite/writer.ts";
+import { removeMails } from "./mail/files.ts";
+import { openOfferStoreWriter } from "./sqlite/open.ts";
+import { reportHealth } from "../loop/health.ts";
 import { retrying } from "../loop/consume.ts";
 import { decodeFact } from "../facts/facts.ts";
 import { factHash, FACTS_TOPIC_SPEC } from "../facts/topic.ts";
@@ -38,7 +38,7 @@ const FACTS_PER_TRANSACTION_MAX = 1_000;
 
 /** The loop as main starts it, with the view in DATA_DIR. */
 export async function runOfferView(deps: OfferLoopDependencies): Promise<void> {
-  const store = createOfferStoreWriter(openViewToWrite(offerViewPath(deps.config.dataDir)), {
+  const store = openOfferStoreWriter(deps.config.dataDir, {
     codeOf: (offer) => offerCode(deps.hashes, offer),
   });
   const channel = openOfferChannel(deps.config.dataDir, deps.clock);
@@ -61,8 +61,7 @@ export async function runOfferView(deps: OfferLoopDependencies): Promise<void> {
  */
 export async function followFacts(ports: OfferViewPorts): Promise<void> {
   const { clock, report, signal, store } = ports;
-  const health = (is: "starting" | "ready" | "waiting", words: string | null) =>
-    report({ kind: "health", health: { is, words, partitions: [] } });
+  const health = reportHealth(report);
   const trouble = ({ error }: { error: Error }) =>
     health("waiting", `facts cannot be read: ${error.message}`);
   health("starting", "reads the facts");

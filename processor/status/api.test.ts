@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import { createStatusApi, type StatusSources } from "./api.ts";
+import { deadLetterApi } from "../dead_letters/api.ts";
 import { startDeadLetterWorld } from "../dead_letters/fixtures/world.ts";
 import { createTraceHub } from "./trace_hub.ts";
 
@@ -25,9 +26,12 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     mails: () => Promise.resolve({ mailer: "maildir", mails: [] }),
     mailSource: () => null,
     metrics: () => Promise.resolve("processor_lines_total 1\n"),
-    deadLetters: startDeadLetterWorld().letters,
+    deadLetters: deadLetterApi({
+      letters: startDeadLetterWorld().letters,
+      showsRaw: given.showsRaw ?? false,
+      onLoopback: true,
+    }),
     showsRaw: false,
-    onLoopback: true,
     ...given,
   };
 }

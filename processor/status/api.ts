@@ -7,8 +7,6 @@ import type {
   OfferView,
   PipelineStatus,
 } from "../../contract/processor_api.ts";
-import { deadLetterApi } from "../dead_letters/api.ts";
-import type { DeadLetters } from "../dead_letters/service.ts";
 import type { TraceHub, TraceMessage } from "./trace_hub.ts";
 
 /** What the status API shows; every part is asked at the time of the request. */
@@ -26,12 +24,11 @@ export type StatusSources = {
   readonly mails: () => Promise<MailListing>;
   /** The `.eml` of one message; null where there is none. */
   readonly mailSource: (messageId: string) => Uint8Array | null;
-  readonly deadLetters: DeadLetters;
+  /** Answers below `/api/dead-letters`. */
+  readonly deadLetters: Hono;
   readonly metrics: () => Promise<string>;
   /** `SHOW_RAW`: steps carry prompts before sanitising, so only this machine's own pages may read them. */
   readonly showsRaw: boolean;
-  /** The service listens on loopback only: what changes something is then asked by a loopback name. */
-  readonly onLoopback: boolean;
 };
 
 /** Bytes that one listener of `/api/events` may be behind before it is let go; it comes back with `Last-Event-ID`. */
@@ -97,8 +94,7 @@ export function createStatusApi(sources: StatusSources): Hono {
     if (!source) return c.json(problem("not_found", "There is no such mail."), 404);
     return c.body(new Uint8Array(source), 200, { "content-type": "message/rfc822" });
   });
-  const { deadLetters: letters, showsRaw, onLoopback } = sources;
-  app.route("/api/dead-letters", deadLetterApi({ letters, showsRaw, onLoopback }));
+  app.route("/api/dead-letters", sources.deadLetters);
   app.notFound((c) => c.json(problem("not_found", "There is nothing at this path."), 404));
   app.onError((error, c) => c.json(problem("unavailable", error.message), 503));
   return app;

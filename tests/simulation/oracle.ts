@@ -3,8 +3,7 @@ import { decodeFact, type FactOf } from "../../processor/facts/facts.ts";
 import { isSame } from "../../processor/offers/core/offer.ts";
 import type { OfferStoreReader, OfferStoreWriter } from "../../processor/offers/store.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
-import type { World } from "./world.ts";
-import { endAt, newView, THRESHOLD } from "./world_terms.ts";
+import { endAt, newView, type Rule, THRESHOLD } from "./world_terms.ts";
 
 /** The fold of all facts, always up to date, and what it saw happen. */
 export class Oracle {
@@ -20,8 +19,9 @@ export class Oracle {
   readonly #subjectsOf;
   readonly #others;
 
-  constructor(readonly world: World) {
-    const view = newView(world.options.without ?? []);
+  /** @param touched Gets the subjects that are one person with an erased one. */
+  constructor(without: readonly Rule[], private readonly touched: Set<string>) {
+    const view = newView(without);
     this.db = view.db;
     this.#writer = view.writer;
     this.reader = view.reader;
@@ -50,7 +50,7 @@ export class Oracle {
     const { fact } = outcome;
     const before = fact.fact === "claimed" ? this.reader.offerNow(fact.offer) : null;
     if (fact.fact === "erased") {
-      for (const one of fact.subjects) for (const s of this.subjectsWith(one)) this.world.touched.add(s);
+      for (const one of fact.subjects) for (const s of this.subjectsWith(one)) this.touched.add(s);
     }
     this.#writer.apply([{ offset: record.offset, fact, text }], endAt(record));
     if (fact.fact === "claimed" && before !== null) this.#claimed(fact, before.offer.state);

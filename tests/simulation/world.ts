@@ -80,7 +80,7 @@ export class World {
     const retryMs = options.seed % 3 === 0 ? 1_000 : 20_000;
     const retryDelaysMs = Array.from({ length: 50 }, () => retryMs);
     this.policy = { ...POLICY, retryDelaysMs, onUnknown: options.onUnknown };
-    this.oracle = new Oracle(this);
+    this.oracle = new Oracle(options.without ?? [], this.touched);
     this.append({ fact: "secret", at: this.time, fingerprint: hashes.fingerprint });
     this.processors = [0, 1].map((id) => new WorldProcessor(this, id));
   }

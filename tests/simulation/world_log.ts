@@ -1,5 +1,5 @@
 import { FACTS_TOPIC, WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { decodeFact } from "../../processor/facts/facts.ts";
+import { decodeFact, type Fact } from "../../processor/facts/facts.ts";
 import {
   type ConsumeOptions,
   type Consumption,
@@ -10,19 +10,37 @@ import {
   type RecordPosition,
   type RecordToPublish,
   type TopicLog,
+  type TopicRecord,
 } from "../../topic/topic.ts";
-import type { World } from "./world.ts";
-import type { WorldProcessor } from "./world_processor.ts";
+import type { Rule } from "./world_terms.ts";
 
-export /** Something that a loop waits for. */
-type Step = { readonly ready: () => boolean; readonly isTimer: boolean; readonly take: () => void };
+/** What the log sees of the world. */
+export type LogWorld = {
+  readonly random: () => number;
+  readonly calm: boolean;
+  readonly awayShare: number;
+  readonly facts: readonly TopicRecord[];
+  readonly raw: readonly (readonly TopicRecord[])[];
+  readonly committed: number[];
+  readonly owner: readonly number[];
+  readonly generation: number;
+  readonly ownedSince: readonly number[];
+  append(fact: Fact): number;
+  leavesOut(rule: Rule): boolean;
+};
+
+/** The processor whose log it is. */
+export type LogUser = { readonly id: number; readonly world: LogWorld; group: WorldGroup | null };
+
+/** Something that a loop waits for. */
+export type Step = { readonly ready: () => boolean; readonly isTimer: boolean; readonly take: () => void };
 
 /** The log as one incarnation of a processor sees it; every answer is a step. */
 export class WorldLog implements TopicLog {
   readonly kind = "kafka";
-  readonly #world: World;
+  readonly #world: LogWorld;
 
-  constructor(readonly processor: WorldProcessor, readonly steps: Step[]) {
+  constructor(readonly processor: LogUser, readonly steps: Step[]) {
     this.#world = processor.world;
   }
 
@@ -107,8 +125,8 @@ export class WorldGroup {
   #fail: (error: unknown) => void = () => {};
 
   constructor(
-    readonly processor: WorldProcessor,
-    readonly with_: { readonly steps: Step[]; readonly handler: PartitionHandler; readonly world: World },
+    readonly processor: LogUser,
+    readonly with_: { readonly steps: Step[]; readonly handler: PartitionHandler; readonly world: LogWorld },
   ) {
     this.ended = new Promise((_, reject) => this.#fail = reject);
   }

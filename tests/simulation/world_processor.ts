@@ -3,12 +3,30 @@ import { decodeFact } from "../../processor/facts/facts.ts";
 import type { Mailer, SendOutcome } from "../../processor/offers/mailer.ts";
 import { readAddress } from "../../processor/offers/core/mailbox.ts";
 import { decideOffers } from "../../processor/offers/discount_offers.ts";
+import type { OfferPolicy } from "../../processor/offers/policy.ts";
 import { sendOffers } from "../../processor/offers/sender.ts";
 import { followFacts } from "../../processor/offers/view.ts";
 import { createViewWatch } from "../../processor/offers/view_watch.ts";
-import type { World } from "./world.ts";
-import { type Step, stepIn, type WorldGroup, WorldLog } from "./world_log.ts";
-import { endAt, hashes, newView, START, type WorldView } from "./world_terms.ts";
+import { type LogWorld, type Step, stepIn, type WorldGroup, WorldLog } from "./world_log.ts";
+import {
+  endAt,
+  hashes,
+  newView,
+  type SentMail,
+  START,
+  type WorldOptions,
+  type WorldView,
+} from "./world_terms.ts";
+
+/** What a processor sees of the world. */
+export type ProcessorWorld = LogWorld & {
+  readonly options: WorldOptions;
+  readonly policy: OfferPolicy;
+  readonly time: number;
+  readonly mails: SentMail[];
+  readonly failures: string[];
+  pick<T>(from: readonly T[]): T;
+};
 
 /** A processor of the world: the three loops of the offers over a view of its own, begun anew after each crash. */
 export class WorldProcessor {
@@ -22,7 +40,7 @@ export class WorldProcessor {
   #steps: Step[] = [];
   #starts = 0;
 
-  constructor(readonly world: World, readonly id: number) {
+  constructor(readonly world: ProcessorWorld, readonly id: number) {
     this.view = newView(this.world.options.without ?? []);
   }
 

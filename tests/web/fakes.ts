@@ -10,6 +10,7 @@ import { gunzipSync } from "node:zlib";
 import type { DatasetListing, MailListing, OfferView, PipelineStatus } from "../../contract/processor_api.ts";
 import { FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
+import { deadLetterApi } from "../../processor/dead_letters/api.ts";
 import { startDeadLetterWorld } from "../../processor/dead_letters/fixtures/world.ts";
 import { createStatusApi } from "../../processor/status/api.ts";
 import { createTraceHub } from "../../processor/status/trace_hub.ts";
@@ -258,10 +259,9 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
         mails: () => Promise.resolve({ mailer: "maildir", mails }),
         mailSource: (id) =>
           id === MESSAGE_ID && mailSource !== "" ? new TextEncoder().encode(mailSource) : null,
-        deadLetters: deadLetters.letters,
+        deadLetters: deadLetterApi({ letters: deadLetters.letters, showsRaw, onLoopback: true }),
         metrics: () => Promise.resolve(""),
         showsRaw,
-        onLoopback: true,
       }).fetch,
     );
   };

@@ -1,7 +1,7 @@
 import { erasedMarkRecord, type LetterSource, readDeadLetterEntry } from "../../contract/dead_letter.ts";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { FaultPoint } from "../../runtime/fault_point.ts";
-import { letterRecord } from "../../processor/dead_letters/records.ts";
+import { letterRecord } from "../../processor/dead_letters/mod.ts";
 import { LogSetupError, type RecordPosition, type TopicLog, type TopicRecord } from "../../topic/topic.ts";
 import type { LogScrubber } from "../../topic/sqlite/scrub.ts";
 import { type Erased, everyRecord, ownershipOf } from "./person.ts";

@@ -1,12 +1,10 @@
 import { systemClock } from "../../runtime/clock.ts";
 import type { FaultPoint } from "../../runtime/fault_point.ts";
 import { createKeyedHashes, type KeyedHashes } from "../../contract/keyed_hash.ts";
-import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC, writerOf } from "../../contract/names.ts";
 import { ERASE } from "../../contract/product_events.ts";
 import { openDatasetLocks } from "../../processor/dataset/mod.ts";
-import { openOfferStoreReader } from "../../processor/offers/sqlite/status_reader.ts";
-import { openOfferStoreReaderOf } from "../../processor/offers/sqlite/open_reader.ts";
-import { raiseBarrier } from "../../processor/offers/barrier.ts";
+import { openOfferStatusReader, openOfferStoreReader, raiseBarrier } from "../../processor/offers/mod.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
 import { subjectsOf } from "../../processor/record/erasure.ts";
 import { checkSecret } from "../../processor/facts/identity.ts";
@@ -110,7 +108,7 @@ async function printDryRun({ given, config, hashes }: Person, line: CommandLine)
 /** The person by the view, with those of every earlier erasure that names one of them. */
 function namedSubjects({ given, config, hashes }: Person): string[] {
   const roots = subjectsOf(given, hashes.subject);
-  const view = openOfferStoreReader(config.dataDir, config.discount);
+  const view = openOfferStatusReader(config.dataDir, config.discount);
   try {
     return [...new Set(roots.flatMap((root) => view?.subjectsToErase(root) ?? [root]))].sort();
   } finally {
@@ -166,7 +164,7 @@ async function untilKnown(log: TopicLog, { config, loops }: Waiting): Promise<vo
 
 async function untilOffersKnow(log: TopicLog, { config, loops }: Waiting): Promise<void> {
   const ending = new AbortController();
-  const opening = openOfferStoreReaderOf(config.dataDir, { clock: systemClock, signal: ending.signal });
+  const opening = openOfferStoreReader(config.dataDir, { clock: systemClock, signal: ending.signal });
   try {
     const store = await Promise.race([opening, loops.failed]);
     const barrier = await raiseBarrier(log, { store: store!, asOf: Date.now() });
@@ -223,7 +221,7 @@ type Sweep = {
 async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
   const { given, config, erased, at, scrubs, reach } = options;
   const { dataDir } = config;
-  const scrubber = config.log.kind === "embedded" ? createLogScrubber(dataDir) : null;
+  const scrubber = config.log.kind === "embedded" ? createLogScrubber(dataDir, writerOf) : null;
   const offsets = new Map(options.positions.map(({ partition, offset }) => [partition, offset]));
   const below = (partition: number) => offsets.get(partition) ?? 0;
   const standInPersons = await eraseInStandIn(dataDir, erased);

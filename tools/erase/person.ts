@@ -3,7 +3,7 @@ import { isObject, type PosthogEnvelope, readEnvelope, readLabel } from "../../c
 import type { KeyedHashes } from "../../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { PERSON_PREFIX, subjectsOf } from "../../processor/record/erasure.ts";
-import { readAddress } from "../../processor/offers/core/mailbox.ts";
+import { readAddress } from "../../processor/offers/mod.ts";
 import { remembering } from "../../runtime/remember.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import { type Needle, NeedleFinder, needlesOfName, needlesOfPrompt } from "./needles.ts";

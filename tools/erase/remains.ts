@@ -1,7 +1,8 @@
 import { join, relative } from "node:path";
-import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC, writerOf } from "../../contract/names.ts";
 import { PERSON_PREFIX } from "../../processor/record/erasure.ts";
 import type { ProcessorConfig } from "../../processor/config.ts";
+import { logFileOf } from "../../topic/sqlite/file.ts";
 import type { LogScrubber } from "../../topic/sqlite/scrub.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { datasetRoot } from "../../processor/dataset/mod.ts";
@@ -43,7 +44,7 @@ export type RemainsOptions = {
 export async function searchRemains(options: RemainsOptions): Promise<readonly SearchedPlace[]> {
   const places = await searchOnce(options);
   const { scrubber } = options;
-  if (scrubber === null || !places.some(({ place, left }) => place === "log/processor.db" && left > 0)) {
+  if (scrubber === null || !places.some(({ place, left }) => place === logFileOf("processor") && left > 0)) {
     return places;
   }
   await scrubber.rewrite(DEAD_LETTER_TOPIC);
@@ -77,8 +78,8 @@ async function explainedHits(
   const explained = new Map<string, number>();
   if (options.config.log.kind !== "embedded") return explained;
   const { log, finder } = options;
-  for (const [file, topic] of [["ingest.db", WEBHOOKS_TOPIC], ["processor.db", DEAD_LETTER_TOPIC]] as const) {
-    const place = `log/${file}`;
+  for (const topic of [WEBHOOKS_TOPIC, DEAD_LETTER_TOPIC]) {
+    const place = logFileOf(writerOf(topic));
     if (!files.some(({ path }) => placeOf(relative(dataDir, path)) === place)) continue;
     const isRaw = topic === WEBHOOKS_TOPIC && !options.topicScrubbed;
     explained.set(place, isRaw ? Infinity : await hitsInRecords(log, { topic, finder }));

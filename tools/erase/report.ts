@@ -1,4 +1,5 @@
 import { PERSON_PREFIX } from "../../processor/record/erasure.ts";
+import { logFileOf } from "../../topic/sqlite/file.ts";
 import { CommandFailedError, type CommandLine, grouped, print, table } from "../command.ts";
 import type { SearchedPlace } from "./remains.ts";
 
@@ -102,9 +103,9 @@ function printInWords(report: EraseReport): void {
 
 /** Why something may stay where KEPT is not 0, and what cannot be seen from here. */
 function keptWords({ log, topicScrubbed, records, places }: EraseReport): string[] {
-  const rawKept = places.some(({ place, kept }) => place === "log/ingest.db" && kept > 0);
+  const rawKept = places.some(({ place, kept }) => place === logFileOf("ingest") && kept > 0);
   const othersKept = places.some(({ place, kept }) =>
-    kept > 0 && (place !== "log/ingest.db" || topicScrubbed !== null)
+    kept > 0 && (place !== logFileOf("ingest") || topicScrubbed !== null)
   );
   return [
     ...(log === "kafka"

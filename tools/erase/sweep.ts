@@ -1,7 +1,7 @@
 import { basename, dirname, join } from "node:path";
 import { FACTS_TOPIC } from "../../contract/names.ts";
 import { readIfThere, syncDirectorySync } from "../../runtime/durable_file.ts";
-import { mailDir, removeMails } from "../../processor/offers/mail/maildir.ts";
+import { mailFileName, mailFiles, removeMails } from "../../processor/offers/mod.ts";
 import type { ProcessorConfig } from "../../processor/config.ts";
 import { decodeFact } from "../../processor/facts/facts.ts";
 import type { TopicLog } from "../../topic/topic.ts";
@@ -96,9 +96,9 @@ export async function eraseMails(
 ): Promise<void> {
   const { theirs, others } = await claimedMessages(log, erased);
   removeMails(dataDir, theirs);
-  const kept = new Set(others.map((messageId) => bare(messageId)));
-  const held = mailsIn(dataDir).filter(({ messageId, path }) =>
-    !kept.has(messageId) && finder.holds(readIfThere(path) ?? NOTHING, ["id", "address"])
+  const kept = new Set(others.map(mailFileName));
+  const held = mailFiles(dataDir).filter(({ messageId, path }) =>
+    !kept.has(`${messageId}.eml`) && finder.holds(readIfThere(path) ?? NOTHING, ["id", "address"])
   );
   removeMails(dataDir, held.map(({ messageId }) => messageId));
 }
@@ -117,17 +117,4 @@ async function claimedMessages(log: TopicLog, { subjects }: Erased) {
     (gone.has(outcome.fact.subject) ? theirs : others).push(outcome.fact.messageId);
   }
   return { theirs, others };
-}
-
-function mailsIn(dataDir: string): { readonly messageId: string; readonly path: string }[] {
-  return [join(dataDir, "mail", "tmp"), mailDir(dataDir)].flatMap((directory) =>
-    isThere(directory)
-      ? [...Deno.readDirSync(directory)].filter(({ isFile, name }) => isFile && name.endsWith(".eml"))
-        .map(({ name }) => ({ messageId: name.replace(/\.eml$/, ""), path: join(directory, name) }))
-      : []
-  );
-}
-
-function bare(messageId: string): string {
-  return messageId.replace(/^<|>$/g, "").replace(/[^A-Za-z0-9@._-]/g, "_");
 }

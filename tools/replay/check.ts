@@ -2,7 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import { join } from "node:path";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { type ErasedSubjects, withErasure } from "../../processor/record/erasure.ts";
-import { DeadLetterIndex } from "../../processor/dead_letters/positions.ts";
+import { DeadLetterIndex } from "../../processor/dead_letters/mod.ts";
 import {
   type FileAddition,
   type FileEntries,

@@ -1,4 +1,4 @@
-import type { DeadLetterIndex } from "../../processor/dead_letters/positions.ts";
+import type { DeadLetterIndex } from "../../processor/dead_letters/mod.ts";
 import { LogSetupError } from "../../topic/topic.ts";
 import type { LivePartition } from "./live.ts";
 

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { FACTS_TOPIC, RECORD_BYTES_MAX, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { FACTS_TOPIC, RECORD_BYTES_MAX, WEBHOOKS_TOPIC, writerOf } from "../../contract/names.ts";
 import { openDatasetLocks } from "../../processor/dataset/files/locks.ts";
 import { failure, personIn, RECEIVED_AT, use } from "../../processor/dataset/fixtures/records.ts";
 import { hashes, readFiles, readManifests } from "../../processor/dataset/fixtures/run.ts";
@@ -622,7 +622,7 @@ describe("A replay is refused", () => {
     const retentionMs = Date.now() - RECEIVED_AT - 30_000;
     database.prepare("update topic set retention_ms = ? where name = ?").run(retentionMs, WEBHOOKS_TOPIC);
     database.close();
-    const sweeping = openSqliteLog({ dataDir: world.dataDir, role: "ingest", retentionEveryMs: 5 });
+    const sweeping = openSqliteLog({ dataDir: world.dataDir, role: "ingest", retentionEveryMs: 5, writerOf });
     await until("records have gone", async () => (await sweeping.bounds(WEBHOOKS_TOPIC))[3]!.startOffset > 0);
     await sweeping.close();
     const before = world.sums();

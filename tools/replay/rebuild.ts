@@ -9,7 +9,7 @@ import {
   readManifest,
 } from "../../processor/dataset/mod.ts";
 import type { ErasedSubjects } from "../../processor/record/erasure.ts";
-import { DeadLetterIndex } from "../../processor/dead_letters/positions.ts";
+import { DeadLetterIndex } from "../../processor/dead_letters/mod.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import { fixedLetters, ReplayLetters } from "./letters.ts";
 import type { LivePartition } from "./live.ts";

@@ -1,7 +1,7 @@
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { existsSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import type { TopicWriter } from "../../contract/names.ts";
 import { makePrivate, makePrivateDirectory, syncDirectorySync } from "../../runtime/durable_file.ts";
 import {
   type FileSystemLooks,
@@ -24,9 +24,12 @@ export function logDirectory(dataDir: string): string {
   return join(dataDir, "log");
 }
 
-/** The file that a topic lies in: a function of the name alone, so that every process looks in the same place. */
-export function logFileOf(topic: string): "ingest.db" | "processor.db" {
-  return topic === WEBHOOKS_TOPIC ? "ingest.db" : "processor.db";
+/** The processes that have a file; whoever opens the log says which of them writes a topic, everywhere the same. */
+export const LOG_WRITERS: readonly TopicWriter[] = ["ingest", "processor"];
+
+/** A writer's file, below DATA_DIR. */
+export function logFileOf(writer: TopicWriter): string {
+  return join(logDirectory(""), `${writer}.db`);
 }
 
 /** A record's key in its file is `partition id · 2⁴⁰ + offset`: below 2⁵³ for 8,192 partitions of a file. */
@@ -114,10 +117,15 @@ export type WriteOptions = {
   readonly synchronous: "FULL" | "NORMAL";
   /** How long SQLite blocks this thread for another writer before it answers "locked", in ms. */
   readonly busyTimeoutMs: number;
+  /** Whether what is deleted is overwritten; default true. */
+  readonly secureDelete?: boolean;
 };
 
 /** Opens the file for writing, and makes it with its tables where it is missing. Throws SQLite's "locked" as it is. */
-export function openForWriting(path: string, { synchronous, busyTimeoutMs }: WriteOptions): Connection {
+export function openForWriting(
+  path: string,
+  { synchronous, busyTimeoutMs, secureDelete = true }: WriteOptions,
+): Connection {
   makeDirectory(dirname(path));
   const isNew = !existsSync(path);
   const connection = new Connection(new DatabaseSync(path));
@@ -130,7 +138,7 @@ export function openForWriting(path: string, { synchronous, busyTimeoutMs }: Wri
       pragma journal_mode = WAL;
       pragma synchronous = ${synchronous};
       pragma wal_autocheckpoint = 1000;
-      pragma secure_delete = ${path.endsWith("processor.db") ? "ON" : "OFF"};`);
+      pragma secure_delete = ${secureDelete ? "ON" : "OFF"};`);
     const mode = connection.first<[string]>("pragma journal_mode")?.[0];
     if (mode !== "wal") {
       throw new LogSetupError(

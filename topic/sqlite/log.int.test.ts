@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { until } from "../../tests/support/until.ts";
-import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { WEBHOOKS_TOPIC, writerOf } from "../../contract/names.ts";
 import { openTopicLog } from "../open_topic.ts";
 import { openSqliteLog, type SqliteLogOptions } from "./log.ts";
 import { describeTopicContract } from "../contract_suite/suite.ts";
@@ -11,7 +11,7 @@ import { LogSetupError, type TopicLog } from "../topic.ts";
 describeTopicContract("The embedded log", async () => {
   const dataDir = await Deno.makeTempDir({ prefix: "sqlite-log-" });
   return {
-    open: (role) => Promise.resolve(openSqliteLog({ dataDir, role })),
+    open: (role) => Promise.resolve(openSqliteLog({ dataDir, role, writerOf })),
     remove: () => Deno.remove(dataDir, { recursive: true }),
   };
 }, {
@@ -35,8 +35,8 @@ async function dataDirectory(): Promise<string> {
   return dataDir;
 }
 
-function open(options: SqliteLogOptions): TopicLog {
-  const log = openSqliteLog(options);
+function open(options: Omit<SqliteLogOptions, "writerOf">): TopicLog {
+  const log = openSqliteLog({ ...options, writerOf });
   atEnd.push(() => log.close());
   return log;
 }
@@ -105,7 +105,7 @@ describe("A process that publishes is killed", () => {
       const told = acknowledgements(publisher.output);
       expect(told.length).toBeGreaterThan(100);
       acknowledged.push(...told);
-      const log = openSqliteLog({ dataDir, role: "processor" });
+      const log = openSqliteLog({ dataDir, role: "processor", writerOf });
       const found = await wholeTopic(log, WEBHOOKS_TOPIC);
       await log.close();
       const missing = acknowledged.filter(({ partition, offset, value }) =>
@@ -215,7 +215,7 @@ describe("A consumer group on the embedded log", () => {
 
   test("begins at the start where its committed offset speaks of a log that is gone", async () => {
     const dataDir = await dataDirectory();
-    const before = openSqliteLog({ dataDir, role: "processor" });
+    const before = openSqliteLog({ dataDir, role: "processor", writerOf });
     await before.ensureTopic({ ...SPEC, name: WEBHOOKS_TOPIC, partitions: 1 });
     await before.publish(WEBHOOKS_TOPIC, numbered(9));
     const first = observed();
@@ -262,7 +262,7 @@ describe("The files of the embedded log", () => {
   });
 
   test("a bounded read of a closed log fails, for an end would say that all has been read", async () => {
-    const log = openSqliteLog({ dataDir: await dataDirectory(), role: "command" });
+    const log = openSqliteLog({ dataDir: await dataDirectory(), role: "command", writerOf });
     await log.ensureTopic({ ...SPEC, name: "t" });
     const reading = collect(log.read("t", { partition: 0, from: 0, until: 5 }));
     const outcome = expect(reading).rejects.toThrow(/closed/);

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { type HeldLock, tryLockFile } from "../../runtime/data_dir.ts";
+import type { TopicWriter } from "../../contract/names.ts";
 import type { LogRole } from "../log_config.ts";
 import { SqliteConsumption } from "./consumption.ts";
 import { type Connection, logDirectory, logFileOf, makeDirectory, refuseUnsafeHost } from "./file.ts";
@@ -35,6 +36,8 @@ import {
 export type SqliteLogOptions = {
   readonly dataDir: string;
   readonly role: LogRole;
+  /** Which file a topic lies in: a function of its name alone, the same for whoever opens this log. */
+  readonly writerOf: (topic: string) => TopicWriter;
   /** How often expired records are looked for, in ms; default 30 s. Only in the file that the role is the writer of. */
   readonly retentionEveryMs?: number;
 };
@@ -50,13 +53,6 @@ const MANNERS: Record<LogRole, {
   processor: { busyTimeoutMs: 10, busyMsMax: 5_000, transactionRecordsMax: 1_000, pauseMs: 0 },
   // A command has time: it takes small bites and lets the services write between them.
   command: { busyTimeoutMs: 50, busyMsMax: 30_000, transactionRecordsMax: 100, pauseMs: 2 },
-};
-
-/** The file that a role keeps in order; a command is nowhere at home. */
-const HOME: Record<LogRole, string | null> = {
-  ingest: "ingest.db",
-  processor: "processor.db",
-  command: null,
 };
 
 /**
@@ -79,7 +75,7 @@ type OpenFile = {
 
 class SqliteLog implements TopicLog {
   readonly kind = "embedded";
-  readonly #files = new Map<string, OpenFile>();
+  readonly #files = new Map<TopicWriter, OpenFile>();
   readonly #offsets: SqliteOffsets;
   readonly #consumptions = new Set<SqliteConsumption>();
   /** Aborts when consumptions have drained: from then on nothing is published or read any more. */
@@ -90,28 +86,28 @@ class SqliteLog implements TopicLog {
 
   constructor(private readonly options: SqliteLogOptions) {
     this.#offsets = new SqliteOffsets(options.dataDir, MANNERS[options.role]);
-    const home = HOME[options.role];
-    if (home === null) return;
-    const timer = setInterval(() => this.#sweep(home), options.retentionEveryMs ?? 30_000);
+    const { role } = options;
+    if (role === "command") return;
+    const timer = setInterval(() => this.#sweep(role), options.retentionEveryMs ?? 30_000);
     Deno.unrefTimer(timer);
     this.#sweepTimer = timer;
   }
 
   async ensureTopic(spec: TopicSpec): Promise<void> {
     this.#refuseIfClosed();
-    const { reader, writer } = this.#file(logFileOf(spec.name));
+    const { reader, writer } = this.#fileOf(spec.name);
     await ensureSqliteTopic(spec, { reader, writer });
   }
 
   async publish(topic: string, records: readonly RecordToPublish[]): Promise<readonly RecordPosition[]> {
     this.#refuseIfClosed();
-    return await this.#file(logFileOf(topic)).publisher.publish(topic, records);
+    return await this.#fileOf(topic).publisher.publish(topic, records);
   }
 
   consume(options: ConsumeOptions): Consumption {
     if (this.#closed) throw closedError();
     const consumption = new SqliteConsumption(options, {
-      reader: this.#file(logFileOf(options.topic)).reader,
+      reader: this.#fileOf(options.topic).reader,
       offsets: this.#offsets,
       enterGroup: (group) => this.#enterGroup(group),
     });
@@ -122,7 +118,7 @@ class SqliteLog implements TopicLog {
 
   read(topic: string, options: ReadOptions): AsyncIterable<RecordBatch> {
     this.#refuseIfClosed();
-    return readSqlite(this.#file(logFileOf(topic)).reader, {
+    return readSqlite(this.#fileOf(topic).reader, {
       ...options,
       topic,
       closing: this.#closing.signal,
@@ -172,23 +168,32 @@ class SqliteLog implements TopicLog {
     work: (connection: Connection, partition: FilePartition) => T,
   ): Promise<readonly T[]> {
     this.#refuseIfClosed();
-    return await this.#file(logFileOf(topic)).reader.look((connection) => {
+    return await this.#fileOf(topic).reader.look((connection) => {
       const partitions = partitionsOf(connection, topic);
       if (connection === null || partitions.length === 0) throw missingTopic(topic);
       return partitions.map((partition) => work(connection, partition));
     });
   }
 
-  #file(name: string): OpenFile {
-    let file = this.#files.get(name);
-    if (!file) this.#files.set(name, file = this.#open(join(logDirectory(this.options.dataDir), name)));
+  #fileOf(topic: string): OpenFile {
+    return this.#file(this.options.writerOf(topic));
+  }
+
+  #file(owner: TopicWriter): OpenFile {
+    let file = this.#files.get(owner);
+    if (!file) this.#files.set(owner, file = this.#open(owner));
     return file;
   }
 
-  #open(path: string): OpenFile {
+  #open(owner: TopicWriter): OpenFile {
+    const path = join(this.options.dataDir, logFileOf(owner));
     const manners = MANNERS[this.options.role];
     const reader = new SqliteReader(path);
-    const writer = new SqliteWriter(path, { synchronous: "FULL", ...manners });
+    const writer = new SqliteWriter(path, {
+      synchronous: "FULL",
+      secureDelete: owner === "processor",
+      ...manners,
+    });
     const publisher = new SqlitePublisher(writer, { ...manners, committed: () => reader.wakeWhereChanged() });
     return { reader, writer, publisher };
   }
@@ -205,7 +210,7 @@ class SqliteLog implements TopicLog {
     );
   }
 
-  #sweep(home: string): void {
+  #sweep(home: TopicWriter): void {
     const { reader, writer } = this.#file(home);
     const retention = new SqliteRetention({ reader, writer, offsets: this.#offsets });
     this.#sweeping ??= retention.sweep(Date.now(), this.#closing.signal)

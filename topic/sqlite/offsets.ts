@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { logDirectory } from "./file.ts";
+import { logFileOf } from "./file.ts";
 import { SqliteReader } from "./reader.ts";
 import { SqliteWriter } from "./writer.ts";
 
@@ -15,7 +15,7 @@ export class SqliteOffsets {
   readonly #reader: SqliteReader;
 
   constructor(dataDir: string, options: { readonly busyTimeoutMs: number; readonly busyMsMax: number }) {
-    const path = join(logDirectory(dataDir), "processor.db");
+    const path = join(dataDir, logFileOf("processor"));
     this.#writer = new SqliteWriter(path, { synchronous: "NORMAL", ...options });
     this.#reader = new SqliteReader(path);
   }

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { until } from "../../tests/support/until.ts";
+import { writerOf } from "../../contract/names.ts";
 import { openSqliteLog } from "./log.ts";
 import { all, numbered, observed, saying, texts } from "../contract_suite/context.ts";
 import type { TopicLog } from "../topic.ts";
@@ -13,7 +14,7 @@ let log: TopicLog;
 
 beforeEach(async () => {
   dataDir = await Deno.makeTempDir({ prefix: "sqlite-retention-" });
-  log = openSqliteLog({ dataDir, role: "processor", retentionEveryMs: 5 });
+  log = openSqliteLog({ dataDir, role: "processor", retentionEveryMs: 5, writerOf });
 });
 
 afterEach(async () => {
@@ -55,7 +56,7 @@ describe("Retention", () => {
 
   test("keeps what a known group has yet to handle, and lets it go afterwards", async () => {
     await log.close();
-    const quiet = openSqliteLog({ dataDir, role: "command" });
+    const quiet = openSqliteLog({ dataDir, role: "command", writerOf });
     await quiet.ensureTopic({ ...SPEC, partitions: 2 });
     await quiet.publish("t", numbered(8, { ...old(), partition: 0 }));
     await quiet.publish("t", numbered(2, { ...old(), partition: 1 }));
@@ -69,7 +70,7 @@ describe("Retention", () => {
     const consumption = quiet.consume({ topic: "t", group: "g", handler, batchRecordsMax: 3 });
     await until("three are committed", async () => (await quiet.committed("t", "g"))[0] === 3);
 
-    log = openSqliteLog({ dataDir, role: "processor", retentionEveryMs: 5 });
+    log = openSqliteLog({ dataDir, role: "processor", retentionEveryMs: 5, writerOf });
     await untilStart(3);
     await swept();
     expect((await log.bounds("t")).map(({ startOffset }) => startOffset)).toEqual([3, 0]);

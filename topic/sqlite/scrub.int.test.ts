@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC, writerOf } from "../../contract/names.ts";
 import { openSqliteLog } from "./log.ts";
 import { createLogScrubber, type LogScrubber } from "./scrub.ts";
 import type { RecordPosition, TopicLog, TopicRecord } from "../topic.ts";
@@ -13,11 +13,11 @@ let scrubber: LogScrubber;
 
 beforeEach(async () => {
   dataDir = await Deno.makeTempDir();
-  log = openSqliteLog({ dataDir, role: "processor" });
+  log = openSqliteLog({ dataDir, role: "processor", writerOf });
   const spec = { partitions: 6, retentionMs: null, recordBytesMax: 2 * 1024 * 1024 };
   await log.ensureTopic({ name: WEBHOOKS_TOPIC, retentionBytes: 1e9, ...spec });
   await log.ensureTopic({ name: DEAD_LETTER_TOPIC, retentionBytes: null, ...spec, partitions: 1 });
-  scrubber = createLogScrubber(dataDir);
+  scrubber = createLogScrubber(dataDir, writerOf);
 });
 afterEach(async () => {
   await log.close();
@@ -147,7 +147,7 @@ describe("checkpoint()", () => {
 
   test("does nothing where there is no log", async () => {
     const empty = await Deno.makeTempDir();
-    await createLogScrubber(empty).checkpoint();
+    await createLogScrubber(empty, writerOf).checkpoint();
     expect([...Deno.readDirSync(empty)]).toEqual([]);
     await Deno.remove(empty);
   });

@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { SCRUBBED } from "../../contract/dead_letter.ts";
+import type { TopicWriter } from "../../contract/names.ts";
 import {
   type Connection,
   isSqliteError,
-  logDirectory,
+  LOG_WRITERS,
   logFileOf,
   OFFSETS_PER_PARTITION,
   openForWriting,
@@ -38,22 +39,26 @@ const ROWS_MAX = 100;
 const PAUSE_MS = 2;
 const BUSY_TIMEOUT_MS = 50;
 const BUSY_MS_MAX = 60_000;
-const FILES = ["ingest.db", "processor.db"];
 const HEADERS = JSON.stringify({ event: SCRUBBED });
 
 /**
  * Scrubs the embedded log of this DATA_DIR, also beside running services: short transactions with a pause between
  * them.
+ *
+ * @param writerOf As the services open the log with.
  */
-export function createLogScrubber(dataDir: string): LogScrubber {
-  const pathOf = (file: string) => join(logDirectory(dataDir), file);
+export function createLogScrubber(
+  dataDir: string,
+  writerOf: (topic: string) => TopicWriter,
+): LogScrubber {
+  const pathOf = (writer: TopicWriter) => join(dataDir, logFileOf(writer));
   return {
     async scrub(topic, positions) {
       let scrubbed = 0;
       for (let at = 0; at < positions.length; at += ROWS_MAX) {
         const some = positions.slice(at, at + ROWS_MAX);
         scrubbed += await inFile(
-          pathOf(logFileOf(topic)),
+          pathOf(writerOf(topic)),
           (connection) => scrubRows(connection, topic, some),
         ) ?? 0;
         await pause(PAUSE_MS);
@@ -61,10 +66,10 @@ export function createLogScrubber(dataDir: string): LogScrubber {
       return scrubbed;
     },
     async rewrite(topic) {
-      await inFile(pathOf(logFileOf(topic)), (connection) => connection.exec("vacuum"));
+      await inFile(pathOf(writerOf(topic)), (connection) => connection.exec("vacuum"));
     },
     async checkpoint() {
-      for (const file of FILES) await inFile(pathOf(file), truncateWal);
+      for (const writer of LOG_WRITERS) await inFile(pathOf(writer), truncateWal);
     },
   };
 }
@@ -76,7 +81,6 @@ async function inFile<T>(path: string, work: (connection: Connection) => T): Pro
     return await retryWhileBusy(() => {
       const connection = openForWriting(path, { synchronous: "FULL", busyTimeoutMs: BUSY_TIMEOUT_MS });
       try {
-        connection.exec("pragma secure_delete = ON");
         return work(connection);
       } finally {
         connection.close();

@@ -1,11 +1,9 @@
 import { backOffMs } from "../../runtime/retry.ts";
-import { type Connection, isBusy, isSqliteError, openForWriting } from "./file.ts";
+import { type Connection, isBusy, isSqliteError, openForWriting, type WriteOptions } from "./file.ts";
 import { LogUnavailableError } from "../topic.ts";
 
-export type WriterOptions = {
-  readonly synchronous: "FULL" | "NORMAL";
-  /** See `WriteOptions`: this blocks the thread, so it is short, and the long wait is `busyMsMax`, which does not. */
-  readonly busyTimeoutMs: number;
+/** `busyTimeoutMs` blocks the thread, so it is short, and the long wait is `busyMsMax`, which does not. */
+export type WriterOptions = WriteOptions & {
   /** Gives up with {@link LogUnavailableError} when another writer has held the file for so long, in ms. */
   readonly busyMsMax: number;
 };

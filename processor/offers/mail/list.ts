@@ -1,7 +1,7 @@
 import PostalMime from "postal-mime";
 import { join } from "node:path";
 import type { MailListing } from "../../../contract/processor_api.ts";
-import { mailDir, mailFileName } from "./maildir.ts";
+import { mailDir, mailFileName, mailNamesIn } from "./files.ts";
 
 /** Mails shown at most, the newest. */
 const MAILS_LISTED_MAX = 200;
@@ -9,7 +9,7 @@ const MAILS_LISTED_MAX = 200;
 /** The mails that the `.eml` mailer wrote, newest first. */
 export async function listMails(dataDir: string, kind: MailListing["mailer"]): Promise<MailListing> {
   const dir = mailDir(dataDir);
-  const newest = namesIn(dir)
+  const newest = mailNamesIn(dir)
     .map((name) => ({ name, at: Deno.statSync(join(dir, name)).mtime?.getTime() ?? 0 }))
     .sort((a, b) => b.at - a.at)
     .slice(0, MAILS_LISTED_MAX);
@@ -29,15 +29,7 @@ export async function listMails(dataDir: string, kind: MailListing["mailer"]): P
 export function readMail(dataDir: string, messageId: string): Uint8Array | null {
   const name = mailFileName(messageId);
   // Only a name that the directory itself lists is opened.
-  return namesIn(mailDir(dataDir)).includes(name) ? Deno.readFileSync(join(mailDir(dataDir), name)) : null;
-}
-
-function namesIn(dir: string): string[] {
-  try {
-    return [...Deno.readDirSync(dir)].filter((entry) => entry.isFile && entry.name.endsWith(".eml"))
-      .map((entry) => entry.name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+  return mailNamesIn(mailDir(dataDir)).includes(name)
+    ? Deno.readFileSync(join(mailDir(dataDir), name))
+    : null;
 }

@@ -2,7 +2,8 @@ import PostalMime from "postal-mime";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { renderDiscountEmail } from "../core/discount_email.ts";
-import { createMaildirMailer, mailDir } from "./maildir.ts";
+import { mailDir } from "./files.ts";
+import { createMaildirMailer } from "./maildir.ts";
 
 const MAIL = renderDiscountEmail({
   code: "SAVE-<1>",

@@ -8,6 +8,7 @@ import {
   writeDurablySync,
 } from "../../../runtime/durable_file.ts";
 import type { Mailer } from "../mailer.ts";
+import { mailDir, mailFileName, mailTmpDir } from "./files.ts";
 import { buildMessage } from "./message.ts";
 
 /**
@@ -16,7 +17,7 @@ import { buildMessage } from "./message.ts";
  * message: its file is there or it is not. The file's name is the Message-ID without its angle brackets.
  */
 export function createMaildirMailer(dataDir: string, { now }: { readonly now: () => number }): Mailer {
-  const temporaryDir = join(dataDir, "mail", "tmp");
+  const temporaryDir = mailTmpDir(dataDir);
   const newDir = mailDir(dataDir);
   for (const directory of [temporaryDir, newDir]) makePrivateDirectory(directory);
   for (const left of Deno.readDirSync(temporaryDir)) Deno.removeSync(join(temporaryDir, left.name));
@@ -64,25 +65,3 @@ export function createMaildirMailer(dataDir: string, { now }: { readonly now: ()
 }
 
 const CLAIM_TIMEOUT_MS = 45_000;
-
-/** Where the `.eml` files lie. */
-export function mailDir(dataDir: string): string {
-  return join(dataDir, "mail", "new");
-}
-
-/** @param messageId With its angle brackets, as in the header. */
-export function mailFileName(messageId: string): string {
-  return `${messageId.replace(/^<|>$/g, "").replace(/[^A-Za-z0-9@._-]/g, "_")}.eml`;
-}
-
-/**
- * Deletes the files of these messages; their names are gone durably. One that is on its way is taken before its rename,
- * which then fails, or behind it: never neither.
- */
-export function removeMails(dataDir: string, messageIds: readonly string[]): void {
-  for (const directory of [join(dataDir, "mail", "tmp"), mailDir(dataDir)]) {
-    if (!isThere(directory)) continue;
-    for (const messageId of messageIds) removeIfThere(join(directory, mailFileName(messageId)));
-    syncDirectorySync(directory);
-  }
-}

@@ -1,7 +1,8 @@
 import type { KeyedHashes } from "../../../contract/keyed_hash.ts";
 import type { OfferView, PipelineStatus } from "../../../contract/processor_api.ts";
 import type { OfferLoopDependencies } from "../policy.ts";
-import { NO_OFFERS, type OfferStatusReader, openOfferStoreReader } from "./status_reader.ts";
+import { openOfferStatusReader } from "./open.ts";
+import { NO_OFFERS, type OfferStatusReader } from "./status_reader.ts";
 
 /** The offers for the status API: opens the view when it is first asked for and there; until then nobody has an offer. */
 export type OfferStatus = {
@@ -20,7 +21,7 @@ export function openOfferStatus(
   { hashes }: { readonly hashes: KeyedHashes },
 ): OfferStatus {
   let reader: OfferStatusReader | null = null;
-  const open = () => reader ??= openOfferStoreReader(config.dataDir, config.discount);
+  const open = () => reader ??= openOfferStatusReader(config.dataDir, config.discount);
   return {
     status: () => ({
       offers: open()?.counts() ?? { ...NO_OFFERS },

@@ -6,7 +6,6 @@ import type { Offer } from "../core/offer.ts";
 import { normalCode, offerCode } from "../core/names.ts";
 import { factInWords, reasonOf } from "../core/words.ts";
 import { createOfferRows, type OfferRows } from "./rows.ts";
-import { offerViewPath, openViewToRead } from "./schema.ts";
 import { readViewEnd } from "./writer.ts";
 
 /** The offers as the status API and the commands show them. Reads the view beside its loops; never writes. */
@@ -48,19 +47,6 @@ export const NO_OFFERS: Readonly<Record<OfferState, number>> = {
   failed: 0,
   closed: 0,
 };
-
-/**
- * Opens the view of a DATA_DIR; null where its writer has not made it yet.
- *
- * @param threshold Uses that earn an offer, as the view's owner is configured.
- */
-export function openOfferStoreReader(
-  dataDir: string,
-  { threshold }: { readonly threshold: number },
-): OfferStatusReader | null {
-  const db = openViewToRead(offerViewPath(dataDir));
-  return db === null ? null : createOfferStatusReader(db, { threshold });
-}
 
 /**
  * Reads people and offers of an open view, which it closes in the end.

@@ -1,0 +1,19 @@
+import type { LoopHealth, LoopReport } from "./loop.ts";
+
+export type HealthReport = (
+  is: LoopHealth["is"],
+  words: string | null,
+  partitions?: readonly number[],
+) => void;
+
+/** Reports a loop's health where it has changed. */
+export function reportHealth(report: LoopReport): HealthReport {
+  let reported = "";
+  return (is, words, partitions = []) => {
+    const health: LoopHealth = { is, words, partitions };
+    const now = JSON.stringify(health);
+    if (now === reported) return;
+    reported = now;
+    report({ kind: "health", health });
+  };
+}

@@ -1,0 +1,50 @@
+import { join } from "node:path";
+import { isThere, removeIfThere, syncDirectorySync } from "../../../runtime/durable_file.ts";
+
+/** The `.eml` files of a DATA_DIR: in `new` those that were sent, in `tmp` those on their way. */
+
+export function mailDir(dataDir: string): string {
+  return join(dataDir, "mail", "new");
+}
+
+export function mailTmpDir(dataDir: string): string {
+  return join(dataDir, "mail", "tmp");
+}
+
+/** @param messageId With or without its angle brackets. */
+export function mailFileName(messageId: string): string {
+  return `${messageId.replace(/^<|>$/g, "").replace(/[^A-Za-z0-9@._-]/g, "_")}.eml`;
+}
+
+/** Names of the `.eml` files in a directory; none where it is missing. */
+export function mailNamesIn(directory: string): string[] {
+  try {
+    return [...Deno.readDirSync(directory)].filter(({ isFile, name }) => isFile && name.endsWith(".eml"))
+      .map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+/** Every `.eml` file, also of mails on their way; `messageId` without angle brackets, as the name has it. */
+export function mailFiles(dataDir: string): { readonly messageId: string; readonly path: string }[] {
+  return [mailTmpDir(dataDir), mailDir(dataDir)].flatMap((directory) =>
+    mailNamesIn(directory).map((name) => ({
+      messageId: name.replace(/\.eml$/, ""),
+      path: join(directory, name),
+    }))
+  );
+}
+
+/**
+ * Deletes the files of these messages; their names are gone durably. One that is on its way is taken before its rename,
+ * which then fails, or behind it: never neither.
+ */
+export function removeMails(dataDir: string, messageIds: readonly string[]): void {
+  for (const directory of [mailTmpDir(dataDir), mailDir(dataDir)]) {
+    if (!isThere(directory)) continue;
+    for (const messageId of messageIds) removeIfThere(join(directory, mailFileName(messageId)));
+    syncDirectorySync(directory);
+  }
+}

@@ -1,0 +1,7 @@
+/** What tools may know of the offers: the view as it is shown, when it is up to date, mailboxes, and the mails' files. */
+
+export { raiseBarrier } from "./barrier.ts";
+export { readAddress } from "./core/mailbox.ts";
+export { mailFileName, mailFiles, removeMails } from "./mail/files.ts";
+export { openOfferStatusReader, openOfferStoreReader } from "./sqlite/open.ts";
+export type { ListedOffer, OfferStatusReader } from "./sqlite/status_reader.ts";
