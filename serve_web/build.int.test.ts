@@ -150,6 +150,17 @@ describe("a build from JSR", () => {
     expect(jsr.asked.length).toBe(asked);
   });
 
+  test("that FRESH=jsr made corrects the kept answer that JSR is away", { timeout: 120_000 }, async () => {
+    let away = true;
+    registry((path) => away ? new Response("no", { status: 403 }) : withVersion(FRESH_VERSION)(path));
+    copySync(fileURLToPath(new URL("../fresh-npm/fixtures/app", import.meta.url)), folder);
+    expect((await buildWeb("probe", { folder })).fresh).toBe("npm");
+    away = false;
+    await buildWeb("jsr", { folder });
+    await Deno.writeTextFile(`${folder}/routes/about.tsx`, "export default () => <p>changed</p>;");
+    expect((await buildWeb("probe", { folder })).fresh).toBe("jsr");
+  });
+
   test("is made anew where the lock has become another one", async () => {
     registry(withVersion(FRESH_VERSION));
     await buildWeb("jsr", { folder });
