@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { kill } from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { copySync } from "../fresh-npm/fixtures/copy.ts";
 import { manualClock } from "../tests/support/manual_clock.ts";
@@ -147,6 +148,17 @@ describe("a build from JSR", () => {
     const asked = jsr.asked.length;
     expect(await buildWeb("probe", { folder })).toEqual(first);
     expect(jsr.asked.length).toBe(asked);
+  });
+
+  test("that FRESH=jsr made corrects the kept answer that JSR is away", { timeout: 120_000 }, async () => {
+    let away = true;
+    registry((path) => away ? new Response("no", { status: 403 }) : withVersion(FRESH_VERSION)(path));
+    copySync(fileURLToPath(new URL("../fresh-npm/fixtures/app", import.meta.url)), folder);
+    expect((await buildWeb("probe", { folder })).fresh).toBe("npm");
+    away = false;
+    await buildWeb("jsr", { folder });
+    await Deno.writeTextFile(`${folder}/routes/about.tsx`, "export default () => <p>changed</p>;");
+    expect((await buildWeb("probe", { folder })).fresh).toBe("jsr");
   });
 
   test("is made anew where the lock has become another one", async () => {
@@ -305,6 +317,27 @@ describe("building", () => {
     await building;
     expect(said).toEqual([10, 20].map((s) => `web: still building the page with fresh-npm, for ${s} s now`));
     expect(clock.pending).toBe(0);
+  });
+});
+
+test("a command does not outlive the process that runs it, and goes on writing", async () => {
+  const module = JSON.stringify(new URL("./run_limited.ts", import.meta.url).href);
+  const started = `${folder}/started`;
+  const child = `Deno.writeTextFileSync("${started}", String(Deno.pid)); setInterval(() => {}, 1000);`;
+  const script = `const { runLimited } = await import(${module});
+    void runLimited(Deno.execPath(), ["eval", ${JSON.stringify(child)}], { cwd: ".", limitMs: 60_000 });
+    while (!Deno.readTextFileSync("${started}")) await new Promise((resolve) => setTimeout(resolve, 10));
+    Deno.exit(0);`;
+  await Deno.writeTextFile(started, "");
+  await new Deno.Command(Deno.execPath(), { args: ["eval", script] }).output();
+  const pid = Number(await Deno.readTextFile(started));
+  await until("it has ended", () => {
+    try {
+      kill(pid, 0);
+      return false;
+    } catch {
+      return true;
+    }
   });
 });
 

@@ -103,7 +103,10 @@ async function chooseAndBuild(web: Web, choice: FreshChoice): Promise<Pick<WebBu
     }
   }
   const problem = await web.buildFromJsr();
-  if (problem === null) return ofJsr;
+  if (problem === null) {
+    await web.keepAnswer({ unavailable: null });
+    return ofJsr;
+  }
   if (choice === "jsr") throw new Error(`${CANNOT}: ${problem}. FRESH=npm does without JSR.`);
   const unavailable = `Fresh from JSR cannot be built (${problem})`;
   await web.keepAnswer({ unavailable, inputs: web.inputs });

@@ -7,7 +7,10 @@ export type LimitedRun = {
   readonly stderr: string;
 };
 
-/** Ends the command after `limitMs` and does not wait for what it may have left running. */
+/**
+ * Ends the command after `limitMs`, or when this process exits before, and does not wait for what it may have left
+ * running.
+ */
 export async function runLimited(
   command: string,
   args: readonly string[],
@@ -24,6 +27,8 @@ export async function runLimited(
   const finished = child.output();
   const timer = Promise.withResolvers<null>();
   const timeout = setTimeout(() => timer.resolve(null), Math.max(0, limitMs));
+  const exiting = () => child.kill("SIGTERM");
+  globalThis.addEventListener("unload", exiting);
   try {
     const output = await Promise.race([finished, timer.promise]);
     if (output) {
@@ -38,6 +43,7 @@ export async function runLimited(
     end(child, finished);
     return { ok: false, timedOut: true, stdout: "", stderr: "" };
   } finally {
+    globalThis.removeEventListener("unload", exiting);
     clearTimeout(timeout);
   }
 }

@@ -204,8 +204,10 @@ describe("by HTTP", () => {
   });
 
   test("a processor that stalls within its answers, or never falls silent, holds nothing up", async () => {
+    let open = 0;
+    const cancel = () => void open--;
     const stalled = () =>
-      new ReadableStream({ start: (out) => out.enqueue(new TextEncoder().encode('{"records":')) });
+      new ReadableStream({ start: (out) => out.enqueue(new TextEncoder().encode('{"records":')), cancel });
     let chatting = 0;
     const chatter = () =>
       new ReadableStream({
@@ -214,8 +216,10 @@ describe("by HTTP", () => {
           await new Promise((resolve) => setTimeout(resolve, 5));
           out.enqueue(new TextEncoder().encode(": still here\n\n"));
         },
+        cancel,
       });
     const processor = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
+      open++;
       return new Response(new URL(request.url).pathname === "/api/events" ? chatter() : stalled());
     });
     const other = await startWeb({
@@ -230,6 +234,7 @@ describe("by HTTP", () => {
     expect(new Set(await Promise.all(asked("/")))).toEqual(new Set([200]));
     expect(chatting).toBeGreaterThan(16);
     expect(new Set(await Promise.all(asked("/api/mails")))).toEqual(new Set(["broken off"]));
+    await until("every answer that was not read to its end is let go of", () => open === 0);
     await other.stop();
     await processor.shutdown();
   });
