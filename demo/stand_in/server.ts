@@ -5,7 +5,7 @@ import { cors } from "hono/cors";
 import type { Clock } from "../../runtime/clock.ts";
 import { makePrivate, makePrivateDirectory } from "../../runtime/durable_file.ts";
 import { listen } from "../../runtime/listen.ts";
-import { type HeldLock, tryLockFile } from "../../runtime/data_dir.ts";
+import { tryLockFile } from "../../runtime/data_dir.ts";
 import { type CapturedEvent, readCapture } from "./capture_body.ts";
 import { createDeliveries, type Deliveries, type FailedDelivery } from "./deliveries.ts";
 import { type Invocation, openDeliveryQueue } from "./delivery_queue.ts";
@@ -60,54 +60,49 @@ export function startPosthogStandIn(
   config: StandInConfig,
   dependencies: StandInDependencies,
 ): PosthogStandIn {
-  const { lock, db } = openStore(config.directory);
-  try {
-    const queue = openDeliveryQueue(db);
-    const deliveries = createDeliveries({
-      ...dependencies,
-      queue,
-      target: config.target,
-      disturbance: config.disturbance,
-      inFlightMax: config.limits.inFlightMax,
-      owedMax: config.limits.owedMax,
-      owedBytesMax: config.limits.owedBytesMax,
-    });
-    const cutOff = new AbortController();
-    let projectUrl = "";
-    const options = { ...dependencies, config, db, deliveries, projectUrl: () => projectUrl };
-    const { server, url } = listen(buildApp(options).fetch, {
-      host: config.host,
-      port: config.port,
-      portSetting: "POSTHOG_STAND_IN_PORT",
-      signal: cutOff.signal,
-    });
-    projectUrl = `${url}/project/1`;
-    deliveries.begin(queue.owed());
-    return {
-      url,
-      deliveries,
-      async stop() {
-        const drained = new AbortController();
-        void dependencies.clock.wait(STOP_MS_MAX, drained.signal).then(() => {
-          if (!drained.signal.aborted) cutOff.abort();
-        });
-        await server.shutdown();
-        drained.abort();
-        await deliveries.stop();
-        const { waiting } = deliveries.status();
-        db.close();
-        lock.release();
-        return waiting;
-      },
-    };
-  } catch (error) {
-    db.close();
-    lock.release();
-    throw error;
-  }
+  using held = new DisposableStack();
+  const db = openStore(config.directory, held);
+  const queue = openDeliveryQueue(db);
+  const deliveries = createDeliveries({
+    ...dependencies,
+    queue,
+    target: config.target,
+    disturbance: config.disturbance,
+    inFlightMax: config.limits.inFlightMax,
+    owedMax: config.limits.owedMax,
+    owedBytesMax: config.limits.owedBytesMax,
+  });
+  const cutOff = new AbortController();
+  let projectUrl = "";
+  const options = { ...dependencies, config, db, deliveries, projectUrl: () => projectUrl };
+  const { server, url } = listen(buildApp(options).fetch, {
+    host: config.host,
+    port: config.port,
+    portSetting: "POSTHOG_STAND_IN_PORT",
+    signal: cutOff.signal,
+  });
+  projectUrl = `${url}/project/1`;
+  deliveries.begin(queue.owed());
+  const untilStopped = held.move();
+  return {
+    url,
+    deliveries,
+    async stop() {
+      const drained = new AbortController();
+      void dependencies.clock.wait(STOP_MS_MAX, drained.signal).then(() => {
+        if (!drained.signal.aborted) cutOff.abort();
+      });
+      await server.shutdown();
+      drained.abort();
+      await deliveries.stop();
+      const { waiting } = deliveries.status();
+      untilStopped.dispose();
+      return waiting;
+    },
+  };
 }
 
-function openStore(directory: string): { lock: HeldLock; db: DatabaseSync } {
+function openStore(directory: string, held: DisposableStack): DatabaseSync {
   makePrivateDirectory(directory);
   const lock = tryLockFile(join(directory, "stand-in.lock"));
   if (lock === null) {
@@ -117,13 +112,14 @@ function openStore(directory: string): { lock: HeldLock; db: DatabaseSync } {
     );
   }
   const path = join(directory, "stand_in.sqlite");
-  const db = new DatabaseSync(path);
+  held.defer(() => lock.release());
+  const db = held.adopt(new DatabaseSync(path), (opened) => opened.close());
   makePrivate(path);
   // An erasure takes its rows out beside a running stand-in, within a moment.
   db.exec(
     "PRAGMA busy_timeout=2000; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON",
   );
-  return { lock, db };
+  return db;
 }
 
 type AppOptions = StandInDependencies & {

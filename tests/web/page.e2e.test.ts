@@ -168,7 +168,7 @@ describe("by HTTP", () => {
         ["HEAD /", "localhost:99999"],
         ["TRACE /offers/%ff", "localhost"],
         ["get /%", "localhost"],
-      ]
+      ] as const
     ) {
       const request = `${line} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
       const [head, body] = (await rawRequest(request, () => false)).split("\r\n\r\n", 2);

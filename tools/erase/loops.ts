@@ -41,13 +41,9 @@ export async function startLoops(
 ): Promise<Loops> {
   const place = placeOf(config.dataDir);
   if (place === null) return BESIDE;
-  let names: readonly LoopName[];
-  try {
-    names = await prepareLoops(config, pipelineSecret);
-  } catch (error) {
-    place.release();
-    throw error;
-  }
+  using held = new DisposableStack();
+  held.defer(() => place.release());
+  const names = await prepareLoops(config, pipelineSecret);
   const troubles = new Map<LoopName, string>();
   const hear = (loop: LoopName) => (message: LoopMessage) => {
     if (message.kind === "log" && message.level !== "info") tell(`${loop}: ${message.text}`);
@@ -56,6 +52,7 @@ export async function startLoops(
     else troubles.set(loop, `${loop}: ${message.health.words}`);
   };
   const loops = names.map((loop) => startLoop(loop, { config, pipelineSecret, report: hear(loop) }));
+  const untilStopped = held.move();
   return {
     own: true,
     trouble: () => [...troubles.values()][0] ?? null,
@@ -63,7 +60,7 @@ export async function startLoops(
     stop: once(async () => {
       for (const loop of loops) loop.drain();
       await Promise.allSettled(loops.map(({ ended }) => ended));
-      place.release();
+      untilStopped.dispose();
     }),
   };
 }
