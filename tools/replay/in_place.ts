@@ -13,7 +13,15 @@ import { LogSetupError, type TopicLog } from "../../topic/topic.ts";
 import { liveIdentity, type LivePartition, readLive } from "./live.ts";
 import { isStale, Rebuild, refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
 import type { PartitionRange } from "./scan.ts";
-import { filesOf, finishSwap, leadTo, SWAP_TIMING, type SwapTiming, takeAllPartitions } from "./swap.ts";
+import {
+  filesOf,
+  finishSwap,
+  leadTo,
+  removeIfThere,
+  SWAP_TIMING,
+  type SwapTiming,
+  takeAllPartitions,
+} from "./swap.ts";
 import {
   findInterrupted,
   readState,
@@ -61,7 +69,7 @@ export async function replayInPlace(deps: ReplayDependencies, options: InPlaceOp
     } catch (error) {
       if (!isStale(error) || build === BUILDS_MAX) throw error;
       deps.progress.say(`begins anew: ${error.message}`);
-      removeTree(rebuild.root);
+      removeIfThere(rebuild.root);
     } finally {
       rebuild.close();
     }
@@ -298,12 +306,4 @@ function refuseFewerPartitions(live: string, partitions: number): void {
     `Cannot replace the dataset: it has a partition ${beyond} and the topic has ${partitions} of them. It is not the log ` +
       "that this dataset was made from: put that back first.",
   );
-}
-
-function removeTree(root: string): void {
-  try {
-    Deno.removeSync(root, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

@@ -132,7 +132,8 @@ async function resultOf(root: string, swap: NonNullable<ReplayState["swap"]>): P
   return { records, lines, deadLetters, partitions };
 }
 
-function removeIfThere(path: string): void {
+/** Removes a tree, or what of it is left. */
+export function removeIfThere(path: string): void {
   try {
     Deno.removeSync(path, { recursive: true });
   } catch (error) {
