@@ -18,7 +18,8 @@ import { FileComparison, type FileDifference, type FileSide, fileSide, lineHash 
 import { ReplayLetters } from "./letters.ts";
 import { fromManifest, type LivePartition } from "./live.ts";
 import { refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
-import { createCount, TopicScan } from "./scan.ts";
+import { addRecords } from "./progress.ts";
+import { firstLook, TopicScan } from "./scan.ts";
 import type { ReplayResult } from "./tree.ts";
 import { CommandFailedError } from "../command.ts";
 
@@ -55,21 +56,17 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
   await refuseDropped(deps, ranges);
   const letters = new ReplayLetters(new DeadLetterIndex(log));
   await letters.catchUp(snapshot.map(({ live }) => live));
-  const count = createCount(ranges, {
+  const scan = new TopicScan(log);
+  const { records, letters: known } = await firstLook(scan, {
+    ranges,
     inTime: () => true,
     hasLetter: (partition, offset) => letters.has(partition, offset),
+    progress,
   });
-  const scan = new TopicScan(log);
-  progress.begin("looking for erasures", { records: 0 });
-  await scan.catchUp((record) => {
-    count.look(record);
-    progress.add({ records: 1, bytes: record.value.length });
-  });
-  progress.end();
   refuseErasures(snapshot, scan);
 
   const comparison = new FileComparison();
-  progress.begin("checking", { records: count.counted().records });
+  progress.begin("checking", { records });
   const sides = await Promise.all(snapshot.map(async ({ live: { partition }, entries }, n) => {
     const { from, until } = ranges[n]!;
     const erased = scan.erasuresIn(partition).reduce<ErasedSubjects>(withErasure, new Map());
@@ -81,11 +78,7 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
         letters,
         inTime: () => true,
         gapsAllowed: false,
-        handled: (records) =>
-          progress.add({
-            records: records.length,
-            bytes: records.reduce((sum, one) => sum + one.value.length, 0),
-          }),
+        handled: (records) => addRecords(progress, records),
       },
     });
     await build.extend(until);
@@ -93,7 +86,6 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
     return store.manifest.letters.length;
   }));
   progress.end();
-  const { records, letters: known } = count.counted();
   const partitions = comparison.rows.inOrder();
   return {
     records,

@@ -9,6 +9,7 @@ import {
   readIdentity,
   takeOverDataset,
 } from "../../processor/dataset/mod.ts";
+import { removeIfThere } from "../../runtime/durable_file.ts";
 import { LogSetupError, type TopicLog } from "../../topic/topic.ts";
 import { liveIdentity, type LivePartition, readLive } from "./live.ts";
 import { isStale, Rebuild, refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
@@ -65,7 +66,7 @@ export async function replayInPlace(deps: ReplayDependencies, options: InPlaceOp
     } catch (error) {
       if (!isStale(error) || build === BUILDS_MAX) throw error;
       deps.progress.say(`begins anew: ${error.message}`);
-      removeTree(rebuild.root);
+      removeIfThere(rebuild.root, { recursive: true });
     } finally {
       rebuild.close();
     }
@@ -302,12 +303,4 @@ function refuseFewerPartitions(live: string, partitions: number): void {
     `Cannot replace the dataset: it has a partition ${beyond} and the topic has ${partitions} of them. It is not the log ` +
       "that this dataset was made from: put that back first.",
   );
-}
-
-function removeTree(root: string): void {
-  try {
-    Deno.removeSync(root, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
 }

@@ -25,7 +25,12 @@ export type LivePartition = {
 
 /** What the dataset is called; null where its name is missing or damaged. */
 export function liveIdentity(root: string): DatasetIdentity | null {
-  return orNull(() => readIdentity(root));
+  try {
+    return readIdentity(root);
+  } catch (error) {
+    if (error instanceof DatasetStateError) return null;
+    throw error;
+  }
 }
 
 /**
@@ -71,15 +76,6 @@ function manifestOf(root: string, partition: number): StoredManifest | "missing"
     return readManifest(root, partition) ?? "missing";
   } catch (error) {
     if (error instanceof DatasetStateError) return "damaged";
-    throw error;
-  }
-}
-
-function orNull<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof DatasetStateError) return null;
     throw error;
   }
 }

@@ -12,6 +12,14 @@ export type Progress = {
   say(text: string): void;
 };
 
+/** Adds records that are done. */
+export function addRecords(progress: Progress, records: readonly { readonly value: Uint8Array }[]): void {
+  progress.add({
+    records: records.length,
+    bytes: records.reduce((sum, { value }) => sum + value.length, 0),
+  });
+}
+
 /** Where a stretch stands. */
 export type Stretch = {
   readonly what: string;

@@ -13,8 +13,8 @@ import { DeadLetterIndex } from "../../processor/dead_letters/mod.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import { fixedLetters, ReplayLetters } from "./letters.ts";
 import type { LivePartition } from "./live.ts";
-import type { Progress } from "./progress.ts";
-import { createCount, type ErasureAt, type PartitionRange, TopicScan } from "./scan.ts";
+import { addRecords, type Progress } from "./progress.ts";
+import { type ErasureAt, firstLook, type PartitionRange, TopicScan } from "./scan.ts";
 import { makeTree, type ReplayParameters, type ReplayState, saveState } from "./tree.ts";
 import { CommandFailedError } from "../command.ts";
 
@@ -85,11 +85,7 @@ export class Rebuild {
       letters: { has: (partition, offset) => (isFixed ? this.#fixed : this.#letters).has(partition, offset) },
       inTime: timeFilter(state.parameters),
       gapsAllowed: isFixed,
-      handled: (records) =>
-        deps.progress.add({
-          records: records.length,
-          bytes: records.reduce((sum, { value }) => sum + value.length, 0),
-        }),
+      handled: (records) => addRecords(deps.progress, records),
     };
   }
 
@@ -193,16 +189,10 @@ export class Rebuild {
   async #look(ranges: readonly PartitionRange[]): Promise<void> {
     if (this.#isCounted) return await this.#scan.catchUp();
     const { inTime, letters } = this.#world;
-    const count = createCount(ranges, { inTime, hasLetter: letters.has });
-    this.deps.progress.begin("looking for erasures", { records: 0 });
-    await this.#scan.catchUp((record) => {
-      count.look(record);
-      this.deps.progress.add({ records: 1, bytes: record.value.length });
-    });
-    this.deps.progress.end();
-    const { records, letters: withLetter } = count.counted();
-    this.records = records;
-    this.#lettersInRange = withLetter;
+    const { progress } = this.deps;
+    const counted = await firstLook(this.#scan, { ranges, inTime, hasLetter: letters.has, progress });
+    this.records = counted.records;
+    this.#lettersInRange = counted.letters;
   }
 
   async #open(ranges: readonly PartitionRange[]): Promise<void> {

@@ -2,6 +2,7 @@ import { isErasure, readLabel } from "../../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { type Erasure, readErasure } from "../../processor/record/erasure.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
+import { addRecords, type Progress } from "./progress.ts";
 
 /** An erasure record of one partition. */
 export type ErasureAt = Erasure & { readonly offset: number };
@@ -10,7 +11,7 @@ export type ErasureAt = Erasure & { readonly offset: number };
 export type PartitionRange = { readonly partition: number; readonly from: number; readonly until: number };
 
 /** What a look through the topic counts within the ranges. */
-export type Counted = { readonly records: number; readonly bytes: number; readonly letters: number };
+export type Counted = { readonly records: number; readonly letters: number };
 
 /**
  * Looks through the topic before anything is written: every erasure up to its end, whatever the range, so that no line of
@@ -52,24 +53,27 @@ export class TopicScan {
   }
 }
 
-/** Counts those records that lie in the ranges and within the times. */
-export function createCount(
-  ranges: readonly PartitionRange[],
-  { inTime, hasLetter }: {
+/** The first look, of an unknown size: the topic's erasures, and what of it lies in the ranges and within the times. */
+export async function firstLook(
+  scan: TopicScan,
+  { ranges, inTime, hasLetter, progress }: {
+    readonly ranges: readonly PartitionRange[];
     readonly inTime: (record: TopicRecord) => boolean;
     readonly hasLetter: (partition: number, offset: number) => boolean;
+    readonly progress: Progress;
   },
-): { look(record: TopicRecord): void; counted(): Counted } {
-  const counted = { records: 0, bytes: 0, letters: 0 };
+): Promise<Counted> {
+  const counted = { records: 0, letters: 0 };
   const byPartition = new Map(ranges.map((range) => [range.partition, range]));
-  return {
-    look(record) {
-      const range = byPartition.get(record.partition);
-      if (!range || record.offset < range.from || record.offset >= range.until || !inTime(record)) return;
-      counted.records++;
-      counted.bytes += record.value.length;
-      if (hasLetter(record.partition, record.offset)) counted.letters++;
-    },
-    counted: () => counted,
-  };
+  progress.begin("looking for erasures", { records: 0 });
+  await scan.catchUp((record) => {
+    addRecords(progress, [record]);
+    const { partition, offset } = record;
+    const range = byPartition.get(partition);
+    if (!range || offset < range.from || offset >= range.until || !inTime(record)) return;
+    counted.records++;
+    if (hasLetter(partition, offset)) counted.letters++;
+  });
+  progress.end();
+  return counted;
 }

@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import {
   hasIdentity,
@@ -8,7 +7,7 @@ import {
   readErased,
   readIdentity,
 } from "./manifest.ts";
-import { type PartitionSnapshot, readSnapshot } from "./snapshot.ts";
+import { areEqual, type PartitionSnapshot, readSnapshot } from "./snapshot.ts";
 import { readIfThere } from "../../../runtime/durable_file.ts";
 import { parseDatasetPath } from "../core/path.ts";
 import { DatasetReadError } from "../core/read_error.ts";
@@ -26,7 +25,7 @@ export class DatasetFiles {
   readonly #datasetDir: string;
   readonly #snapshots = new Map<
     number,
-    { readonly bytes: readonly Uint8Array[]; readonly snapshot: PartitionSnapshot }
+    { readonly bytes: readonly (Uint8Array | null)[]; readonly snapshot: PartitionSnapshot }
   >();
 
   /** Throws {@link DatasetReadError} where there is no dataset. */
@@ -141,7 +140,7 @@ export class DatasetFiles {
   #snapshotOf(partition: number): PartitionSnapshot {
     const paths = manifestPaths(this.root, partition);
     const kept = this.#snapshots.get(partition);
-    const bytes = [paths.manifest, paths.sealed].map((path) => readIfThere(path) ?? EMPTY);
+    const bytes = [paths.manifest, paths.sealed].map(readIfThere);
     if (kept && bytes.every((one, n) => areEqual(one, kept.bytes[n]!))) return kept.snapshot;
     const snapshot = readSnapshot(this.root, partition);
     this.#snapshots.set(partition, { bytes, snapshot });
@@ -274,8 +273,4 @@ function noDataset(datasetDir: string): DatasetReadError {
 
 function fail(message: string): never {
   throw new DatasetReadError(message);
-}
-
-function areEqual(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && Buffer.compare(a, b) === 0;
 }

@@ -44,6 +44,7 @@ export function readEntries(root: string): FileEntries {
   );
 }
 
-function areEqual(a: Uint8Array | null, b: Uint8Array | null): boolean {
+/** The same bytes, or neither there. */
+export function areEqual(a: Uint8Array | null, b: Uint8Array | null): boolean {
   return a === b || (a !== null && b !== null && Buffer.compare(a, b) === 0);
 }
