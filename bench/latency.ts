@@ -147,9 +147,11 @@ async function postOne(
     headers: { "content-type": "application/json" },
     body,
   });
-  const words = await response.text();
+  const message = await response.text();
   const answeredMs = performance.now() - began;
-  if (response.status !== 200) throw new Error(`Cannot measure: ingest answered ${response.status} ${words}`);
+  if (response.status !== 200) {
+    throw new Error(`Cannot measure: ingest answered ${response.status} ${message}`);
+  }
   return { answeredMs, lineMs: await line - began };
 }
 

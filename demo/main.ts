@@ -49,12 +49,12 @@ async function run(
     readyMsMax: READY_MS_MAX,
     stopMsMax: STOP_MS_MAX,
   });
-  for (const line of wordsOf(end)) console.error(line);
+  for (const line of endText(end)) console.error(line);
   return end.is === "stopped" && end.killed.length === 0 ? 0 : 1;
 }
 
 /** What to tell people about an end that was not asked for. */
-function wordsOf(end: ServicesEnd): string[] {
+function endText(end: ServicesEnd): string[] {
   const killed = end.killed.map((name) =>
     `${name} did not stop within ${STOP_MS_MAX / 1000} s and was killed.`
   );
@@ -65,7 +65,7 @@ function wordsOf(end: ServicesEnd): string[] {
       const lines = end.lastLines.length > 0 ? end.lastLines : ["(it said nothing)"];
       return [
         ...killed,
-        `${end.name} died (${end.words}); the rest was stopped. Its last lines:`,
+        `${end.name} died (${end.reason}); the rest was stopped. Its last lines:`,
         ...lines.map((line) => `  ${line}`),
       ];
     }
@@ -100,7 +100,7 @@ async function playSample(
 /** Throws with what to do where a port stays taken. */
 async function portsFree({ host, ports }: DemoPlan, stop: AbortSignal): Promise<void> {
   const end = performance.now() + PORT_WAIT_MS_MAX;
-  let told = false;
+  let reported = false;
   for (let taken = takenPorts(host, ports); taken.length > 0; taken = takenPorts(host, ports)) {
     if (stop.aborted) return;
     if (performance.now() > end) {
@@ -111,8 +111,10 @@ async function portsFree({ host, ports }: DemoPlan, stop: AbortSignal): Promise<
         `Cannot start: taken on ${host} already: port ${words}. Stop what listens there, or set other ports.`,
       );
     }
-    if (!told) console.log("A port is taken: waiting a moment, in case an earlier demo is still stopping.");
-    told = true;
+    if (!reported) {
+      console.log("A port is taken: waiting a moment, in case an earlier demo is still stopping.");
+    }
+    reported = true;
     await systemClock.wait(100, stop);
   }
 }

@@ -128,7 +128,7 @@ describe("a service that dies", () => {
     expect(await end).toEqual({
       is: "died",
       name: "beta",
-      words: "exit code 7",
+      reason: "exit code 7",
       lastLines: [...lines.slice(-19).map((line) => `beta: ${line}`), "beta: a last word"],
       killed: [],
     });
@@ -142,7 +142,7 @@ describe("a service that dies", () => {
     const end = run([spec("alpha")]);
     await allReady();
     Deno.kill(pidOf("alpha"), "SIGKILL");
-    expect(await end).toMatchObject({ is: "died", name: "alpha", words: "SIGKILL" });
+    expect(await end).toMatchObject({ is: "died", name: "alpha", reason: "SIGKILL" });
   });
 
   it("before it was ready ends the start, also of those that wait for it", async () => {
@@ -150,7 +150,7 @@ describe("a service that dies", () => {
     using _taken = Deno.listen({ hostname: "127.0.0.1", port });
     const broken = { ...spec("alpha"), environment: { ...spec("alpha").environment, PORT: String(port) } };
     const end = await run([broken, spec("beta", {}, "alpha")]);
-    expect(end).toMatchObject({ is: "died", name: "alpha", words: "exit code 1" });
+    expect(end).toMatchObject({ is: "died", name: "alpha", reason: "exit code 1" });
     expect(end.is === "died" && end.lastLines.join("\n")).toMatch(/AddrInUse/);
     expect(printed).not.toContain("all ready");
     expect(log()).toEqual([]);

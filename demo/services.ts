@@ -37,11 +37,11 @@ export type ServicesEnd =
   & { readonly killed: readonly string[] }
   & (
     | { readonly is: "stopped" }
-    /** `words` say how: exit code or signal. */
+    /** `reason` says how: exit code or signal. */
     | {
       readonly is: "died";
       readonly name: string;
-      readonly words: string;
+      readonly reason: string;
       readonly lastLines: readonly string[];
     }
     | { readonly is: "not_ready"; readonly names: readonly string[] }
@@ -52,7 +52,7 @@ type Verdict =
   | {
     readonly is: "died";
     readonly name: string;
-    readonly words: string;
+    readonly reason: string;
     readonly lastLines: readonly string[];
   }
   | { readonly is: "not_ready"; readonly names: readonly string[] };
@@ -94,8 +94,8 @@ export async function runServices(
     const service = spawn(spec, options);
     services.push(service);
     service.ended.then((status) => {
-      const words = status.signal === null ? `exit code ${status.code}` : status.signal;
-      verdict.resolve({ is: "died", name: spec.name, words, lastLines: service.lastLines });
+      const reason = status.signal === null ? `exit code ${status.code}` : status.signal;
+      verdict.resolve({ is: "died", name: spec.name, reason, lastLines: service.lastLines });
     });
     await untilReady(spec.readyUrl, { clock: options.clock, signal: over.signal });
     notReady.delete(spec.name);

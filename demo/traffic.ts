@@ -150,9 +150,9 @@ export async function sendAsPosthogJs(events: readonly ClientEvent[], options: S
     headers: { "content-type": "text/plain" },
     body: gzipSync(JSON.stringify(envelope)) as Uint8Array<ArrayBuffer>,
   });
-  const words = await response.text();
+  const message = await response.text();
   if (response.status !== 200) {
-    throw new Error(`Cannot send events to ${options.posthogUrl}: answered ${response.status} ${words}`);
+    throw new Error(`Cannot send events to ${options.posthogUrl}: answered ${response.status} ${message}`);
   }
 }
 

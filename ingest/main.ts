@@ -19,7 +19,7 @@ import { Deadlines } from "./deadlines.ts";
 import { Drainer } from "./spool/drainer.ts";
 import { InFlight } from "./in_flight.ts";
 import { createIngestMetrics } from "./metrics.ts";
-import { Publisher, wordsOf } from "./publisher.ts";
+import { messageOf, Publisher } from "./publisher.ts";
 import { createReadiness } from "./readiness.ts";
 import { SecretConfirmation } from "./unsubscribe/secret_confirmation.ts";
 import { Spool } from "./spool/spool.ts";
@@ -34,7 +34,7 @@ export type IngestParts = {
   /** The log to work on; closed with ingest. Default: the one that the configuration names. */
   readonly log?: TopicLog;
   readonly report?: Report;
-  readonly reach?: FaultPoint;
+  readonly faultPoint?: FaultPoint;
 };
 
 export type RunningIngest = {
@@ -47,7 +47,7 @@ export type RunningIngest = {
 /** Starts ingest in this process. Rejects where DATA_DIR or port are taken, or the log cannot be used at all. */
 export async function startIngest(config: IngestConfig, parts: IngestParts = {}): Promise<RunningIngest> {
   const { clock = systemClock, report = reportToStderr } = parts;
-  const reach = parts.reach ?? faultPointFrom(config.faultPoint ?? undefined);
+  const faultPoint = parts.faultPoint ?? faultPointFrom(config.faultPoint ?? undefined);
   const { limits } = config;
   // Whatever was taken hold of is let go of in reverse, also when a later step of the start fails.
   await using held = new AsyncDisposableStack();
@@ -59,13 +59,13 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
     directory: join(config.dataDir, "spool"),
     bytesMax: config.spoolBytesMax,
     segmentBytes: limits.spoolSegmentBytes,
-    reach,
+    faultPoint,
     report,
   });
   held.defer(() => spool.close());
 
   const topic = WEBHOOKS_TOPIC;
-  const publishing = { log, topic, spool, clock, limits, reach, report };
+  const publishing = { log, topic, spool, clock, limits, faultPoint, report };
   const publisher = new Publisher(publishing);
   const drainer = new Drainer(publishing);
   const preparing = new AbortController();
@@ -142,7 +142,7 @@ async function prepareTopic({ log, clock, limits, report, signal }: TopicPrepara
     signal,
     failed: ({ error, failures }) => {
       if (failures > 1 || signal.aborted) return;
-      report("warn", `the log is not ready (${wordsOf(error)}): webhooks go to the spool until it is`);
+      report("warn", `the log is not ready (${messageOf(error)}): webhooks go to the spool until it is`);
     },
   });
   return !signal.aborted;

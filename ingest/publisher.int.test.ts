@@ -197,7 +197,7 @@ test("the drainer passes spool.drained after the log has acknowledged and before
   const seen: unknown[] = [];
   drainer = new Drainer({
     ...options,
-    reach: (name) => seen.push([name, log.values(), spool.pendingRecords]),
+    faultPoint: (name) => seen.push([name, log.values(), spool.pendingRecords]),
   });
   drainer.start();
   await drained();
@@ -210,7 +210,7 @@ async function openSpool({ bytesMax }: { bytesMax: number }): Promise<void> {
     directory: join(directory, "spool"),
     bytesMax,
     segmentBytes: 1024 ** 2,
-    reach: noFaultPoint,
+    faultPoint: noFaultPoint,
     report,
   });
   options = {
@@ -221,7 +221,7 @@ async function openSpool({ bytesMax }: { bytesMax: number }): Promise<void> {
     spool,
     clock,
     limits: DEFAULT_LIMITS,
-    reach: noFaultPoint,
+    faultPoint: noFaultPoint,
     report,
   };
   publisher = new Publisher(options);

@@ -20,7 +20,7 @@ export type PublisherOptions = {
   readonly spool: Spool;
   readonly clock: Clock;
   readonly limits: IngestLimits;
-  readonly reach: FaultPoint;
+  readonly faultPoint: FaultPoint;
   readonly report: (level: "info" | "warn" | "error", text: string) => void;
   /** For the waits between attempts, from 0 to below 1; default `Math.random`. */
   readonly random?: () => number;
@@ -38,7 +38,7 @@ export class Publisher {
   spooled = 0;
   #logReady = false;
   #restsUntil = -Infinity;
-  #awayWords: string | null = null;
+  #awayReason: string | null = null;
   readonly #deadlines: Deadlines;
 
   constructor(private readonly options: PublisherOptions) {
@@ -57,7 +57,7 @@ export class Publisher {
   }
 
   publish(record: EnvelopeRecord): Promise<PublishOutcome> {
-    this.options.reach("ingest.received");
+    this.options.faultPoint("ingest.received");
     return this.goesToLog ? this.#toLog(record) : this.#toSpool(record);
   }
 
@@ -72,23 +72,23 @@ export class Publisher {
           this.published++;
           if (!this.#deadlines.met(deadline)) return;
           this.#back();
-          this.options.reach("ingest.published");
+          this.options.faultPoint("ingest.published");
           resolve({ is: "published" });
         },
         (error) => {
           if (!this.#deadlines.met(deadline)) return;
           if (isTooLarge(error)) resolve({ is: "too_large" });
-          else resolve(this.#givenUp(record, wordsOf(error)));
+          else resolve(this.#givenUp(record, messageOf(error)));
         },
       );
     });
   }
 
-  #givenUp(record: EnvelopeRecord, words: string): Promise<PublishOutcome> {
-    if (this.#awayWords === null) {
-      this.options.report("warn", `the log is away (${words}): webhooks go to the spool until it is back`);
+  #givenUp(record: EnvelopeRecord, message: string): Promise<PublishOutcome> {
+    if (this.#awayReason === null) {
+      this.options.report("warn", `the log is away (${message}): webhooks go to the spool until it is back`);
     }
-    this.#awayWords = words;
+    this.#awayReason = message;
     this.#restsUntil = this.options.clock.monotonic() + this.options.limits.logRestMs;
     return this.#toSpool(record);
   }
@@ -99,14 +99,14 @@ export class Publisher {
       this.spooled++;
       return { is: "spooled" };
     } catch (error) {
-      this.options.report("error", `a webhook was turned away: ${wordsOf(error)}`);
+      this.options.report("error", `a webhook was turned away: ${messageOf(error)}`);
       return { is: "unavailable" };
     }
   }
 
   #back(): void {
-    if (this.#awayWords === null) return;
-    this.#awayWords = null;
+    if (this.#awayReason === null) return;
+    this.#awayReason = null;
     this.options.report("info", "the log is back: webhooks go to it again");
   }
 }
@@ -117,6 +117,6 @@ export function isTooLarge(error: unknown): boolean {
 }
 
 /** An error's message, or what was thrown as text where it is no Error. */
-export function wordsOf(error: unknown): string {
+export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

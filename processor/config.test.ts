@@ -29,7 +29,7 @@ describe("The processor's settings", () => {
     ["prompts shown off loopback", { SHOW_RAW: "1", HOST: "0.0.0.0" }, /loopback only/],
     ["a mail server that is no URL", { SMTP_URL: "mail.example" }, /smtps:/],
     ["a mail server without a sender", { SMTP_URL: "smtp://127.0.0.1" }, /MAIL_FROM/],
-  ])("refuse %s, and say what to do", (_, environment: Record<string, string>, words) => {
-    expect(problemsOf(environment).join("\n")).toMatch(words);
+  ])("refuse %s, and say what to do", (_, environment: Record<string, string>, message) => {
+    expect(problemsOf(environment).join("\n")).toMatch(message);
   });
 });

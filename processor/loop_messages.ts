@@ -16,4 +16,4 @@ export type ToWorker =
 export type FromWorker =
   | { readonly kind: "report"; readonly message: LoopMessage }
   | { readonly kind: "ended" }
-  | { readonly kind: "failed"; readonly words: string; readonly stack: string };
+  | { readonly kind: "failed"; readonly message: string; readonly stack: string };

@@ -53,7 +53,7 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
   const hub = createTraceHub(Date.now().toString(36));
   const metrics = createProcessorMetrics();
   const health = new Map<string, LoopHealth>();
-  const starting: { words: string | null } = { words: "the log's topics and the pipeline's secret" };
+  const starting: { message: string | null } = { message: "the log's topics and the pipeline's secret" };
   const offers = openOfferStatus(config, { hashes });
   held.defer(() => offers.close());
   const list = new DeadLetterList(log);
@@ -65,14 +65,14 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
     locks: () => openDatasetLocks(config.datasetDir),
     dedupWindow: config.dedupWindow,
     now: systemClock.now,
-    reach: faultPointFrom(config.faultPoint ?? undefined),
-    whyNot: () => whyNoRedrive(config, health),
+    faultPoint: faultPointFrom(config.faultPoint ?? undefined),
+    refusalReason: () => whyNoRedrive(config, health),
     changed: status.forget,
   });
   const app = createStatusApi({
     hub,
-    notReady: () => notReady(config, { health, starting: starting.words }),
-    staysOut: () => words(health, "stays_out"),
+    notReady: () => notReady(config, { health, starting: starting.message }),
+    staysOut: () => messagesOf(health, "stays_out"),
     status: status.look,
     offerOf: (distinctId) => offers.offerOf(distinctId),
     codeIsValid: (code) => offers.codeIsValid(code),
@@ -91,7 +91,7 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
   });
   held.defer(async () => void await within(server.shutdown(), { ms: SHUTDOWN_MS_MAX }));
 
-  const hear = ({ loop, name }: Seat) => (message: LoopMessage) => {
+  const onMessage = ({ loop, name }: Seat) => (message: LoopMessage) => {
     if (message.kind === "steps") hub.add(message.steps);
     else if (message.kind === "forget") hub.forget();
     else if (message.kind === "health") health.set(name, message.health);
@@ -101,11 +101,11 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
   const stopping = new AbortController();
   const loops: RunningLoop[] = [];
   const running = prepare(config, { log, hashes, signal: stopping.signal, starting }).then(() => {
-    starting.words = null;
+    starting.message = null;
     if (stopping.signal.aborted) return;
     for (const seat of seatsOf(config)) {
       loops.push(
-        startLoop(seat.loop, { config, pipelineSecret: secret, report: hear(seat) }),
+        startLoop(seat.loop, { config, pipelineSecret: secret, report: onMessage(seat) }),
       );
     }
     return allEnded(loops);
@@ -212,12 +212,12 @@ function notReady(
   return seatsOf(config).flatMap(({ name }) => {
     const now = health.get(name);
     if (now?.is === "ready" || now?.is === "stays_out") return [];
-    return [`${name}: ${now?.words ?? now?.is ?? "starting"}`];
+    return [`${name}: ${now?.message ?? now?.is ?? "starting"}`];
   });
 }
 
-function words(health: ReadonlyMap<string, LoopHealth>, is: LoopHealth["is"]): string[] {
-  return [...health].filter(([, now]) => now.is === is).map(([loop, now]) => `${loop}: ${now.words ?? ""}`);
+function messagesOf(health: ReadonlyMap<string, LoopHealth>, is: LoopHealth["is"]): string[] {
+  return [...health].filter(([, now]) => now.is === is).map(([loop, now]) => `${loop}: ${now.message ?? ""}`);
 }
 
 const USAGE = `Usage: deno task processor

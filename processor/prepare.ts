@@ -15,7 +15,7 @@ export async function prepare(
     readonly log: TopicLog;
     readonly hashes: KeyedHashes;
     readonly signal: AbortSignal;
-    readonly starting: { words: string | null };
+    readonly starting: { message: string | null };
   },
 ): Promise<void> {
   await retrying(async () => {
@@ -33,7 +33,7 @@ export async function prepare(
     clock: systemClock,
     signal,
     trouble: ({ error, waitMs }) => {
-      starting.words = error.message;
+      starting.message = error.message;
       console.error(`processor: warn: ${error.message} Trying again in ${waitMs} ms.`);
     },
   });

@@ -28,7 +28,7 @@ export function startLoop(
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
       if (data.kind === "report") return report(data.message);
       if (data.kind === "ended") resolve();
-      else reject(Object.assign(new Error(data.words), { name: "LoopStoppedError", stack: data.stack }));
+      else reject(Object.assign(new Error(data.message), { name: "LoopStoppedError", stack: data.stack }));
       worker.terminate();
     };
     worker.onerror = (event) => {

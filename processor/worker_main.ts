@@ -21,13 +21,13 @@ import type { FromWorker, LoopName, ToWorker } from "./loop_messages.ts";
  */
 const worker = self as unknown as DedicatedWorkerGlobalScope;
 const draining = new AbortController();
-const tell = (message: FromWorker) => worker.postMessage(message);
+const post = (message: FromWorker) => worker.postMessage(message);
 
 worker.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.order === "drain") return draining.abort();
   run(data.loop, { config: data.config, pipelineSecret: data.pipelineSecret }).then(
-    () => tell({ kind: "ended" }),
-    (error: Error) => tell({ kind: "failed", words: error.message, stack: error.stack ?? "" }),
+    () => post({ kind: "ended" }),
+    (error: Error) => post({ kind: "failed", message: error.message, stack: error.stack ?? "" }),
   );
 };
 
@@ -44,8 +44,8 @@ async function run(
       hashes,
       lineId: createLineIds(hashes.subject),
       clock: systemClock,
-      report: (message) => tell({ kind: "report", message }),
-      reach: faultPointFrom(config.faultPoint ?? undefined),
+      report: (message) => post({ kind: "report", message }),
+      faultPoint: faultPointFrom(config.faultPoint ?? undefined),
       signal: draining.signal,
     });
   } finally {

@@ -13,17 +13,17 @@ it("backOffMs() doubles up to its bound, and chance decides about half of it", (
 
 it("retry() attempts until it succeeds and tells each failure with the wait that follows", async () => {
   const clock = manualClock();
-  const told: Failure[] = [];
+  const reported: Failure[] = [];
   let attempts = 0;
   const answer = retry(() => {
     if (++attempts < 4) throw new Error(`${attempts}`);
     return "done";
-  }, { ...BACK_OFF, clock, random: () => 0, failed: (failure) => void told.push(failure) });
+  }, { ...BACK_OFF, clock, random: () => 0, failed: (failure) => void reported.push(failure) });
   await clock.advance(50 + 100 + 200 - 1);
   expect(attempts).toBe(3);
   await clock.advance(1);
   expect(await answer).toBe("done");
-  expect(told.map(({ failures, waitMs }) => [failures, waitMs])).toEqual([[1, 50], [2, 100], [3, 200]]);
+  expect(reported.map(({ failures, waitMs }) => [failures, waitMs])).toEqual([[1, 50], [2, 100], [3, 200]]);
 });
 
 it("retry() gives up with what `failed` throws", async () => {

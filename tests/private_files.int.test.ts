@@ -59,7 +59,7 @@ test("what holds personal data or a secret is the owner's alone: files 0600, dir
     directory: join(dataDir, "spool"),
     bytesMax: 1024 ** 2,
     segmentBytes: 1024 ** 2,
-    reach: noFaultPoint,
+    faultPoint: noFaultPoint,
     report: () => {},
   });
   await spool.append(RECORD);

@@ -127,14 +127,14 @@ type Redriving = {
 async function redriveNamed(line: CommandLine, redriving: Redriving): Promise<void> {
   if (line.values["dry-run"] === true) return foretell(line, redriving.list);
   const locks = openDatasetLocks(redriving.config.datasetDir);
-  const words = { verb: "redrive", what: "a redrive of dead letters" };
-  await workAlone(locks, words, () => redriveUnderLock(line, redriving));
+  const message = { verb: "redrive", what: "a redrive of dead letters" };
+  await workAlone(locks, message, () => redriveUnderLock(line, redriving));
 }
 
 function foretell(line: CommandLine, list: DeadLetterList): void {
   const named = namedBy(line, list);
   for (const letter of named) {
-    tell(line, { letter, outcome: isWornOut(letter) ? "would be refused" : "would be redriven" });
+    printOutcome(line, { letter, outcome: isWornOut(letter) ? "would be refused" : "would be redriven" });
   }
   failWhereWornOut(named.filter(isWornOut).length, named.length);
 }
@@ -143,11 +143,11 @@ async function redriveUnderLock(line: CommandLine, { log, list, config }: Redriv
   // Another redrive or an erasure may have ended between the first look and the lock.
   await list.catchUp();
   const named = namedBy(line, list);
-  const reach = faultPointFrom(config.faultPoint ?? undefined);
+  const faultPoint = faultPointFrom(config.faultPoint ?? undefined);
   const { dedupWindow } = config;
-  const outcomes = await redrive(named, { log, list, now: Date.now(), dedupWindow, reach });
+  const outcomes = await redrive(named, { log, list, now: Date.now(), dedupWindow, faultPoint });
   for (const { letter, is, why } of outcomes) {
-    tell(line, { letter, outcome: is.replace("_", " "), ...(why === null ? {} : { why }) });
+    printOutcome(line, { letter, outcome: is.replace("_", " "), ...(why === null ? {} : { why }) });
   }
   const refused = outcomes.filter(({ is }) => is === "refused");
   failWhereWornOut(refused.filter(({ why }) => why === WORN_OUT).length, named.length);
@@ -164,7 +164,7 @@ function namedBy(line: CommandLine, list: DeadLetterList): readonly ListedLetter
   return named;
 }
 
-function tell(
+function printOutcome(
   line: CommandLine,
   { letter, outcome, why }: {
     readonly letter: ListedLetter;

@@ -49,11 +49,11 @@ describe("in a DATA_DIR where nothing has worked", () => {
     [["tools/lag.ts"], "is DATA_DIR the right one?"],
     [["tools/erase/main.ts", "somebody", "--dry-run"], "is DATA_DIR the right one?"],
     [["tools/offers.ts", "show", "somebody"], "nobody of this id"],
-  ])("%j says so and makes nothing", async ([program, ...args], words) => {
+  ])("%j says so and makes nothing", async ([program, ...args], message) => {
     const env = { DATA_DIR: parent, ...SECRETS["a secret"] };
     const run = await runProgram(program!, { args, env });
     expect([run.code, run.stdout]).toEqual([1, ""]);
-    expect(run.stderr).toContain(words);
+    expect(run.stderr).toContain(message);
     expect([...Deno.readDirSync(parent)]).toEqual([]);
   });
 

@@ -14,6 +14,6 @@ export async function openTopicLog(config: LogConfig, role: LogRole): Promise<To
     case "embedded":
       return openSqliteLog({ dataDir: config.dataDir, role, writerOf });
     case "kafka":
-      return await (await import("./kafka/log.ts")).openRedpandaLog(config, role);
+      return await (await import("./kafka/log.ts")).openKafkaLog(config, role);
   }
 }

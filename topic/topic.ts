@@ -119,7 +119,7 @@ export type Consumption = {
   state(): {
     readonly is: "joining" | "joined" | "away";
     readonly partitions: readonly number[];
-    readonly words?: string;
+    readonly reason?: string;
   };
   /** Lets batches in flight finish, commits them, revokes every partition and leaves the group. May be called twice. */
   stop(): Promise<void>;

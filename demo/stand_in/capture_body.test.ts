@@ -34,7 +34,7 @@ function read(body: unknown, { path = "/e/", query = "" }: { path?: string; quer
 
 function eventsOf(body: unknown, at?: { path?: string; query?: string }): readonly CapturedEvent[] {
   const outcome = read(body, at);
-  if (!outcome.ok) throw new Error(`${outcome.status} ${outcome.words}`);
+  if (!outcome.ok) throw new Error(`${outcome.status} ${outcome.message}`);
   return outcome.events;
 }
 

@@ -24,7 +24,7 @@ export type CapturedEvent = {
 /** Events and their project key, or the status and the plain text that PostHog refuses with. */
 export type CaptureOutcome =
   | { readonly ok: true; readonly token: string; readonly events: readonly CapturedEvent[] }
-  | { readonly ok: false; readonly status: 400 | 401 | 413; readonly words: string };
+  | { readonly ok: false; readonly status: 400 | 401 | 413; readonly message: string };
 
 export type CaptureOptions = {
   readonly path: string;
@@ -49,8 +49,8 @@ const PERSON_UPDATES = ["$set", "$set_once", "$unset"] as const;
 
 /** A refusal travels as an exception inside this file only. */
 class Refusal extends Error {
-  constructor(readonly status: 400 | 401 | 413, words: string) {
-    super(words);
+  constructor(readonly status: 400 | 401 | 413, message: string) {
+    super(message);
   }
 }
 
@@ -64,7 +64,7 @@ export function readCapture(body: Uint8Array, options: CaptureOptions): CaptureO
     const sentAt = parseTime(request.sentAt) ?? sentAtOfQuery(options.query);
     return { ok: true, token, events: request.events.map((raw) => readEvent(raw, { ...options, sentAt })) };
   } catch (error) {
-    if (error instanceof Refusal) return { ok: false, status: error.status, words: error.message };
+    if (error instanceof Refusal) return { ok: false, status: error.status, message: error.message };
     throw error;
   }
 }

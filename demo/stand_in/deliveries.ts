@@ -96,7 +96,7 @@ const ANSWER_BYTES_MAX = 64 * 1024;
 
 type AttemptOutcome =
   | { readonly is: "delivered" }
-  | { readonly is: "failed"; readonly retriable: boolean; readonly words: string };
+  | { readonly is: "failed"; readonly retriable: boolean; readonly serverAnswer: string };
 
 /** How long PostHog waits after the attempt of this number, in ms: its rule, and so not the back-off of `runtime/retry.ts`. */
 export function retryDelayMs(attempt: number, random: () => number): number {
@@ -106,7 +106,7 @@ export function retryDelayMs(attempt: number, random: () => number): number {
 /** What an answer's status means: below 300 delivered, a redirect fails, few others are worth another attempt. */
 export function outcomeOfStatus(status: number): AttemptOutcome {
   if (status < 300) return { is: "delivered" };
-  return { is: "failed", retriable: RETRIABLE.has(status), words: `answered ${status}` };
+  return { is: "failed", retriable: RETRIABLE.has(status), serverAnswer: `answered ${status}` };
 }
 
 /** Builds the delivery engine; it sends nothing before {@link Deliveries.begin}. */
@@ -145,7 +145,7 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       const run = attempt(ready.shift()!).finally(() => {
         running.delete(run);
         pump();
-        tellIfSettled();
+        notifyIfSettled();
       });
       running.add(run);
     }
@@ -161,7 +161,7 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       return later(delivery, retryDelayMs(number, random));
     }
     done(delivery, "failed");
-    note(delivery, { attempts: number, words: outcome.words });
+    note(delivery, { attempts: number, words: outcome.serverAnswer });
   }
 
   function later(delivery: OwedDelivery, ms: number): void {
@@ -173,7 +173,7 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
 
   function drop(delivery: OwedDelivery): void {
     done(delivery, "dropped");
-    tellIfSettled();
+    notifyIfSettled();
   }
 
   function done(delivery: OwedDelivery, as: DeliveryEnd): void {
@@ -183,9 +183,9 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
     owed.bytes -= delivery.bytes;
   }
 
-  function tellIfSettled(): void {
+  function notifyIfSettled(): void {
     if (owed.deliveries > 0 || running.size > 0) return;
-    for (const tell of onSettled) tell();
+    for (const notify of onSettled) notify();
     onSettled = [];
   }
 
@@ -212,7 +212,7 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
     settled: () =>
       new Promise((resolve) => {
         onSettled.push(resolve);
-        tellIfSettled();
+        notifyIfSettled();
       }),
     async stop() {
       stopping.abort();
@@ -246,8 +246,8 @@ async function post(
     await Promise.race([late, readToTheEnd(reader)]).finally(() => reader?.cancel().catch(() => {}));
     return outcomeOfStatus(response.status);
   } catch (error) {
-    const words = limit.signal.aborted ? `no answer within ${REQUEST_MS_MAX} ms` : networkWords(error);
-    return { is: "failed", retriable: true, words };
+    const message = limit.signal.aborted ? `no answer within ${REQUEST_MS_MAX} ms` : networkMessage(error);
+    return { is: "failed", retriable: true, serverAnswer: message };
   } finally {
     over.abort();
   }
@@ -277,7 +277,7 @@ async function readToTheEnd(reader: ReadableStreamDefaultReader<Uint8Array> | un
 }
 
 /** Deno's words repeat the whole address, which may hold a password. */
-function networkWords(error: unknown): string {
+function networkMessage(error: unknown): string {
   const code = (error as { cause?: { code?: string } }).cause?.code ?? (error as { code?: string }).code;
   return code === undefined ? "no connection" : `no connection (${code})`;
 }

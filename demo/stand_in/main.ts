@@ -23,9 +23,9 @@ function run(environment: Environment): Promise<RunningService> {
     fetch,
     random: Math.random,
     newId: randomUUID,
-    onFailure: ({ event, uuid, attempts, words }) =>
+    onFailure: ({ event, uuid, attempts, words: message }) =>
       console.error(
-        `${NAME}: warn: webhook of ${event} ${uuid} failed after ${attempts} of 3 attempts: ${words}`,
+        `${NAME}: warn: webhook of ${event} ${uuid} failed after ${attempts} of 3 attempts: ${message}`,
       ),
   });
   return Promise.resolve({

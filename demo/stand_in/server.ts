@@ -164,7 +164,7 @@ async function capture(c: Context, options: AppOptions & { intake: Intake }): Pr
     newUuid: options.newId,
     decodedBytesMax: limits.decodedBytesMax,
   });
-  if (!outcome.ok) return c.text(outcome.words, outcome.status);
+  if (!outcome.ok) return c.text(outcome.message, outcome.status);
   const taken = options.intake(outcome.events, { receivedAt, ip: clientIp(c) });
   return taken ? c.json({ status: "Ok" }) : c.text("transient error, please retry", 503);
 }

@@ -1,5 +1,5 @@
 import type { EnvelopeRecord } from "../../contract/envelope.ts";
-import { isTooLarge, type PublisherOptions, wordsOf } from "../publisher.ts";
+import { isTooLarge, messageOf, type PublisherOptions } from "../publisher.ts";
 import { retry } from "../../runtime/retry.ts";
 import type { SpoolBatch } from "./spool.ts";
 
@@ -32,15 +32,15 @@ export class Drainer {
     for (;;) {
       await spool.untilPending(this.#stop.signal);
       if (this.#stop.signal.aborted) return;
-      const batch = await this.#insist(
+      const batch = await this.#retrying(
         "read the spool",
         () => spool.read({ recordsMax: limits.drainRecordsMax, bytesMax: limits.drainBytesMax }),
       );
       if (!batch) continue;
-      if (!await this.#insist("publish from the spool", () => this.#publish(batch))) return;
-      this.options.reach("spool.drained");
+      if (!await this.#retrying("publish from the spool", () => this.#publish(batch))) return;
+      this.options.faultPoint("spool.drained");
       // Only the mark is tried again: the records are on the topic.
-      await this.#insist("write the spool's mark", async () => (await spool.markDrained(batch), true));
+      await this.#retrying("write the spool's mark", async () => (await spool.markDrained(batch), true));
       if (spool.pendingRecords === 0) {
         this.options.report("info", "the spool is drained");
       }
@@ -66,17 +66,17 @@ export class Drainer {
       this.published++;
     } catch (error) {
       if (!isTooLarge(error)) throw error;
-      const path = await this.options.spool.setAside(record, { at, reason: wordsOf(error) });
+      const path = await this.options.spool.setAside(record, { at, reason: messageOf(error) });
       this.setAside++;
       this.options.report(
         "error",
-        `the log refused a spooled webhook (${wordsOf(error)}): kept in "${path}"`,
+        `the log refused a spooled webhook (${messageOf(error)}): kept in "${path}"`,
       );
     }
   }
 
   /** Tries until it succeeds; null once ingest stops and the attempt in hand has failed. */
-  async #insist<T>(what: string, attempt: () => Promise<T>): Promise<T | null> {
+  async #retrying<T>(what: string, attempt: () => Promise<T>): Promise<T | null> {
     const { clock, limits, report, random } = this.options;
     const done = await retry(attempt, {
       msFirst: limits.retryMsFirst,
@@ -85,7 +85,7 @@ export class Drainer {
       signal: this.#stop.signal,
       random,
       failed: ({ error, failures }) => {
-        if (failures === 1) report("warn", `cannot ${what} yet: ${wordsOf(error)}`);
+        if (failures === 1) report("warn", `cannot ${what} yet: ${messageOf(error)}`);
       },
     });
     return done ?? null;

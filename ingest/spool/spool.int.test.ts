@@ -41,7 +41,7 @@ describe("what was appended", () => {
 
   test("shares one fsync with whatever is appended at the same time", async () => {
     let flushes = 0;
-    const spool = await open({ reach: (name) => name === "spool.appended" && flushes++ });
+    const spool = await open({ faultPoint: (name) => name === "spool.appended" && flushes++ });
     await Promise.all(Array.from({ length: 200 }, (_, index) => spool.append(record(String(index)))));
     expect(flushes).toBe(1);
     expect(spool.pendingRecords).toBe(200);
@@ -352,7 +352,7 @@ function open(options: Partial<SpoolOptions> = {}): Promise<Spool> {
     directory,
     bytesMax: 1024 ** 2,
     segmentBytes: 1024 ** 2,
-    reach: noFaultPoint,
+    faultPoint: noFaultPoint,
     report: (_, text) => said.push(text),
     ...options,
   });

@@ -152,7 +152,7 @@ export class Spool {
         await this.#write(Buffer.concat(frames.map(({ frame }) => frame)), frames.length);
         this.#queuedBytes -= bytes;
         this.#state = "taking";
-        this.options.reach("spool.appended");
+        this.options.faultPoint("spool.appended");
         for (const { resolve } of frames) resolve();
         this.#wake();
       } catch (error) {
@@ -283,7 +283,7 @@ export type SpoolOptions = {
   readonly bytesMax: number;
   /** Bytes after which a new file is begun. */
   readonly segmentBytes: number;
-  readonly reach: FaultPoint;
+  readonly faultPoint: FaultPoint;
   readonly report: (level: "info" | "warn" | "error", text: string) => void;
 };
 

@@ -24,7 +24,7 @@ export class SecretConfirmation {
   #confirmed = false;
   #look: Promise<void> | null = null;
   #lookedAt = -Infinity;
-  #toldWrong = false;
+  #wrongReported = false;
 
   constructor(private readonly options: SecretConfirmationOptions) {}
 
@@ -48,8 +48,8 @@ export class SecretConfirmation {
     const found = await this.#firstFingerprint(bounds.endOffset);
     if (found === this.options.fingerprint) {
       this.#confirmed = true;
-    } else if (found !== null && !this.#toldWrong) {
-      this.#toldWrong = true;
+    } else if (found !== null && !this.#wrongReported) {
+      this.#wrongReported = true;
       this.options.report(
         "error",
         `Cannot answer /unsubscribe: the log was begun under another PIPELINE_SECRET (fingerprint ${found}, here ` +

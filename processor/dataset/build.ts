@@ -12,7 +12,7 @@ import {
 import { decide, type Rules } from "./core/decision.ts";
 import { SANITISER_VERSION } from "../sanitise/mod.ts";
 import { additionsOf, chunksOf, type Decided, pendingLettersOf } from "./chunk.ts";
-import { remember, rulesOf, type RulesWorld, warmWindow } from "./opening.ts";
+import { remember, type RulesContext, rulesOf, warmWindow } from "./opening.ts";
 import type { FileAddition, PartitionStore, PendingLetter } from "./store.ts";
 import type { DedupWindow } from "./core/dedup_window.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
@@ -27,14 +27,14 @@ import { JsonlPartition } from "./files/partition.ts";
  */
 
 /** What all partitions of a replay share. */
-export type BuildWorld = RulesWorld & {
+export type BuildContext = RulesContext & {
   readonly log: TopicLog;
   readonly dedupWindow: number;
   /** False for records outside `--from-time` and `--until-time`: they feed the window and give nothing. */
   readonly inTime: (record: TopicRecord) => boolean;
   /** True where the topic's start may lie above what is wanted next: `--to` takes what there is. */
   readonly gapsAllowed: boolean;
-  readonly reach: FaultPoint;
+  readonly faultPoint: FaultPoint;
   readonly handled: (records: readonly TopicRecord[]) => void;
 };
 
@@ -65,7 +65,7 @@ export class PartitionBuild {
     private readonly parts: {
       readonly window: DedupWindow;
       readonly rules: Rules;
-      readonly world: BuildWorld;
+      readonly context: BuildContext;
     },
   ) {
     this.#next = store.manifest.nextOffset;
@@ -74,11 +74,11 @@ export class PartitionBuild {
   /** In a tree that nobody else writes; begun at `firstOffset`, without a line of those who are erased by then. */
   static async openIn(
     root: string,
-    { partition, firstOffset, erasures, world }: {
+    { partition, firstOffset, erasures, context }: {
       readonly partition: number;
       readonly firstOffset: number;
       readonly erasures: readonly (Erasure & { readonly offset: number })[];
-      readonly world: BuildWorld;
+      readonly context: BuildContext;
     },
   ): Promise<PartitionBuild> {
     const begun = readManifest(root, partition);
@@ -89,20 +89,20 @@ export class PartitionBuild {
     }
     const manifest = begun ?? { firstOffset, nextOffset: firstOffset, files: {}, letters: [] };
     const store = new JsonlPartition(root, { partition, manifest, keepsLetters: true });
-    return await PartitionBuild.open(partition, { store, world });
+    return await PartitionBuild.open(partition, { store, context });
   }
 
   /** Cuts back what an interrupted run left beyond the manifest, and reads the window's records. */
   static async open(
     partition: number,
-    { store, world }: { readonly store: PartitionStore; readonly world: BuildWorld },
+    { store, context }: { readonly store: PartitionStore; readonly context: BuildContext },
   ): Promise<PartitionBuild> {
     await store.recover();
-    const { window } = await warmWindow(store, { partition, known: null, world });
+    const { window } = await warmWindow(store, { partition, known: null, context });
     return new PartitionBuild(partition, store, {
       window,
-      rules: rulesOf({ partition, store, window, world }),
-      world,
+      rules: rulesOf({ partition, store, window, context }),
+      context,
     });
   }
 
@@ -112,7 +112,7 @@ export class PartitionBuild {
 
   /** Writes everything below `until`; answers how many records that were, and how many of them have a letter already. */
   async extend(until: number): Promise<{ readonly records: number; readonly letters: number }> {
-    const { log, handled, inTime, letters } = this.parts.world;
+    const { log, handled, inTime, letters } = this.parts.context;
     const { partition } = this;
     const counted = { records: 0, letters: 0 };
     if (until <= this.#next) return counted;
@@ -168,9 +168,9 @@ export class PartitionBuild {
   }
 
   #decide(records: readonly TopicRecord[]): readonly Decided[] {
-    const { window, rules, world } = this.parts;
+    const { window, rules, context } = this.parts;
     return records.flatMap((record) => {
-      if (world.inTime(record)) return [{ record, decision: decide(record, rules) }];
+      if (context.inTime(record)) return [{ record, decision: decide(record, rules) }];
       remember(window, record);
       return [];
     });
@@ -178,11 +178,11 @@ export class PartitionBuild {
 
   /** Its persons' lines were never written: every erasure was known before. One that cannot be read is set aside. */
   #decideErasure(record: TopicRecord): Decided {
-    const { window, world } = this.parts;
+    const { window, context } = this.parts;
     const id = remember(window, record);
     const isLetter = readErasure(record.value) === null &&
-      !world.letters.has(this.partition, record.offset) &&
-      world.inTime(record);
+      !context.letters.has(this.partition, record.offset) &&
+      context.inTime(record);
     const outcome = isLetter
       ? { is: "dead_letter", step: "erase", reason: UNREADABLE_ERASURE_REASON } as const
       : { is: "ignored", reason: "other_event" } as const;
@@ -212,12 +212,12 @@ export class PartitionBuild {
     });
     this.parts.window.fedTo = this.#next;
     this.#pending = emptyChunk();
-    this.parts.world.reach("replay.chunk");
+    this.parts.context.faultPoint("replay.chunk");
   }
 
   /** Records that the log dropped while it was being read would be missing for ever. */
   async #refuseGap(first: TopicRecord | undefined): Promise<void> {
-    const { log, gapsAllowed } = this.parts.world;
+    const { log, gapsAllowed } = this.parts.context;
     if (gapsAllowed || !first || first.offset <= this.#next) return;
     const { startOffset } = (await log.bounds(WEBHOOKS_TOPIC))[this.partition]!;
     if (startOffset <= this.#next) return;

@@ -6,7 +6,7 @@ import type { Decided } from "./chunk.ts";
 import type { DatasetStore } from "./store.ts";
 
 /** What the partitions of one writer share. */
-export type PartitionWorld = {
+export type PartitionContext = {
   readonly log: TopicLog;
   readonly dataset: DatasetStore;
   readonly letters: DeadLetterIndex;
@@ -18,12 +18,12 @@ export type PartitionWorld = {
   /** See `createLineIds`. */
   readonly lineId: (distinctId: string) => string;
   readonly clock: Clock;
-  readonly reach: FaultPoint;
-  readonly tell: PartitionTold;
+  readonly faultPoint: FaultPoint;
+  readonly reporter: PartitionReporter;
 };
 
 /** Who hears what a partition does. */
-export type PartitionTold = {
+export type PartitionReporter = {
   /** What the partition stands at has changed. */
   state(): void;
   log(level: "info" | "warn" | "error", text: string): void;

@@ -41,7 +41,7 @@ describe("a partition's lock", () => {
     await first.caughtUp();
     const second = startWriter({ log: other, dataDir });
     await until("it waits", () => second.health()?.is === "waiting");
-    expect(second.health()?.words).toBe("waiting for lock of partition 0, 1, 2, 3, 4, 5");
+    expect(second.health()?.message).toBe("waiting for lock of partition 0, 1, 2, 3, 4, 5");
     expect(datasetLines(dataDir)).toHaveLength(3);
     await first.stop();
     await second.caughtUp();

@@ -16,8 +16,8 @@ async function runUntilOwnerChanges(deps: LoopDependencies): Promise<void> {
   const changed = new AbortController();
   const inner = AbortSignal.any([signal, changed.signal]);
   const owner = new DatasetOwner(log);
-  const health = (words: string) =>
-    report({ kind: "health", health: { is: "waiting", words, partitions: [] } });
+  const health = (message: string) =>
+    report({ kind: "health", health: { is: "waiting", message, partitions: [] } });
   let watching = Promise.resolve();
   await runDatasetWriter({ ...deps, signal: inner }, {
     async staysOut({ id }) {
@@ -28,9 +28,9 @@ async function runUntilOwnerChanges(deps: LoopDependencies): Promise<void> {
       });
       if (held === undefined || held === null) return null;
       watching = untilOwnerChanges(owner, { held, clock, signal: inner }).then(() => changed.abort());
-      const words = whyItStaysOut(held, id);
-      if (words !== null) report({ kind: "log", level: "warn", text: words });
-      return words;
+      const message = whyItStaysOut(held, id);
+      if (message !== null) report({ kind: "log", level: "warn", text: message });
+      return message;
     },
   }).finally(() => changed.abort());
   await watching;

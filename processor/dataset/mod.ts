@@ -38,7 +38,7 @@ export type {
 } from "./store.ts";
 
 /** Building a tree beside the live one, and putting it in its place. */
-export { type BuildWorld, PartitionBuild } from "./build.ts";
+export { type BuildContext, PartitionBuild } from "./build.ts";
 export { findRoot, newTreePath } from "./files/dataset.ts";
 export { type DatasetLocks, openDatasetLocks } from "./files/locks.ts";
 export { DatasetOwner, takeOverDataset } from "./owner.ts";

@@ -5,7 +5,7 @@ import type { PartitionBounds, TopicLog, TopicRecord } from "../../topic/topic.t
 import { DatasetStateError } from "./core/state_error.ts";
 import { isErased, subjectsOf } from "../record/erasure.ts";
 import type { Rules } from "./core/decision.ts";
-import type { PartitionWorld } from "./context.ts";
+import type { PartitionContext } from "./context.ts";
 import type { PartitionLock, PartitionManifest, PartitionStore } from "./store.ts";
 import type { Letter } from "../dead_letters/positions.ts";
 import { DedupWindow } from "./core/dedup_window.ts";
@@ -28,18 +28,18 @@ export type OpenPartition = {
  */
 export async function openUnder(
   lock: PartitionLock,
-  world: PartitionWorld,
+  context: PartitionContext,
   { partition, known }: { readonly partition: number; readonly known: DedupWindow | null },
 ): Promise<OpenPartition> {
-  const bounds = (await world.log.bounds(WEBHOOKS_TOPIC))[partition]!;
-  const store = await world.dataset.open(partition, bounds.startOffset);
+  const bounds = (await context.log.bounds(WEBHOOKS_TOPIC))[partition]!;
+  const store = await context.dataset.open(partition, bounds.startOffset);
   try {
     refuseOtherLog(store.manifest, bounds);
-    await world.letters.catchUp();
-    await publishMissing(store.manifest, { partition, world });
+    await context.letters.catchUp();
+    await publishMissing(store.manifest, { partition, context });
     await store.recover();
-    const { window, windowSavedAt } = await warmWindow(store, { partition, known, world });
-    return { lock, store, window, windowSavedAt, rules: rulesOf({ partition, store, window, world }) };
+    const { window, windowSavedAt } = await warmWindow(store, { partition, known, context });
+    return { lock, store, window, windowSavedAt, rules: rulesOf({ partition, store, window, context }) };
   } catch (error) {
     store.close();
     throw error;
@@ -51,20 +51,20 @@ export function refuseOtherLog(
   { nextOffset }: PartitionManifest,
   { partition, startOffset, endOffset }: PartitionBounds,
 ): void {
-  const words =
+  const message =
     `Cannot go on with partition ${partition}: the dataset's next offset is ${nextOffset} and the log`;
   if (startOffset > nextOffset) {
     const gone = startOffset - nextOffset;
     throw new DatasetStateError(
       "dataset_gap",
-      `${words} begins at ${startOffset}, so that ${gone} offsets are gone unread. Put the log back from a backup; ` +
+      `${message} begins at ${startOffset}, so that ${gone} offsets are gone unread. Put the log back from a backup; ` +
         `or keep this dataset as it is and begin a new one by removing the link DATASET_DIR.`,
     );
   }
   if (endOffset < nextOffset) {
     throw new DatasetStateError(
       "dataset_gap",
-      `${words} ends at ${endOffset}. It is not the log that this dataset was made from, or it has lost its end. Put ` +
+      `${message} ends at ${endOffset}. It is not the log that this dataset was made from, or it has lost its end. Put ` +
         `it back, or begin a new dataset by removing the link DATASET_DIR.`,
     );
   }
@@ -79,23 +79,23 @@ export function remember(window: DedupWindow, record: TopicRecord): string {
   return id;
 }
 
-type Opening = { readonly partition: number; readonly world: PartitionWorld };
+type Opening = { readonly partition: number; readonly context: PartitionContext };
 
-/** What deciding hangs on beside the partition itself. */
-export type RulesWorld = Pick<PartitionWorld, "trainingEvents" | "lineId" | "subject"> & {
+/** What deciding depends on beside the partition itself. */
+export type RulesContext = Pick<PartitionContext, "trainingEvents" | "lineId" | "subject"> & {
   readonly letters: { has(partition: number, offset: number): boolean };
 };
 
 /** The rules of one partition, live and in a replay. `store.erased` is looked at anew for each record. */
 export function rulesOf(
-  { partition, store, window, world }: {
+  { partition, store, window, context }: {
     readonly partition: number;
     readonly store: Pick<PartitionStore, "erased">;
     readonly window: DedupWindow;
-    readonly world: RulesWorld;
+    readonly context: RulesContext;
   },
 ): Rules {
-  const { trainingEvents, lineId, letters, subject } = world;
+  const { trainingEvents, lineId, letters, subject } = context;
   return {
     trainingEvents,
     lineId,
@@ -114,18 +114,21 @@ const LETTERS_SPAN = 500;
  * Publishes letters that the manifest carries and the topic lacks: a crash came between the two, or a replay left them
  * (perhaps thousands, of a sanitiser that refuses more).
  */
-async function publishMissing({ letters }: PartitionManifest, { partition, world }: Opening): Promise<void> {
-  const missing = letters.filter(({ offset }) => !world.letters.has(partition, offset))
+async function publishMissing(
+  { letters }: PartitionManifest,
+  { partition, context }: Opening,
+): Promise<void> {
+  const missing = letters.filter(({ offset }) => !context.letters.has(partition, offset))
     .sort((a, b) => a.offset - b.offset);
   while (missing.length > 0) {
     const beyond = missing.findIndex(({ offset }) => offset >= missing[0]!.offset + LETTERS_SPAN);
     const span = missing.splice(0, beyond < 0 ? missing.length : beyond);
-    const records = await recordsAt(world.log, { partition, offsets: span.map(({ offset }) => offset) });
-    await world.letters.publish(span.flatMap(({ offset, step, reason }): readonly Letter[] => {
+    const records = await recordsAt(context.log, { partition, offsets: span.map(({ offset }) => offset) });
+    await context.letters.publish(span.flatMap(({ offset, step, reason }): readonly Letter[] => {
       const record = records.get(offset);
       if (record && !isScrubbed(record)) return [{ record, step, reason }];
       if (!record) {
-        world.tell.log("error", `The dead letter of ${partition}:${offset} is lost with its record.`);
+        context.reporter.log("error", `The dead letter of ${partition}:${offset} is lost with its record.`);
       }
       return [];
     }));
@@ -149,21 +152,21 @@ async function recordsAt(
 /** The window below the next offset: the one in hand, else the cached one, and the log for what they lack. */
 export async function warmWindow(
   store: Pick<PartitionStore, "loadWindow"> & { readonly manifest: { readonly nextOffset: number } },
-  { partition, known, world }: {
+  { partition, known, context }: {
     readonly partition: number;
     readonly known: DedupWindow | null;
-    readonly world: Pick<PartitionWorld, "log" | "dedupWindow">;
+    readonly context: Pick<PartitionContext, "log" | "dedupWindow">;
   },
 ): Promise<Pick<OpenPartition, "window" | "windowSavedAt">> {
   const { nextOffset } = store.manifest;
-  const size = world.dedupWindow;
+  const size = context.dedupWindow;
   const cached = store.loadWindow(size);
   const windowSavedAt = cached?.nextOffset ?? -1;
   if (known?.fedTo === nextOffset) return { window: known, windowSavedAt };
   const window = new DedupWindow(size, crypto.getRandomValues(new Uint32Array(1))[0]!);
   if (cached) window.restore(cached);
   const from = Math.max(cached?.nextOffset ?? 0, nextOffset - size, 0);
-  for await (const { records } of world.log.read(WEBHOOKS_TOPIC, { partition, from, until: nextOffset })) {
+  for await (const { records } of context.log.read(WEBHOOKS_TOPIC, { partition, from, until: nextOffset })) {
     for (const record of records) remember(window, record);
   }
   window.fedTo = nextOffset;

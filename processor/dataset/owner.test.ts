@@ -56,11 +56,11 @@ describe("the dataset that the group writes", () => {
     const clock = manualClock();
     const owner = new DatasetOwner(log);
     const held = await owner.claim("a", NOW);
-    let heard = false;
+    let notified = false;
     const waiting = untilOwnerChanges(owner, { held, clock, signal: new AbortController().signal })
-      .then(() => heard = true);
+      .then(() => notified = true);
     await clock.advance(10_000);
-    expect(heard).toBe(false);
+    expect(notified).toBe(false);
     await takeOverDataset(log, { id: "b", now: NOW });
     await clock.advance(10_000);
     await waiting;

@@ -1,7 +1,7 @@
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { RecordBatch } from "../../topic/topic.ts";
 import { chunksOf } from "./chunk.ts";
-import type { PartitionWorld } from "./context.ts";
+import type { PartitionContext } from "./context.ts";
 import { type OpenPartition, openUnder, refuseOtherLog } from "./opening.ts";
 import type { PartitionLock, PartitionManifest } from "./store.ts";
 import { eraseByChunk, writeChunk } from "./writing.ts";
@@ -17,7 +17,7 @@ const WINDOW_SAVED_EVERY = 25_000;
  */
 export class DatasetPartition {
   /** What the partition stands at, for /readyz. */
-  standing: "opening" | "waiting for lock" | "open" | "let go" = "opening";
+  phase: "opening" | "waiting for lock" | "open" | "let go" = "opening";
   #open: OpenPartition | null = null;
   /** The last one in hand: of use again where it ends at the next offset. */
   #window: DedupWindow | null = null;
@@ -27,7 +27,7 @@ export class DatasetPartition {
   /** Where the log goes on for this partition, as the group sees it. */
   #position: number | null = null;
 
-  constructor(readonly partition: number, private readonly world: PartitionWorld) {}
+  constructor(readonly partition: number, private readonly context: PartitionContext) {}
 
   /** The assignment path; answers the offset to go on from, or null where `signal` aborted first. */
   async assigned(signal: AbortSignal): Promise<number | null> {
@@ -43,8 +43,8 @@ export class DatasetPartition {
 
   /** Writes a batch, chunk by chunk; `reassign` where a replay wants the partition or it stands elsewhere. */
   async handle(batch: RecordBatch, heartbeat: () => Promise<void>): Promise<"handled" | "reassign"> {
-    if (this.#handled) this.world.reach("dataset.committed");
-    if (this.world.dataset.swapWanted()) this.letGo();
+    if (this.#handled) this.context.faultPoint("dataset.committed");
+    if (this.context.dataset.swapWanted()) this.release();
     const open = this.#open;
     // Another tree may lie there by now: the log must not hand over from above what the dataset lacks next.
     if (!open || this.#busy || this.#position === null || open.store.manifest.nextOffset < this.#position) {
@@ -56,12 +56,12 @@ export class DatasetPartition {
       const { nextOffset } = open.store.manifest;
       const records = batch.records.filter((record) => record.offset >= nextOffset);
       const end = Math.max(nextOffset, batch.nextOffset);
-      const { chunkRecordsMax: recordsMax } = this.world;
+      const { chunkRecordsMax: recordsMax } = this.context;
       const chunks = end === nextOffset ? [] : chunksOf(records, { nextOffset: end, recordsMax });
       for (const chunk of chunks) {
         await (chunk.erases
-          ? eraseByChunk(chunk, open, { world: this.world, heartbeat })
-          : writeChunk(chunk, open, this.world));
+          ? eraseByChunk(chunk, open, { context: this.context, heartbeat })
+          : writeChunk(chunk, open, this.context));
         this.#keepWindow(open);
         if (end > chunk.nextOffset) await heartbeat();
       }
@@ -77,33 +77,33 @@ export class DatasetPartition {
   async revoked(): Promise<void> {
     await this.#opening.catch(() => {});
     this.#handled = false;
-    this.letGo();
+    this.release();
   }
 
   /** Gives the lock back, unless a batch is in hand. What lies beyond the manifest stays for the next opening to cut. */
-  letGo(): void {
+  release(): void {
     const open = this.#open;
     if (!open || this.#busy) return;
     this.#open = null;
     this.#saveWindow(open);
     open.store.close();
     open.lock.release();
-    this.#stand("let go");
+    this.#enter("let go");
   }
 
   /** As {@link letGo}, without a look at what is in hand and without keeping the window: after a failure. */
-  breakOff(): void {
+  abort(): void {
     const open = this.#open;
     this.#open = null;
     this.#window = null;
     open?.store.close();
     open?.lock.release();
-    this.#stand("let go");
+    this.#enter("let go");
   }
 
-  #stand(standing: DatasetPartition["standing"]): void {
-    this.standing = standing;
-    this.world.tell.state();
+  #enter(phase: DatasetPartition["phase"]): void {
+    this.phase = phase;
+    this.context.reporter.state();
   }
 
   /** One opening after another: a resumption may be under way when the partition is assigned anew. */
@@ -114,24 +114,24 @@ export class DatasetPartition {
   }
 
   async #reopenNow(signal: AbortSignal): Promise<number | null> {
-    this.letGo();
+    this.release();
     this.#busy = true;
     try {
-      this.#stand("opening");
+      this.#enter("opening");
       const lock = await this.#takeLock(signal);
       if (!lock) return null;
       try {
-        this.#open = await openUnder(lock, this.world, { partition: this.partition, known: this.#window });
+        this.#open = await openUnder(lock, this.context, { partition: this.partition, known: this.#window });
         this.#window = this.#open.window;
       } catch (error) {
         lock.release();
         throw error;
       }
-      this.#stand("open");
+      this.#enter("open");
       return this.#open.store.manifest.nextOffset;
     } finally {
       this.#busy = false;
-      if (!this.#open) this.#stand("let go");
+      if (!this.#open) this.#enter("let go");
     }
   }
 
@@ -140,23 +140,23 @@ export class DatasetPartition {
    * commit) one record is asked for once more, and passed over, so that the group's lag ends without waiting for news.
    */
   async #startFor(nextOffset: number): Promise<number> {
-    const { log, tell } = this.world;
+    const { log, reporter } = this.context;
     const committed = (await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP))[this.partition] ?? null;
     if (committed === nextOffset) return nextOffset;
     if (committed !== null) {
-      const words = `partition ${this.partition} goes on at ${nextOffset}, as its manifest says`;
-      tell.log("info", `${words}; the group's offset ${committed} is not used.`);
+      const message = `partition ${this.partition} goes on at ${nextOffset}, as its manifest says`;
+      reporter.log("info", `${message}; the group's offset ${committed} is not used.`);
     }
     const { startOffset } = (await log.bounds(WEBHOOKS_TOPIC))[this.partition]!;
     return (committed ?? 0) < nextOffset && nextOffset > startOffset ? nextOffset - 1 : nextOffset;
   }
 
   async #takeLock(signal: AbortSignal): Promise<PartitionLock | null> {
-    const { dataset, clock } = this.world;
+    const { dataset, clock } = this.context;
     while (!signal.aborted) {
       const lock = dataset.swapWanted() ? null : dataset.takePartition(this.partition);
       if (lock) return lock;
-      if (this.standing !== "waiting for lock") this.#stand("waiting for lock");
+      if (this.phase !== "waiting for lock") this.#enter("waiting for lock");
       await clock.wait(LOCK_EVERY_MS, signal);
     }
     return null;
@@ -166,12 +166,12 @@ export class DatasetPartition {
   async #refuseGap(manifest: PartitionManifest, batch: RecordBatch): Promise<void> {
     const first = batch.records[0];
     if (!first || first.offset <= manifest.nextOffset) return;
-    const bounds = (await this.world.log.bounds(WEBHOOKS_TOPIC))[this.partition]!;
+    const bounds = (await this.context.log.bounds(WEBHOOKS_TOPIC))[this.partition]!;
     refuseOtherLog(manifest, bounds);
   }
 
   #keepWindow(open: OpenPartition): void {
-    const every = Math.max(WINDOW_SAVED_EVERY, this.world.dedupWindow / 4);
+    const every = Math.max(WINDOW_SAVED_EVERY, this.context.dedupWindow / 4);
     if (open.window.fedTo - open.windowSavedAt >= every) this.#saveWindow(open);
   }
 
@@ -182,7 +182,7 @@ export class DatasetPartition {
       open.store.saveWindow(open.window);
       open.windowSavedAt = open.window.fedTo;
     } catch (error) {
-      this.world.tell.log(
+      this.context.reporter.log(
         "warn",
         `Cannot keep the dedup window of ${this.partition}: ${(error as Error).message}`,
       );

@@ -1,12 +1,12 @@
 import type { Clock } from "../../runtime/clock.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import type { Decided } from "./chunk.ts";
-import type { PartitionTold } from "./context.ts";
+import type { PartitionReporter } from "./context.ts";
 import { polledSteps, tailOf, writtenSteps } from "./trace.ts";
 import { type LoopCounter, type LoopReport, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
 
 /** Tells the process what partitions do: trace steps of the newest records, and counters once their chunk is durable. */
-export function tellingTo(
+export function reportTo(
   report: LoopReport,
   { clock, lineId, showRaw, state }: {
     readonly clock: Clock;
@@ -14,8 +14,8 @@ export function tellingTo(
     readonly showRaw: boolean;
     readonly state: () => void;
   },
-): PartitionTold {
-  const tellSteps = (steps: readonly TraceStep[]) => {
+): PartitionReporter {
+  const reportSteps = (steps: readonly TraceStep[]) => {
     if (steps.length > 0) report({ kind: "steps", steps: steps.slice(-TRACE_STEPS_PER_CHUNK_MAX) });
   };
   const now = () => new Date(clock.now()).toISOString();
@@ -23,9 +23,9 @@ export function tellingTo(
     state,
     log: (level, text) => report({ kind: "log", level, text }),
     erased: () => report({ kind: "forget" }),
-    decided: (decided) => tellSteps(polledSteps(tailOf(decided), { at: now(), lineId, showRaw })),
+    decided: (decided) => reportSteps(polledSteps(tailOf(decided), { at: now(), lineId, showRaw })),
     written: (decided, recordsBefore) => {
-      tellSteps(writtenSteps(decided, { at: now(), recordsBefore }));
+      reportSteps(writtenSteps(decided, { at: now(), recordsBefore }));
       for (const [name, by] of countersOf(decided)) {
         const [counter, label] = name.split(" ") as [LoopCounter, string | undefined];
         report({ kind: "count", counter, by, ...(label === undefined ? {} : { label }) });

@@ -69,7 +69,7 @@ export interface PartitionStore {
   erase(erasure: Erasure & { readonly offset: number; readonly nextOffset: number }, tools: {
     subject(distinctId: string): string;
     heartbeat(): Promise<void>;
-    readonly reach: FaultPoint;
+    readonly faultPoint: FaultPoint;
   }): Promise<void>;
   /** The window as it was kept at or below the next offset; null where there is none that fits. */
   loadWindow(size: number): (WindowEntries & { readonly nextOffset: number }) | null;
@@ -98,6 +98,6 @@ export interface DatasetStore {
 export type DatasetIdentity = {
   readonly id: string;
   readonly createdAt: string;
-  /** Records of a partition looked back for the same id: the bytes hang on it, so another value needs a replay. */
+  /** Records of a partition looked back for the same id: the bytes depend on it, so another value needs a replay. */
   readonly dedupWindow: number;
 };

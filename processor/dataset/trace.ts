@@ -17,13 +17,13 @@ export type TraceOptions = {
 };
 
 /** Index of the first record of a chunk whose steps are told, two each: only the newest are. */
-export function tellsFrom(records: number): number {
+export function reportedFrom(records: number): number {
   return Math.max(0, records - Math.floor(TRACE_STEPS_PER_CHUNK_MAX / 2));
 }
 
 /** The newest records, whose steps are told. */
 export function tailOf(decided: readonly Decided[]): readonly Decided[] {
-  return decided.slice(tellsFrom(decided.length));
+  return decided.slice(reportedFrom(decided.length));
 }
 
 /** Before the chunk is written: polled, and what ends there as a repeat. */
@@ -47,7 +47,7 @@ export function writtenSteps(
 ): readonly TraceStep[] {
   const lines = new Map<string, number>();
   const steps: TraceStep[] = [];
-  const first = tellsFrom(decided.length);
+  const first = reportedFrom(decided.length);
   decided.forEach(({ record, decision: { id, outcome } }, index) => {
     if (outcome.is === "line") {
       const line = (lines.get(outcome.path) ?? recordsBefore(outcome.path)) + 1;

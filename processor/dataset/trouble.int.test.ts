@@ -56,7 +56,7 @@ describe("a log that has lost what the dataset lacks", () => {
       log,
       dataDir,
       chunkRecordsMax: 1,
-      reach: (name) => {
+      faultPoint: (name) => {
         if (name !== "dataset.letters" || stop.signal.aborted) return;
         stop.abort();
         log.trim(WEBHOOKS_TOPIC, { partition: 3, startOffset: 3 });
@@ -92,8 +92,8 @@ describe("a disk that is full", () => {
     await publish(log, [...failures(2), failure(3, nextDay), ...failures(4), failure(1, { distinctId })]);
     const run = startWriter({ log, dataDir });
     await until("it says so", () => run.health()?.is === "failing");
-    expect(run.health()?.words).toMatch(/partition 3: No space left on device/);
-    await until("it has tried again", () => run.health()?.words?.includes("attempt 2"));
+    expect(run.health()?.message).toMatch(/partition 3: No space left on device/);
+    await until("it has tried again", () => run.health()?.message?.includes("attempt 2"));
     expect(run.steps().some((step) => step.step === "written")).toBe(false);
     Deno.removeSync(file);
     await run.caughtUp();
@@ -130,7 +130,7 @@ describe("a log that is away while a letter is published", () => {
     const run = startWriter({
       log,
       dataDir,
-      reach: (name) => {
+      faultPoint: (name) => {
         if (name === "dataset.manifest" && outages-- > 0) log.setAway(true);
       },
     });

@@ -414,7 +414,7 @@ describe("what the writer tells", () => {
       staysOut: (dataset) => Promise.resolve(`not ${typeof dataset.id}`),
     });
     await until("it says so", () => run.health()?.is === "stays_out");
-    expect(run.health()?.words).toBe("not string");
+    expect(run.health()?.message).toBe("not string");
     await run.stop();
     expect(readFiles(dataDir)).toEqual({});
   });

@@ -6,10 +6,10 @@ import { consumeGroup, isTransient, retrying, type Trouble } from "../loop/consu
 import { createLineIds } from "../record/line_id.ts";
 import { DatasetStateError } from "./core/state_error.ts";
 import { remembering } from "../../runtime/remember.ts";
-import type { PartitionWorld } from "./context.ts";
+import type { PartitionContext } from "./context.ts";
 import { DatasetPartition } from "./partition.ts";
 import type { DatasetIdentity, DatasetStore } from "./store.ts";
-import { tellingTo } from "./report.ts";
+import { reportTo } from "./report.ts";
 import { DeadLetterIndex } from "../dead_letters/positions.ts";
 import type { DatasetDependencies as LoopDependencies } from "./dependencies.ts";
 import type { LoopHealth } from "../loop/loop.ts";
@@ -44,7 +44,7 @@ export async function runDatasetWriter(
 ): Promise<void> {
   const { config, clock, signal, report } = deps;
   refuseNamesThatMeet(config.trainingEvents);
-  report({ kind: "health", health: { is: "starting", words: null, partitions: [] } });
+  report({ kind: "health", health: { is: "starting", message: null, partitions: [] } });
   const dataset = openJsonlDataset(config.datasetDir, { dedupWindow: config.dedupWindow, clock });
   try {
     const identity = await retrying(async () => {
@@ -52,8 +52,8 @@ export async function runDatasetWriter(
       return await dataset.identity();
     }, { clock, signal, trouble: ({ error }) => report({ kind: "health", health: failing(error.message) }) });
     if (!identity) return;
-    const words = await options.staysOut?.(identity, signal) ?? null;
-    if (words !== null) await stayOut(deps, words);
+    const message = await options.staysOut?.(identity, signal) ?? null;
+    if (message !== null) await stayOut(deps, message);
     else await new DatasetWriter(deps, { dataset, chunkRecordsMax: options.chunkRecordsMax }).run();
   } finally {
     dataset.close();
@@ -75,8 +75,8 @@ function refuseNamesThatMeet(events: readonly string[]): void {
   );
 }
 
-async function stayOut({ report, signal }: LoopDependencies, words: string): Promise<void> {
-  report({ kind: "health", health: { is: "stays_out", words, partitions: [] } });
+async function stayOut({ report, signal }: LoopDependencies, message: string): Promise<void> {
+  report({ kind: "health", health: { is: "stays_out", message, partitions: [] } });
   if (signal.aborted) return;
   await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
@@ -88,10 +88,10 @@ class DatasetWriter {
     { readonly partition: DatasetPartition; readonly gone: AbortController }
   >();
   readonly #troubles = new Map<number, string>();
-  readonly #world: PartitionWorld;
+  readonly #context: PartitionContext;
   #consumption: Consumption | null = null;
-  #healthTold = "";
-  #wordsLogged: string | null = null;
+  #healthReported = "";
+  #messageLogged: string | null = null;
   #fatal: { readonly error: unknown } | null = null;
 
   constructor(
@@ -101,10 +101,10 @@ class DatasetWriter {
       readonly chunkRecordsMax?: number | undefined;
     },
   ) {
-    const { config, clock, hashes, log, reach, report } = deps;
+    const { config, clock, hashes, log, faultPoint, report } = deps;
     const subject = remembering((distinctId) => hashes.subject(distinctId), { entriesMax: SUBJECTS_MAX });
     const lineId = createLineIds(subject);
-    this.#world = {
+    this.#context = {
       log,
       dataset,
       letters: new DeadLetterIndex(log),
@@ -114,8 +114,13 @@ class DatasetWriter {
       subject,
       lineId,
       clock,
-      reach,
-      tell: tellingTo(report, { clock, lineId, showRaw: config.showRaw, state: () => this.#tellHealth() }),
+      faultPoint,
+      reporter: reportTo(report, {
+        clock,
+        lineId,
+        showRaw: config.showRaw,
+        state: () => this.#reportHealth(),
+      }),
     };
   }
 
@@ -129,7 +134,7 @@ class DatasetWriter {
       topic: WEBHOOKS_TOPIC,
       group: DATASET_WRITER_GROUP,
       handler: this.#handler(),
-      batchRecordsMax: this.#world.chunkRecordsMax,
+      batchRecordsMax: this.#context.chunkRecordsMax,
       clock,
       signal: drain,
       started: (consumption) => this.#consumption = consumption,
@@ -149,7 +154,7 @@ class DatasetWriter {
           this.#troubles.delete(number);
           return nextOffset;
         } catch (error) {
-          partition.breakOff();
+          partition.abort();
           throw error;
         }
       },
@@ -158,7 +163,7 @@ class DatasetWriter {
         try {
           return await partition.handle(batch, heartbeat);
         } catch (error) {
-          partition.breakOff();
+          partition.abort();
           throw error;
         }
       },
@@ -168,7 +173,7 @@ class DatasetWriter {
         await owned?.partition.revoked();
         this.#owned.delete(number);
         this.#troubles.delete(number);
-        this.#tellHealth();
+        this.#reportHealth();
       },
     };
   }
@@ -176,7 +181,7 @@ class DatasetWriter {
   #own(number: number) {
     let owned = this.#owned.get(number);
     if (!owned) {
-      owned = { partition: new DatasetPartition(number, this.#world), gone: new AbortController() };
+      owned = { partition: new DatasetPartition(number, this.#context), gone: new AbortController() };
       this.#owned.set(number, owned);
     }
     return owned;
@@ -188,13 +193,13 @@ class DatasetWriter {
    */
   async #watch(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const wanted = this.#world.dataset.swapWanted();
+      const wanted = this.#context.dataset.swapWanted();
       for (const [number, { partition, gone }] of this.#owned) {
-        if (wanted) partition.letGo();
-        else if (partition.standing === "let go") this.#resume(number, { partition, gone });
+        if (wanted) partition.release();
+        else if (partition.phase === "let go") this.#resume(number, { partition, gone });
       }
       if (this.#fatal) throw this.#fatal.error;
-      this.#tellHealth();
+      this.#reportHealth();
       await this.deps.clock.wait(WATCH_EVERY_MS, signal);
     }
   }
@@ -206,53 +211,55 @@ class DatasetWriter {
   ): void {
     if (this.#troubles.has(number)) return;
     partition.resume(gone.signal).catch((error) => {
-      partition.breakOff();
+      partition.abort();
       if (!isTransient(error)) this.#fatal ??= { error };
     });
   }
 
   #noteTrouble({ partition, error, attempt, waitMs }: Trouble): void {
-    const words = `partition ${partition}: ${error.message} (attempt ${attempt}, again in ${waitMs} ms)`;
-    this.#troubles.set(partition, words);
-    this.#world.tell.log("warn", words);
-    this.#tellHealth();
+    const message = `partition ${partition}: ${error.message} (attempt ${attempt}, again in ${waitMs} ms)`;
+    this.#troubles.set(partition, message);
+    this.#context.reporter.log("warn", message);
+    this.#reportHealth();
   }
 
-  #tellHealth(): void {
+  #reportHealth(): void {
     const health = this.#health();
     const text = JSON.stringify(health);
-    if (text === this.#healthTold) return;
-    this.#healthTold = text;
+    if (text === this.#healthReported) return;
+    this.#healthReported = text;
     this.deps.report({ kind: "health", health });
     this.#logHealth(health);
   }
 
   /** What is tried again was logged as it failed; a lost session and a lock that another holds are told here only. */
-  #logHealth({ is, words }: LoopHealth): void {
-    if (is === "ready") this.#wordsLogged = null;
-    if (words === null || words === this.#wordsLogged || this.#troubles.size > 0) return;
-    this.#wordsLogged = words;
-    this.#world.tell.log(is === "failing" ? "warn" : "info", words);
+  #logHealth({ is, message }: LoopHealth): void {
+    if (is === "ready") this.#messageLogged = null;
+    if (message === null || message === this.#messageLogged || this.#troubles.size > 0) return;
+    this.#messageLogged = message;
+    this.#context.reporter.log(is === "failing" ? "warn" : "info", message);
   }
 
   #health(): LoopHealth {
     const partitions = [...this.#owned.keys()].sort((a, b) => a - b);
     const [trouble] = this.#troubles.values();
-    if (trouble !== undefined) return { is: "failing", words: trouble, partitions };
+    if (trouble !== undefined) return { is: "failing", message: trouble, partitions };
     const state = this.#consumption?.state();
-    if (state?.is === "away") return { is: "failing", words: state.words ?? "the log is away", partitions };
-    const standing = (wanted: DatasetPartition["standing"]) =>
-      partitions.filter((number) => this.#owned.get(number)!.partition.standing === wanted);
-    const locked = standing("waiting for lock");
-    if (locked.length > 0) {
-      return { is: "waiting", words: `waiting for lock of partition ${locked.join(", ")}`, partitions };
+    if (state?.is === "away") {
+      return { is: "failing", message: state.reason ?? "the log is away", partitions };
     }
-    const opening = [...standing("opening"), ...standing("let go")];
-    if (state?.is !== "joined" || opening.length > 0) return { is: "starting", words: null, partitions };
-    return { is: "ready", words: null, partitions };
+    const phase = (wanted: DatasetPartition["phase"]) =>
+      partitions.filter((number) => this.#owned.get(number)!.partition.phase === wanted);
+    const locked = phase("waiting for lock");
+    if (locked.length > 0) {
+      return { is: "waiting", message: `waiting for lock of partition ${locked.join(", ")}`, partitions };
+    }
+    const opening = [...phase("opening"), ...phase("let go")];
+    if (state?.is !== "joined" || opening.length > 0) return { is: "starting", message: null, partitions };
+    return { is: "ready", message: null, partitions };
   }
 }
 
-function failing(words: string): LoopHealth {
-  return { is: "failing", words, partitions: [] };
+function failing(message: string): LoopHealth {
+  return { is: "failing", message, partitions: [] };
 }

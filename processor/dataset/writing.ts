@@ -3,9 +3,9 @@ import { additionsOf, type Decided, pendingLettersOf } from "./chunk.ts";
 import { readErasure, UNREADABLE_ERASURE_REASON } from "../record/erasure.ts";
 import { decide } from "./core/decision.ts";
 import { SANITISER_VERSION } from "../sanitise/mod.ts";
-import { tellsFrom } from "./trace.ts";
+import { reportedFrom } from "./trace.ts";
 import { type OpenPartition, remember } from "./opening.ts";
-import type { PartitionWorld } from "./context.ts";
+import type { PartitionContext } from "./context.ts";
 import type { Letter } from "../dead_letters/positions.ts";
 
 /**
@@ -16,51 +16,51 @@ import type { Letter } from "../dead_letters/positions.ts";
 export async function writeChunk(
   chunk: Chunk,
   { store, rules, window }: OpenPartition,
-  { reach, letters, tell }: PartitionWorld,
+  { faultPoint, letters, reporter }: PartitionContext,
 ): Promise<void> {
-  const told = tellsFrom(chunk.records.length);
+  const firstReported = reportedFrom(chunk.records.length);
   const decided: readonly Decided[] = chunk.records.map((record, index) => {
     const { id, outcome, parsed } = decide(record, rules);
     // Events that stay in memory until their chunk is durable cost the garbage collector more than all else here.
-    return { record, decision: { id, outcome, parsed: index < told ? null : parsed } };
+    return { record, decision: { id, outcome, parsed: index < firstReported ? null : parsed } };
   });
-  tell.decided(decided);
+  reporter.decided(decided);
   const additions = additionsOf(decided);
   const filesBefore = store.manifest.files;
   await store.intend([...additions.keys()]);
-  reach("dataset.intended");
+  faultPoint("dataset.intended");
   store.append(additions);
-  reach("dataset.appended");
+  faultPoint("dataset.appended");
   await store.sync();
-  reach("dataset.synced");
+  faultPoint("dataset.synced");
   await store.advance({
     nextOffset: chunk.nextOffset,
     additions,
     letters: pendingLettersOf(decided),
     sanitiserVersion: SANITISER_VERSION,
   });
-  reach("dataset.manifest");
+  faultPoint("dataset.manifest");
   await letters.publish(decided.flatMap(letterOf));
-  reach("dataset.letters");
+  faultPoint("dataset.letters");
   window.fedTo = chunk.nextOffset;
-  tell.written(decided, (path) => filesBefore[path]?.records ?? 0);
+  reporter.written(decided, (path) => filesBefore[path]?.records ?? 0);
 }
 
 /** The lines of the erased leave this partition, and the offset moves on behind the record that says so. */
 export async function eraseByChunk(
   chunk: Chunk,
   open: OpenPartition,
-  { world, heartbeat }: { readonly world: PartitionWorld; readonly heartbeat: () => Promise<void> },
+  { context, heartbeat }: { readonly context: PartitionContext; readonly heartbeat: () => Promise<void> },
 ): Promise<void> {
   const { store, window } = open;
   const record = chunk.records[0]!;
   const erasure = readErasure(record.value);
-  if (!erasure) return await setErasureAside(chunk, open, world);
+  if (!erasure) return await setErasureAside(chunk, open, context);
   remember(window, record);
-  const { subject, reach, tell } = world;
+  const { subject, faultPoint, reporter } = context;
   const { nextOffset } = chunk;
-  await store.erase({ ...erasure, offset: record.offset, nextOffset }, { subject, heartbeat, reach });
-  tell.erased();
+  await store.erase({ ...erasure, offset: record.offset, nextOffset }, { subject, heartbeat, faultPoint });
+  reporter.erased();
   window.fedTo = nextOffset;
 }
 
@@ -68,7 +68,7 @@ export async function eraseByChunk(
 async function setErasureAside(
   chunk: Chunk,
   { store, window }: OpenPartition,
-  { letters, tell }: PartitionWorld,
+  { letters, reporter }: PartitionContext,
 ): Promise<void> {
   const record = chunk.records[0]!;
   const outcome = { is: "dead_letter", step: "erase", reason: UNREADABLE_ERASURE_REASON } as const;
@@ -82,11 +82,11 @@ async function setErasureAside(
   });
   await letters.publish(decided.flatMap(letterOf));
   window.fedTo = chunk.nextOffset;
-  tell.log(
+  reporter.log(
     "error",
     `Cannot erase by record ${record.partition}:${record.offset}: ${outcome.reason}; set aside.`,
   );
-  tell.written(decided, () => 0);
+  reporter.written(decided, () => 0);
 }
 
 function letterOf({ record, decision: { outcome } }: Decided): readonly Letter[] {

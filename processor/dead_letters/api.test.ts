@@ -1,13 +1,13 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { DEAD_LETTER_TOPIC } from "../../contract/names.ts";
-import { type DeadLetterWorld, startDeadLetterWorld } from "./fixtures/world.ts";
+import { createDeadLettersContext, type DeadLettersContext } from "./fixtures/dead_letters.ts";
 import { deadLetterApi, type DeadLetterApiOptions } from "./api.ts";
 
-let world: DeadLetterWorld;
-beforeEach(() => world = startDeadLetterWorld());
+let context: DeadLettersContext;
+beforeEach(() => context = createDeadLettersContext());
 
 const api = (given: Partial<DeadLetterApiOptions> = {}) =>
-  deadLetterApi({ letters: world.letters, showsRaw: true, onLoopback: true, ...given });
+  deadLetterApi({ letters: context.letters, showsRaw: true, onLoopback: true, ...given });
 const HOST = { host: "127.0.0.1:3001" };
 const get = async (path: string, given: Partial<DeadLetterApiOptions> = {}, host = HOST.host) => {
   const response = await api(given).request(path, { headers: { host } });
@@ -31,9 +31,9 @@ const redrive = async (
 
 describe("the list of dead letters", () => {
   test("has the newest first, a histogram of all, and nothing of the records", async () => {
-    await world.setAside({ id: "a", reason: "body is no JSON" });
-    await world.setAside({ id: "b" });
-    await world.setAside({ id: "c", redrives: 3 });
+    await context.setAside({ id: "a", reason: "body is no JSON" });
+    await context.setAside({ id: "b" });
+    await context.setAside({ id: "c", redrives: 3 });
     const { body } = await get("/");
     expect(body).toMatchObject({
       total: 3,
@@ -58,7 +58,7 @@ describe("the list of dead letters", () => {
   });
 
   test("comes in pages, each letter once", async () => {
-    for (let i = 0; i < 7; i++) await world.setAside();
+    for (let i = 0; i < 7; i++) await context.setAside();
     const seen: string[] = [];
     for (let path: string | null = "/?limit=3"; path !== null;) {
       const { body }: { body: { total: number; letters: { id: string }[]; older: string | null } } =
@@ -71,7 +71,7 @@ describe("the list of dead letters", () => {
   });
 
   test("leaves redriven ones out unless all are asked for", async () => {
-    await world.setAside();
+    await context.setAside();
     await redrive({ all: true });
     expect((await get("/")).body).toMatchObject({ total: 0, letters: [], byReason: {}, redrivable: 0 });
     expect((await get("/?all=1")).body).toMatchObject({ total: 1, letters: [{ redriven: true }] });
@@ -87,7 +87,7 @@ describe("the list of dead letters", () => {
 
 describe("one dead letter", () => {
   test("is shown with its record as it came, where raw values are shown", async () => {
-    await world.setAside({ id: "a", value: '{"event": "x",\n "é": 1}' });
+    await context.setAside({ id: "a", value: '{"event": "x",\n "é": 1}' });
     expect((await get("/0:0")).body).toMatchObject({
       id: "0:0",
       reason: "properties.input_prompt is no text",
@@ -103,7 +103,7 @@ describe("one dead letter", () => {
   });
 
   test("says so where its bytes are no text", async () => {
-    await world.setAside({ value: new Uint8Array([0x7b, 0xff]) });
+    await context.setAside({ value: new Uint8Array([0x7b, 0xff]) });
     expect((await get("/0:0")).body.record).toMatchObject({ value: "{\ufffd", valueBytes: 2, utf8: false });
   });
 
@@ -111,7 +111,7 @@ describe("one dead letter", () => {
     ["SHOW_RAW is not set", { showsRaw: false }, HOST.host],
     ["the request names another host", {}, "pipeline.example:3001"],
   ])("keeps its record for itself where %s", async (_, given, host) => {
-    await world.setAside({ id: "a" });
+    await context.setAside({ id: "a" });
     const { status, headers, body } = await get("/0:0", given, host);
     expect([status, body.record, body.withheld]).toEqual([200, null, "raw_not_shown"]);
     expect(JSON.stringify(body)).not.toContain("user-a");
@@ -126,8 +126,8 @@ describe("one dead letter", () => {
 
 describe("POST redrive", () => {
   test("publishes the named letters once more, however often it is asked", async () => {
-    await world.setAside({ id: "a" });
-    await world.setAside({ id: "b" });
+    await context.setAside({ id: "a" });
+    await context.setAside({ id: "b" });
     expect((await redrive({ ids: ["0:1", "0:1"] })).body).toEqual({
       dryRun: false,
       redriven: 1,
@@ -136,15 +136,15 @@ describe("POST redrive", () => {
       letters: [{ id: "0:1", outcome: "redriven", why: null }],
     });
     expect((await redrive({ ids: ["0:1"] })).body).toMatchObject({ redriven: 0, alreadyThere: 1 });
-    expect(world.copies().map(({ headers }) => headers)).toEqual([
+    expect(context.copies().map(({ headers }) => headers)).toEqual([
       { id: "b", event: "generation_failed", redrives: "1" },
     ]);
     expect((await get("/")).body.total).toBe(1);
   });
 
   test("takes all that wait, and refuses those that are worn out", async () => {
-    await world.setAside({ id: "a" });
-    await world.setAside({ id: "worn", redrives: 3 });
+    await context.setAside({ id: "a" });
+    await context.setAside({ id: "worn", redrives: 3 });
     const { body } = await redrive({ all: true });
     expect(body).toMatchObject({ redriven: 1, refused: 1 });
     expect(body.letters).toContainEqual({
@@ -152,63 +152,63 @@ describe("POST redrive", () => {
       outcome: "refused",
       why: "after 3 rounds another one does not help",
     });
-    expect(world.copies().filter(({ headers }) => headers.redrives === "4")).toEqual([]);
+    expect(context.copies().filter(({ headers }) => headers.redrives === "4")).toEqual([]);
     expect((await get("/")).body).toMatchObject({ total: 1, redrivable: 0 });
   });
 
   test("as a dry run says what would be done and does nothing, also during a replay", async () => {
-    await world.setAside();
-    await world.setAside({ redrives: 3 });
-    world.hold("a replay");
-    const before = world.log.records(DEAD_LETTER_TOPIC).length;
+    await context.setAside();
+    await context.setAside({ redrives: 3 });
+    context.hold("a replay");
+    const before = context.log.records(DEAD_LETTER_TOPIC).length;
     const { body } = await redrive({ all: true, dryRun: true });
     expect(body).toMatchObject({ dryRun: true, redriven: 1, refused: 1 });
-    expect(world.log.records(DEAD_LETTER_TOPIC)).toHaveLength(before);
-    expect(world.copies().filter(({ headers }) => headers.redrives === "1")).toEqual([]);
+    expect(context.log.records(DEAD_LETTER_TOPIC)).toHaveLength(before);
+    expect(context.copies().filter(({ headers }) => headers.redrives === "1")).toEqual([]);
   });
 
   test("waits for nobody: during a replay, an erasure or another redrive it is a 409 that says which", async () => {
-    await world.setAside();
-    world.hold("a replay (process 7)");
+    await context.setAside();
+    context.hold("a replay (process 7)");
     expect(await redrive({ all: true })).toMatchObject({
       status: 409,
       body: { error: { code: "not_now", message: "A replay (process 7) is under way." } },
     });
-    expect(world.copies()).toEqual([]);
-    world.hold(null);
+    expect(context.copies()).toEqual([]);
+    context.hold(null);
     expect((await redrive({ all: true })).body.redriven).toBe(1);
   });
 
   test("of two at the same time one publishes and the other is a 409, so that there is one copy", async () => {
-    await world.setAside();
+    await context.setAside();
     const answers = await Promise.all([redrive({ all: true }), redrive({ all: true })]);
     expect(answers.map(({ status }) => status).sort()).toEqual([200, 409]);
-    expect(world.copies()).toHaveLength(1);
+    expect(context.copies()).toHaveLength(1);
   });
 
   test("gives the lock back when the log fails under it", async () => {
-    await world.setAside();
-    world.log.setAway(true);
+    await context.setAside();
+    context.log.setAway(true);
     const app = api().onError((error, c) => c.text(error.message, 503));
     const headers = { ...HOST, "content-type": "application/json" };
     const answer = await app.request("/redrive", { method: "POST", headers, body: '{"all":true}' });
     expect([answer.status, await answer.text()]).toEqual([503, "The memory log is away."]);
-    world.log.setAway(false);
+    context.log.setAway(false);
     expect((await redrive({ all: true })).body.redriven).toBe(1);
-    expect(world.copies()).toHaveLength(1);
+    expect(context.copies()).toHaveLength(1);
   });
 
   test("belongs to the processor that writes the dataset", async () => {
-    await world.setAside();
-    world.forbid("This processor does not write the dataset.");
+    await context.setAside();
+    context.forbid("This processor does not write the dataset.");
     expect((await redrive({ all: true })).status).toBe(409);
-    expect(world.copies()).toEqual([]);
+    expect(context.copies()).toEqual([]);
   });
 
   test("of a letter that is not there redrives nothing at all", async () => {
-    await world.setAside();
+    await context.setAside();
     expect((await redrive({ ids: ["0:0", "0:7"] })).status).toBe(404);
-    expect(world.copies()).toEqual([]);
+    expect(context.copies()).toEqual([]);
   });
 
   test.each([
@@ -220,15 +220,15 @@ describe("POST redrive", () => {
     ["a form", { headers: { "content-type": "text/plain" } }, 415],
     ["a request without a type", { headers: { "content-type": "" } }, 415],
   ])("is refused to %s", async (_, request, status) => {
-    await world.setAside();
+    await context.setAside();
     const answer = await redrive({ all: true }, request);
     expect(answer.status).toBe(status);
     expect(answer.headers.get("access-control-allow-origin")).toBeNull();
-    expect(world.copies()).toEqual([]);
+    expect(context.copies()).toEqual([]);
   });
 
   test("answers to any name where the operator lets it listen beyond loopback", async () => {
-    await world.setAside();
+    await context.setAside();
     const { body } = await redrive({ all: true }, {
       given: { onLoopback: false, showsRaw: false },
       headers: { host: "processor:3001" },
@@ -248,9 +248,9 @@ describe("POST redrive", () => {
     '{"all":true,"ids":["0:0"]}',
     '{"all":true,"dryrun":true}',
   ])("refuses the body %s", async (body) => {
-    await world.setAside();
+    await context.setAside();
     expect((await redrive(body)).status).toBe(400);
-    expect(world.copies()).toEqual([]);
+    expect(context.copies()).toEqual([]);
   });
 
   test("refuses a body without end", async () => {
@@ -258,8 +258,8 @@ describe("POST redrive", () => {
   });
 
   test("is no GET", async () => {
-    await world.setAside();
+    await context.setAside();
     expect((await get("/redrive")).status).toBe(404);
-    expect(world.copies()).toEqual([]);
+    expect(context.copies()).toEqual([]);
   });
 });

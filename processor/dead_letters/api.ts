@@ -5,7 +5,7 @@ import { isLoopback } from "../../contract/loopback.ts";
 import type { DeadLetterListing, RedriveOrder } from "../../contract/processor_api.ts";
 import type { DeadLetters } from "./service.ts";
 
-/** What the routes of dead letters hang on. */
+/** What the routes of dead letters depend on. */
 export type DeadLetterApiOptions = {
   readonly letters: DeadLetters;
   /** `SHOW_RAW`: a letter is shown with its record, to loopback names only. */
@@ -70,7 +70,7 @@ export function deadLetterApi({ letters, showsRaw, onLoopback }: DeadLetterApiOp
           404,
         );
       case "not_now":
-        return c.json(problem("not_now", result.words), 409);
+        return c.json(problem("not_now", result.reason), 409);
     }
   });
   return app;

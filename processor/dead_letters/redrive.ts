@@ -21,7 +21,7 @@ export type RedriveOptions = {
   readonly now: number;
   /** `DEDUP_WINDOW`: a redelivery that came later than so many offsets was no repeat, and has the event already. */
   readonly dedupWindow: number;
-  readonly reach: FaultPoint;
+  readonly faultPoint: FaultPoint;
 };
 
 /**
@@ -56,7 +56,7 @@ export async function redrive(
   const outcomes: RedriveOutcome[] = [];
   const willing: ListedLetter[] = [];
   for (const letter of letters) {
-    const why = whyNot(letter, partitions);
+    const why = refusalReason(letter, partitions);
     if (why === null) willing.push(letter);
     else outcomes.push(refused(letter, why));
   }
@@ -69,7 +69,7 @@ export async function redrive(
   return outcomes;
 }
 
-function whyNot(letter: ListedLetter, partitions: number): string | null {
+function refusalReason(letter: ListedLetter, partitions: number): string | null {
   const { topic, partition } = letter.source;
   if (isWornOut(letter)) return WORN_OUT;
   return topic === WEBHOOKS_TOPIC && partition < partitions ? null : `${WEBHOOKS_TOPIC} has no such source`;
@@ -83,15 +83,15 @@ async function redriveTogether(
   letters: readonly ListedLetter[],
   options: RedriveOptions & { readonly there: ReadonlySet<string> },
 ): Promise<RedriveOutcome[]> {
-  const { there, list, reach } = options;
+  const { there, list, faultPoint } = options;
   const missing = letters.filter(({ id }) => !there.has(id));
   await begin(missing.filter(({ id }) => list.begunAt(id) === null), options);
-  reach("redrive.begun");
+  faultPoint("redrive.begun");
   const notTaken = await publishCopies(missing, options);
-  reach("redrive.copied");
+  faultPoint("redrive.copied");
   const done = letters.filter(({ id }) => !notTaken.has(id));
   await mark(done.map(({ id }) => ({ mark: "done", letter: id, endOffset: null })), options);
-  reach("redrive.done");
+  faultPoint("redrive.done");
   return letters.map((letter) => {
     const why = notTaken.get(letter.id);
     if (why !== undefined) return refused(letter, why);

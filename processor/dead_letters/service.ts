@@ -31,7 +31,7 @@ export type RedriveResult =
   | { readonly is: "done"; readonly answer: RedriveAnswer }
   | { readonly is: "unknown_letter"; readonly id: string }
   /** A replay, an erasure or another redrive holds the lock, or this processor is not the one to do it; in words. */
-  | { readonly is: "not_now"; readonly words: string };
+  | { readonly is: "not_now"; readonly reason: string };
 
 export type DeadLettersOptions = {
   readonly log: TopicLog;
@@ -39,9 +39,9 @@ export type DeadLettersOptions = {
   readonly locks: () => MaintenanceLocks;
   readonly dedupWindow: number;
   readonly now: () => number;
-  readonly reach: FaultPoint;
+  readonly faultPoint: FaultPoint;
   /** Why this processor must not redrive, in words; null where it may. Default: it may. */
-  readonly whyNot?: () => string | null;
+  readonly refusalReason?: () => string | null;
   /** Called when letters have left the list, so that nobody counts them any more. */
   readonly changed?: () => void;
 };
@@ -54,7 +54,7 @@ export type MaintenanceLocks = {
 };
 
 /** Outcomes that an answer names one by one; the counts are of all. */
-const OUTCOMES_TOLD_MAX = 1_000;
+const OUTCOMES_LISTED_MAX = 1_000;
 
 /**
  * The dead letters as a console or command sees them: listed and shown from the list as it is at the call, redriven
@@ -73,8 +73,8 @@ export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
       return letter && await detail(log, { letter, raw });
     },
     async redrive(order) {
-      const words = options.whyNot?.() ?? null;
-      if (words !== null) return { is: "not_now", words };
+      const message = options.refusalReason?.() ?? null;
+      if (message !== null) return { is: "not_now", reason: message };
       if (order.dryRun !== true) {
         return await redriveUnderLock((list) => choose(list, order), options);
       }
@@ -106,7 +106,7 @@ async function redriveUnderLock(
   const locks = options.locks();
   try {
     const lock = locks.takeMaintenance("a redrive of dead letters");
-    if (!lock) return { is: "not_now", words: `${capital(locks.maintenanceUnderWay())} is under way.` };
+    if (!lock) return { is: "not_now", reason: `${capital(locks.maintenanceUnderWay())} is under way.` };
     try {
       await options.list.catchUp();
       const chosen = chosenFrom(options.list);
@@ -149,7 +149,7 @@ function answerOf(
     redriven: count("redriven"),
     alreadyThere: count("already_there"),
     refused: count("refused"),
-    letters: outcomes.slice(0, OUTCOMES_TOLD_MAX).map(({ letter, is, why }) => ({
+    letters: outcomes.slice(0, OUTCOMES_LISTED_MAX).map(({ letter, is, why }) => ({
       id: letter.id,
       outcome: is,
       why,
@@ -204,6 +204,6 @@ function offsetOf(id: string): number {
   return Number(id.slice(id.indexOf(":") + 1));
 }
 
-function capital(words: string): string {
-  return words.charAt(0).toUpperCase() + words.slice(1);
+function capital(message: string): string {
+  return message.charAt(0).toUpperCase() + message.slice(1);
 }

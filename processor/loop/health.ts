@@ -2,15 +2,15 @@ import type { LoopHealth, LoopReport } from "./loop.ts";
 
 export type HealthReport = (
   is: LoopHealth["is"],
-  words: string | null,
+  message: string | null,
   partitions?: readonly number[],
 ) => void;
 
 /** Reports a loop's health where it has changed. */
 export function reportHealth(report: LoopReport): HealthReport {
   let reported = "";
-  return (is, words, partitions = []) => {
-    const health: LoopHealth = { is, words, partitions };
+  return (is, message, partitions = []) => {
+    const health: LoopHealth = { is, message, partitions };
     const now = JSON.stringify(health);
     if (now === reported) return;
     reported = now;

@@ -17,7 +17,7 @@ export type LoopMessage =
 /** `is: ready` makes the loop part of a 200 of `/readyz`; words say what it waits for or what is wrong. */
 export type LoopHealth = {
   readonly is: "starting" | "ready" | "waiting" | "failing" | "stays_out";
-  readonly words: string | null;
+  readonly message: string | null;
   readonly partitions: readonly number[];
 };
 
@@ -43,6 +43,6 @@ export type LoopDependencies = {
   readonly hashes: KeyedHashes;
   readonly clock: Clock;
   readonly report: LoopReport;
-  readonly reach: FaultPoint;
+  readonly faultPoint: FaultPoint;
   readonly signal: AbortSignal;
 };

@@ -7,7 +7,7 @@ import type { Clock } from "../../runtime/clock.ts";
  */
 export type OfferChannel = {
   /** The view has applied more. */
-  ring(): void;
+  notifyApplied(): void;
   /** Resolves after `ms`, at the next {@link OfferChannel.ring}, or when `signal` aborts; never rejects. */
   wait(ms: number, signal: AbortSignal): Promise<void>;
   /** This process owns these partitions of `posthog.webhooks` now. */
@@ -27,10 +27,10 @@ export function openOfferChannel(dataDir: string, clock: Clock): OfferChannel {
   const channel = new BroadcastChannel(`offers of ${dataDir}`);
   const waiting = new Set<() => void>();
   let announced: readonly number[] | null = null;
-  let heard: readonly number[] = [];
+  let owned: readonly number[] = [];
   let closed = false;
   // A question may still come in between closing and the end of this turn of the event loop.
-  const tell = (message: Message) => closed ? undefined : channel.postMessage(message);
+  const post = (message: Message) => closed ? undefined : channel.postMessage(message);
 
   channel.onmessage = ({ data }: MessageEvent<Message>) => {
     switch (data.is) {
@@ -38,17 +38,17 @@ export function openOfferChannel(dataDir: string, clock: Clock): OfferChannel {
         for (const wake of waiting) wake();
         return;
       case "owned":
-        heard = data.partitions;
+        owned = data.partitions;
         return;
       case "who":
-        if (announced !== null) tell({ is: "owned", partitions: announced });
+        if (announced !== null) post({ is: "owned", partitions: announced });
         return;
     }
   };
-  tell({ is: "who" });
+  post({ is: "who" });
 
   return {
-    ring: () => tell({ is: "applied" }),
+    notifyApplied: () => post({ is: "applied" }),
     async wait(ms, signal) {
       const woken = new AbortController();
       const wake = () => woken.abort();
@@ -60,9 +60,9 @@ export function openOfferChannel(dataDir: string, clock: Clock): OfferChannel {
     },
     announce(partitions) {
       announced = [...partitions].sort((a, b) => a - b);
-      tell({ is: "owned", partitions: announced });
+      post({ is: "owned", partitions: announced });
     },
-    owned: () => heard,
+    owned: () => owned,
     close() {
       closed = true;
       channel.close();

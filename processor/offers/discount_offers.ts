@@ -22,7 +22,7 @@ import { createViewWatch, type ViewWatch } from "./view_watch.ts";
  * committed. Doing a chunk again harms nothing: what the view holds is not published again, and repeats change nothing.
  */
 export type DiscountOffersPorts =
-  & Pick<LoopDependencies, "log" | "hashes" | "clock" | "report" | "reach" | "signal">
+  & Pick<LoopDependencies, "log" | "hashes" | "clock" | "report" | "faultPoint" | "signal">
   & Pick<DecidePorts, "store" | "policy">
   & {
     readonly view: ViewWatch;
@@ -72,7 +72,7 @@ export async function decideOffers(ports: DiscountOffersPorts): Promise<void> {
     handler: createHandler(ports),
     clock,
     signal,
-    started: (consumption) => void tellMembership(consumption, { ports, health }),
+    started: (consumption) => void reportMembership(consumption, { ports, health }),
     trouble: ({ error, waitMs }) => health("waiting", `${error.message}; tries again in ${waitMs} ms`),
   });
 }
@@ -80,35 +80,35 @@ export async function decideOffers(ports: DiscountOffersPorts): Promise<void> {
 /** Between two looks at the membership. */
 const MEMBERSHIP_POLL_MS = 500;
 
-async function tellMembership(
+async function reportMembership(
   consumption: Consumption,
   { ports: { clock, signal, report }, health }: {
     ports: DiscountOffersPorts;
     health: HealthReport;
   },
 ): Promise<void> {
-  let told = "";
+  let reported = "";
   let logged: string | undefined;
   while (!signal.aborted) {
     const state = consumption.state();
     const now = JSON.stringify(state);
-    if (now !== told) {
+    if (now !== reported) {
       if (state.is === "joined") health("ready", null, state.partitions);
-      else health("waiting", state.words ?? `joins ${DISCOUNT_OFFERS_GROUP}`, state.partitions);
+      else health("waiting", state.reason ?? `joins ${DISCOUNT_OFFERS_GROUP}`, state.partitions);
       if (state.is === "joined") logged = undefined;
-      if (state.words !== undefined && state.words !== logged) {
-        logged = state.words;
-        report({ kind: "log", level: "warn", text: state.words });
+      if (state.reason !== undefined && state.reason !== logged) {
+        logged = state.reason;
+        report({ kind: "log", level: "warn", text: state.reason });
       }
     }
-    told = now;
+    reported = now;
     await clock.wait(MEMBERSHIP_POLL_MS, signal);
   }
 }
 
 /** What the group does with its partitions. */
 export function createHandler(ports: DiscountOffersPorts): PartitionHandler {
-  const { store, log, reach, announce } = ports;
+  const { store, log, faultPoint, announce } = ports;
   const owned = new Set<number>();
   const handled = new Set<number>();
   const decider = createDecider(ports);
@@ -125,7 +125,7 @@ export function createHandler(ports: DiscountOffersPorts): PartitionHandler {
       return committed !== null && committed < before ? null : 0;
     },
     async handle(batch, { signal }) {
-      if (handled.delete(batch.partition)) reach("offers.committed");
+      if (handled.delete(batch.partition)) faultPoint("offers.committed");
       if (!(await decider.decide(batch, signal))) return "reassign";
       handled.add(batch.partition);
       return "handled";
@@ -140,7 +140,7 @@ export function createHandler(ports: DiscountOffersPorts): PartitionHandler {
 }
 
 function createDecider(ports: DiscountOffersPorts) {
-  const { log, store, view, hashes, clock, report, reach } = ports;
+  const { log, store, view, hashes, clock, report, faultPoint } = ports;
   const deciding: DecidePorts = {
     store,
     policy: ports.policy,
@@ -161,7 +161,7 @@ function createDecider(ports: DiscountOffersPorts) {
   const publish = async (facts: readonly Fact[], signal: AbortSignal): Promise<boolean> => {
     report({ kind: "count", counter: "facts", by: facts.length });
     const end = await publishFacts(log, facts);
-    reach("offers.published");
+    faultPoint("offers.published");
     return await view.applied(end, signal);
   };
 
@@ -169,13 +169,13 @@ function createDecider(ports: DiscountOffersPorts) {
   const decideSection = async (inputs: readonly OfferInput[], signal: AbortSignal): Promise<boolean> => {
     const { facts, arming } = look(() => decideChunk(inputs, deciding));
     if (facts.length > 0 && !(await publish(facts, signal))) return false;
-    reach("offers.applied");
+    faultPoint("offers.applied");
     const earned = arming.length === 0 ? [] : look(() => decideEarned(arming, deciding));
-    tellCounted(facts, { arming, ports });
+    reportCounted(facts, { arming, ports });
     if (earned.length === 0) return true;
     const isApplied = await publish(earned, signal);
-    reach("offers.earned");
-    tellEarned(earned, { arming, ports });
+    faultPoint("offers.earned");
+    reportEarned(earned, { arming, ports });
     return isApplied;
   };
 
@@ -220,9 +220,9 @@ function sections(inputs: readonly OfferInput[]): readonly (readonly OfferInput[
   return found;
 }
 
-type Telling = { readonly arming: readonly ArmingEvent[]; readonly ports: DiscountOffersPorts };
+type Reporting = { readonly arming: readonly ArmingEvent[]; readonly ports: DiscountOffersPorts };
 
-function tellCounted(facts: readonly Fact[], { ports: { store, policy, clock, report } }: Telling): void {
+function reportCounted(facts: readonly Fact[], { ports: { store, policy, clock, report } }: Reporting): void {
   const counted = facts.filter((fact): fact is FactOf<"counted"> => fact.fact === "counted");
   if (counted.length === 0) return;
   const at = new Date(clock.now()).toISOString();
@@ -234,7 +234,7 @@ function tellCounted(facts: readonly Fact[], { ports: { store, policy, clock, re
 }
 
 /** Tells only of what holds: another processor may have been first. */
-function tellEarned(earned: readonly FactOf<"earned">[], { arming, ports }: Telling): void {
+function reportEarned(earned: readonly FactOf<"earned">[], { arming, ports }: Reporting): void {
   const { store, clock, report, lineId } = ports;
   const at = new Date(clock.now()).toISOString();
   const steps = earned.slice(-TRACE_STEPS_PER_CHUNK_MAX).flatMap(

@@ -5,19 +5,19 @@ import type { OfferStoreReader } from "./store.ts";
 import { type AnswerFact, eventAt } from "./send_attempt.ts";
 
 /** Tells the trace what became of an offer's mail. */
-export type TellingPorts = Pick<LoopDependencies, "log" | "clock" | "report"> & {
+export type MailReportPorts = Pick<LoopDependencies, "log" | "clock" | "report"> & {
   readonly store: Pick<OfferStoreReader, "offerNow">;
   /** A distinct_id as the dataset has it. */
   readonly lineId: (distinctId: string) => string;
 };
 
-export async function tellMail(
+export async function reportMail(
   fact: AnswerFact | FactOf<"closed">,
   { words, messageId, nextAttemptAt, ports }: {
     readonly words: string;
     readonly messageId: string | null;
     readonly nextAttemptAt: number | null;
-    readonly ports: TellingPorts;
+    readonly ports: MailReportPorts;
   },
 ): Promise<void> {
   ports.report({
@@ -36,7 +36,7 @@ export async function tellMail(
 }
 
 /** Only the raw record knows it; where the log is away just now, nobody is named. */
-async function distinctIdOf(offer: number, ports: TellingPorts): Promise<string | null> {
+async function distinctIdOf(offer: number, ports: MailReportPorts): Promise<string | null> {
   const position = ports.store.offerNow(offer)?.offer.position;
   if (position === undefined) return null;
   try {

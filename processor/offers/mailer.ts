@@ -1,20 +1,20 @@
 import type { OutgoingMail } from "./core/discount_email.ts";
 
 /**
- * What became of one attempt. `words` are the server's, without addresses.
+ * What became of one attempt. `serverAnswer` is the server's, without addresses.
  *
  * `relay` says that the trouble is the relay's and not this mail's (connection, TLS, EHLO, AUTH, MAIL FROM): no attempt
  * is used. `claimed` says whether the claim had been published when the answer came.
  */
 export type SendOutcome =
-  | { readonly is: "accepted"; readonly words: string }
-  | { readonly is: "deferred"; readonly words: string; readonly claimed: boolean }
-  | { readonly is: "refused"; readonly words: string; readonly claimed: boolean }
-  | { readonly is: "relay"; readonly words: string }
+  | { readonly is: "accepted"; readonly serverAnswer: string }
+  | { readonly is: "deferred"; readonly serverAnswer: string; readonly claimed: boolean }
+  | { readonly is: "refused"; readonly serverAnswer: string; readonly claimed: boolean }
+  | { readonly is: "relay"; readonly serverAnswer: string }
   /** The claim did not hold: broken off, nothing was sent. */
   | { readonly is: "void" }
   /** Claimed, and it cannot be known whether the server took it. */
-  | { readonly is: "unknown"; readonly words: string };
+  | { readonly is: "unknown"; readonly serverAnswer: string };
 
 /**
  * The port to what delivers mail. A mail goes out only after its claim held; what became of it is a {@link

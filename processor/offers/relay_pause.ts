@@ -5,16 +5,16 @@ const BACK_OFF_MS_MAX = 60_000;
 
 /** Sending pauses while the relay has trouble: longer after each failure in a row, up to a minute. Without jitter: its words name the time. */
 export class RelayPause {
-  #pause: { readonly until: number; readonly ms: number; readonly words: string } | null = null;
+  #pause: { readonly until: number; readonly ms: number; readonly message: string } | null = null;
 
   constructor(private readonly clock: Pick<Clock, "monotonic">) {}
 
-  begin(words: string): void {
+  begin(message: string): void {
     const now = this.clock.monotonic();
     // Mails in flight fail together: they are one trouble.
     if (this.#pause !== null && now < this.#pause.until) return;
     const ms = Math.min(BACK_OFF_MS_MAX, this.#pause === null ? BACK_OFF_MS_MIN : this.#pause.ms * 2);
-    this.#pause = { until: now + ms, ms, words };
+    this.#pause = { until: now + ms, ms, message };
   }
 
   /** The relay answered. */
@@ -23,12 +23,12 @@ export class RelayPause {
   }
 
   /** Null while there is no trouble; `leftMs` is not above 0 when it is time to try again. */
-  look(): { readonly leftMs: number; readonly words: string } | null {
+  look(): { readonly leftMs: number; readonly message: string } | null {
     if (this.#pause === null) return null;
-    const { until, ms, words } = this.#pause;
+    const { until, ms, message } = this.#pause;
     return {
       leftMs: until - this.clock.monotonic(),
-      words: `mail relay: ${words}; tries again every ${ms / 1000} s`,
+      message: `mail relay: ${message}; tries again every ${ms / 1000} s`,
     };
   }
 }

@@ -18,7 +18,7 @@ import type { ViewWatch } from "./view_watch.ts";
 
 /** One attempt to send one offer's mail: address → message → claim at the dot → the server's answer as a fact. */
 export type AttemptPorts =
-  & Pick<LoopDependencies, "log" | "hashes" | "clock" | "reach" | "signal">
+  & Pick<LoopDependencies, "log" | "hashes" | "clock" | "faultPoint" | "signal">
   & {
     readonly store: OfferStoreReader;
     readonly view: ViewWatch;
@@ -50,7 +50,7 @@ export type AttemptOutcome =
   /** The claim did not hold: nothing was sent, and nothing is to be said. */
   | { readonly is: "void" }
   /** The relay's trouble, no attempt was used. */
-  | { readonly is: "relay"; readonly words: string };
+  | { readonly is: "relay"; readonly serverAnswer: string };
 
 /** Where the message is to go, decided right before. */
 export type Destination = { readonly mailbox: string; readonly position: Position };
@@ -60,7 +60,7 @@ type Claim = { readonly by: Claimer; is: "unclear" | "holds" | "void" };
 
 /** A claim that takes longer than this to be confirmed is not used: others call it unknown after 60 s. */
 const CLAIM_CONFIRM_MS_MAX = 30_000;
-const WORDS_CHARACTERS_MAX = 300;
+const ANSWER_CHARACTERS_MAX = 300;
 
 /** Rejects where the log is away before anything was claimed; the attempt is then still to be made. */
 export async function attemptToSend(
@@ -71,8 +71,8 @@ export async function attemptToSend(
   const about = { subject: offer.subject, offer: offer.id, attempt: offer.attempt };
   const address = await addressAt(destination, ports);
   if (address === null) {
-    const words = "the record that gave the address is no longer in the topic";
-    const fact = { fact: "refused", ...about, at: ports.clock.now(), by: null, words } as const;
+    const reason = "the record that gave the address is no longer in the topic";
+    const fact = { fact: "refused", ...about, at: ports.clock.now(), by: null, words: reason } as const;
     return { is: "answered", fact, end: await answer(fact, ports), isUnclear: false };
   }
   const mail = messageOf(offer, { address, mailbox: destination.mailbox, ports });
@@ -87,7 +87,7 @@ export async function attemptToSend(
   } catch (error) {
     outcome = mailerBroke(error as Error, claims[0]?.is === "holds");
   }
-  ports.reach("sender.sent");
+  ports.faultPoint("sender.sent");
   const fact = answerOf(outcome, { offer, claim: claims[0] ?? null, ports });
   if (fact === null) return outcome.is === "relay" ? outcome : { is: "void" };
   const isUnclear = claims[0]?.is === "unclear";
@@ -104,7 +104,7 @@ async function publishClaim(
     ports: AttemptPorts;
   },
 ): Promise<boolean> {
-  const { log, clock, view, store, signal, reach } = ports;
+  const { log, clock, view, store, signal, faultPoint } = ports;
   const begun = clock.monotonic();
   try {
     const at = clock.now();
@@ -119,7 +119,7 @@ async function publishClaim(
   const holds = state?.is === "sending" && isSame(state.by, claim.by);
   if (holds && clock.monotonic() - begun > CLAIM_CONFIRM_MS_MAX) return false;
   claim.is = holds ? "holds" : "void";
-  if (holds) reach("sender.claimed");
+  if (holds) faultPoint("sender.claimed");
   return holds;
 }
 
@@ -134,21 +134,21 @@ function answerOf(
   const about = { subject: offer.subject, offer: offer.id, attempt: offer.attempt, at: now };
   // Claimed, perhaps, and broken off by ourselves: whoever finds the claim must also find that nothing was sent on it.
   if (claim?.is === "unclear") {
-    const words = "broken off: the claim could not be confirmed in time";
-    return { fact: "deferred", ...about, by, words, nextAttemptAt: now };
+    const reason = "broken off: the claim could not be confirmed in time";
+    return { fact: "deferred", ...about, by, words: reason, nextAttemptAt: now };
   }
   switch (outcome.is) {
     case "accepted":
-      return by && { fact: "accepted", ...about, by, words: wordsOf(outcome) };
+      return by && { fact: "accepted", ...about, by, words: serverAnswerOf(outcome) };
     case "refused":
-      return { fact: "refused", ...about, by, words: wordsOf(outcome) };
+      return { fact: "refused", ...about, by, words: serverAnswerOf(outcome) };
     case "deferred": {
       const delay = ports.policy.retryDelaysMs[offer.tries - 1];
       const nextAttemptAt = delay === undefined ? null : now + delay;
-      return { fact: "deferred", ...about, by, words: wordsOf(outcome), nextAttemptAt };
+      return { fact: "deferred", ...about, by, words: serverAnswerOf(outcome), nextAttemptAt };
     }
     case "unknown":
-      return by && { fact: "unknown", ...about, by, words: wordsOf(outcome) };
+      return by && { fact: "unknown", ...about, by, words: serverAnswerOf(outcome) };
     case "relay":
     case "void":
       return by && { fact: "deferred", ...about, by, words: "broken off", nextAttemptAt: now };
@@ -157,8 +157,8 @@ function answerOf(
 
 /** A mailer that throws has a bug; whether the message went is known only if it had not been claimed. */
 function mailerBroke(error: Error, claimHeld: boolean): SendOutcome {
-  const words = `the mailer broke: ${error.message}`;
-  return claimHeld ? { is: "unknown", words } : { is: "relay", words };
+  const reason = `the mailer broke: ${error.message}`;
+  return claimHeld ? { is: "unknown", serverAnswer: reason } : { is: "relay", serverAnswer: reason };
 }
 
 /**
@@ -166,11 +166,11 @@ function mailerBroke(error: Error, claimHeld: boolean): SendOutcome {
  * can say it. Gives up when this run ends; the next one settles the claim.
  */
 async function answer(fact: AnswerFact, ports: AttemptPorts): Promise<number | null> {
-  const { log, clock, signal, reach } = ports;
+  const { log, clock, signal, faultPoint } = ports;
   for (let tries = 1;; tries++) {
     try {
       const end = await publishFacts(log, [fact]);
-      reach("sender.answered");
+      faultPoint("sender.answered");
       return end;
     } catch (error) {
       if (!isTransient(error)) throw error;
@@ -217,6 +217,6 @@ function messageOf(
 }
 
 /** The mailer leaves addresses out of its words; facts are kept for ever, so nothing like one gets in here either. */
-function wordsOf({ words }: { readonly words: string }): string {
-  return words.replace(/[^\s<>"']+@[^\s<>"']+/g, "<address>").slice(0, WORDS_CHARACTERS_MAX);
+function serverAnswerOf({ serverAnswer: reason }: { readonly serverAnswer: string }): string {
+  return reason.replace(/[^\s<>"']+@[^\s<>"']+/g, "<address>").slice(0, ANSWER_CHARACTERS_MAX);
 }

@@ -44,7 +44,7 @@ function scripted(script: Script): Mailer & { readonly mails: OutgoingMail[] } {
 }
 
 const taken: Script = async (_, claim) =>
-  await claim() ? { is: "accepted", words: "250 queued" } : { is: "void" };
+  await claim() ? { is: "accepted", serverAnswer: "250 queued" } : { is: "void" };
 
 const offerOf = (distinctId: string) => look(place, (offers) => offers.offerOf(distinctId, hashes));
 const isIn = (distinctId: string, state: string) => () => offerOf(distinctId)?.state === state;
@@ -79,7 +79,9 @@ async function factsIn({ log }: Running): Promise<string[]> {
 
 describe("a mail that the server does not take", () => {
   it("is tried again after each delay, under the same Message-ID, and fails when none is left", async () => {
-    const mailer = scripted((n) => Promise.resolve({ is: "deferred", words: `450 no ${n}`, claimed: false }));
+    const mailer = scripted((n) =>
+      Promise.resolve({ is: "deferred", serverAnswer: `450 no ${n}`, claimed: false })
+    );
     await withOneDue(mailer, {
       environment: { MAIL_RETRY_DELAYS: "5s,30s" },
       async work() {
@@ -98,19 +100,24 @@ describe("a mail that the server does not take", () => {
   });
 
   it("is refused for good with the server's words, and no address gets into the facts", async () => {
-    const words = "550 <ada@example.org> unknown, ask postmaster@example.org";
-    await withOneDue(scripted(() => Promise.resolve({ is: "refused", words, claimed: false })), {
-      async work(running) {
-        await until("it failed", isIn("ada", "failed"));
-        expect(offerOf("ada")!.reason).toBe("550 <<address>> unknown, ask <address>");
-        expect((await factsIn(running)).join()).not.toMatch(/example\.org.*unknown/);
+    const message = "550 <ada@example.org> unknown, ask postmaster@example.org";
+    await withOneDue(
+      scripted(() => Promise.resolve({ is: "refused", serverAnswer: message, claimed: false })),
+      {
+        async work(running) {
+          await until("it failed", isIn("ada", "failed"));
+          expect(offerOf("ada")!.reason).toBe("550 <<address>> unknown, ask <address>");
+          expect((await factsIn(running)).join()).not.toMatch(/example\.org.*unknown/);
+        },
       },
-    });
+    );
   });
 
   it("after the dot, by a 4xx, is claimed and tried again", async () => {
     const mailer = scripted(async (n, claim) =>
-      n > 1 ? await taken(n, claim) : (await claim(), { is: "deferred", words: "451 later", claimed: true })
+      n > 1
+        ? await taken(n, claim)
+        : (await claim(), { is: "deferred", serverAnswer: "451 later", claimed: true })
     );
     await withOneDue(mailer, {
       async work() {
@@ -127,14 +134,14 @@ describe("a relay in trouble", () => {
   it("uses no attempt, pauses sending with back-off, shows, and goes on when it is back", async () => {
     let isBack = false;
     const mailer = scripted(async (n, claim) =>
-      isBack ? await taken(n, claim) : { is: "relay", words: "ECONNREFUSED" }
+      isBack ? await taken(n, claim) : { is: "relay", serverAnswer: "ECONNREFUSED" }
     );
     await withOneDue(mailer, {
       environment: { MAIL_RETRY_DELAYS: "5s" },
       async work({ health }) {
         for (let n = 1; n <= 3; n++) {
           await until("it was tried", () => mailer.mails.length === n);
-          await until("it shows", () => health.get("sender")?.words?.includes("mail relay: ECONNREFUSED"));
+          await until("it shows", () => health.get("sender")?.message?.includes("mail relay: ECONNREFUSED"));
           expect(health.get("sender")!.is).toBe("waiting");
           isBack = n === 3;
           clock.move(2 ** n * 1_000);
@@ -150,7 +157,7 @@ describe("a relay in trouble", () => {
 describe("a mail of which nobody knows", () => {
   const cut: Script = async (_, claim) => {
     await claim();
-    return { is: "unknown", words: "connection lost after the dot" };
+    return { is: "unknown", serverAnswer: "connection lost after the dot" };
   };
 
   it("is held: it fails, its code is good, and it is never sent again", async () => {
@@ -186,12 +193,12 @@ describe("a mail of which nobody knows", () => {
   });
 
   it("is called unknown for another processor that has been silent for a minute, and not before", async () => {
-    const mailer = scripted(() => Promise.resolve({ is: "relay", words: "away" }));
+    const mailer = scripted(() => Promise.resolve({ is: "relay", serverAnswer: "away" }));
     await withOneDue(mailer, {
       async work({ log, health }) {
         await until(
           "the sender is busy with its relay",
-          () => health.get("sender")?.words?.includes("relay"),
+          () => health.get("sender")?.message?.includes("relay"),
         );
         const [offer] = look(place, (offers) => offers.list(hashes));
         const claimed: Fact = {
@@ -227,7 +234,7 @@ describe("MAIL_MAX_PER_MINUTE", () => {
     await whileRunning(place, { clock, mailer }, async ({ health }) => {
       await until("all wait", () => people.every((who) => offerOf(who)?.state === "waiting"));
       clock.move(WAIT);
-      await until("the limit shows", () => health.get("sender")?.words?.includes("MAIL_MAX_PER_MINUTE"));
+      await until("the limit shows", () => health.get("sender")?.message?.includes("MAIL_MAX_PER_MINUTE"));
       expect(mailer.mails).toHaveLength(2);
       clock.move(60_001);
       await until("all are sent", () => people.every((who) => offerOf(who)?.state === "offered"));
@@ -244,7 +251,7 @@ describe("a mailer that breaks", () => {
     });
     await withOneDue(mailer, {
       async work({ health }) {
-        await until("it shows", () => health.get("sender")?.words?.includes("the mailer broke: bug"));
+        await until("it shows", () => health.get("sender")?.message?.includes("the mailer broke: bug"));
         clock.move(2_000);
         await until("it failed", isIn("ada", "failed"));
       },

@@ -14,7 +14,7 @@ import { type HealthReport, reportHealth } from "../loop/health.ts";
 import type { LoopDependencies } from "../loop/loop.ts";
 import { openOfferChannel } from "./channel.ts";
 import { type AnswerFact, attemptToSend } from "./send_attempt.ts";
-import { tellMail } from "./mail_report.ts";
+import { reportMail } from "./mail_report.ts";
 import type { OfferStoreReader } from "./store.ts";
 import { RelayPause } from "./relay_pause.ts";
 import { beginSenderRun, type SenderRun } from "./sender_run.ts";
@@ -29,7 +29,7 @@ import { createViewWatch, type ViewWatch } from "./view_watch.ts";
  * the same time, or none, harms nothing: claims decide.
  */
 export type OfferSenderPorts =
-  & Pick<LoopDependencies, "log" | "hashes" | "clock" | "report" | "reach" | "signal">
+  & Pick<LoopDependencies, "log" | "hashes" | "clock" | "report" | "faultPoint" | "signal">
   & {
     readonly store: OfferStoreReader;
     readonly view: ViewWatch;
@@ -88,7 +88,7 @@ export async function runOfferSender(
 export async function sendOffers(ports: OfferSenderPorts): Promise<void> {
   const { log, clock, signal, store, view } = ports;
   const report = reportHealth(ports.report);
-  const health: HealthReport = (is, words) => report(is, words, ports.owned());
+  const health: HealthReport = (is, message) => report(is, message, ports.owned());
   health("starting", "waits for the offer view to reach the facts' end");
   const end = await retrying(async () => {
     await checkView(log, store.end());
@@ -229,7 +229,7 @@ class Sender {
     const now = clock.now();
     const trouble = this.#relay.look();
     if (trouble !== null) {
-      this.#health("waiting", trouble.words);
+      this.#health("waiting", trouble.message);
       if (trouble.leftMs > 0) return Math.min(trouble.leftMs, IDLE_MS);
     }
     if (this.#inFlight.size >= SENDS_AT_ONCE) return BUSY_MS;
@@ -288,7 +288,12 @@ class Sender {
     }
     await this.#publish(closing);
     for (const fact of closing) {
-      await tellMail(fact, { messageId: null, nextAttemptAt: null, words: fact.reason, ports: this.#ports });
+      await reportMail(fact, {
+        messageId: null,
+        nextAttemptAt: null,
+        words: fact.reason,
+        ports: this.#ports,
+      });
     }
     return begun + closing.length;
   }
@@ -308,7 +313,7 @@ class Sender {
       ...this.#ports,
       nextClaim: () => ++this.#claims,
     });
-    if (outcome.is === "relay") return this.#relay.begin(outcome.words);
+    if (outcome.is === "relay") return this.#relay.begin(outcome.serverAnswer);
     if (outcome.is === "void") return;
     this.#relay.end();
     const { fact, end } = outcome;
@@ -317,7 +322,7 @@ class Sender {
     if (end !== null) await view.applied(end, signal);
     const nextAttemptAt = fact.fact === "deferred" ? fact.nextAttemptAt : null;
     const messageId = this.#ports.store.offerNow(offer.id)?.offer.messageId ?? null;
-    await tellMail(fact, { messageId, nextAttemptAt, words: fact.words, ports: this.#ports });
+    await reportMail(fact, { messageId, nextAttemptAt, words: fact.words, ports: this.#ports });
   }
 
   /** Publishes and waits until the view has it, so that the next turn does not say it again. */

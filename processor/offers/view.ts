@@ -18,7 +18,7 @@ import type { FactToApply, OfferStoreWriter, ViewEnd } from "./store.ts";
  * It commits nothing: how far it has come lies in the view itself, in one transaction with what it made of the facts.
  */
 export type OfferViewPorts =
-  & Pick<LoopDependencies, "log" | "clock" | "report" | "reach" | "signal">
+  & Pick<LoopDependencies, "log" | "clock" | "report" | "faultPoint" | "signal">
   & {
     readonly store: OfferStoreWriter;
     /** Told after each transaction. */
@@ -46,7 +46,7 @@ export async function runOfferView(deps: OfferLoopDependencies): Promise<void> {
     await followFacts({
       ...deps,
       store,
-      moved: channel.ring,
+      moved: channel.notifyApplied,
       removeMails: (messageIds) => removeMails(deps.config.dataDir, messageIds),
     });
   } finally {
@@ -79,7 +79,7 @@ async function prepare({ log, store }: OfferViewPorts): Promise<void> {
 }
 
 async function follow(ports: OfferViewPorts, ready: () => void): Promise<void> {
-  const { log, signal, store, reach, moved, report } = ports;
+  const { log, signal, store, faultPoint, moved, report } = ports;
   const from = store.end().nextFact;
   const options = { partition: 0, from, signal, batchRecordsMax: FACTS_PER_TRANSACTION_MAX };
   // What an erasure took before a crash is still to be taken from the disk.
@@ -90,7 +90,7 @@ async function follow(ports: OfferViewPorts, ready: () => void): Promise<void> {
     store.apply(facts, endOf(batch));
     if (facts.some(({ fact }) => fact.fact === "erased")) report({ kind: "forget" });
     moved();
-    reach("view.applied");
+    faultPoint("view.applied");
     if (batch.nextOffset >= batch.endOffset) ready();
     await tidy(ports);
   }

@@ -1,4 +1,4 @@
-/** When an event happened, by its own words and by ingest's; the day of its line hangs on it. */
+/** When an event happened, by its own words and by ingest's; the day of its line depends on it. */
 
 /** An event's own time further ahead of its received time than this is not believed. */
 export const EVENT_TIME_AHEAD_MS_MAX = 24 * 3_600_000;

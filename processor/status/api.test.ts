@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import { createStatusApi, type StatusSources } from "./api.ts";
 import { deadLetterApi } from "../dead_letters/api.ts";
-import { startDeadLetterWorld } from "../dead_letters/fixtures/world.ts";
+import { createDeadLettersContext } from "../dead_letters/fixtures/dead_letters.ts";
 import { createTraceHub } from "./trace_hub.ts";
 
 const step = (id: string): TraceStep => ({
@@ -27,7 +27,7 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     mailSource: () => null,
     metrics: () => Promise.resolve("processor_lines_total 1\n"),
     deadLetters: deadLetterApi({
-      letters: startDeadLetterWorld().letters,
+      letters: createDeadLettersContext().letters,
       showsRaw: given.showsRaw ?? false,
       onLoopback: true,
     }),

@@ -10,7 +10,7 @@ const step = (id: string): TraceStep => ({
 });
 const steps = (count: number) => Array.from({ length: count }, (_, i) => step(String(i)));
 
-function heard(hub: ReturnType<typeof createTraceHub>, lastEventId: string | null) {
+function listenTo(hub: ReturnType<typeof createTraceHub>, lastEventId: string | null) {
   const ids: string[] = [];
   const stop = hub.listen(
     lastEventId,
@@ -23,7 +23,7 @@ describe("the trace hub", () => {
   test("tells a new listener what it kept, then each new step, in order", () => {
     const hub = createTraceHub("a");
     hub.add(steps(2));
-    const { ids } = heard(hub, null);
+    const { ids } = listenTo(hub, null);
     hub.add([step("2")]);
     expect(ids).toEqual(["0", "1", "2"]);
   });
@@ -31,14 +31,14 @@ describe("the trace hub", () => {
   test("continues behind the last id of this run, without a gap or a repeat", () => {
     const hub = createTraceHub("a");
     hub.add(steps(5));
-    expect(heard(hub, "a-3").ids).toEqual(["3", "4"]);
-    expect(heard(hub, "a-5").ids).toEqual([]);
+    expect(listenTo(hub, "a-3").ids).toEqual(["3", "4"]);
+    expect(listenTo(hub, "a-5").ids).toEqual([]);
   });
 
   test("gives everything that is kept to a listener of another run", () => {
     const hub = createTraceHub("b");
     hub.add(steps(3));
-    expect(heard(hub, "a-3").ids).toEqual(["0", "1", "2"]);
+    expect(listenTo(hub, "a-3").ids).toEqual(["0", "1", "2"]);
   });
 
   test("keeps nothing of before it was told to forget, and goes on with the ids", () => {
@@ -46,22 +46,22 @@ describe("the trace hub", () => {
     hub.add(steps(2));
     hub.forget();
     hub.add([step("2")]);
-    expect(heard(hub, null).ids).toEqual(["2"]);
-    expect(heard(hub, "a-1").ids).toEqual(["2"]);
-    expect(heard(hub, "a-3").ids).toEqual([]);
+    expect(listenTo(hub, null).ids).toEqual(["2"]);
+    expect(listenTo(hub, "a-1").ids).toEqual(["2"]);
+    expect(listenTo(hub, "a-3").ids).toEqual([]);
   });
 
   test("keeps the newest thousand", () => {
     const hub = createTraceHub("a");
     hub.add(steps(TRACE_STEPS_KEPT_MAX + 7));
-    const { ids } = heard(hub, null);
+    const { ids } = listenTo(hub, null);
     expect(ids).toHaveLength(TRACE_STEPS_KEPT_MAX);
     expect(ids[0]).toBe("7");
   });
 
   test("tells a listener that stopped nothing more", () => {
     const hub = createTraceHub("a");
-    const { ids, stop } = heard(hub, null);
+    const { ids, stop } = listenTo(hub, null);
     stop();
     hub.add(steps(1));
     expect(ids).toEqual([]);

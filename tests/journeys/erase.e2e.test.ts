@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { filesThatHold } from "../../tools/erase/fixtures/world.ts";
+import { filesThatHold } from "../../tools/erase/fixtures/pipeline.ts";
 import {
   datasetFiles,
   datasetLines,

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { runSeedsInWorkers, type SeedsOutcome } from "./seeds.ts";
-import type { Rule } from "./world_terms.ts";
+import type { Rule } from "./terms.ts";
 
 /**
- * The real fold, discount_offers, offer_view and offer_sender in a simulated world, see tests/simulation/world.ts:
+ * The real fold, discount_offers, offer_view and offer_sender in a simulated world, see tests/simulation/simulation.ts:
  * users use, identify, opt out and are erased, while two processors crash, pause, lose their view and overtake each
  * other between any two effects.
  *

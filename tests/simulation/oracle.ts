@@ -3,7 +3,7 @@ import { decodeFact, type FactOf } from "../../processor/facts/facts.ts";
 import { isSame } from "../../processor/offers/core/offer.ts";
 import type { OfferStoreReader, OfferStoreWriter } from "../../processor/offers/store.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
-import { endAt, newView, type Rule, THRESHOLD } from "./world_terms.ts";
+import { endAt, newView, type Rule, THRESHOLD } from "./terms.ts";
 
 /** The fold of all facts, always up to date, and what it saw happen. */
 export class Oracle {

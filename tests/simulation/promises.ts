@@ -1,65 +1,65 @@
 import { currentOf, type Offer } from "../../processor/offers/core/offer.ts";
 import { Oracle } from "./oracle.ts";
-import type { World } from "./world.ts";
-import { PARTITIONS, type Produced, subjectOf, SUBJECTS, THRESHOLD } from "./world_terms.ts";
+import type { Simulation } from "./simulation.ts";
+import { PARTITIONS, type Produced, subjectOf, SUBJECTS, THRESHOLD } from "./terms.ts";
 
 /** Which promises a world that has come to rest has broken; none is the only right answer. */
-export function brokenPromises(world: World): string[] {
-  const before = world.failures.length > 0 ? [...world.failures] : [];
-  return [...before, ...views(world), ...mails(world), ...offers(world), ...uses(world)];
+export function brokenPromises(simulation: Simulation): string[] {
+  const before = simulation.failures.length > 0 ? [...simulation.failures] : [];
+  return [...before, ...views(simulation), ...mails(simulation), ...offers(simulation), ...uses(simulation)];
 }
 
-function* views(world: World): Generator<string> {
-  const right = Oracle.dump(world.oracle.db);
-  for (const { id, view } of world.processors) {
+function* views(simulation: Simulation): Generator<string> {
+  const right = Oracle.dump(simulation.oracle.db);
+  for (const { id, view } of simulation.processors) {
     if (Oracle.dump(view.db) !== right) {
       yield `the view of processor ${id} differs from the fold of all facts`;
     }
   }
 }
 
-function* mails(world: World): Generator<string> {
-  const { held } = world.oracle;
+function* mails(simulation: Simulation): Generator<string> {
+  const { held } = simulation.oracle;
   const offerOf = new Map(held.map(({ claim }) => [claim.messageId, claim.offer]));
-  const most = world.options.onUnknown === "hold" ? 1 : 2;
-  for (const mailbox of new Set(world.mails.map((mail) => mail.mailbox))) {
-    const sent = world.mails.filter((mail) => mail.mailbox === mailbox);
+  const most = simulation.options.onUnknown === "hold" ? 1 : 2;
+  for (const mailbox of new Set(simulation.mails.map((mail) => mail.mailbox))) {
+    const sent = simulation.mails.filter((mail) => mail.mailbox === mailbox);
     if (sent.length > most) yield `mailbox mailed ${sent.length} times`;
     if (new Set(sent.map(({ messageId }) => offerOf.get(messageId))).size > 1) {
       yield "mailbox mailed for two offers";
     }
     if (new Set(sent.map(({ messageId }) => messageId)).size > 1) yield "mailed twice under two Message-IDs";
-    if (sent.length === 2 && !saidUnknown(world, offerOf.get(sent[0]!.messageId))) {
+    if (sent.length === 2 && !saidUnknown(simulation, offerOf.get(sent[0]!.messageId))) {
       yield "mailbox mailed twice without an unknown";
     }
   }
-  for (const mail of world.mails) {
+  for (const mail of simulation.mails) {
     const claims = held.filter(({ claim }) => claim.messageId === mail.messageId);
     if (claims.length === 0) yield "mailed without a claim that held";
     else if (!claims.some(({ claim }) => claim.mailbox === mail.mailbox)) {
       yield "mailed to another mailbox than claimed";
-    } else if (claims.every(({ claim, dueAt }) => outBy(world, { subject: claim.subject, dueAt }))) {
+    } else if (claims.every(({ claim, dueAt }) => outBy(simulation, { subject: claim.subject, dueAt }))) {
       yield "mailed though an opt-out lay in the topic when it was due";
     }
   }
 }
 
-function saidUnknown(world: World, offer: number | undefined): boolean {
+function saidUnknown(simulation: Simulation, offer: number | undefined): boolean {
   const decoder = new TextDecoder();
-  return world.facts.some(({ value }) => {
+  return simulation.facts.some(({ value }) => {
     const fact = JSON.parse(decoder.decode(value));
     return fact.fact === "unknown" && fact.offer === offer;
   });
 }
 
-function outBy(world: World, { subject, dueAt }: { subject: string; dueAt: number }): boolean {
-  return world.produced.flat().some(({ kind, who, at }) =>
+function outBy(simulation: Simulation, { subject, dueAt }: { subject: string; dueAt: number }): boolean {
+  return simulation.produced.flat().some(({ kind, who, at }) =>
     kind === "opt-out" && who !== null && subjectOf(who) === subject && at < dueAt
   );
 }
 
-function* offers(world: World): Generator<string> {
-  const { oracle } = world;
+function* offers(simulation: Simulation): Generator<string> {
+  const { oracle } = simulation;
   if (oracle.unearned.length > 0) yield `an offer was claimed without its uses: ${oracle.unearned}`;
   if (oracle.doubles.length > 0) yield `a second offer of a person was claimed: ${oracle.doubles}`;
   const all = oracle.db.prepare("select body from offer order by id").all();
@@ -69,32 +69,32 @@ function* offers(world: World): Generator<string> {
     if (offer.state.is === "waiting" && now.isCurrent && now.address !== null) {
       yield `offer ${offer.id} is stuck in waiting`;
     }
-    if (now.isCurrent !== (currentOf(offersWith(world, offer.subject))?.id === offer.id)) {
+    if (now.isCurrent !== (currentOf(offersWith(simulation, offer.subject))?.id === offer.id)) {
       yield "current differs";
     }
   }
   for (let who = 0; who < SUBJECTS; who++) {
     const subject = subjectOf(who);
     const person = oracle.reader.personOf(subject);
-    const isTouched = oracle.subjectsWith(subject).some((one) => world.touched.has(one));
+    const isTouched = oracle.subjectsWith(subject).some((one) => simulation.touched.has(one));
     // A person whom an erasure touched earns with the next use.
     if (person.uses >= THRESHOLD && !person.hasOffer && !isTouched) yield `never earned: user ${who}`;
   }
 }
 
-function offersWith(world: World, subject: string): readonly Offer[] {
-  return world.oracle.offersWith(subject).map(({ id }) => world.oracle.reader.offerNow(id)!.offer);
+function offersWith(simulation: Simulation, subject: string): readonly Offer[] {
+  return simulation.oracle.offersWith(subject).map(({ id }) => simulation.oracle.reader.offerNow(id)!.offer);
 }
 
-function* uses(world: World): Generator<string> {
+function* uses(simulation: Simulation): Generator<string> {
   const kept = new Map<string, { offset: number }>();
-  for (const row of world.oracle.db.prepare("select subject, uuid, offset from use").all()) {
+  for (const row of simulation.oracle.db.prepare("select subject, uuid, offset from use").all()) {
     const { subject, uuid, offset } = row as { subject: string; uuid: string; offset: number };
     kept.set(`${subject} ${uuid}`, { offset });
   }
   const countOf = (subject: string) => [...kept.keys()].filter((key) => key.startsWith(subject)).length;
   for (let partition = 0; partition < PARTITIONS; partition++) {
-    const records = world.produced[partition]!;
+    const records = simulation.produced[partition]!;
     for (const [offset, use] of records.entries()) {
       if (use.kind !== "use") continue;
       const subject = subjectOf(use.who!);
@@ -104,7 +104,7 @@ function* uses(world: World): Generator<string> {
         yield `a use before an erasure counts: ${partition}:${offset}`;
       }
       const first = records.findIndex(({ uuid }) => uuid === use.uuid);
-      const isNew = first > erasure.offset && use.eventAt > erasedAt(world, subject);
+      const isNew = first > erasure.offset && use.eventAt > erasedAt(simulation, subject);
       if (isNew && row === undefined && countOf(subject) < THRESHOLD) {
         yield `use lost: ${partition}:${offset}`;
       }
@@ -121,10 +121,10 @@ function lastErasure(records: readonly Produced[], subject: string): { offset: n
   return { offset, at: records[offset]?.eventAt ?? -Infinity };
 }
 
-function erasedAt(world: World, subject: string): number {
+function erasedAt(simulation: Simulation, subject: string): number {
   return Math.max(
     -Infinity,
-    ...world.produced.flat().filter(({ subjects }) => subjects.includes(subject)).map(({ eventAt }) =>
+    ...simulation.produced.flat().filter(({ subjects }) => subjects.includes(subject)).map(({ eventAt }) =>
       eventAt
     ),
   );

@@ -1,7 +1,7 @@
 /// <reference lib="webworker" />
 import { brokenPromises } from "./promises.ts";
-import { World } from "./world.ts";
-import type { Rule } from "./world_terms.ts";
+import { Simulation } from "./simulation.ts";
+import type { Rule } from "./terms.ts";
 
 /** What came of some seeds: how much happened in them, and which of them broke a promise. */
 export type SeedsOutcome = {
@@ -23,10 +23,10 @@ export async function runSeeds({ seeds, without, untilBroken }: SeedsAsked): Pro
   let [ran, mails, facts] = [0, 0, 0];
   const broken: { seed: number; promises: string[] }[] = [];
   for (const seed of seeds) {
-    const promises = await inWorld(seed, without, (world) => {
-      mails += world.mails.length;
-      facts += world.facts.length;
-      return brokenPromises(world);
+    const promises = await inSimulation(seed, without, (simulation) => {
+      mails += simulation.mails.length;
+      facts += simulation.facts.length;
+      return brokenPromises(simulation);
     });
     ran++;
     if (promises.length > 0) broken.push({ seed, promises });
@@ -35,12 +35,12 @@ export async function runSeeds({ seeds, without, untilBroken }: SeedsAsked): Pro
   return { seeds: ran, mails, facts, broken };
 }
 
-async function inWorld<T>(
+async function inSimulation<T>(
   seed: number,
   without: readonly Rule[],
-  look: (world: World) => T,
+  look: (simulation: Simulation) => T,
 ): Promise<T> {
-  const world = new World({
+  const simulation = new Simulation({
     seed,
     without,
     onUnknown: seed % 2 === 0 ? "resend-once" : "hold",
@@ -48,13 +48,13 @@ async function inWorld<T>(
   });
   // Back-off takes its random part from here; a seed must say everything.
   const random = Math.random;
-  Math.random = world.random;
+  Math.random = simulation.random;
   try {
-    await world.run();
-    return look(world);
+    await simulation.run();
+    return look(simulation);
   } finally {
     Math.random = random;
-    world.close();
+    simulation.close();
   }
 }
 

@@ -80,9 +80,9 @@ export class MemoryLog implements TopicLog {
     }
     const tooLarge = records.find((record) => bytesOf(record) > target.spec.recordBytesMax);
     if (tooLarge) {
-      const words = `Cannot publish a record of ${bytesOf(tooLarge)} bytes to "${topic}": it takes ` +
+      const message = `Cannot publish a record of ${bytesOf(tooLarge)} bytes to "${topic}": it takes ` +
         `${target.spec.recordBytesMax}.`;
-      return Promise.reject(new RecordRefusedError("record_too_large", words));
+      return Promise.reject(new RecordRefusedError("record_too_large", message));
     }
     const positions = records.map((record) => target.append(record, this.options.gapBefore ?? (() => 0)));
     target.wake();

@@ -11,7 +11,7 @@ import type { DatasetListing, MailListing, OfferView, PipelineStatus } from "../
 import { FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import { deadLetterApi } from "../../processor/dead_letters/api.ts";
-import { startDeadLetterWorld } from "../../processor/dead_letters/fixtures/world.ts";
+import { createDeadLettersContext } from "../../processor/dead_letters/fixtures/dead_letters.ts";
 import { createStatusApi } from "../../processor/status/api.ts";
 import { createTraceHub } from "../../processor/status/trace_hub.ts";
 
@@ -37,7 +37,7 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
   const lines: string[] = [];
   const seen = new Set<string>();
   const offers = new Map<string, OfferView>();
-  const deadLetters = startDeadLetterWorld();
+  const deadLetters = createDeadLettersContext();
   let mails: MailListing["mails"] = [];
   let offset = 0;
   let spooled = 0;

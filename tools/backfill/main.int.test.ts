@@ -138,11 +138,11 @@ describe("backfill from the query API", () => {
     [401, /POSTHOG_PERSONAL_API_KEY needs the scope query:read/],
     [404, /there is no project 7/],
     [400, /400: nonsense/],
-  ])("a %i is final, with what to do", async (status, words) => {
+  ])("a %i is final, with what to do", async (status, message) => {
     const api = startQueryApi([], { failures: [{ status, body: "nonsense" }] });
     const { code, stderr } = await backfill(RANGE, { POSTHOG_API_HOST: api.url });
     expect([code, api.asked.length]).toEqual([1, 1]);
-    expect(stderr).toMatch(words);
+    expect(stderr).toMatch(message);
     await api.stop();
   });
 

@@ -96,7 +96,7 @@ async function ask(api: QueryApi, body: unknown): Promise<unknown> {
     const answer = await askOnce(api, { url, body });
     if (answer.is === "rows") return answer.json;
     if (answer.is === "final" || attempt === ATTEMPTS_MAX) {
-      throw new CommandFailedError(`Cannot read events from PostHog: ${answer.words}`);
+      throw new CommandFailedError(`Cannot read events from PostHog: ${answer.message}`);
     }
     const waitMs = answer.retryAfterMs ?? backOffMs(attempt, { msFirst: 2_000, msMax: RETRY_MS_MAX });
     await api.clock.wait(Math.min(waitMs, RETRY_MS_MAX));
@@ -105,8 +105,8 @@ async function ask(api: QueryApi, body: unknown): Promise<unknown> {
 
 type Answer =
   | { readonly is: "rows"; readonly json: unknown }
-  | { readonly is: "final"; readonly words: string }
-  | { readonly is: "again"; readonly words: string; readonly retryAfterMs: number | null };
+  | { readonly is: "final"; readonly message: string }
+  | { readonly is: "again"; readonly message: string; readonly retryAfterMs: number | null };
 
 async function askOnce(
   api: QueryApi,
@@ -124,7 +124,7 @@ async function askOnce(
   } catch (error) {
     return {
       is: "again",
-      words: `${api.host} does not answer (${(error as Error).message}).`,
+      message: `${api.host} does not answer (${(error as Error).message}).`,
       retryAfterMs: null,
     };
   }
@@ -133,21 +133,21 @@ async function askOnce(
   if (response.status === 401 || response.status === 403) {
     return {
       is: "final",
-      words:
+      message:
         `${response.status}, the key is not accepted. POSTHOG_PERSONAL_API_KEY needs the scope query:read on project ` +
         `${api.projectId}.`,
     };
   }
   if (response.status === 404) {
-    return { is: "final", words: `404, there is no project ${api.projectId} at ${api.host}.` };
+    return { is: "final", message: `404, there is no project ${api.projectId} at ${api.host}.` };
   }
   if (response.status !== 429 && response.status < 500) {
-    return { is: "final", words: `${response.status}: ${said}` };
+    return { is: "final", message: `${response.status}: ${said}` };
   }
   const seconds = Number(response.headers.get("retry-after"));
   return {
     is: "again",
-    words: `${response.status}: ${said}`,
+    message: `${response.status}: ${said}`,
     retryAfterMs: seconds > 0 ? seconds * 1_000 : null,
   };
 }

@@ -29,10 +29,10 @@ describe("wrong usage", () => {
     [["export", "--to", "x", "--format", "csv"], `--format "csv"`],
     [["export", "--format", "hf"], "without --to DIR"],
     [["stats", "--from", "x"], "--from"],
-  ])("of dataset %j ends with exit code 2 and one sentence", async (args, words) => {
+  ])("of dataset %j ends with exit code 2 and one sentence", async (args, message) => {
     const { code, stdout, stderr } = await dataset(...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
-    expect(stderr).toContain(words);
+    expect(stderr).toContain(message);
   });
 
   test("is what --help explains", async () => {

@@ -282,7 +282,7 @@ describe("beside a writer at work", () => {
         {
           subject: hashes.subject,
           heartbeat: () => Promise.resolve(),
-          reach: (name) => {
+          faultPoint: (name) => {
             if (name === point) throw new Error("killed");
           },
         },

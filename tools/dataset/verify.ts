@@ -79,7 +79,7 @@ class Verifier {
     try {
       this.files.identity();
     } catch (error) {
-      this.#find("_manifest/dataset.json", wordsOf(error));
+      this.#find("_manifest/dataset.json", messageOf(error));
     }
   }
 
@@ -95,7 +95,7 @@ class Verifier {
         return paths;
       } catch (error) {
         this.#damaged.add(partition);
-        this.#find(manifestPath(partition), wordsOf(error));
+        this.#find(manifestPath(partition), messageOf(error));
         return [];
       }
     });
@@ -166,7 +166,7 @@ function filesBelow(root: string, below = ""): readonly string[] {
 }
 
 /** Errors that speak of the dataset's state; any other is no finding. */
-function wordsOf(error: unknown): string {
+function messageOf(error: unknown): string {
   if (error instanceof DatasetStateError || error instanceof DatasetReadError) return error.message;
   throw error;
 }

@@ -25,7 +25,7 @@ export type EraseLettersOptions = {
   readonly now: number;
   /** Null where the log keeps its bytes. */
   readonly scrubber: LogScrubber | null;
-  readonly reach: FaultPoint;
+  readonly faultPoint: FaultPoint;
 };
 
 /** Marks whose publishing shares one call. */
@@ -41,9 +41,9 @@ export async function eraseLetters(log: TopicLog, options: EraseLettersOptions):
     const some = unmarked.slice(at, at + MARKED_AT_ONCE_MAX);
     await log.publish(DEAD_LETTER_TOPIC, some.map((source) => erasedMarkRecord(source, options.now)));
   }
-  options.reach("erasing.marked");
+  options.faultPoint("erasing.marked");
   const scrubbed = await options.scrubber?.scrub(DEAD_LETTER_TOPIC, positions) ?? null;
-  options.reach("erasing.scrubbed");
+  options.faultPoint("erasing.scrubbed");
   return { sources, scrubbed };
 }
 

@@ -28,7 +28,12 @@ export type Loops = {
 };
 
 const NEVER = new Promise<never>(() => {});
-const BESIDE: Loops = { own: false, trouble: () => null, failed: NEVER, stop: () => Promise.resolve() };
+const OF_RUNNING_PROCESSOR: Loops = {
+  own: false,
+  trouble: () => null,
+  failed: NEVER,
+  stop: () => Promise.resolve(),
+};
 
 /**
  * Starts the processor's loops, all but the sender, where no processor runs on this DATA_DIR; else answers a {@link
@@ -37,21 +42,21 @@ const BESIDE: Loops = { own: false, trouble: () => null, failed: NEVER, stop: ()
  */
 export async function startLoops(
   config: ProcessorConfig,
-  { pipelineSecret, tell }: { readonly pipelineSecret: string; readonly tell: (text: string) => void },
+  { pipelineSecret, notify }: { readonly pipelineSecret: string; readonly notify: (text: string) => void },
 ): Promise<Loops> {
   const place = placeOf(config.dataDir);
-  if (place === null) return BESIDE;
+  if (place === null) return OF_RUNNING_PROCESSOR;
   using held = new DisposableStack();
   held.defer(() => place.release());
   const names = await prepareLoops(config, pipelineSecret);
   const troubles = new Map<LoopName, string>();
-  const hear = (loop: LoopName) => (message: LoopMessage) => {
-    if (message.kind === "log" && message.level !== "info") tell(`${loop}: ${message.text}`);
+  const onMessage = (loop: LoopName) => (message: LoopMessage) => {
+    if (message.kind === "log" && message.level !== "info") notify(`${loop}: ${message.text}`);
     if (message.kind !== "health") return;
-    if (message.health.is === "ready" || message.health.words === null) troubles.delete(loop);
-    else troubles.set(loop, `${loop}: ${message.health.words}`);
+    if (message.health.is === "ready" || message.health.message === null) troubles.delete(loop);
+    else troubles.set(loop, `${loop}: ${message.health.message}`);
   };
-  const loops = names.map((loop) => startLoop(loop, { config, pipelineSecret, report: hear(loop) }));
+  const loops = names.map((loop) => startLoop(loop, { config, pipelineSecret, report: onMessage(loop) }));
   const untilStopped = held.move();
   return {
     own: true,
@@ -80,7 +85,7 @@ async function prepareLoops(config: ProcessorConfig, pipelineSecret: string): Pr
   try {
     const hashes = createKeyedHashes(pipelineSecret);
     const signal = new AbortController().signal;
-    await prepare(config, { log, hashes, signal, starting: { words: null } });
+    await prepare(config, { log, hashes, signal, starting: { message: null } });
     // On Kafka the dataset may lie on another host: then its writer would only make an empty one here, and stay out.
     const writes = datasetRoot(config.datasetDir) !== null || await new DatasetOwner(log).current() === null;
     return [...(writes ? ["dataset-writer"] as const : []), "offer-view", "discount-offers"];
@@ -122,27 +127,27 @@ export async function datasetBehind(
 }
 
 const LOOK_EVERY_MS = 50;
-const TELL_EVERY_MS = 5_000;
+const REPORT_EVERY_MS = 5_000;
 
 /** Waits until `check` answers null; says every 5 s what it waits for. Rejects where an own loop had to stop. */
 export async function untilNothingIsLeft(
   check: () => Promise<string | null>,
-  { loops, tell }: { readonly loops: Loops; readonly tell: (text: string) => void },
+  { loops, notify }: { readonly loops: Loops; readonly notify: (text: string) => void },
 ): Promise<void> {
-  let told = systemClock.monotonic();
+  let reportedAt = systemClock.monotonic();
   for (;;) {
-    const words = await Promise.race([check().catch(transientWords), loops.failed]);
-    if (words === null) return;
-    if (systemClock.monotonic() - told >= TELL_EVERY_MS) {
+    const reason = await Promise.race([check().catch(transientMessage), loops.failed]);
+    if (reason === null) return;
+    if (systemClock.monotonic() - reportedAt >= REPORT_EVERY_MS) {
       const trouble = loops.trouble();
-      tell(`waits: ${words}${trouble === null ? "" : ` (${trouble})`}`);
-      told = systemClock.monotonic();
+      notify(`waits: ${reason}${trouble === null ? "" : ` (${trouble})`}`);
+      reportedAt = systemClock.monotonic();
     }
     await systemClock.wait(LOOK_EVERY_MS);
   }
 }
 
-function transientWords(error: unknown): string {
+function transientMessage(error: unknown): string {
   if (isTransient(error)) return error.message;
   throw error;
 }

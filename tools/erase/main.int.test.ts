@@ -9,12 +9,13 @@ import { killAtFaultPoint, runProgram, spawnProgram } from "../../tests/support/
 import { openDatasetLocks } from "../../processor/dataset/files/locks.ts";
 import { openTopicLog } from "../../topic/open_topic.ts";
 import {
-  copyWorld,
+  copyContext,
+  type EraseContext,
   failed,
   filesThatHold,
   HERS,
   JANE,
-  makeWorld,
+  makeContext,
   NEIGHBOUR,
   processorRuns,
   publishInto,
@@ -25,28 +26,27 @@ import {
   uses,
   webhook,
   withLog,
-  type World,
-} from "./fixtures/world.ts";
+} from "./fixtures/pipeline.ts";
 
 /** `ERASE_USERS=10000` for the large run. */
 const USERS = Number(Deno.env.get("ERASE_USERS") ?? 300);
 const SOON = { at: "2025-11-30T12:00:00.000Z" };
 
-/** For what does not hang on how many others there are. */
+/** For what does not depend on how many others there are. */
 const FEW = 30;
 
-let world: World;
+let context: EraseContext;
 
 /** Every test of a block gets a copy of one world. */
-function inWorldOf(users: number): void {
-  let made: World;
-  beforeAll(async () => void (made = await makeWorld(users)), 600_000);
+function inContextOf(users: number): void {
+  let made: EraseContext;
+  beforeAll(async () => void (made = await makeContext(users)), 600_000);
   afterAll(() => Deno.remove(made.dataDir, { recursive: true }));
-  beforeEach(async () => void (world = await copyWorld(made)));
-  afterEach(() => Deno.remove(world.dataDir, { recursive: true }));
+  beforeEach(async () => void (context = await copyContext(made)));
+  afterEach(() => Deno.remove(context.dataDir, { recursive: true }));
 }
 
-const run = (...args: string[]) => runProgram("tools/erase/main.ts", { args, env: world.env });
+const run = (...args: string[]) => runProgram("tools/erase/main.ts", { args, env: context.env });
 
 async function erase(...args: string[]) {
   const { code, stdout, stderr } = await run(JANE.id, ...args, "--json");
@@ -59,7 +59,7 @@ const { subject, personSubject } = createKeyedHashes(SECRET);
 const letters = async () => {
   const { stdout } = await runProgram("tools/dead_letters.ts", {
     args: ["list", "--all", "--json"],
-    env: world.env,
+    env: context.env,
   });
   return stdout.split("\n").filter(Boolean).map((line) => JSON.parse(line));
 };
@@ -80,22 +80,24 @@ function othersLines(dataDir: string): Record<string, string> {
 }
 
 describe("a person is erased where no processor runs", () => {
-  inWorldOf(USERS);
+  inContextOf(USERS);
 
   test("nothing of them is left outside the raw topic, and everybody else's lines are the same bytes", async () => {
-    expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path)).length).toBeGreaterThan(5);
-    const before = othersLines(world.dataDir);
+    expect(filesThatHold(context.dataDir, HERS).filter((path) => !raw(path)).length).toBeGreaterThan(5);
+    const before = othersLines(context.dataDir);
     const report = await erase();
     expect(report).toMatchObject({ left: 0, own: true, letters: 2, topicScrubbed: null });
-    expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
-    expect(filesThatHold(world.dataDir, HERS)).not.toEqual([]);
+    expect(filesThatHold(context.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+    expect(filesThatHold(context.dataDir, HERS)).not.toEqual([]);
     const left = Object.fromEntries(
-      [...datasetFiles(world.dataDir)].filter(([, text]) => text !== "").sort(),
+      [...datasetFiles(context.dataDir)].filter(([, text]) => text !== "").sort(),
     );
     expect(Object.fromEntries(Object.entries(left).map(([path, text]) => [path, text.trimEnd()]))).toEqual(
       before,
     );
-    expect(datasetLines(world.dataDir).filter((line) => line.input_prompt === SHARED_PROMPT)).toHaveLength(1);
+    expect(datasetLines(context.dataDir).filter((line) => line.input_prompt === SHARED_PROMPT)).toHaveLength(
+      1,
+    );
   });
 
   test("says where it looked, in words, and names nobody", async () => {
@@ -114,7 +116,7 @@ describe("a person is erased where no processor runs", () => {
     expect(subjects).toEqual(
       [subject(JANE.id), subject(JANE.anonymous), personSubject(JANE.personId)].sort(),
     );
-    const found = await withLog(world.dataDir, async (log) => {
+    const found = await withLog(context.dataDir, async (log) => {
       const records = [];
       for (const { partition, endOffset } of await log.bounds(WEBHOOKS_TOPIC)) {
         for await (
@@ -140,43 +142,43 @@ describe("a person is erased where no processor runs", () => {
   });
 
   test("the dead letters of others stay, hers leave the list: repeats, letters without bytes, bodies without an id too", async () => {
-    await setAsideWithoutBytes(world.dataDir);
-    await repeatLetters(world.dataDir);
+    await setAsideWithoutBytes(context.dataDir);
+    await repeatLetters(context.dataDir);
     expect(await letters()).toHaveLength(5);
     await erase();
     expect(await letters()).toHaveLength(2);
-    expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+    expect(filesThatHold(context.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
   });
 
   test("other datasets, unfinished rebuilds and exports under DATA_DIR are deleted, the live one stays", async () => {
     const { removed } = await erase();
-    expect(removed.map((path: string) => path.slice(world.dataDir.length + 1))).toEqual([
+    expect(removed.map((path: string) => path.slice(context.dataDir.length + 1))).toEqual([
       "dataset.20251201T000000Z-00112233",
       "dataset.old",
       "exports/march",
       "kept/rebuilt",
     ]);
-    expect(datasetLines(world.dataDir).length).toBeGreaterThan(USERS);
+    expect(datasetLines(context.dataDir).length).toBeGreaterThan(USERS);
   });
 
   test("the mails of others stay", async () => {
     await erase();
-    const [mail, ...more] = mailFiles(world.dataDir);
+    const [mail, ...more] = mailFiles(context.dataDir);
     expect(more).toEqual([]);
-    expect(Deno.readTextFileSync(join(world.dataDir, "mail", "new", mail!))).toContain(NEIGHBOUR.email);
+    expect(Deno.readTextFileSync(join(context.dataDir, "mail", "new", mail!))).toContain(NEIGHBOUR.email);
   });
 
   test("a dataset that is written from the topic's start does not bring them back", async () => {
     await erase();
     const fresh = await Deno.makeTempDir();
-    const log = await openTopicLog({ kind: "embedded", dataDir: world.dataDir }, "processor");
+    const log = await openTopicLog({ kind: "embedded", dataDir: context.dataDir }, "processor");
     try {
       const writer = startWriter({ log, dataDir: fresh });
       // The group's offsets lie at the end already: what is written shows when it is done.
       await expect.poll(() => [datasetLines(fresh).length, filesThatHold(fresh, HERS)], { timeout: 30_000 })
-        .toEqual([datasetLines(world.dataDir).length, []]);
+        .toEqual([datasetLines(context.dataDir).length, []]);
       await writer.stop();
-      expect(othersLines(fresh)).toEqual(othersLines(world.dataDir));
+      expect(othersLines(fresh)).toEqual(othersLines(context.dataDir));
     } finally {
       await log.close();
       await Deno.remove(fresh, { recursive: true });
@@ -187,34 +189,34 @@ describe("a person is erased where no processor runs", () => {
     "the next replay does not bring them back, in whatever range (%s)",
     async (...flags) => {
       await erase(...flags.filter((flag) => typeof flag === "string"));
-      const replay = (...args: string[]) => runProgram("tools/replay/main.ts", { args, env: world.env });
-      const before = othersLines(world.dataDir);
+      const replay = (...args: string[]) => runProgram("tools/replay/main.ts", { args, env: context.env });
+      const before = othersLines(context.dataDir);
       expect((await replay()).code).toBe(0);
-      expect(othersLines(world.dataDir)).toEqual(before);
+      expect(othersLines(context.dataDir)).toEqual(before);
       expect((await replay("--check")).code).toBe(0);
-      expect((await replay("--to", join(world.dataDir, "rebuilt"), "--until-time", SOON.at)).code).toBe(0);
-      expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
-      await processorRuns(world);
+      expect((await replay("--to", join(context.dataDir, "rebuilt"), "--until-time", SOON.at)).code).toBe(0);
+      expect(filesThatHold(context.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+      await processorRuns(context);
       expect(await letters()).toHaveLength(2);
-      expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+      expect(filesThatHold(context.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
     },
   );
 
   test("a late event from before gives no line and no count, a later one is new data", async () => {
     await erase();
     const later = { at: new Date(Date.now() + 3_600_000).toISOString() };
-    await publishInto(world.dataDir, [
+    await publishInto(context.dataDir, [
       failed(JANE.id, "late, from before the erasure", SOON),
       ...uses(4, JANE.id, SOON),
       failed(JANE.id, "what she asks for afterwards", later),
       webhook("feature_used", JANE.id, later),
     ]);
-    await processorRuns(world);
-    const hers = datasetLines(world.dataDir).filter((line) => line.distinct_id === JANE.id);
+    await processorRuns(context);
+    const hers = datasetLines(context.dataDir).filter((line) => line.distinct_id === JANE.id);
     expect(hers.map((line) => line.input_prompt)).toEqual(["what she asks for afterwards"]);
     const { stdout } = await runProgram("tools/offers.ts", {
       args: ["show", JANE.id, "--json"],
-      env: world.env,
+      env: context.env,
     });
     expect(JSON.parse(stdout)).toMatchObject({ state: "counting", uses: 1 });
   });
@@ -222,58 +224,58 @@ describe("a person is erased where no processor runs", () => {
   test("erased again after more data came: that goes too, and her other id is still known", async () => {
     await erase();
     const later = { at: new Date(Date.now() + 60_000).toISOString() };
-    await publishInto(world.dataDir, [
+    await publishInto(context.dataDir, [
       failed(JANE.anonymous, "an unmistakable prompt of hers, again", later),
     ]);
-    await processorRuns(world);
-    expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).not.toEqual([]);
+    await processorRuns(context);
+    expect(filesThatHold(context.dataDir, HERS).filter((path) => !raw(path))).not.toEqual([]);
     const report = await erase();
     expect(report.subjects).toHaveLength(3);
-    expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+    expect(filesThatHold(context.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
   });
 
   test("her mailbox stays claimed: nobody who brings the same address gets a second mail", async () => {
     await erase();
     const now = new Date().toISOString();
     const email = JANE.email.toUpperCase();
-    await publishInto(world.dataDir, uses(5, "user-999999", { email, at: now }));
+    await publishInto(context.dataDir, uses(5, "user-999999", { email, at: now }));
     const shown = () =>
-      runProgram("tools/offers.ts", { args: ["show", "user-999999", "--json"], env: world.env });
-    await processorRuns(world, async () => {
+      runProgram("tools/offers.ts", { args: ["show", "user-999999", "--json"], env: context.env });
+    await processorRuns(context, async () => {
       await expect.poll(async () => JSON.parse((await shown()).stdout || "{}").state, { timeout: 30_000 })
         .toBe("closed");
     });
     expect(JSON.parse((await shown()).stdout)).toMatchObject({ uses: 5, sentAt: null });
-    expect(mailFiles(world.dataDir)).toHaveLength(1);
+    expect(mailFiles(context.dataDir)).toHaveLength(1);
   });
 
   test("person-… names the same person", async () => {
     const { code, stdout } = await run(`person-${subject(JANE.id)}`, "--json");
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ left: 0, letters: 2 });
-    expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+    expect(filesThatHold(context.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
   });
 
   test("somebody whom nobody knows is erased too: what comes late of them gives no line", async () => {
     const { code, stdout } = await run("user-nobody-knows", "--json");
     expect([code, JSON.parse(stdout).records]).toEqual([0, 0]);
-    await publishInto(world.dataDir, [failed("user-nobody-knows", "late", SOON)]);
-    await processorRuns(world);
-    expect(datasetLines(world.dataDir).filter((line) => line.distinct_id === "user-nobody-knows")).toEqual(
+    await publishInto(context.dataDir, [failed("user-nobody-knows", "late", SOON)]);
+    await processorRuns(context);
+    expect(datasetLines(context.dataDir).filter((line) => line.distinct_id === "user-nobody-knows")).toEqual(
       [],
     );
   });
 });
 
 describe("webhooks that wait in ingest's spool", () => {
-  inWorldOf(FEW);
+  inContextOf(FEW);
 
   const openSpool = () =>
     Spool.open({
-      directory: join(world.dataDir, "spool"),
+      directory: join(context.dataDir, "spool"),
       bytesMax: 1e9,
       segmentBytes: 1e6,
-      reach: () => {},
+      faultPoint: () => {},
       report: () => {},
     });
 
@@ -289,20 +291,22 @@ describe("webhooks that wait in ingest's spool", () => {
     await spool.setAside(recordOf({ note: JANE.email }) as never, { at: "1-2", reason: "too large" });
     await spool.close();
     await erase();
-    expect(filesThatHold(world.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
-    expect([...Deno.readDirSync(join(world.dataDir, "spool", "refused"))].map(({ name }) => name)).toEqual([
+    expect(filesThatHold(context.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+    expect([...Deno.readDirSync(join(context.dataDir, "spool", "refused"))].map(({ name }) => name)).toEqual([
       "1-1.json",
     ]);
-    expect(datasetLines(world.dataDir).filter((line) => line.input_prompt === "spooled too")).toHaveLength(1);
+    expect(datasetLines(context.dataDir).filter((line) => line.input_prompt === "spooled too")).toHaveLength(
+      1,
+    );
   });
 });
 
 describe("--scrub-topic", () => {
-  inWorldOf(USERS);
+  inContextOf(USERS);
 
   test("leaves nothing of them at all; records keep offset and time, everybody else's stay as they were", async () => {
     const contents = () =>
-      withLog(world.dataDir, async (log) => {
+      withLog(context.dataDir, async (log) => {
         const all = new Map<string, { timestamp: number; value: string; headers: unknown }>();
         for (const { partition, endOffset } of await log.bounds(WEBHOOKS_TOPIC)) {
           for await (
@@ -322,7 +326,7 @@ describe("--scrub-topic", () => {
     const before = await contents();
     const report = await erase("--scrub-topic");
     expect(report).toMatchObject({ left: 0, topicScrubbed: 11 });
-    expect(filesThatHold(world.dataDir, HERS)).toEqual([]);
+    expect(filesThatHold(context.dataDir, HERS)).toEqual([]);
     const after = await contents();
     let scrubbed = 0;
     for (const [position, record] of before) {
@@ -340,11 +344,11 @@ describe("--scrub-topic", () => {
     await erase("--scrub-topic");
     const listed = await letters();
     const fresh = await Deno.makeTempDir();
-    const log = await openTopicLog({ kind: "embedded", dataDir: world.dataDir }, "processor");
+    const log = await openTopicLog({ kind: "embedded", dataDir: context.dataDir }, "processor");
     try {
       const writer = startWriter({ log, dataDir: fresh });
       await expect.poll(() => datasetLines(fresh).length, { timeout: 30_000 }).toBe(
-        datasetLines(world.dataDir).length,
+        datasetLines(context.dataDir).length,
       );
       await writer.stop();
       expect(writer.count("dead_letters")).toBe(0);
@@ -353,15 +357,15 @@ describe("--scrub-topic", () => {
       await Deno.remove(fresh, { recursive: true });
     }
     for (const suffix of ["", "-wal", "-shm"]) {
-      await Deno.remove(join(world.dataDir, `offers.db${suffix}`)).catch(() => {});
+      await Deno.remove(join(context.dataDir, `offers.db${suffix}`)).catch(() => {});
     }
-    await processorRuns(world);
+    await processorRuns(context);
     expect(await letters()).toEqual(listed);
-    expect(filesThatHold(world.dataDir, HERS)).toEqual([]);
+    expect(filesThatHold(context.dataDir, HERS)).toEqual([]);
   });
 
   test("is refused on Kafka, before anything is done", async () => {
-    const env = { ...world.env, KAFKA_BROKERS: "127.0.0.1:1" };
+    const env = { ...context.env, KAFKA_BROKERS: "127.0.0.1:1" };
     const { code, stderr } = await runProgram("tools/erase/main.ts", {
       args: [JANE.id, "--scrub-topic"],
       env,
@@ -371,11 +375,11 @@ describe("--scrub-topic", () => {
 });
 
 describe("--dry-run", () => {
-  inWorldOf(FEW);
+  inContextOf(FEW);
 
   test("shows the joined ids first, and does nothing", async () => {
-    const before = filesThatHold(world.dataDir, HERS);
-    const ends = () => withLog(world.dataDir, (log) => log.bounds(WEBHOOKS_TOPIC));
+    const before = filesThatHold(context.dataDir, HERS);
+    const ends = () => withLog(context.dataDir, (log) => log.bounds(WEBHOOKS_TOPIC));
     const endsBefore = await ends();
     const { code, stdout } = await run(JANE.id, "--dry-run");
     expect(code).toBe(0);
@@ -386,7 +390,7 @@ describe("--dry-run", () => {
     );
     expect(stdout).toContain("2 dead letters");
     expect(await ends()).toEqual(endsBefore);
-    expect(filesThatHold(world.dataDir, HERS)).toEqual(before);
+    expect(filesThatHold(context.dataDir, HERS)).toEqual(before);
   });
 
   test("--json has the same, for programs", async () => {
@@ -399,7 +403,7 @@ describe("--dry-run", () => {
 });
 
 describe("killed with -9", () => {
-  inWorldOf(FEW);
+  inContextOf(FEW);
 
   test.each([
     "erasing.named",
@@ -416,24 +420,24 @@ describe("killed with -9", () => {
     "erasing.emptied",
     "erasing.rewritten",
   ])("at %s, the same command again finishes", async (point) => {
-    const before = othersLines(world.dataDir);
+    const before = othersLines(context.dataDir);
     const killed = spawnProgram("tools/erase/main.ts", {
       args: [JANE.id, "--scrub-topic"],
-      env: { ...world.env, FAULT_POINT: point },
+      env: { ...context.env, FAULT_POINT: point },
     });
     await killAtFaultPoint(killed, point);
     const report = await erase("--scrub-topic");
     expect(report.left).toBe(0);
-    expect(filesThatHold(world.dataDir, HERS)).toEqual([]);
-    expect(othersLines(world.dataDir)).toEqual(before);
+    expect(filesThatHold(context.dataDir, HERS)).toEqual([]);
+    expect(othersLines(context.dataDir)).toEqual(before);
     expect(await letters()).toHaveLength(2);
-    await processorRuns(world);
-    expect(mailFiles(world.dataDir)).toHaveLength(1);
+    await processorRuns(context);
+    expect(mailFiles(context.dataDir)).toHaveLength(1);
   });
 });
 
 describe("usage", () => {
-  inWorldOf(FEW);
+  inContextOf(FEW);
 
   test.each([[[]], [[""]], [["a", "b"]], [["a", "--what"]]])("%j is wrong usage", async (args) => {
     expect((await run(...args)).code).toBe(2);
@@ -445,13 +449,13 @@ describe("usage", () => {
   });
 
   test("another secret is refused before anything is done", async () => {
-    const env = { ...world.env, PIPELINE_SECRET: "another secret of sixteen characters" };
+    const env = { ...context.env, PIPELINE_SECRET: "another secret of sixteen characters" };
     const { code, stderr } = await runProgram("tools/erase/main.ts", { args: [JANE.id], env });
     expect([code, stderr]).toEqual([1, expect.stringContaining("PIPELINE_SECRET")]);
   });
 
   test("while a replay is under way it is refused, and says by what", async () => {
-    const locks = openDatasetLocks(join(world.dataDir, "dataset"));
+    const locks = openDatasetLocks(join(context.dataDir, "dataset"));
     const lock = locks.takeMaintenance("a replay")!;
     try {
       const { code, stderr } = await run(JANE.id);

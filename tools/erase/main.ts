@@ -66,8 +66,8 @@ export again. At the end every file under DATA_DIR is searched; what is kept, an
     }
     const secret = pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined);
     const run = { given, config, secret, hashes: createKeyedHashes(secret), scrubs };
-    const words = { verb: "erase", what: "an erasure" };
-    const report = await workAlone(openDatasetLocks(config.datasetDir), words, () => eraseWithLog(run));
+    const message = { verb: "erase", what: "an erasure" };
+    const report = await workAlone(openDatasetLocks(config.datasetDir), message, () => eraseWithLog(run));
     printReport(report, line);
   },
 };
@@ -127,27 +127,27 @@ async function eraseWithLog(run: Run): Promise<EraseReport> {
   }
 }
 
-function tell(text: string): void {
+function notify(text: string): void {
   console.error(`erase: ${text}`);
 }
 
 /** The order is the promise: what lies in the topic is known → named → told to every partition → handled → swept. */
 async function erase(log: TopicLog, run: Run): Promise<EraseReport> {
   const { given, config, secret, hashes, scrubs } = run;
-  const reach = faultPointFrom(config.faultPoint ?? undefined);
-  const loops = await startLoops(config, { pipelineSecret: secret, tell });
+  const faultPoint = faultPointFrom(config.faultPoint ?? undefined);
+  const loops = await startLoops(config, { pipelineSecret: secret, notify });
   try {
     await checkSecret(log, hashes);
     await untilKnown(log, { config, loops });
     const erased = erasedBy(namedSubjects(run), hashes);
-    reach("erasing.named");
+    faultPoint("erasing.named");
     const at = Date.now();
     const positions = await publishErasure(log, { erased, at, key: hashes.subject(given) });
-    reach("erasing.published");
+    faultPoint("erasing.published");
     await untilHandled(log, { config, loops, positions });
     await loops.stop();
-    reach("erasing.handled");
-    return await sweep(log, { given, config, erased, at, positions, scrubs, reach, own: loops.own });
+    faultPoint("erasing.handled");
+    return await sweep(log, { given, config, erased, at, positions, scrubs, faultPoint, own: loops.own });
   } finally {
     await loops.stop();
   }
@@ -157,8 +157,8 @@ type Waiting = { readonly config: ProcessorConfig; readonly loops: Loops };
 
 /** Webhooks in ingest's spool are in the topic, and the view knows everything that the topic holds at that moment. */
 async function untilKnown(log: TopicLog, { config, loops }: Waiting): Promise<void> {
-  const wait = { loops, tell };
-  await untilNothingIsLeft(() => spoolBehind(log, { dataDir: config.dataDir, tell }), wait);
+  const wait = { loops, notify };
+  await untilNothingIsLeft(() => spoolBehind(log, { dataDir: config.dataDir, notify }), wait);
   await untilOffersKnow(log, { config, loops });
 }
 
@@ -168,7 +168,7 @@ async function untilOffersKnow(log: TopicLog, { config, loops }: Waiting): Promi
   try {
     const store = await Promise.race([opening, loops.failed]);
     const barrier = await raiseBarrier(log, { store: store!, asOf: Date.now() });
-    await untilNothingIsLeft(() => barrier.check(), { loops, tell });
+    await untilNothingIsLeft(() => barrier.check(), { loops, notify });
   } finally {
     ending.abort();
     (await opening)?.close();
@@ -180,7 +180,7 @@ async function untilHandled(
   { config, loops, positions }: Waiting & { readonly positions: readonly RecordPosition[] },
 ): Promise<void> {
   await untilOffersKnow(log, { config, loops });
-  await untilNothingIsLeft(() => datasetBehind(log, { config, positions }), { loops, tell });
+  await untilNothingIsLeft(() => datasetBehind(log, { config, positions }), { loops, notify });
 }
 
 /** One record in every partition, so that whoever reads a partition meets it there. */
@@ -210,7 +210,7 @@ type Sweep = {
   readonly at: number;
   readonly positions: readonly RecordPosition[];
   readonly scrubs: boolean;
-  readonly reach: FaultPoint;
+  readonly faultPoint: FaultPoint;
   readonly own: boolean;
 };
 
@@ -219,7 +219,7 @@ type Sweep = {
  * what is looked for stands there.
  */
 async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
-  const { given, config, erased, at, scrubs, reach } = options;
+  const { given, config, erased, at, scrubs, faultPoint } = options;
   const { dataDir } = config;
   const scrubber = config.log.kind === "embedded" ? createLogScrubber(dataDir, writerOf) : null;
   const offsets = new Map(options.positions.map(({ partition, offset }) => [partition, offset]));
@@ -230,12 +230,12 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
     erased,
   });
   const finder = new NeedleFinder(needlesOf(data, erased));
-  const letters = await eraseLetters(log, { erased, finder, below, now: at, scrubber, reach });
+  const letters = await eraseLetters(log, { erased, finder, below, now: at, scrubber, faultPoint });
   const removed = [...eraseCopies(config), ...eraseRefused(dataDir, { erased, finder })];
   await eraseMails(log, { dataDir, erased, finder });
-  reach("erasing.swept");
+  faultPoint("erasing.swept");
   const topicScrubbed = scrubs && scrubber
-    ? await emptyTopic(log, { erased, finder, below, at, scrubber, reach })
+    ? await emptyTopic(log, { erased, finder, below, at, scrubber, faultPoint })
     : null;
   await scrubber?.checkpoint();
   const places = await searchRemains({
@@ -270,12 +270,15 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
 
 async function emptyTopic(
   log: TopicLog,
-  options: Parameters<typeof scrubTopic>[1] & { readonly scrubber: LogScrubber; readonly reach: FaultPoint },
+  options: Parameters<typeof scrubTopic>[1] & {
+    readonly scrubber: LogScrubber;
+    readonly faultPoint: FaultPoint;
+  },
 ): Promise<number> {
   const emptied = await scrubTopic(log, options);
-  options.reach("erasing.emptied");
+  options.faultPoint("erasing.emptied");
   await options.scrubber.rewrite(WEBHOOKS_TOPIC);
-  options.reach("erasing.rewritten");
+  options.faultPoint("erasing.rewritten");
   return emptied;
 }
 

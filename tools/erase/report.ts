@@ -61,7 +61,7 @@ export function printPlan(plan: ErasePlan, { json }: CommandLine): void {
 /** Throws {@link CommandFailedError}, after printing, where something is left. */
 export function printReport(report: EraseReport, { json }: CommandLine): void {
   if (json) print(JSON.stringify(report));
-  else printInWords(report);
+  else printText(report);
   const places = report.places.filter(({ left }) => left > 0).map(({ place }) => place);
   if (places.length === 0) return;
   throw new CommandFailedError(
@@ -72,7 +72,7 @@ export function printReport(report: EraseReport, { json }: CommandLine): void {
   );
 }
 
-function printInWords(report: EraseReport): void {
+function printText(report: EraseReport): void {
   const { subjects, lookedFor, places } = report;
   print(`Erased up to ${report.at}, ${countOf(subjects.length, "joined id")}:`);
   for (const subject of subjects) print(`  ${PERSON_PREFIX}${subject}`);
@@ -98,11 +98,11 @@ function printInWords(report: EraseReport): void {
     ),
   );
   print("");
-  for (const sentence of keptWords(report)) print(sentence);
+  for (const sentence of keptText(report)) print(sentence);
 }
 
 /** Why something may stay where KEPT is not 0, and what cannot be seen from here. */
-function keptWords({ log, topicScrubbed, records, places }: EraseReport): string[] {
+function keptText({ log, topicScrubbed, records, places }: EraseReport): string[] {
   const rawKept = places.some(({ place, kept }) => place === logFileOf("ingest") && kept > 0);
   const othersKept = places.some(({ place, kept }) =>
     kept > 0 && (place !== logFileOf("ingest") || topicScrubbed !== null)

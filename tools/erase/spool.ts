@@ -18,7 +18,7 @@ import type { NeedleFinder } from "./needles.ts";
 /** Why webhooks still lie in the spool; null once none do. Where no ingest runs they are published from here. */
 export async function spoolBehind(
   log: TopicLog,
-  { dataDir, tell }: { readonly dataDir: string; readonly tell: (text: string) => void },
+  { dataDir, notify }: { readonly dataDir: string; readonly notify: (text: string) => void },
 ): Promise<string | null> {
   if (!waits(dataDir)) return null;
   let place;
@@ -29,7 +29,7 @@ export async function spoolBehind(
     throw error;
   }
   try {
-    await drain(log, { dataDir, tell });
+    await drain(log, { dataDir, notify });
   } finally {
     place.release();
   }
@@ -42,14 +42,14 @@ function waits(dataDir: string): boolean {
 
 async function drain(
   log: TopicLog,
-  { dataDir, tell }: { readonly dataDir: string; readonly tell: (text: string) => void },
+  { dataDir, notify }: { readonly dataDir: string; readonly notify: (text: string) => void },
 ): Promise<void> {
-  const report = (level: string, text: string) => level === "info" ? undefined : tell(text);
+  const report = (level: string, text: string) => level === "info" ? undefined : notify(text);
   const spool = await Spool.open({
     directory: join(dataDir, "spool"),
     bytesMax: Infinity,
     segmentBytes: DEFAULT_LIMITS.spoolSegmentBytes,
-    reach: noFaultPoint,
+    faultPoint: noFaultPoint,
     report,
   });
   const drainer = new Drainer({
@@ -58,7 +58,7 @@ async function drain(
     spool,
     clock: systemClock,
     limits: DEFAULT_LIMITS,
-    reach: noFaultPoint,
+    faultPoint: noFaultPoint,
     report,
   });
   drainer.start();

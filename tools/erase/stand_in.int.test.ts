@@ -8,7 +8,7 @@ import { readStandInConfig } from "../../demo/stand_in/config.ts";
 import { until } from "../../tests/support/until.ts";
 import { erasedBy } from "./person.ts";
 import { eraseInStandIn } from "./stand_in.ts";
-import { filesThatHold } from "./fixtures/world.ts";
+import { filesThatHold } from "./fixtures/pipeline.ts";
 
 const hashes = createKeyedHashes("a secret of sixteen characters");
 const jane = erasedBy([hashes.subject("user-7001"), hashes.subject("visitor-1")], hashes);

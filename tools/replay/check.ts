@@ -73,7 +73,7 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
     const store = new SummingStore(root, { entries, erased, from, comparison });
     const build = await PartitionBuild.open(partition, {
       store,
-      world: {
+      context: {
         ...deps,
         letters,
         inTime: () => true,

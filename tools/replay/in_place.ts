@@ -40,7 +40,7 @@ export type InPlaceOptions = {
   readonly locks: DatasetLocks;
   readonly timing?: SwapTiming;
   /** Gets the result before the last trace of the replay goes: killed before that, the next one tells it again. */
-  readonly tell: (result: ReplayResult) => void;
+  readonly onResult: (result: ReplayResult) => void;
 };
 
 /** Offsets that the build may lack when the partitions are asked for: caught up with in a fraction of a second. */
@@ -62,7 +62,7 @@ export async function replayInPlace(deps: ReplayDependencies, options: InPlaceOp
     const rebuild = openRebuild(deps, { live, parameters });
     try {
       const state = await buildAndSwap(rebuild, { deps, live, parameters, options });
-      return await finish(rebuild.root, { deps, state, tell: options.tell });
+      return await finish(rebuild.root, { deps, state, onResult: options.onResult });
     } catch (error) {
       if (!isStale(error) || build === BUILDS_MAX) throw error;
       deps.progress.say(`begins anew: ${error.message}`);
@@ -140,7 +140,7 @@ async function ownerOf(log: TopicLog): Promise<string | null> {
 /** True where an earlier replay by the same parameters was interrupted after its swap, and is finished now. */
 async function finishEarlier(
   live: string,
-  { deps, options: { parameters, tell } }: {
+  { deps, options: { parameters, onResult } }: {
     readonly deps: ReplayDependencies;
     readonly options: InPlaceOptions;
   },
@@ -149,25 +149,25 @@ async function finishEarlier(
   if (!state?.swap) return false;
   const isThisOne = sameParameters(state.parameters, { ...parameters, dataset: state.parameters.dataset });
   deps.progress.say("finishes an interrupted replay: its dataset is in place.");
-  await finish(live, { deps, state, tell: isThisOne ? tell : () => {} });
+  await finish(live, { deps, state, onResult: isThisOne ? onResult : () => {} });
   return isThisOne;
 }
 
 async function finish(
   root: string,
-  { deps: { log, clock, reach }, state, tell }: {
+  { deps: { log, clock, faultPoint }, state, onResult }: {
     readonly deps: ReplayDependencies;
     readonly state: ReplayState;
-    readonly tell: InPlaceOptions["tell"];
+    readonly onResult: InPlaceOptions["onResult"];
   },
 ): Promise<void> {
   if (state.parameters.mode === "take-over") {
     await takeOverDataset(log, { id: readIdentity(root)!.id, now: clock.now() });
-    reach("replay.taken_over");
+    faultPoint("replay.taken_over");
   }
-  tell(await finishSwap(root, { state, reach }));
+  onResult(await finishSwap(root, { state, faultPoint }));
   await removeState(root);
-  reach("replay.finished");
+  faultPoint("replay.finished");
 }
 
 /** An interrupted build that fits, or a new one that is made once its range is fixed. */
@@ -208,7 +208,7 @@ type Swapping = {
 async function buildAndSwap(rebuild: Rebuild, swapping: Swapping): Promise<ReplayState> {
   const { deps } = swapping;
   await goOn(rebuild, { ...swapping, what: "building" });
-  deps.reach("replay.built");
+  deps.faultPoint("replay.built");
   for (;;) {
     for (let round = 0; round < ROUNDS_MAX; round++) {
       if (rebuild.behind(await partitionsOf(swapping)) <= BEHIND_MAX) break;
@@ -226,7 +226,7 @@ async function trySwap(rebuild: Rebuild, swapping: Swapping): Promise<ReplayStat
   const all = await takeAllPartitions(locks, { deps, timing, root: live });
   if (!all) return null;
   try {
-    deps.reach("replay.locked");
+    deps.faultPoint("replay.locked");
     if (findRoot(deps.datasetDir) !== live) {
       throw new CommandFailedError(
         `Cannot put the new dataset in place: "${deps.datasetDir}" leads elsewhere by now. Run the command again.`,
@@ -242,12 +242,12 @@ async function trySwap(rebuild: Rebuild, swapping: Swapping): Promise<ReplayStat
       result: null,
     });
     rebuild.close();
-    deps.reach("replay.ready");
-    await leadTo(deps.datasetDir, { root: rebuild.root, reach: deps.reach });
+    deps.faultPoint("replay.ready");
+    await leadTo(deps.datasetDir, { root: rebuild.root, faultPoint: deps.faultPoint });
   } finally {
     all.release();
   }
-  deps.reach("replay.released");
+  deps.faultPoint("replay.released");
   deps.progress.say(`the new dataset is in place: "${rebuild.root}".`);
   return rebuild.state;
 }

@@ -79,7 +79,7 @@ published once the new dataset is in place.
         subject,
         lineId: createLineIds(subject),
         clock: systemClock,
-        reach: faultPointFrom(config.faultPoint ?? undefined),
+        faultPoint: faultPointFrom(config.faultPoint ?? undefined),
         progress: progressOnStderr(),
       };
       await replay(wanted, { deps, json: line.json, parameters: parametersOf(config, hashes.fingerprint) });
@@ -182,20 +182,20 @@ async function replay(
   // Before the locks, which make their place: a check makes nothing where no dataset is.
   if (wish.is === "check") rootToCheck(deps.datasetDir);
   const locks = openDatasetLocks(deps.datasetDir);
-  const tell = (result: ReplayResult) => printResult(result, json);
+  const onResult = (result: ReplayResult) => printResult(result, json);
   await workAlone(locks, { verb: "replay", what: "a replay" }, async () => {
     switch (wish.is) {
       case "check":
-        return tellCheck(await checkDataset(deps), json);
+        return printCheck(await checkDataset(deps), json);
       case "to": {
         const { dir, fromTime, untilTime } = wish;
         const all = { ...parameters, mode: "to", dataset: null, fromTime, untilTime } as const;
-        return await replayTo(dir, { deps, parameters: all, tell });
+        return await replayTo(dir, { deps, parameters: all, onResult });
       }
       case "swap":
       case "take-over": {
         const all = { ...parameters, mode: wish.is, fromTime: null, untilTime: null } as const;
-        return await replayInPlace(deps, { parameters: all, locks, tell });
+        return await replayInPlace(deps, { parameters: all, locks, onResult });
       }
     }
   });
@@ -214,7 +214,7 @@ function printResult(result: ReplayResult, json: boolean): void {
   print(`${grouped(records)} records, ${grouped(lines)} lines, ${grouped(deadLetters)} dead letters`);
 }
 
-function tellCheck(result: CheckResult, json: boolean): void {
+function printCheck(result: CheckResult, json: boolean): void {
   printResult(result, json);
   const { differences } = result;
   if (differences.length === 0) return;

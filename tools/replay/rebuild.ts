@@ -2,7 +2,7 @@ import type { Clock } from "../../runtime/clock.ts";
 import type { FaultPoint } from "../../runtime/fault_point.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import {
-  type BuildWorld,
+  type BuildContext,
   type DatasetIdentity,
   DatasetStateError,
   PartitionBuild,
@@ -27,7 +27,7 @@ export type ReplayDependencies = {
   readonly subject: (distinctId: string) => string;
   readonly lineId: (distinctId: string) => string;
   readonly clock: Clock;
-  readonly reach: FaultPoint;
+  readonly faultPoint: FaultPoint;
   readonly progress: Progress;
 };
 
@@ -62,7 +62,7 @@ export class Rebuild {
   readonly #scan: TopicScan;
   readonly #letters: ReplayLetters;
   readonly #builds = new Map<number, PartitionBuild>();
-  readonly #world: BuildWorld;
+  readonly #context: BuildContext;
 
   /** @param state What the directory remembers; of a new one: nothing that a first {@link fix} doesn't set. */
   constructor(
@@ -80,7 +80,7 @@ export class Rebuild {
     this.#scan = new TopicScan(deps.log);
     this.#letters = new ReplayLetters(new DeadLetterIndex(deps.log));
     const isFixed = state.parameters.mode === "to";
-    this.#world = {
+    this.#context = {
       ...deps,
       letters: { has: (partition, offset) => (isFixed ? this.#fixed : this.#letters).has(partition, offset) },
       inTime: timeFilter(state.parameters),
@@ -91,7 +91,7 @@ export class Rebuild {
 
   /** Positions of the range that give no line because they have a letter, those that failed only now among them. */
   get deadLetters(): number {
-    const known = this.#world.letters;
+    const known = this.#context.letters;
     return [...this.#builds.values()].reduce(
       (sum, { partition, store }) =>
         sum + store.manifest.letters.filter(({ offset }) => !known.has(partition, offset)).length,
@@ -127,14 +127,14 @@ export class Rebuild {
       this.#state = { ...this.#state, ranges: [...ranges], letters };
       await makeTree(this.root, { identity: this.#identity, state: this.#state });
       this.#identity = null;
-      this.deps.reach("replay.made");
+      this.deps.faultPoint("replay.made");
     }
     await this.#open(ranges);
     this.#refuseStale(ranges, { recorded, letters });
     this.#state = { ...this.#state, ranges: [...ranges], letters, swap: null };
     await saveState(this.root, this.#state);
     await this.#erase();
-    this.deps.reach("replay.fixed");
+    this.deps.faultPoint("replay.fixed");
   }
 
   /** Writes up to the end of the ranges, every partition at its own pace. */
@@ -188,7 +188,7 @@ export class Rebuild {
   /** Up to the topic's end; the first look counts what there is in the range. */
   async #look(ranges: readonly PartitionRange[]): Promise<void> {
     if (this.#isCounted) return await this.#scan.catchUp();
-    const { inTime, letters } = this.#world;
+    const { inTime, letters } = this.#context;
     const { progress } = this.deps;
     const counted = await firstLook(this.#scan, { ranges, inTime, hasLetter: letters.has, progress });
     this.records = counted.records;
@@ -199,7 +199,7 @@ export class Rebuild {
     for (const { partition, from } of ranges) {
       if (this.#builds.has(partition)) continue;
       const erasures = this.#scan.erasuresIn(partition);
-      const opened = { partition, firstOffset: from, erasures, world: this.#world };
+      const opened = { partition, firstOffset: from, erasures, context: this.#context };
       this.#builds.set(partition, await PartitionBuild.openIn(this.root, opened));
     }
   }
@@ -231,12 +231,16 @@ export class Rebuild {
 
   /** Erasures that came after this build had begun: all of them lie above what is built. */
   async #erase(): Promise<void> {
-    const { subject, reach } = this.deps;
+    const { subject, faultPoint } = this.deps;
     for (const [partition, { store }] of this.#builds) {
       for (const erasure of this.#scan.erasuresIn(partition)) {
         if (isKnown(store.erased, erasure)) continue;
         const { nextOffset } = store.manifest;
-        await store.erase({ ...erasure, nextOffset }, { subject, reach, heartbeat: () => Promise.resolve() });
+        await store.erase({ ...erasure, nextOffset }, {
+          subject,
+          faultPoint,
+          heartbeat: () => Promise.resolve(),
+        });
       }
     }
   }

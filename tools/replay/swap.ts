@@ -34,7 +34,7 @@ export type AllLocks = { release(): void };
  */
 export async function takeAllPartitions(
   locks: DatasetLocks,
-  { deps: { log, clock, reach, progress }, timing, root }: {
+  { deps: { log, clock, faultPoint, progress }, timing, root }: {
     readonly deps: ReplayDependencies;
     readonly timing: SwapTiming;
     readonly root: string | null;
@@ -43,7 +43,7 @@ export async function takeAllPartitions(
   using held = new DisposableStack();
   const end = clock.monotonic() + timing.locksMs;
   while (!takeInto(held, locks.takeSwapWanted())) await clock.wait(LOOK_EVERY_MS / 10);
-  reach("replay.wanted");
+  faultPoint("replay.wanted");
   // Read while nobody takes a new lock any more: a partition that was added just now is among them.
   const known = root === null ? [] : manifestPartitions(root);
   const partitions = (await log.bounds(WEBHOOKS_TOPIC)).map(({ partition }) => partition);
@@ -76,15 +76,15 @@ function takeInto(held: DisposableStack, lock: HeldLock | null): boolean {
 /** Leads DATASET_DIR to another directory beside it, by one rename: a reader finds the old or the new one. */
 export async function leadTo(
   datasetDir: string,
-  { root, reach }: { readonly root: string; readonly reach: ReplayDependencies["reach"] },
+  { root, faultPoint }: { readonly root: string; readonly faultPoint: ReplayDependencies["faultPoint"] },
 ): Promise<void> {
   const link = `${datasetDir}.next`;
   removeLink(link);
   Deno.symlinkSync(basename(root), link);
-  reach("replay.linked");
+  faultPoint("replay.linked");
   removeEmptyDirectory(datasetDir);
   Deno.renameSync(link, datasetDir);
-  reach("replay.renamed");
+  faultPoint("replay.renamed");
   await syncDirectory(dirname(datasetDir));
 }
 
@@ -108,14 +108,17 @@ export function filesOf(root: string | null): TreeFiles | null {
  */
 export async function finishSwap(
   root: string,
-  { state, reach }: { readonly state: ReplayState; readonly reach: ReplayDependencies["reach"] },
+  { state, faultPoint }: {
+    readonly state: ReplayState;
+    readonly faultPoint: ReplayDependencies["faultPoint"];
+  },
 ): Promise<ReplayResult> {
   const swap = state.swap!;
   const result = swap.result ?? await resultOf(root, swap);
   await saveState(root, { ...state, swap: { ...swap, result } });
-  reach("replay.compared");
+  faultPoint("replay.compared");
   if (swap.old !== null && swap.old !== root) removeIfThere(swap.old, { recursive: true });
-  reach("replay.removed");
+  faultPoint("replay.removed");
   return result;
 }
 

@@ -20,10 +20,10 @@ import { CommandFailedError } from "../command.ts";
 /** A replay that leaves its dataset in a directory of its own, and the live one alone. Its range ends at the topic's end. */
 export async function replayTo(
   dir: string,
-  { deps, parameters, tell }: {
+  { deps, parameters, onResult }: {
     readonly deps: ReplayDependencies;
     readonly parameters: ReplayParameters;
-    readonly tell: (result: ReplayResult) => void;
+    readonly onResult: (result: ReplayResult) => void;
   },
 ): Promise<void> {
   const live = findRoot(deps.datasetDir);
@@ -36,11 +36,11 @@ export async function replayTo(
     await refuseBeyondEnd(deps.log, ranges);
     await rebuild.fix(await readLive(live, deps.log), ranges);
     await rebuild.extend("building");
-    deps.reach("replay.built");
+    deps.faultPoint("replay.built");
     const after = filesOf(rebuild.root)!;
     const lines = Object.values(after.files).reduce((sum, { records }) => sum + records, 0);
     const partitions = await compareTrees({ before: filesOf(live), after });
-    tell({ records: rebuild.records, lines, deadLetters: rebuild.deadLetters, partitions });
+    onResult({ records: rebuild.records, lines, deadLetters: rebuild.deadLetters, partitions });
     await removeState(rebuild.root);
   } finally {
     rebuild.close();
@@ -68,11 +68,11 @@ function interruptedIn(dir: string, parameters: ReplayParameters): ReplayState |
   if (isEmpty(dir)) return null;
   const state = readState(dir);
   if (state !== null && sameParameters(state.parameters, parameters)) return state;
-  const words = state === null
+  const message = state === null
     ? "it is not empty"
     : "a replay with other parameters (times, sanitiser, DEDUP_WINDOW, TRAINING_EVENTS, secret or log) was interrupted there";
   throw new CommandFailedError(
-    `Cannot write to "${dir}": ${words}. Name an empty directory, or empty "${basename(dir)}".`,
+    `Cannot write to "${dir}": ${message}. Name an empty directory, or empty "${basename(dir)}".`,
   );
 }
 

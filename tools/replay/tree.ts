@@ -8,7 +8,7 @@ import { readIfThere, replaceFile, syncDirectory } from "../../runtime/durable_f
  * dataset lies beside the live one as `dataset.<build>/`; whatever has a `replay.json` is unfinished.
  */
 
-/** What the bytes of a rebuilt dataset hang on beside the topic: another value of any of them begins anew. */
+/** What the bytes of a rebuilt dataset depend on beside the topic: another value of any of them begins anew. */
 export type ReplayParameters = {
   readonly mode: "swap" | "take-over" | "to";
   /** Which log, as far as its name tells: `embedded`, or Kafka's topic. */

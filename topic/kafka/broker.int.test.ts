@@ -219,7 +219,7 @@ describe("The log on a Kafka protocol broker that asks who one is", () => {
         revoked: () => Promise.resolve(),
       };
       const consumption = log.consume({ topic, group: "denied", handler });
-      const words = await until("it says why it cannot join", () => consumption.state().words);
+      const words = await until("it says why it cannot join", () => consumption.state().reason);
       expect(words).toMatch(/not authorised/);
     });
   });

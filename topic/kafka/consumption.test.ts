@@ -16,16 +16,16 @@ afterEach(async () => {
 
 class Group {
   readonly committed: Record<number, number>[] = [];
-  tell: MembershipEvents | null = null;
+  callbacks: MembershipEvents | null = null;
   hasLeft = false;
   commitPasses: () => Promise<void> = () => Promise.resolve();
-  join: (tell: MembershipEvents) => Promise<void> = (tell) => {
-    this.tell = tell;
+  join: (callbacks: MembershipEvents) => Promise<void> = (callbacks) => {
+    this.callbacks = callbacks;
     return Promise.resolve();
   };
 
   readonly membership = {
-    join: (tell: MembershipEvents) => this.join(tell),
+    join: (callbacks: MembershipEvents) => this.join(callbacks),
     commit: async (offsets: ReadonlyMap<number, number>) => {
       const given = Object.fromEntries(offsets);
       await this.commitPasses();
@@ -136,11 +136,11 @@ async function member(
         endOffset: log.rows.get(partition)?.length ?? 0,
       }))),
     committed: () => Promise.resolve([group.offsets[0] ?? null, group.offsets[1] ?? null]),
-    wordsOf: (error) => (error as Error).message,
+    messageOf: (error) => (error as Error).message,
     ...options,
   });
   running.push(consumption);
-  if (prepare === undefined) await until("it asks to join", () => group.tell);
+  if (prepare === undefined) await until("it asks to join", () => group.callbacks);
   return { group, log, consumption, ...seen };
 }
 
@@ -150,14 +150,14 @@ describe("A member of a group", () => {
   test("commits behind the handler, up to what it has handled", async () => {
     const { group, log, calls } = await member();
     log.add(0, "a", "b", "c");
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await until("all is committed", () => group.offsets[0] === 3);
     expect(calls).toEqual(["assigned 0", "handle 0:0", "handle 0:1", "handle 0:2"]);
   });
 
   test("commits the offset that its handler starts at, so that lag is right before the first record", async () => {
     const { group } = await member({ start: () => 7 });
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await until("the start is committed", () => group.offsets[0] === 7);
   });
 
@@ -166,7 +166,7 @@ describe("A member of a group", () => {
     let attempts = 0;
     group.commitPasses = () => ++attempts === 1 ? Promise.reject(new Error("away")) : Promise.resolve();
     log.add(0, "a");
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await until("it is committed all the same", () => group.offsets[0] === 1);
     expect(attempts).toBe(2);
   });
@@ -174,9 +174,9 @@ describe("A member of a group", () => {
   test("says a commit again when it is back in the group: the client may have dropped it silently", async () => {
     const { group, log } = await member();
     log.add(0, "a");
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await until("it is committed", () => group.committed.length === 1);
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await until("it is committed again", () => group.committed.length === 2);
     expect(group.committed).toEqual([{ 0: 1 }, { 0: 1 }]);
   });
@@ -191,7 +191,7 @@ describe("A member of a group", () => {
     const release = hold("handle 0");
     const gate = Promise.withResolvers<void>();
     log.fetchPasses = (from) => from === 1 ? gate.promise : Promise.resolve();
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await called(calls, "handle 0:0");
     await until("the next fetch is under way", () => log.fetches.at(-1)?.[0]?.from === 1);
     release();
@@ -206,7 +206,7 @@ describe("A member of a group", () => {
     log.valueBytes = 1024 * 1024;
     log.add(0, ...Array.from({ length: 50 }, () => "x"));
     const release = hold("handle 0");
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await called(calls, "handle 0:0");
     const asked = async () => {
       const before = log.fetches.length;
@@ -222,9 +222,9 @@ describe("A member of a group", () => {
   test("says that the log is away, in words, until a fetch passes again", async () => {
     const { group, log, consumption } = await member();
     log.fetchPasses = () => Promise.reject(new Error("no broker answers"));
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await until("it is away", () => consumption.state().is === "away");
-    expect(consumption.state()).toEqual({ is: "away", partitions: [0], words: "no broker answers" });
+    expect(consumption.state()).toEqual({ is: "away", partitions: [0], reason: "no broker answers" });
     log.fetchPasses = () => Promise.resolve();
     await until("it is back", () => consumption.state().is === "joined");
   });
@@ -236,8 +236,8 @@ describe("A member of a group", () => {
         committed: () => isAway ? Promise.reject(new Error("no coordinator")) : Promise.resolve([null, null]),
       },
     });
-    group.tell!.owns([0]);
-    await until("it is away", () => consumption.state().words === "no coordinator");
+    group.callbacks!.owns([0]);
+    await until("it is away", () => consumption.state().reason === "no coordinator");
     isAway = false;
     await until("it is back", () => consumption.state().is === "joined");
   });
@@ -246,7 +246,7 @@ describe("A member of a group", () => {
     const outOfRange = Object.assign(new Error("out of range"), { type: "OFFSET_OUT_OF_RANGE" });
     const { group, log, consumption } = await member({ start: () => 1_000 });
     log.fetchPasses = () => Promise.reject(outOfRange);
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await expect(consumption.ended).rejects.toBeInstanceOf(LogSetupError);
   });
 });
@@ -257,9 +257,9 @@ describe("When a partition goes to another member", () => {
     log.add(0, "a", "b");
     log.add(1, "c");
     const release = hold("handle 0");
-    group.tell!.owns([0, 1]);
+    group.callbacks!.owns([0, 1]);
     await called(calls, "handle 0:0");
-    group.tell!.owns([1]);
+    group.callbacks!.owns([1]);
     release();
     await called(calls, "revoked 0");
     log.add(1, "d");
@@ -274,12 +274,12 @@ describe("When a partition goes to another member", () => {
     group.commitPasses = () => isAway ? Promise.reject(new Error("away")) : Promise.resolve();
     log.add(0, "a");
     log.add(1, "b");
-    group.tell!.owns([0, 1]);
+    group.callbacks!.owns([0, 1]);
     await until("both are fetched to their ends", () => {
       const last = log.fetches.at(-1) ?? [];
       return last.length === 2 && last.every(({ from }) => from === 1);
     });
-    group.tell!.owns([1]);
+    group.callbacks!.owns([1]);
     isAway = false;
     await until("what is left is committed", () => group.offsets[1] === 1);
     expect(group.offsets).toEqual({ 1: 1 });
@@ -289,9 +289,9 @@ describe("When a partition goes to another member", () => {
     const { group, log, calls, hold } = await member({ start: () => 0 });
     log.add(0, "a");
     hold("assigned 0");
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await called(calls, "assigned 0");
-    group.tell!.owns([]);
+    group.callbacks!.owns([]);
     await called(calls, "revoked 0");
     expect(calls).toEqual(["assigned 0", "revoked 0"]);
     expect(group.committed).toEqual([]);
@@ -301,10 +301,10 @@ describe("When a partition goes to another member", () => {
     const { group, log, calls, hold } = await member();
     log.add(0, "a", "b");
     const release = hold("handle 0");
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await called(calls, "handle 0:0");
-    group.tell!.owns([]);
-    group.tell!.owns([0]);
+    group.callbacks!.owns([]);
+    group.callbacks!.owns([0]);
     release();
     await until("the new life has handled all", () => group.offsets[0] === 2);
     expect(calls).toEqual([
@@ -322,9 +322,9 @@ describe("When a partition goes to another member", () => {
     log.add(0, "a");
     log.add(1, "b");
     const release = hold("handle 0");
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await called(calls, "handle 0:0");
-    group.tell!.owns([1]);
+    group.callbacks!.owns([1]);
     await called(calls, "handle 1:0");
     expect(calls).not.toContain("revoked 0");
     release();
@@ -335,16 +335,16 @@ describe("When its session may have ended", () => {
   test("a member lets go of everything, says so, and takes it again when the group says that it may", async () => {
     const { group, log, calls, consumption } = await member();
     log.add(0, "a");
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await until("it is committed", () => group.offsets[0] === 1);
-    group.tell!.lost("no heartbeat went through for 9 s");
+    group.callbacks!.lost("no heartbeat went through for 9 s");
     expect(consumption.state()).toEqual({
       is: "away",
       partitions: [],
-      words: "no heartbeat went through for 9 s",
+      reason: "no heartbeat went through for 9 s",
     });
     await called(calls, "revoked 0");
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     expect(consumption.state()).toEqual({ is: "joined", partitions: [0] });
   });
 
@@ -352,9 +352,9 @@ describe("When its session may have ended", () => {
     const { group, log, calls, hold } = await member();
     log.add(0, "a");
     const release = hold("handle 0");
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await called(calls, "handle 0:0");
-    group.tell!.lost("silence");
+    group.callbacks!.lost("silence");
     release();
     await called(calls, "revoked 0");
     expect(group.committed).toEqual([]);
@@ -366,7 +366,7 @@ describe("When it is stopped", () => {
     const { group, log, calls, consumption, hold } = await member();
     log.add(0, "a");
     const release = hold("handle 0");
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await called(calls, "handle 0:0");
     const stopped = consumption.stop();
     release();
@@ -379,10 +379,10 @@ describe("When it is stopped", () => {
     const { group, log, calls, consumption, hold } = await member();
     log.add(0, "a");
     const release = hold("handle 0");
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await called(calls, "handle 0:0");
     const stopped = consumption.stop();
-    group.tell!.owns([]);
+    group.callbacks!.owns([]);
     release();
     await stopped;
     expect(group.committed).toEqual([]);
@@ -392,14 +392,14 @@ describe("When it is stopped", () => {
     const joining = Promise.withResolvers<void>();
     const { group, calls, consumption } = await member({
       prepare: (group) =>
-        group.join = (tell) => {
-          group.tell = tell;
+        group.join = (callbacks) => {
+          group.callbacks = callbacks;
           return joining.promise;
         },
     });
-    await until("it joins", () => group.tell);
+    await until("it joins", () => group.callbacks);
     const stopped = consumption.stop();
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     joining.resolve();
     await stopped;
     expect([calls, group.hasLeft, consumption.state().partitions]).toEqual([[], true, []]);
@@ -410,7 +410,7 @@ describe("When it is stopped", () => {
     let attempts = 0;
     group.commitPasses = () => Promise.reject(new Error(`away ${++attempts}`));
     log.add(0, "a");
-    group.tell!.owns([0]);
+    group.callbacks!.owns([0]);
     await until("a commit was tried", () => attempts > 0);
     await consumption.stop();
     const tried = attempts;
@@ -424,7 +424,7 @@ describe("When it is stopped", () => {
       prepare: (group) => group.join = () => Promise.reject(new Error(`no broker answers (${++joins})`)),
     });
     await until("it has tried again", () => joins >= 2);
-    expect(consumption.state()).toMatchObject({ is: "away", words: expect.stringMatching(/no broker/) });
+    expect(consumption.state()).toMatchObject({ is: "away", reason: expect.stringMatching(/no broker/) });
     await consumption.stop();
   });
 });

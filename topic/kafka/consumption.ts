@@ -14,7 +14,7 @@ import {
 /** Membership in a consumer group, as the client keeps it: who owns what, and the group's committed offsets. */
 export type Membership = {
   /** Joins and stays joined; tells what it owns at each rebalance, and when it owns nothing any more. */
-  join(tell: MembershipEvents): Promise<void>;
+  join(callbacks: MembershipEvents): Promise<void>;
   /** Rejects where nothing was committed: then the offsets are given again later. */
   commit(offsets: ReadonlyMap<number, number>): Promise<void>;
   leave(): Promise<void>;
@@ -24,9 +24,9 @@ export type MembershipEvents = {
   /** The group says so now: at each rebalance, and again when a membership that was lost turns out to hold. */
   owns(partitions: readonly number[]): void;
   /** No heartbeat went through for the session's time: another member may own everything by now. */
-  lost(words: string): void;
+  lost(reason: string): void;
   /** The group cannot be reached; what is owned stays owned until `lost` or `owns`. */
-  away(words: string): void;
+  away(reason: string): void;
 };
 
 export type KafkaConsumptionOptions = {
@@ -38,7 +38,7 @@ export type KafkaConsumptionOptions = {
   readonly bounds: () => Promise<readonly PartitionBounds[]>;
   readonly committed: () => Promise<readonly (number | null)[]>;
   /** What an operator is told of an error of the client. */
-  readonly wordsOf: (error: unknown) => string;
+  readonly messageOf: (error: unknown) => string;
 };
 
 /** Longest wait of the broker for the first record, in ms. */
@@ -85,8 +85,8 @@ export class KafkaConsumption implements Consumption {
 
   state() {
     const partitions = [...this.#owned.keys()].sort((a, b) => a - b);
-    const [words] = this.#away.values();
-    if (words !== undefined) return { is: "away", partitions, words } as const;
+    const [reason] = this.#away.values();
+    if (reason !== undefined) return { is: "away", partitions, reason } as const;
     return { is: this.#joined ? "joined" : "joining", partitions } as const;
   }
 
@@ -115,8 +115,8 @@ export class KafkaConsumption implements Consumption {
       attempt: () =>
         this.options.membership.join({
           owns: (partitions) => this.#owns(partitions),
-          lost: (words) => this.#lost(words),
-          away: (words) => void this.#away.set("group", words),
+          lost: (reason) => this.#lost(reason),
+          away: (reason) => void this.#away.set("group", reason),
         }),
     });
   }
@@ -136,8 +136,8 @@ export class KafkaConsumption implements Consumption {
     }
   }
 
-  #lost(words: string): void {
-    this.#away.set("group", words);
+  #lost(reason: string): void {
+    this.#away.set("group", reason);
     this.#disown(() => true);
     for (const owned of [...this.#owned.values()]) this.#release(owned);
   }
@@ -237,7 +237,7 @@ export class KafkaConsumption implements Consumption {
       ...BACK_OFF,
       clock: systemClock,
       signal,
-      failed: ({ error }) => void this.#away.set(what, this.options.wordsOf(error)),
+      failed: ({ error }) => void this.#away.set(what, this.options.messageOf(error)),
     });
   }
 
@@ -280,11 +280,11 @@ export class KafkaConsumption implements Consumption {
         const bounds = await this.options.bounds();
         for (const owned of wanted) this.#moveIntoBounds(owned, bounds[owned.partition]!);
       } else {
-        this.#away.set("records", this.options.wordsOf(error));
+        this.#away.set("records", this.options.messageOf(error));
         await this.options.fetcher.recover(error);
       }
     } catch (again) {
-      this.#away.set("records", this.options.wordsOf(again));
+      this.#away.set("records", this.options.messageOf(again));
     }
     await systemClock.wait(waitMs, this.#stop.signal);
   }

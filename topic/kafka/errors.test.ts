@@ -84,8 +84,8 @@ describe("portError() says what an operator can do", () => {
     ["self-signed certificate", "KAFKA_SSL_CA"],
     ["unable to verify the first certificate", "KAFKA_SSL_CA"],
     ["Hostname/IP does not match certificate's altnames", "KAFKA_SSL_CA"],
-  ])("where TLS fails with %s: the set-up is wrong, look at %s", (words, setting) => {
-    const error = portError(client(`Connection error: ${words}`), "look up");
+  ])("where TLS fails with %s: the set-up is wrong, look at %s", (reason, setting) => {
+    const error = portError(client(`Connection error: ${reason}`), "look up");
     expect(error).toBeInstanceOf(LogSetupError);
     expect(error.message).toContain(setting);
   });

@@ -26,7 +26,7 @@ export function portError(error: unknown, doing: string): Error {
     return error;
   }
   const type = typeOf(error);
-  const words = (error as Error).message;
+  const reason = (error as Error).message;
   if (type !== null && TOO_LARGE.has(type)) {
     const text =
       `Cannot ${doing}: the broker takes no record of this size. Raise max.message.bytes of the topic.`;
@@ -45,17 +45,17 @@ export function portError(error: unknown, doing: string): Error {
   }
   const chain = chainOf(error);
   if (type === "SASL_AUTHENTICATION_FAILED" || chain.some(({ name }) => /SASL|authentication/i.test(name))) {
-    const text = `Cannot ${doing}: the broker refused KAFKA_SASL_USERNAME and its password (${words}).`;
+    const text = `Cannot ${doing}: the broker refused KAFKA_SASL_USERNAME and its password (${reason}).`;
     return new LogSetupError(text, { cause: error });
   }
   if (chain.some(({ message }) => /certificate|altnames/i.test(message))) {
     const text =
-      `Cannot ${doing}: TLS with the broker failed (${words}). KAFKA_SSL_CA must name the authority that ` +
+      `Cannot ${doing}: TLS with the broker failed (${reason}). KAFKA_SSL_CA must name the authority that ` +
       "signed the broker's certificate, which must name the host in KAFKA_BROKERS; where the broker asks for one, " +
       "KAFKA_SSL_CERT and KAFKA_SSL_KEY are this client's.";
     return new LogSetupError(text, { cause: error });
   }
-  return new LogUnavailableError(`Cannot ${doing}: ${words}. Check KAFKA_BROKERS and that a broker is up.`, {
+  return new LogUnavailableError(`Cannot ${doing}: ${reason}. Check KAFKA_BROKERS and that a broker is up.`, {
     cause: error,
   });
 }

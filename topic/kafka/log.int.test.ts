@@ -1,7 +1,7 @@
 import { describe, test } from "vitest";
 import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "../../tests/support/kafka_broker.ts";
 import type { KafkaConfig } from "../log_config.ts";
-import { openRedpandaLog } from "./log.ts";
+import { openKafkaLog } from "./log.ts";
 import { describeTopicContract } from "../contract_suite/suite.ts";
 
 const why = await whyNoKafka();
@@ -27,7 +27,7 @@ if (why !== null) {
     const broker = await startKafkaBroker();
     const dataDir = await Deno.makeTempDir({ prefix: "kafka-log-" });
     return {
-      open: (role) => openRedpandaLog(configFor(broker, dataDir), role),
+      open: (role) => openKafkaLog(configFor(broker, dataDir), role),
       async remove() {
         await broker.stop();
         await Deno.remove(dataDir, { recursive: true });

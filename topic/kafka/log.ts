@@ -42,13 +42,13 @@ import {
  * position through its own protocol layer, for groups and for readers alike: so no reader needs a group, and the offset
  * a handler starts from is ours alone. docs/decisions/kafka-fetch.md says why.
  */
-export async function openRedpandaLog(
+export async function openKafkaLog(
   config: KafkaConfig,
   role: "ingest" | "processor" | "command",
 ): Promise<TopicLog> {
   repairClient();
   CompressionCodecs[CompressionTypes.ZSTD] = () => zstd;
-  return await Promise.resolve(new RedpandaLog(config, new Kafka(await clientConfig(config, role))));
+  return await Promise.resolve(new KafkaLog(config, new Kafka(await clientConfig(config, role))));
 }
 
 const CONNECTION_TIMEOUT_MS = 1_000;
@@ -76,7 +76,7 @@ const READ_WAIT_MS = 250;
 
 type KnownTopic = { readonly partitions: number; readonly recordBytesMax: number };
 
-class RedpandaLog implements TopicLog {
+class KafkaLog implements TopicLog {
   readonly kind = "kafka";
   readonly #batcher = new MicroBatcher((topic, records) => this.#send(topic, records), SEND_BOUNDS);
   readonly #admin;
@@ -238,26 +238,26 @@ class RedpandaLog implements TopicLog {
 
   consume(options: ConsumeOptions): Consumption {
     const { topic, group } = options;
-    const wordsOf = (error: unknown) => portError(error, `read "${topic}" in group "${group}"`).message;
+    const messageOf = (error: unknown) => portError(error, `read "${topic}" in group "${group}"`).message;
     const consumption = new KafkaConsumption({
       handler: options.handler,
       batchRecordsMax: options.batchRecordsMax ?? 500,
       batchBytesMax: options.batchBytesMax ?? 4 * 1024 * 1024,
-      membership: this.#membership({ topic, group, wordsOf }),
+      membership: this.#membership({ topic, group, messageOf }),
       fetcher: this.#fetcher(topic),
       bounds: () => this.bounds(topic),
       committed: () => this.committed(topic, group),
-      wordsOf,
+      messageOf,
     });
     this.#consumptions.add(consumption);
     return consumption;
   }
 
   #membership(
-    { topic, group, wordsOf }: {
+    { topic, group, messageOf }: {
       readonly topic: string;
       readonly group: string;
-      readonly wordsOf: (error: unknown) => string;
+      readonly messageOf: (error: unknown) => string;
     },
   ): KafkaMembership {
     const { dataDir, sessionTimeoutMs } = this.config;
@@ -268,7 +268,7 @@ class RedpandaLog implements TopicLog {
       sessionTimeoutMs,
       createClient: (events) => groupClient(this.client, { ...names, events }),
       leaveInNameOf: (memberId) => this.#leaveInNameOf(memberId, names.group),
-      wordsOf,
+      messageOf,
     });
   }
 

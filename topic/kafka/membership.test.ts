@@ -29,7 +29,7 @@ function member(
   } = {},
 ) {
   const clients: InTestClient[] = [];
-  const told: string[] = [];
+  const calls: string[] = [];
   const former: string[] = [];
   const commits: number[] = [];
   const membership = new KafkaMembership({
@@ -50,16 +50,16 @@ function member(
       former.push(memberId);
       await leaveInNameOf?.(memberId);
     },
-    wordsOf: (error) => (error as Error).message,
+    messageOf: (error) => (error as Error).message,
   });
   memberships.push(membership);
   const join = () =>
     membership.join({
-      owns: (partitions) => void told.push(`owns ${partitions}`),
-      lost: () => void told.push("lost"),
-      away: (words) => void told.push(`away: ${words}`),
+      owns: (partitions) => void calls.push(`owns ${partitions}`),
+      lost: () => void calls.push("lost"),
+      away: (reason) => void calls.push(`away: ${reason}`),
     });
-  return { membership, join, clients, told, former, commits };
+  return { membership, join, clients, calls, former, commits };
 }
 
 const joined = (memberId: string, ...partitions: number[]) => ({ memberId, partitions });
@@ -133,17 +133,17 @@ describe("A member that starts", () => {
 
 describe("A member whose client", () => {
   test("crashes says so, and joins again with a new one", async () => {
-    const { join, clients, told, membership } = member();
+    const { join, clients, calls, membership } = member();
     await join();
     clients[0]!.events.joined(joined("m-1", 0, 1));
     clients[0]!.events.crashed(new Error("connection lost"));
-    expect(told).toEqual(["owns 0,1", "away: connection lost"]);
+    expect(calls).toEqual(["owns 0,1", "away: connection lost"]);
     await expect(membership.commit(new Map([[0, 1]]))).rejects.toThrow("out of its group");
     await until("it has a new client", () => clients.length === 2);
     clients[1]!.events.joined(joined("m-2", 1));
-    expect(told.at(-1)).toBe("owns 1");
+    expect(calls.at(-1)).toBe("owns 1");
     clients[0]!.events.joined(joined("m-1", 0, 1));
-    expect(told.at(-1)).toBe("owns 1");
+    expect(calls.at(-1)).toBe("owns 1");
   });
 
   test("is joining when it is told to leave waits for that: a client that joins cannot be stopped", async () => {
@@ -177,34 +177,34 @@ describe("A member whose client", () => {
 
 describe("A member that hears nothing for its session time", () => {
   test("owns nothing, says so once, and commits nothing", async () => {
-    const { join, clients, told, membership } = member();
+    const { join, clients, calls, membership } = member();
     await join();
     clients[0]!.events.joined(joined("m-1", 0));
-    await until("it is lost", () => told.includes("lost"), { limitMs: 5_000 });
+    await until("it is lost", () => calls.includes("lost"), { limitMs: 5_000 });
     await expect(membership.commit(new Map([[0, 1]]))).rejects.toThrow("out of its group");
     await new Promise((resolve) => setTimeout(resolve, 600));
-    expect(told).toEqual(["owns 0", "lost"]);
+    expect(calls).toEqual(["owns 0", "lost"]);
   });
 
   test("owns again what it had when two heartbeats show that the session held: no rebalance would say it", async () => {
-    const { join, clients, told, membership, commits } = member();
+    const { join, clients, calls, membership, commits } = member();
     await join();
     clients[0]!.events.joined(joined("m-1", 0, 2));
-    await until("it is lost", () => told.includes("lost"), { limitMs: 5_000 });
+    await until("it is lost", () => calls.includes("lost"), { limitMs: 5_000 });
     clients[0]!.events.heartbeat();
-    expect(told).toEqual(["owns 0,2", "lost"]);
+    expect(calls).toEqual(["owns 0,2", "lost"]);
     clients[0]!.events.heartbeat();
-    expect(told).toEqual(["owns 0,2", "lost", "owns 0,2"]);
+    expect(calls).toEqual(["owns 0,2", "lost", "owns 0,2"]);
     await membership.commit(new Map([[0, 5]]));
     expect(commits).toEqual([5]);
   });
 
   test("goes by the next rebalance where the session had ended", async () => {
-    const { join, clients, told } = member();
+    const { join, clients, calls } = member();
     await join();
     clients[0]!.events.joined(joined("m-1", 0, 1));
-    await until("it is lost", () => told.includes("lost"), { limitMs: 5_000 });
+    await until("it is lost", () => calls.includes("lost"), { limitMs: 5_000 });
     clients[0]!.events.joined(joined("m-2", 1));
-    expect(told).toEqual(["owns 0,1", "lost", "owns 1"]);
+    expect(calls).toEqual(["owns 0,1", "lost", "owns 1"]);
   });
 });

@@ -25,7 +25,7 @@ export type KafkaMembershipOptions = {
   /** Takes a member out of the group by its id; rejects without a protocol error where no broker answers. */
   readonly leaveInNameOf: (memberId: string) => Promise<void>;
   /** What an operator is told of an error of the client. */
-  readonly wordsOf: (error: unknown) => string;
+  readonly messageOf: (error: unknown) => string;
 };
 
 const JOIN_AGAIN_MS = 1_000;
@@ -50,12 +50,12 @@ export class KafkaMembership implements Membership {
   constructor(private readonly options: KafkaMembershipOptions) {}
 
   /** Rejects where no broker answers now; may be called again. */
-  async join(tell: MembershipEvents): Promise<void> {
+  async join(callbacks: MembershipEvents): Promise<void> {
     if (this.#left) return;
     this.#slot ??= takeMemberSlot(this.options.dataDir, this.options.group);
     await this.#leaveInFormerName();
     if (this.#left) return;
-    const client = this.#createClient(tell);
+    const client = this.#createClient(callbacks);
     this.#client = client;
     try {
       await client.connect();
@@ -64,8 +64,8 @@ export class KafkaMembership implements Membership {
       await client.disconnect().catch(() => {});
       throw error;
     }
-    this.#heard();
-    this.#watchHeartbeats(tell);
+    this.#noteAnswer();
+    this.#watchHeartbeats(callbacks);
     this.#running = client.run();
     await this.#running;
   }
@@ -88,7 +88,7 @@ export class KafkaMembership implements Membership {
     this.#slot = null;
   }
 
-  #createClient(tell: MembershipEvents): GroupClient {
+  #createClient(callbacks: MembershipEvents): GroupClient {
     // What a client tells after it was replaced is no longer so.
     const current = (then: () => void) => {
       if (this.#client === client && !this.#left) then();
@@ -100,43 +100,43 @@ export class KafkaMembership implements Membership {
         this.#isIn = true;
         this.#assigned = partitions;
         this.#sinceLost = null;
-        this.#heard();
+        this.#noteAnswer();
         this.#slot?.remember(memberId);
-        tell.owns(partitions);
+        callbacks.owns(partitions);
       },
-      heartbeat: () => current(() => this.#heartbeat(tell)),
-      crashed: (error) => current(() => this.#crashed(error, tell)),
+      heartbeat: () => current(() => this.#heartbeat(callbacks)),
+      crashed: (error) => current(() => this.#crashed(error, callbacks)),
     });
     return client;
   }
 
-  #heard(): void {
+  #noteAnswer(): void {
     this.#heardAt = performance.now();
   }
 
   /** The session may have held after all: then no rebalance comes, and the partitions are still this member's. */
-  #heartbeat(tell: MembershipEvents): void {
-    this.#heard();
+  #heartbeat(callbacks: MembershipEvents): void {
+    this.#noteAnswer();
     if (this.#sinceLost === null || ++this.#sinceLost < HEARTBEATS_THAT_PROVE) return;
     this.#sinceLost = null;
-    tell.owns(this.#assigned);
+    callbacks.owns(this.#assigned);
   }
 
-  #crashed(error: unknown, tell: MembershipEvents): void {
+  #crashed(error: unknown, callbacks: MembershipEvents): void {
     this.#isIn = false;
-    tell.away(this.options.wordsOf(error));
+    callbacks.away(this.options.messageOf(error));
     clearTimeout(this.#again);
-    this.#again = setTimeout(() => void this.#joinAgain(tell), JOIN_AGAIN_MS);
+    this.#again = setTimeout(() => void this.#joinAgain(callbacks), JOIN_AGAIN_MS);
   }
 
-  async #joinAgain(tell: MembershipEvents): Promise<void> {
-    await this.join(tell).catch((error) => {
-      if (!this.#left) this.#crashed(error, tell);
+  async #joinAgain(callbacks: MembershipEvents): Promise<void> {
+    await this.join(callbacks).catch((error) => {
+      if (!this.#left) this.#crashed(error, callbacks);
     });
   }
 
   /** A process that stood still sees that by its own late look, whatever lay in the socket meanwhile. */
-  #watchHeartbeats(tell: MembershipEvents): void {
+  #watchHeartbeats(callbacks: MembershipEvents): void {
     const { sessionTimeoutMs } = this.options;
     let lookedAt = performance.now();
     clearInterval(this.#watch);
@@ -149,7 +149,9 @@ export class KafkaMembership implements Membership {
       this.#sinceLost = 0;
       if (wasLost) return;
       const seconds = Math.round(silentMs / 1_000);
-      tell.lost(`no heartbeat went through for ${seconds} s: other members may own its partitions by now`);
+      callbacks.lost(
+        `no heartbeat went through for ${seconds} s: other members may own its partitions by now`,
+      );
     }, WATCH_EVERY_MS);
   }
 

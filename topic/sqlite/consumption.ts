@@ -42,8 +42,8 @@ export class SqliteConsumption implements Consumption {
 
   state(): ReturnType<Consumption["state"]> {
     const partitions = [...this.#owned].sort((a, b) => a - b);
-    const [words] = this.#failing.values();
-    if (words !== undefined) return { is: "away", partitions, words };
+    const [reason] = this.#failing.values();
+    if (reason !== undefined) return { is: "away", partitions, reason };
     return { is: partitions.length > 0 ? "joined" : "joining", partitions };
   }
 
@@ -67,7 +67,7 @@ export class SqliteConsumption implements Consumption {
     const loops: Promise<void>[] = [];
     try {
       while (!this.#leaving.signal.aborted) {
-        const now = await this.#patiently(() =>
+        const now = await this.#retryingWhileBusy(() =>
           reader.look((connection, seen) => ({
             seen,
             partitions: partitionsOf(connection, this.options.topic),
@@ -118,7 +118,7 @@ export class SqliteConsumption implements Consumption {
       throw error;
     }
     if (signal.aborted) return null;
-    return await this.#patiently(() => this.#resolveStart(partition, wanted));
+    return await this.#retryingWhileBusy(() => this.#resolveStart(partition, wanted));
   }
 
   async #resolveStart(partition: FilePartition, wanted: number | null): Promise<number> {
@@ -146,7 +146,7 @@ export class SqliteConsumption implements Consumption {
       // One turn of the event loop per batch: a handler that never waits must not hold up the other partitions.
       await pause(0);
       if (signal.aborted) return;
-      const polled = await this.#patiently(() => this.#poll(partition, next));
+      const polled = await this.#retryingWhileBusy(() => this.#poll(partition, next));
       if (polled === null) return;
       if (polled.batch.records.length === 0) {
         next = polled.batch.nextOffset;
@@ -170,13 +170,13 @@ export class SqliteConsumption implements Consumption {
 
   async #commit(partition: FilePartition, nextOffset: number): Promise<void> {
     const { topic, group } = this.options;
-    await this.#patiently(() =>
+    await this.#retryingWhileBusy(() =>
       this.source.offsets.commit(group, topic, { partition: partition.number, nextOffset })
     );
   }
 
   /** Repeats what the log could not do, and shows it as `away` meanwhile; null when the consumption stops first. */
-  async #patiently<T>(attempt: () => Promise<T>): Promise<T | null> {
+  async #retryingWhileBusy<T>(attempt: () => Promise<T>): Promise<T | null> {
     const self = Symbol();
     try {
       for (;;) {

@@ -102,9 +102,9 @@ describe("A process that publishes is killed", () => {
       const publisher = spawn(fixture("publish.ts"), dataDir, "ingest", WEBHOOKS_TOPIC, `round${round}`, "0");
       await until("it has published", () => publisher.output.length > 4_000 * (round + 1));
       await publisher.kill();
-      const told = acknowledgements(publisher.output);
-      expect(told.length).toBeGreaterThan(100);
-      acknowledged.push(...told);
+      const confirmed = acknowledgements(publisher.output);
+      expect(confirmed.length).toBeGreaterThan(100);
+      acknowledged.push(...confirmed);
       const log = openSqliteLog({ dataDir, role: "processor", writerOf });
       const found = await wholeTopic(log, WEBHOOKS_TOPIC);
       await log.close();
@@ -152,11 +152,11 @@ describe("Two processes publish to one file", () => {
       spawn(fixture("publish.ts"), dataDir, "command", WEBHOOKS_TOPIC, "command", "400"),
     ];
     expect(await Promise.all(publishers.map((publisher) => publisher.ended))).toEqual([0, 0]);
-    const told = publishers.flatMap((publisher) => acknowledgements(publisher.output));
-    expect(told).toHaveLength(2 * 8 * 400);
+    const confirmed = publishers.flatMap((publisher) => acknowledgements(publisher.output));
+    expect(confirmed).toHaveLength(2 * 8 * 400);
     const found = await wholeTopic(open({ dataDir, role: "processor" }), WEBHOOKS_TOPIC);
     expect(found).toEqual(
-      new Map(told.map(({ partition, offset, value }) => [`${partition}:${offset}`, value])),
+      new Map(confirmed.map(({ partition, offset, value }) => [`${partition}:${offset}`, value])),
     );
     expectOrder(found);
   });
@@ -173,8 +173,8 @@ describe("A consumer group on the embedded log", () => {
     await until("all records have come", () => records.length >= 40);
     expect(await publisher.ended).toBe(0);
     expect(consumption.state()).toEqual({ is: "joined", partitions: [0, 1, 2, 3, 4, 5] });
-    const told = acknowledgements(publisher.output).map(({ value }) => value);
-    expect(texts(records).sort()).toEqual(told.sort());
+    const confirmed = acknowledgements(publisher.output).map(({ value }) => value);
+    expect(texts(records).sort()).toEqual(confirmed.sort());
     await consumption.stop();
   });
 

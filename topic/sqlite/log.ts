@@ -43,7 +43,7 @@ export type SqliteLogOptions = {
 };
 
 /** How each role behaves where it meets another writer of a file; see `WriterOptions` and `PublisherOptions`. */
-const MANNERS: Record<LogRole, {
+const WRITE_SETTINGS: Record<LogRole, {
   readonly busyTimeoutMs: number;
   readonly busyMsMax: number;
   readonly transactionRecordsMax: number;
@@ -85,7 +85,7 @@ class SqliteLog implements TopicLog {
   readonly #sweepTimer: ReturnType<typeof setInterval> | undefined;
 
   constructor(private readonly options: SqliteLogOptions) {
-    this.#offsets = new SqliteOffsets(options.dataDir, MANNERS[options.role]);
+    this.#offsets = new SqliteOffsets(options.dataDir, WRITE_SETTINGS[options.role]);
     const { role } = options;
     if (role === "command") return;
     const timer = setInterval(() => this.#sweep(role), options.retentionEveryMs ?? 30_000);
@@ -187,14 +187,17 @@ class SqliteLog implements TopicLog {
 
   #open(owner: TopicWriter): OpenFile {
     const path = join(this.options.dataDir, logFileOf(owner));
-    const manners = MANNERS[this.options.role];
+    const settings = WRITE_SETTINGS[this.options.role];
     const reader = new SqliteReader(path);
     const writer = new SqliteWriter(path, {
       synchronous: "FULL",
       secureDelete: owner === "processor",
-      ...manners,
+      ...settings,
     });
-    const publisher = new SqlitePublisher(writer, { ...manners, committed: () => reader.wakeWhereChanged() });
+    const publisher = new SqlitePublisher(writer, {
+      ...settings,
+      committed: () => reader.wakeWhereChanged(),
+    });
     return { reader, writer, publisher };
   }
 
@@ -210,8 +213,8 @@ class SqliteLog implements TopicLog {
     );
   }
 
-  #sweep(home: TopicWriter): void {
-    const { reader, writer } = this.#file(home);
+  #sweep(ownFile: TopicWriter): void {
+    const { reader, writer } = this.#file(ownFile);
     const retention = new SqliteRetention({ reader, writer, offsets: this.#offsets });
     this.#sweeping ??= retention.sweep(Date.now(), this.#closing.signal)
       // A file that is busy now is swept next time: what has expired only takes room.

@@ -120,11 +120,11 @@ export class SqlitePublisher {
     if (call.positions.length === call.entries.length) this.#end(call, () => call.resolve(call.positions));
   }
 
-  #end(call: Call, tell: () => void): void {
+  #end(call: Call, settle: () => void): void {
     call.ended = true;
     this.#queuedRecords -= call.entries.length;
     for (const entry of call.entries) this.#queuedBytes -= entry.bytes;
-    tell();
+    settle();
   }
 }
 

@@ -2,16 +2,16 @@ import type { OfferView } from "../../contract/processor_api.ts";
 import Ago from "../islands/Ago.tsx";
 import { now } from "../browser/now.ts";
 import { countdown } from "../core/format.ts";
-import { offerWords } from "./offer_words.ts";
+import { offerText } from "./offer_text.ts";
 
 /** Where an offer stands: the uses as dots, the state in words, the time left, and the mail once there is one. */
 export function OfferState({ offer }: { offer: OfferView }) {
-  const words = offerWords(offer, now());
+  const text = offerText(offer, now());
   return (
-    <div class={`offer tone-${words.tone}`}>
+    <div class={`offer tone-${text.tone}`}>
       <Dots uses={offer.uses} threshold={offer.threshold} />
       <p class="offer-state">
-        <strong>{words.state}</strong>
+        <strong>{text.state}</strong>
         {offer.state === "waiting" && offer.dueAt && (
           <time class="countdown" dateTime={offer.dueAt} title={`due ${offer.dueAt}`}>
             {countdown(offer.dueAt, now())}
@@ -19,7 +19,7 @@ export function OfferState({ offer }: { offer: OfferView }) {
         )}
         {offer.state === "offered" && offer.sentAt && <Ago at={offer.sentAt} />}
       </p>
-      <p class="quiet">{words.next}</p>
+      <p class="quiet">{text.next}</p>
       {offer.state === "offered" && offer.messageId && (
         <a class="button" href={`/mail/${encodeURIComponent(offer.messageId)}`}>Open the mail</a>
       )}

@@ -85,7 +85,7 @@ export function OfferRowView({ row, own, email }: { row: OfferRow; own: boolean;
         <span class="when">{began && <Ago at={began} />}</span>
       </div>
       <p class="offer-line">
-        <OfferWords row={row} to={own ? email : null} />
+        <OfferMailText row={row} to={own ? email : null} />
         {row.mail?.outcome === "accepted" && row.mail.messageId && (
           <a href={`/mail/${encodeURIComponent(row.mail.messageId)}`}>open</a>
         )}
@@ -94,7 +94,7 @@ export function OfferRowView({ row, own, email }: { row: OfferRow; own: boolean;
   );
 }
 
-function OfferWords({ row: { mail, dueAt, addressKnown }, to }: { row: OfferRow; to: string | null }) {
+function OfferMailText({ row: { mail, dueAt, addressKnown }, to }: { row: OfferRow; to: string | null }) {
   switch (mail?.outcome) {
     case "accepted":
       return (

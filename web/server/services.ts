@@ -44,7 +44,7 @@ async function askProcessor({ processorUrl }: Settings): Promise<Services["proce
   if (answer.ok) return { state: "ready", port, says: null };
   return answer.status === null
     ? { state: "away", port, says: null }
-    : { state: "not ready", port, says: answer.words };
+    : { state: "not ready", port, says: answer.message };
 }
 
 function portOf(url: string): string {

@@ -8,7 +8,7 @@ const JSON_TYPE = { "content-type": "application/json" };
 /** JSON of an answer, or why there is none. */
 export type Answer<T> =
   | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly status: number | null; readonly words: string };
+  | { readonly ok: false; readonly status: number | null; readonly message: string };
 
 /**
  * Fetches within `limitMs`, body and all, following no redirect; once they are over, the fetch or the reading of the body
@@ -71,10 +71,10 @@ export async function ask<T>(
       ...(order === undefined ? {} : { method: "POST", body: JSON.stringify(order) }),
     });
     const text = await response.text();
-    if (!response.ok) return { ok: false, status: response.status, words: text.slice(0, 500) };
+    if (!response.ok) return { ok: false, status: response.status, message: text.slice(0, 500) };
     return { ok: true, value: JSON.parse(text) as T };
   } catch (error) {
-    return { ok: false, status: null, words: error instanceof Error ? error.message : String(error) };
+    return { ok: false, status: null, message: error instanceof Error ? error.message : String(error) };
   }
 }
 
@@ -101,7 +101,7 @@ export function answered<T>(answer: Answer<T>): Response {
   if (answer.ok) return Response.json(answer.value, { headers: { "cache-control": "no-store" } });
   if (answer.status === null) return away("The service does not answer.");
   if (answer.status < 400) return away("The service answered with a redirect.");
-  return new Response(answer.words, {
+  return new Response(answer.message, {
     status: answer.status,
     headers: { "content-type": "application/json", "cache-control": "no-store" },
   });

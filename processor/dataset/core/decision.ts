@@ -54,7 +54,7 @@ export type Decision = {
   readonly parsed: { readonly envelope: PosthogEnvelope; readonly time: number } | null;
 };
 
-/** What a decision hangs on beside the record itself. */
+/** What a decision depends on beside the record itself. */
 export type Rules = {
   readonly trainingEvents: ReadonlySet<string>;
   /** True where the id occurs within the dedup window with the same or a higher number of redrives; remembers it. */
@@ -160,8 +160,8 @@ function sanitiseTexts(
     return { ok: true, prompt: clean.text, reason: cleanReason.text, placeholders };
   } catch (error) {
     const code = (error as { code?: unknown }).code;
-    const words = typeof code === "string" && /^[a-z_]{1,40}$/.test(code) ? ` (${code})` : "";
-    return { ok: false, reason: `the sanitiser refused the text${words}` };
+    const codeText = typeof code === "string" && /^[a-z_]{1,40}$/.test(code) ? ` (${code})` : "";
+    return { ok: false, reason: `the sanitiser refused the text${codeText}` };
   }
 }
 

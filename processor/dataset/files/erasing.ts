@@ -23,7 +23,7 @@ export type Rewrite = {
   /** True for a distinct_id, as a line has it, of someone who was erased. */
   theirs(distinctId: string): boolean;
   heartbeat(): Promise<void>;
-  readonly reach: FaultPoint;
+  readonly faultPoint: FaultPoint;
 };
 
 /** Writes the touched files anew and answers their new entries, in the order of their places; durable. */
@@ -37,7 +37,7 @@ export async function rewriteWithout(entries: FileEntries, rewrite: Rewrite): Pr
       : null;
     if (kept) {
       touched[path] = kept;
-      rewrite.reach("erase.temp");
+      rewrite.faultPoint("erase.temp");
     }
     await rewrite.heartbeat();
   }
@@ -49,7 +49,7 @@ export async function rewriteWithout(entries: FileEntries, rewrite: Rewrite): Pr
 /** Renames the rewritten files into place, those too that an earlier run has left, and makes the names durable. */
 export async function putInPlace(
   touched: FileEntries,
-  { root, directory, reach }: Pick<Rewrite, "root" | "directory" | "reach">,
+  { root, directory, faultPoint }: Pick<Rewrite, "root" | "directory" | "faultPoint">,
 ): Promise<void> {
   const directories = new Set<string>();
   let place = 0;
@@ -57,7 +57,7 @@ export async function putInPlace(
     const target = join(root, path);
     renameIfThere(temporaryOf(directory, place++), target);
     directories.add(dirname(target));
-    reach("erase.renamed");
+    faultPoint("erase.renamed");
   }
   for (const one of directories) await syncDirectory(one);
 }

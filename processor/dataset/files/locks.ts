@@ -34,7 +34,7 @@ export function openDatasetLocks(datasetDir: string): DatasetLocks {
     takeSwapWanted: () => tryLockFile(swapPath),
     takeMaintenance: (what) => {
       const lock = tryLockFile(join(directory, "maintenance"));
-      if (lock) tellHolder(holderPath, what);
+      if (lock) writeHolder(holderPath, what);
       return lock;
     },
     maintenanceUnderWay: () => readHolder(holderPath) ?? "a replay, an erasure or a redrive",
@@ -49,7 +49,7 @@ export function openDatasetLocks(datasetDir: string): DatasetLocks {
 }
 
 /** Beside the lock, since Windows lets nobody read a locked file. Words only: the lock alone keeps others out. */
-function tellHolder(path: string, what: string | undefined): void {
+function writeHolder(path: string, what: string | undefined): void {
   const since = new Date().toISOString();
   Deno.writeTextFileSync(path, what === undefined ? "" : `${what} (process ${Deno.pid}, since ${since})`);
 }

@@ -50,7 +50,7 @@ export class JsonlPartition implements PartitionStore {
   }
 
   async recover(): Promise<void> {
-    if (this.manifest.erasing) await this.#finishErasing({ reach: () => {} });
+    if (this.manifest.erasing) await this.#finishErasing({ faultPoint: () => {} });
     for (const path of [this.#paths.manifest, this.#paths.sealed, this.#paths.erased, this.#paths.window]) {
       removeLeftovers(`${path}.tmp`);
     }
@@ -102,10 +102,10 @@ export class JsonlPartition implements PartitionStore {
 
   async erase(
     erasure: Erasure & { readonly offset: number; readonly nextOffset: number },
-    { subject, heartbeat, reach }: {
+    { subject, heartbeat, faultPoint }: {
       subject(distinctId: string): string;
       heartbeat(): Promise<void>;
-      readonly reach: FaultPoint;
+      readonly faultPoint: FaultPoint;
     },
   ): Promise<void> {
     // Before the offset moves on: no record below it is still to come, so naming the erased early changes nothing.
@@ -122,12 +122,12 @@ export class JsonlPartition implements PartitionStore {
         entriesMax: REMEMBERED_MAX,
       }),
       heartbeat,
-      reach,
+      faultPoint,
     });
     const erasing = { nextOffset: erasure.nextOffset, files };
     await this.#save({ ...this.manifest, letters: this.#lettersLeft(), erasing });
-    reach("erase.manifest");
-    await this.#finishErasing({ reach });
+    faultPoint("erase.manifest");
+    await this.#finishErasing({ faultPoint });
   }
 
   loadWindow(size: number) {
@@ -158,10 +158,10 @@ export class JsonlPartition implements PartitionStore {
   }
 
   /** From a manifest with `erasing` to one without; every step may be found done already. */
-  async #finishErasing({ reach }: { readonly reach: FaultPoint }): Promise<void> {
+  async #finishErasing({ faultPoint }: { readonly faultPoint: FaultPoint }): Promise<void> {
     const { erasing, ...manifest } = this.manifest;
     if (!erasing) return;
-    await putInPlace(erasing.files, { root: this.root, directory: this.#paths.erasing, reach });
+    await putInPlace(erasing.files, { root: this.root, directory: this.#paths.erasing, faultPoint });
     const sealed = readSealed(this.root, this.#partition);
     const replaced = (entries: FileEntries) =>
       Object.fromEntries(

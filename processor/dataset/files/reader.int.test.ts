@@ -42,7 +42,7 @@ async function erase(person: string): Promise<void> {
   await store.erase(erasure, {
     subject: hashes.subject,
     heartbeat: () => Promise.resolve(),
-    reach: () => {},
+    faultPoint: () => {},
   });
   store.close();
 }

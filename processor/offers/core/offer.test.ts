@@ -20,7 +20,7 @@ const another: Claimer = { dataDir: "disk", start: 1, claim: 2 };
 const position = { partition: 0, offset: 7 };
 const about = { subject: SUBJECT, at: 1_000, offer: 10, attempt: 1 };
 
-const anybody: PersonThen = { uses: 5, optedOut: false, current: 10, standingOf: () => "free" };
+const anybody: PersonThen = { uses: 5, optedOut: false, current: 10, mailboxStateOf: () => "free" };
 const optedOut: PersonThen = { ...anybody, optedOut: true };
 
 function offer(state: OfferState, more: Partial<Offer> = {}): Offer {
@@ -83,12 +83,12 @@ const TABLE: readonly (readonly [string, Offer, OfferFact, PersonThen, OfferStat
     "a claim on a rewarded mailbox is void",
     waiting,
     claimed,
-    { ...anybody, standingOf: () => "rewarded" },
+    { ...anybody, mailboxStateOf: () => "rewarded" },
     null,
   ],
   ["a claim on a suppressed mailbox is void", waiting, claimed, {
     ...anybody,
-    standingOf: () => "suppressed",
+    mailboxStateOf: () => "suppressed",
   }, null],
   [
     "a claim of an offer that another one overtook is void",
@@ -246,11 +246,11 @@ describe("nextStep()", () => {
     isCurrent: true,
     optedOut: false,
     isLost: false,
-    address: { mailbox: MAILBOX, position, standing: "free" },
+    address: { mailbox: MAILBOX, position, mailboxState: "free" },
     ...more,
   });
-  const standing = (standing: "rewarded" | "suppressed") => ({
-    address: { mailbox: MAILBOX, position, standing },
+  const mailboxState = (mailboxState: "rewarded" | "suppressed") => ({
+    address: { mailbox: MAILBOX, position, mailboxState },
   });
 
   it("sends the current offer when it is due and an address is known", () => {
@@ -263,8 +263,8 @@ describe("nextStep()", () => {
   it("closes what may never be sent", () => {
     const closes = (reason: string, mailbox: string | null = null) => ({ is: "close", reason, mailbox });
     expect(nextStep(now(waiting, { optedOut: true }), 0, hold)).toEqual(closes("opted_out"));
-    expect(nextStep(now(waiting, standing("suppressed")), 500, hold)).toEqual(closes("opted_out"));
-    expect(nextStep(now(waiting, standing("rewarded")), 500, hold)).toEqual(closes("mailbox_rewarded"));
+    expect(nextStep(now(waiting, mailboxState("suppressed")), 500, hold)).toEqual(closes("opted_out"));
+    expect(nextStep(now(waiting, mailboxState("rewarded")), 500, hold)).toEqual(closes("mailbox_rewarded"));
     expect(nextStep(now(waiting, { isLost: true }), 500, hold)).toEqual(closes("state_lost", MAILBOX));
     expect(nextStep(now(waiting, { isLost: true, address: null }), 500, hold)).toEqual(closes("state_lost"));
   });

@@ -40,7 +40,7 @@ export type OfferState =
 export type FailedReason = "refused" | "attempts_exhausted" | "delivery_unknown";
 
 /** Whose a mailbox is, as the offer at hand sees it. */
-export type MailboxStanding = "free" | "rewarded" | "suppressed";
+export type MailboxState = "free" | "rewarded" | "suppressed";
 
 /** What the fold must know about the offer's person at the fact's place in the order. */
 export type PersonThen = {
@@ -50,7 +50,7 @@ export type PersonThen = {
   /** The person's current offer; null where there is none. */
   readonly current: number | null;
   /** `free` also where an offer of this very person has claimed it. */
-  standingOf(mailbox: string): MailboxStanding;
+  mailboxStateOf(mailbox: string): MailboxState;
 };
 
 /** The offer that `earned` begins, or null where the person has one already or lacks the uses. */
@@ -117,7 +117,7 @@ export function fold(offer: Offer, fact: OfferFact, person: PersonThen): Offer {
 /** A claim holds for the person's current offer, at just this attempt, to a mailbox that nothing forbids. */
 function claimHolds(offer: Offer, fact: FactOf<"claimed">, person: PersonThen): boolean {
   return offer.state.is === "waiting" && offer.attempt === fact.attempt && person.current === offer.id &&
-    !person.optedOut && person.standingOf(fact.mailbox) === "free";
+    !person.optedOut && person.mailboxStateOf(fact.mailbox) === "free";
 }
 
 /**
@@ -155,8 +155,8 @@ function again(offer: Offer, dueAt: number, person: PersonThen): Offer {
   return { ...offer, attempt: offer.attempt + 1, state: { is: "waiting", dueAt } };
 }
 
-function failed(offer: Offer, reason: FailedReason, words: string): Offer {
-  return { ...offer, state: { is: "failed", reason, words } };
+function failed(offer: Offer, reason: FailedReason, message: string): Offer {
+  return { ...offer, state: { is: "failed", reason, words: message } };
 }
 
 /** True where both are the same claim of the same run on the same DATA_DIR. */
@@ -201,7 +201,7 @@ export type OfferNow = {
   readonly address: {
     readonly mailbox: string;
     readonly position: Position;
-    readonly standing: MailboxStanding;
+    readonly mailboxState: MailboxState;
   } | null;
 };
 
@@ -266,7 +266,7 @@ function stepOfWaiting(person: OfferNow, dueAt: number, now: number): SenderStep
     return { is: "close", reason: "state_lost", mailbox: person.address?.mailbox ?? null };
   }
   if (person.address === null) return WAIT;
-  switch (person.address.standing) {
+  switch (person.address.mailboxState) {
     case "suppressed":
       return { is: "close", reason: "opted_out", mailbox: null };
     case "rewarded":

@@ -31,7 +31,7 @@ describe("a mail written as a file", () => {
     expect(await mailer.outcomeOf(MAIL.messageId)).toBe("not_sent");
     expect(await mailer.send(MAIL, () => Promise.resolve(true))).toEqual({
       is: "accepted",
-      words: "written",
+      serverAnswer: "written",
     });
     expect(files()).toEqual(["offer.1@shop.example.eml"]);
     expect(await mailer.outcomeOf(MAIL.messageId)).toBe("accepted");

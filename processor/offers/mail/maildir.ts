@@ -31,7 +31,7 @@ export function createMaildirMailer(dataDir: string, { now }: { readonly now: ()
       } catch (error) {
         return {
           is: "relay",
-          words: `Cannot write mail into "${temporaryDir}": ${(error as Error).message}`,
+          serverAnswer: `Cannot write mail into "${temporaryDir}": ${(error as Error).message}`,
         };
       }
       const claimedAt = performance.now();
@@ -42,19 +42,19 @@ export function createMaildirMailer(dataDir: string, { now }: { readonly now: ()
       // A process that was stopped in between wakes up here: somebody else may have called this attempt unknown.
       if (performance.now() - claimedAt >= CLAIM_TIMEOUT_MS) {
         removeIfThere(temporary);
-        return { is: "deferred", words: "gave up before the rename", claimed: true };
+        return { is: "deferred", serverAnswer: "gave up before the rename", claimed: true };
       }
       try {
         Deno.renameSync(temporary, join(newDir, mailFileName(mail.messageId)));
       } catch (error) {
         return {
           is: "deferred",
-          words: `Cannot move mail into "${newDir}": ${(error as Error).message}`,
+          serverAnswer: `Cannot move mail into "${newDir}": ${(error as Error).message}`,
           claimed: true,
         };
       }
       syncDirectorySync(newDir);
-      return { is: "accepted", words: "written" };
+      return { is: "accepted", serverAnswer: "written" };
     },
     outcomeOf(messageId) {
       const there = isThere(join(newDir, mailFileName(messageId)));

@@ -62,7 +62,7 @@ describe("a server that takes the mail", () => {
     const server = await startServer();
     const claim = claimThatHolds();
     const outcome = await createSmtpMailer(server.url, { now }).send(MAIL, claim);
-    expect(outcome).toEqual({ is: "accepted", words: expect.stringMatching(/^250/) });
+    expect(outcome).toEqual({ is: "accepted", serverAnswer: expect.stringMatching(/^250/) });
     expect(claim.asked).toBe(1);
     expect(server.received).toHaveLength(1);
     const parsed = await PostalMime.parse(server.received[0]!);
@@ -120,7 +120,7 @@ describe("a server that takes the mail", () => {
       MAIL,
       () => new Promise((resolve) => setTimeout(() => resolve(true), 80)),
     );
-    expect(outcome).toEqual({ is: "deferred", words: "no answer in time", claimed: true });
+    expect(outcome).toEqual({ is: "deferred", serverAnswer: "no answer in time", claimed: true });
     await server.stop();
     expect(server.received).toEqual([]);
   });
@@ -128,8 +128,8 @@ describe("a server that takes the mail", () => {
 
 describe("a server that refuses before the message", () => {
   test.each([
-    [550, { is: "refused", words: "550 no such user <address>", claimed: false }],
-    [451, { is: "deferred", words: "451 no such user <address>", claimed: false }],
+    [550, { is: "refused", serverAnswer: "550 no such user <address>", claimed: false }],
+    [451, { is: "deferred", serverAnswer: "451 no such user <address>", claimed: false }],
   ])("%i to RCPT TO is about the mail, and no claim was made", async (code, expected) => {
     const server = await startServer({
       onRcptTo: (_address, _session, callback) => callback(answer(code, "no such user <ada@example.org>")),
@@ -168,8 +168,8 @@ describe("a server that answers the message", () => {
     });
 
   test.each([
-    [554, { is: "refused", words: "554 spam", claimed: true }],
-    [452, { is: "deferred", words: "452 spam", claimed: true }],
+    [554, { is: "refused", serverAnswer: "554 spam", claimed: true }],
+    [452, { is: "deferred", serverAnswer: "452 spam", claimed: true }],
   ])("%i after the dot is known: nothing was delivered, and the claim stands", async (code, expected) => {
     const server = await atTheDot((callback) => callback(answer(code, "spam")));
     expect(await createSmtpMailer(server.url, { now }).send(MAIL, claimThatHolds())).toEqual(expected);
@@ -178,7 +178,10 @@ describe("a server that answers the message", () => {
   test("no answer after the dot is unknown", async () => {
     const server = await atTheDot(() => {});
     const mailer = createSmtpMailer(server.url, { now, claimTimeoutMs: 100 });
-    expect(await mailer.send(MAIL, claimThatHolds())).toEqual({ is: "unknown", words: "no answer in time" });
+    expect(await mailer.send(MAIL, claimThatHolds())).toEqual({
+      is: "unknown",
+      serverAnswer: "no answer in time",
+    });
   });
 
   test("a connection cut after the dot is unknown", async () => {
@@ -198,7 +201,7 @@ describe("a server that answers the message", () => {
       }
       return true;
     });
-    expect(outcome).toEqual({ is: "deferred", words: expect.any(String), claimed: true });
+    expect(outcome).toEqual({ is: "deferred", serverAnswer: expect.any(String), claimed: true });
     server.stop();
   });
 });
@@ -207,12 +210,12 @@ describe("a server that answers the message", () => {
 async function startCutting(where: "after the dot" | "at the claim") {
   const { createServer } = await import("node:net");
   const peer: { socket?: import("node:net").Socket } = {};
-  let told = () => {};
-  const gone = new Promise<void>((resolve) => told = resolve);
+  let connectionClosed = () => {};
+  const gone = new Promise<void>((resolve) => connectionClosed = resolve);
   const server = createServer((socket) => {
     peer.socket = socket;
     socket.on("error", () => {});
-    socket.on("close", () => told());
+    socket.on("close", () => connectionClosed());
     socket.write("220 cut.example\r\n");
     let inData = false;
     socket.on("data", (chunk) => {

@@ -65,7 +65,7 @@ class Attempt {
   /** Connects and logs in; whatever goes wrong here is about the relay, not about the mail. */
   greet(credentials: Credentials): Promise<SendOutcome | null> {
     return new Promise((resolve) => {
-      const relay = (error: SmtpError) => resolve({ is: "relay", words: wordsOf(error) });
+      const relay = (error: SmtpError) => resolve({ is: "relay", serverAnswer: serverAnswerOf(error) });
       this.connection.on("error", relay);
       this.connection.connect((error) => {
         if (error) return relay(error);
@@ -76,7 +76,7 @@ class Attempt {
   }
 
   async deliver(message: BuiltMessage, claim: () => Promise<boolean>): Promise<SendOutcome> {
-    const answer = await new Promise<{ error: SmtpError } | { words: string }>((resolve) => {
+    const answer = await new Promise<{ error: SmtpError } | { serverAnswer: string }>((resolve) => {
       this.#giveUp = () => {
         this.#over = true;
         resolve({ error: new Error("no answer in time") });
@@ -84,16 +84,18 @@ class Attempt {
       const stream = Readable.from(this.#message(message.bytes, claim), { objectMode: false });
       this.connection.send(message.envelope, stream, (error, info) => {
         this.#over = true;
-        resolve(error ? { error } : { words: wordsOf(info!.response) });
+        resolve(error ? { error } : { serverAnswer: serverAnswerOf(info!.response) });
       });
     });
     clearTimeout(this.#claimTimer);
     // A claim that is still being published may yet hold: its outcome has to be known before anything is said.
     const claimed = this.#claim !== null && await this.#claim.catch(() => false);
-    if ("words" in answer && this.#released) return { is: "accepted", words: answer.words };
+    if ("serverAnswer" in answer && this.#released) {
+      return { is: "accepted", serverAnswer: answer.serverAnswer };
+    }
     if (this.#claim !== null && !claimed) return { is: "void" };
-    if ("words" in answer) {
-      return { is: "deferred", words: "server answered before the message ended", claimed };
+    if ("serverAnswer" in answer) {
+      return { is: "deferred", serverAnswer: "server answered before the message ended", claimed };
     }
     return this.#failure(answer.error, claimed);
   }
@@ -116,15 +118,19 @@ class Attempt {
   }
 
   #failure(error: SmtpError, claimed: boolean): SendOutcome {
-    const words = wordsOf(error);
+    const serverAnswer = serverAnswerOf(error);
     const code = error.responseCode;
     const aboutTheMail = error.command === "RCPT TO" || error.command === "DATA";
     if (aboutTheMail && code !== undefined) {
-      return code >= 500 ? { is: "refused", words, claimed } : { is: "deferred", words, claimed };
+      return code >= 500
+        ? { is: "refused", serverAnswer, claimed }
+        : { is: "deferred", serverAnswer, claimed };
     }
-    if (error.code === "EENVELOPE" && error.command === "API") return { is: "refused", words, claimed };
-    if (this.#released) return { is: "unknown", words };
-    return claimed ? { is: "deferred", words, claimed } : { is: "relay", words };
+    if (error.code === "EENVELOPE" && error.command === "API") {
+      return { is: "refused", serverAnswer, claimed };
+    }
+    if (this.#released) return { is: "unknown", serverAnswer };
+    return claimed ? { is: "deferred", serverAnswer, claimed } : { is: "relay", serverAnswer };
   }
 }
 
@@ -136,7 +142,7 @@ function credentialsOf(url: URL): Credentials {
 const WORDS_LENGTH_MAX = 300;
 
 /** The server's words, else the error's, on one line and without addresses. */
-function wordsOf(said: SmtpError | string): string {
+function serverAnswerOf(said: SmtpError | string): string {
   const text = typeof said === "string" ? said : said.response ?? said.message;
   return text.replace(/<?[^\s<>]+@[^\s<>]+>?/g, "<address>").replace(/\s+/g, " ").slice(0, WORDS_LENGTH_MAX);
 }

@@ -95,7 +95,7 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
       address: address && {
         mailbox: address.mailbox,
         position: address.position,
-        standing: rows.standingOf(address.mailbox, person),
+        mailboxState: rows.mailboxStateOf(address.mailbox, person),
       },
     };
   }

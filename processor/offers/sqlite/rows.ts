@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Position } from "../../facts/facts.ts";
-import { currentOf, type MailboxStanding, type Offer } from "../core/offer.ts";
+import { currentOf, type MailboxState, type Offer } from "../core/offer.ts";
 
 /** What is derived from the view's rows, the same for its writer and its readers: persons and their offers. */
 export type OfferRows = {
@@ -17,7 +17,7 @@ export type OfferRows = {
   ): { readonly uses: number; readonly optedOut: boolean; readonly hasOffer: boolean };
   /** The newest of the person. */
   addressOf(person: number): AddressRow | null;
-  standingOf(mailbox: string, person: number): MailboxStanding;
+  mailboxStateOf(mailbox: string, person: number): MailboxState;
   offer(id: number): Offer | null;
   /** True where the offer was earned from records before a loss of the facts and nothing has become of it yet. */
   isLost(offer: Offer): boolean;
@@ -80,7 +80,7 @@ export function createOfferRows(db: DatabaseSync): OfferRows {
       const row = sql.address.get(person) as RawAddress | undefined;
       return row === undefined ? null : readAddressRow(row);
     },
-    standingOf(mailbox, person) {
+    mailboxStateOf(mailbox, person) {
       if (sql.suppressed.get(mailbox) !== undefined) return "suppressed";
       const claim = sql.claimed.get(mailbox) as { offer: number } | undefined;
       if (claim === undefined) return "free";

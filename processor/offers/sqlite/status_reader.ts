@@ -4,7 +4,7 @@ import type { OfferState, OfferView, PipelineStatus } from "../../../contract/pr
 import { decodeFact, type Fact } from "../../facts/facts.ts";
 import type { Offer } from "../core/offer.ts";
 import { normalCode, offerCode } from "../core/names.ts";
-import { factInWords, reasonOf } from "../core/words.ts";
+import { reasonOf, timelineText } from "../core/timeline_text.ts";
 import { createOfferRows, type OfferRows } from "./rows.ts";
 import { readViewEnd } from "./writer.ts";
 
@@ -169,7 +169,7 @@ function timelineOf(rows: readonly { body: string }[]): OfferView["timeline"] {
     const fact: Fact = outcome.fact;
     // Two ids of one person may have counted the same event.
     if (fact.fact === "counted") uuids.add(fact.uuid);
-    return [{ at: new Date(fact.at).toISOString(), what: factInWords(fact, { uses: uuids.size }) }];
+    return [{ at: new Date(fact.at).toISOString(), what: timelineText(fact, { uses: uuids.size }) }];
   });
 }
 

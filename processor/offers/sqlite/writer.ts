@@ -101,7 +101,7 @@ function createView(
   const personThen = (person: number): PersonThen => {
     const { uses, optedOut, hasOffer } = rows.summaryOf(person);
     const current = hasOffer ? rows.currentOf(person)?.id ?? null : null;
-    return { uses, optedOut, current, standingOf: (mailbox) => rows.standingOf(mailbox, person) };
+    return { uses, optedOut, current, mailboxStateOf: (mailbox) => rows.mailboxStateOf(mailbox, person) };
   };
 
   const save = (offer: Offer) =>

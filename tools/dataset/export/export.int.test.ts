@@ -213,11 +213,11 @@ describe("the place of an export", () => {
       Deno.writeTextFileSync(to, "mine");
     }, "something is there already"],
     ["lies in the dataset", () => to = join(datasetDir, "export"), "lies in the dataset itself"],
-  ])("is refused where it %s, and stays as it was", async (_, prepare, words) => {
+  ])("is refused where it %s, and stays as it was", async (_, prepare, message) => {
     prepare();
-    await expect(exportTo("hf")).rejects.toThrow(words);
+    await expect(exportTo("hf")).rejects.toThrow(message);
     expect(names(join(datasetDir))).toEqual(["_manifest", "event=generation_failed"]);
-    if (words.startsWith("something")) expect(names(join(dataDir, "exports"))).toEqual(["one"]);
+    if (message.startsWith("something")) expect(names(join(dataDir, "exports"))).toEqual(["one"]);
   });
 
   test("stays empty where the export is stopped", async () => {
@@ -270,7 +270,7 @@ describe("the place of an export", () => {
 
 describe("an erasure", () => {
   const PARTITION = 3;
-  const eraseFrom = async (reach: (name: string) => void = () => {}) => {
+  const eraseFrom = async (faultPoint: (name: string) => void = () => {}) => {
     const store = await openPartition(dataDir, PARTITION);
     const { nextOffset } = store.manifest;
     const subjects = [hashes.subject(PERSONS[PARTITION]!)];
@@ -278,7 +278,7 @@ describe("an erasure", () => {
       await store.erase({ subjects, at: 0, offset: nextOffset, nextOffset: nextOffset + 1 }, {
         subject: hashes.subject,
         heartbeat: () => Promise.resolve(),
-        reach,
+        faultPoint,
       });
     } finally {
       store.close();

@@ -2,7 +2,7 @@ import { page } from "fresh";
 import type { RedriveOrder } from "../../../contract/processor_api.ts";
 import { RedriveNoteView } from "../../components/RedriveNote.tsx";
 import { Unavailable } from "../../components/Unavailable.tsx";
-import { answerQuery, failureQuery, noteOf, type RedriveFailure } from "../../core/redrive_words.ts";
+import { answerQuery, failureQuery, noteOf, type RedriveFailure } from "../../core/redrive_text.ts";
 import DeadLetterList from "../../islands/DeadLetterList.tsx";
 import { isLetterId, letterQuery, listLetters, redriveLetters } from "../../server/dead_letters.ts";
 import { isOwnPage } from "../../server/same_origin.ts";
@@ -50,8 +50,8 @@ function failureOf(status: number | null): RedriveFailure {
   return status === null || status >= 500 ? "unclear" : "refused";
 }
 
-function refused(status: number, words: string): Response {
-  return new Response(`${words}\n`, { status, headers: { "content-type": "text/plain; charset=utf-8" } });
+function refused(status: number, message: string): Response {
+  return new Response(`${message}\n`, { status, headers: { "content-type": "text/plain; charset=utf-8" } });
 }
 
 export default define.page<typeof handler>(function DeadLetters({ data: { listing, query, note } }) {

@@ -2,14 +2,14 @@
 import type { OfferView } from "../../contract/processor_api.ts";
 import { plural } from "../core/format.ts";
 
-export type OfferWords = {
+export type OfferText = {
   readonly tone: "ok" | "warn" | "bad" | "quiet";
   readonly state: string;
   readonly next: string;
 };
 
 /** `now`: milliseconds since 1970. */
-export function offerWords(offer: OfferView, now: number): OfferWords {
+export function offerText(offer: OfferView, now: number): OfferText {
   const left = Math.max(0, offer.threshold - offer.uses);
   switch (offer.state) {
     case "counting":
@@ -40,14 +40,14 @@ export function offerWords(offer: OfferView, now: number): OfferWords {
         state: "The mail was not sent",
         next: offer.reason === "delivery_unknown"
           ? "It cannot be known whether the server took it, so it is not sent again by itself: see offers resend."
-          : `${reasonWords(offer.reason)} It is not tried again by itself: see offers resend.`,
+          : `${reasonText(offer.reason)} It is not tried again by itself: see offers resend.`,
       };
     case "closed":
-      return { tone: "quiet", state: "The offer is closed", next: reasonWords(offer.reason) };
+      return { tone: "quiet", state: "The offer is closed", next: reasonText(offer.reason) };
   }
 }
 
-function waiting(offer: OfferView, now: number): OfferWords {
+function waiting(offer: OfferView, now: number): OfferText {
   if (!offer.addressKnown) {
     return {
       tone: "warn",
@@ -65,7 +65,7 @@ function waiting(offer: OfferView, now: number): OfferWords {
     };
 }
 
-function reasonWords(reason: string | null): string {
+function reasonText(reason: string | null): string {
   switch (reason) {
     case null:
       return "";

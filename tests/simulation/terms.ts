@@ -11,10 +11,10 @@ import { factHash } from "../../processor/facts/topic.ts";
 import type { OfferStoreReader, OfferStoreWriter, ViewEnd } from "../../processor/offers/store.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
 
-/** The words and sizes of the simulated world, see `world.ts`. */
+/** The names and sizes of the simulation, see `simulation.ts`. */
 export type Rule = "by" | "box" | "uses" | "current" | "barrier";
 
-export type WorldOptions = {
+export type SimulationOptions = {
   readonly seed: number;
   readonly onUnknown: OfferPolicy["onUnknown"];
   /** The mailer of a processor: `maildir` knows what became of its messages, `smtp` does not. */
@@ -69,14 +69,14 @@ export function seededRandom(seed: number): () => number {
 }
 
 /** One processor's view, or the oracle's. */
-export type WorldView = {
+export type SimulatedView = {
   readonly db: DatabaseSync;
   readonly writer: OfferStoreWriter;
   readonly reader: OfferStoreReader;
 };
 
 /** A view in memory; without the rule `current` any offer of a person may claim. */
-export function newView(without: readonly Rule[]): WorldView {
+export function newView(without: readonly Rule[]): SimulatedView {
   const db = openViewToWrite(":memory:");
   const foldOffer = without.includes("current")
     ? ((offer, fact, person) => fold(offer, fact, { ...person, current: offer.id })) as typeof fold

@@ -7,20 +7,20 @@ import type { OfferPolicy } from "../../processor/offers/policy.ts";
 import { sendOffers } from "../../processor/offers/sender.ts";
 import { followFacts } from "../../processor/offers/view.ts";
 import { createViewWatch } from "../../processor/offers/view_watch.ts";
-import { type LogWorld, type Step, stepIn, type WorldGroup, WorldLog } from "./world_log.ts";
+import { type LogWorld, type SimulatedGroup, SimulatedLog, type Step, stepIn } from "./simulated_log.ts";
 import {
   endAt,
   hashes,
   newView,
   type SentMail,
+  type SimulatedView,
+  type SimulationOptions,
   START,
-  type WorldOptions,
-  type WorldView,
-} from "./world_terms.ts";
+} from "./terms.ts";
 
 /** What a processor sees of the world. */
 export type ProcessorWorld = LogWorld & {
-  readonly options: WorldOptions;
+  readonly options: SimulationOptions;
   readonly policy: OfferPolicy;
   readonly time: number;
   readonly mails: SentMail[];
@@ -29,19 +29,19 @@ export type ProcessorWorld = LogWorld & {
 };
 
 /** A processor of the world: the three loops of the offers over a view of its own, begun anew after each crash. */
-export class WorldProcessor {
+export class SimulatedProcessor {
   alive = false;
   pausedUntil = 0;
-  group: WorldGroup | null = null;
+  group: SimulatedGroup | null = null;
   owned: readonly number[] = [];
-  view: WorldView;
+  view: SimulatedView;
   /** Message-IDs on this processor's disk. */
   readonly files = new Set<string>();
   #steps: Step[] = [];
   #starts = 0;
 
-  constructor(readonly world: ProcessorWorld, readonly id: number) {
-    this.view = newView(this.world.options.without ?? []);
+  constructor(readonly simulation: ProcessorWorld, readonly id: number) {
+    this.view = newView(this.simulation.options.without ?? []);
   }
 
   crash(): void {
@@ -52,22 +52,22 @@ export class WorldProcessor {
   }
 
   begin(): void {
-    const { world } = this;
+    const { simulation } = this;
     this.alive = true;
-    if (this.#starts++ > 0 && world.random() < 0.5) {
+    if (this.#starts++ > 0 && simulation.random() < 0.5) {
       this.view.db.close();
-      this.view = newView(this.world.options.without ?? []);
+      this.view = newView(this.simulation.options.without ?? []);
     }
     this.#steps = [];
     const steps = this.#steps;
     const signal = new AbortController().signal;
     const { writer, reader } = this.view;
-    const log = new WorldLog(this, steps);
+    const log = new SimulatedLog(this, steps);
     const clock = this.#clock(steps);
     const channel = { wait: (ms: number, signal: AbortSignal) => clock.wait(ms, signal) };
     const view = createViewWatch(reader, channel);
-    const common = { log, clock, hashes, signal, view, store: reader, policy: world.policy };
-    const quiet = { report: () => {}, reach: () => {}, lineId: (id: string) => id };
+    const common = { log, clock, hashes, signal, view, store: reader, policy: simulation.policy };
+    const quiet = { report: () => {}, faultPoint: () => {}, lineId: (id: string) => id };
     const loops = [
       followFacts({ ...common, ...quiet, store: writer, moved: () => {} }),
       decideOffers({ ...common, ...quiet, announce: (partitions) => this.owned = partitions }),
@@ -82,12 +82,12 @@ export class WorldProcessor {
         owned: () => this.owned,
       }),
     ];
-    for (const loop of loops) loop.catch((error) => world.failures.push(`a loop ended: ${error.stack}`));
+    for (const loop of loops) loop.catch((error) => simulation.failures.push(`a loop ended: ${error.stack}`));
   }
 
   catchUp(): void {
     const { nextFact } = this.view.reader.end();
-    for (const record of this.world.facts.slice(nextFact)) {
+    for (const record of this.simulation.facts.slice(nextFact)) {
       const text = new TextDecoder().decode(record.value);
       const outcome = decodeFact(text);
       if (outcome.ok) {
@@ -101,21 +101,21 @@ export class WorldProcessor {
     const ready = this.#steps.filter((step) => step.ready());
     if (ready.length === 0) return;
     const effects = ready.filter((step) => !step.isTimer);
-    const among = effects.length > 0 && this.world.random() < 0.8 ? effects : ready;
-    const step = this.world.pick(among);
+    const among = effects.length > 0 && this.simulation.random() < 0.8 ? effects : ready;
+    const step = this.simulation.pick(among);
     this.#steps.splice(this.#steps.indexOf(step), 1);
     step.take();
   }
 
   #clock(steps: Step[]): Clock {
-    const { world } = this;
+    const { simulation } = this;
     return {
-      now: () => world.time,
-      monotonic: () => world.time - START,
+      now: () => simulation.time,
+      monotonic: () => simulation.time - START,
       wait: (ms, signal) => {
-        const due = world.time + ms;
+        const due = simulation.time + ms;
         return stepIn(steps, () => {}, {
-          ready: () => world.time >= due || signal?.aborted === true,
+          ready: () => simulation.time >= due || signal?.aborted === true,
           isTimer: true,
         });
       },
@@ -123,32 +123,32 @@ export class WorldProcessor {
   }
 
   #mailer(steps: Step[], clock: Clock): Mailer {
-    const { world, files } = this;
-    const { mailer: kind } = world.options;
-    const luck = () => world.calm ? 1 : world.random();
-    const looksAgain = world.options.seed % 2 === 0;
+    const { simulation, files } = this;
+    const { mailer: kind } = simulation.options;
+    const luck = () => simulation.calm ? 1 : simulation.random();
+    const looksAgain = simulation.options.seed % 2 === 0;
     return {
       kind,
       async send(mail, claim): Promise<SendOutcome> {
         const first = await stepIn(steps, luck);
-        if (kind === "smtp" && first < 0.05) return { is: "relay", words: "greylisted" };
-        if (kind === "smtp" && first < 0.2) return { is: "deferred", words: "450", claimed: false };
-        if (kind === "smtp" && first < 0.23) return { is: "refused", words: "550", claimed: false };
+        if (kind === "smtp" && first < 0.05) return { is: "relay", serverAnswer: "greylisted" };
+        if (kind === "smtp" && first < 0.2) return { is: "deferred", serverAnswer: "450", claimed: false };
+        if (kind === "smtp" && first < 0.23) return { is: "refused", serverAnswer: "550", claimed: false };
         const begun = clock.monotonic();
         if (!await claim().catch(() => false)) return { is: "void" };
         const second = await stepIn(steps, luck);
-        if (kind === "smtp" && second < 0.1) return { is: "deferred", words: "451", claimed: true };
+        if (kind === "smtp" && second < 0.1) return { is: "deferred", serverAnswer: "451", claimed: true };
         if (looksAgain && clock.monotonic() - begun > 45_000) {
-          return { is: "deferred", words: "gave up", claimed: true };
+          return { is: "deferred", serverAnswer: "gave up", claimed: true };
         }
         await stepIn(steps, () => {
           const mailbox = hashes.mailbox(readAddress(mail.to)!.normalised);
-          world.mails.push({ messageId: mail.messageId, mailbox, at: world.time });
+          simulation.mails.push({ messageId: mail.messageId, mailbox, at: simulation.time });
           files.add(mail.messageId);
         });
         return kind === "smtp" && second < 0.2
-          ? { is: "unknown", words: "cut after the dot" }
-          : { is: "accepted", words: "250" };
+          ? { is: "unknown", serverAnswer: "cut after the dot" }
+          : { is: "accepted", serverAnswer: "250" };
       },
       outcomeOf: (messageId) =>
         stepIn(steps, () => kind === "smtp" ? "unknown" : files.has(messageId) ? "accepted" : "not_sent"),

@@ -4,7 +4,7 @@ import { count, plural } from "./format.ts";
 
 export type RedriveNote = {
   readonly tone: "ok" | "warn" | "bad";
-  readonly words: string;
+  readonly text: string;
 };
 
 /** Why a form brought nothing about; `unclear`: the processor had not answered in time, or not at all. */
@@ -13,18 +13,18 @@ export type RedriveFailure = "busy" | "gone" | "unclear" | "refused";
 const FAILURES: Record<RedriveFailure, RedriveNote> = {
   busy: {
     tone: "warn",
-    words:
+    text:
       "Not now: a replay, an erasure or another redrive is under way. Nothing was redriven; try again when it has " +
       "ended.",
   },
-  gone: { tone: "warn", words: "There is no such letter any more. Nothing was redriven." },
+  gone: { tone: "warn", text: "There is no such letter any more. Nothing was redriven." },
   unclear: {
     tone: "bad",
-    words:
+    text:
       "The processor did not answer in time, so it is not known how far it came. Redrive again: no letter is " +
       "redriven twice.",
   },
-  refused: { tone: "bad", words: "The processor refused the order. Nothing was redriven; its log says why." },
+  refused: { tone: "bad", text: "The processor refused the order. Nothing was redriven; its log says why." },
 };
 
 type Counts = Pick<RedriveAnswer, "dryRun" | "redriven" | "alreadyThere" | "refused">;
@@ -58,10 +58,10 @@ function answerNote({ dryRun, redriven, alreadyThere, refused }: Counts): Redriv
     alreadyThere > 0 ? `${letters(alreadyThere)} went on before, without another copy` : null,
     refused > 0 ? `${letters(refused)} ${dryRun ? "would be refused" : "refused"}` : null,
   ].filter((part) => part !== null).join(", ");
-  const words = dryRun
+  const text = dryRun
     ? `Dry run: ${parts}. Nothing was done.`
     : redriven > 0
     ? `${parts}. One whose cause still stands comes back here, with one redrive more.`
     : `${parts}.`;
-  return { tone: refused > 0 ? "warn" : "ok", words };
+  return { tone: refused > 0 ? "warn" : "ok", text };
 }

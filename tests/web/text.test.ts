@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { OfferView } from "../../contract/processor_api.ts";
-import { offerWords } from "../../web/components/offer_words.ts";
+import { offerText } from "../../web/components/offer_text.ts";
 import { ago, bytes, count, countdown, duration, fileStem, shortId } from "../../web/core/format.ts";
 import { type Services, stations } from "../../web/core/stations.ts";
 
@@ -99,21 +99,21 @@ describe("offerWords()", () => {
     messageId: null,
     timeline: [],
   };
-  const said = (part: Partial<OfferView>) => offerWords({ ...offer, ...part }, NOW).state;
+  const said = (part: Partial<OfferView>) => offerText({ ...offer, ...part }, NOW).state;
 
   test("says where the offer stands", () => {
     expect(said({})).toBe("3 of 5 uses");
-    expect(offerWords(offer, NOW).next).toBe("2 more earn a discount offer.");
+    expect(offerText(offer, NOW).next).toBe("2 more earn a discount offer.");
     expect(said({ state: "waiting", dueAt: iso(60_000) })).toBe("Offer earned, mail due in");
     expect(said({ state: "waiting", dueAt: iso(-1) })).toBe("The mail is due");
     expect(said({ state: "waiting", dueAt: iso(-1), addressKnown: false })).toBe(
       "No address known: waits for one",
     );
     expect(said({ state: "offered" })).toBe("The mail was sent");
-    expect(offerWords({ ...offer, state: "failed", reason: "delivery_unknown" }, NOW).next).toContain(
+    expect(offerText({ ...offer, state: "failed", reason: "delivery_unknown" }, NOW).next).toContain(
       "cannot be known",
     );
-    expect(offerWords({ ...offer, state: "closed", reason: "opted_out" }, NOW).next).toBe(
+    expect(offerText({ ...offer, state: "closed", reason: "opted_out" }, NOW).next).toBe(
       "This person wants no mail.",
     );
   });

@@ -2,7 +2,7 @@ import type { Fact, Position } from "../../facts/facts.ts";
 import type { Offer } from "./offer.ts";
 
 /** The facts of a person in words, for its timeline. */
-export function factInWords(fact: Fact, { uses }: { readonly uses: number }): string {
+export function timelineText(fact: Fact, { uses }: { readonly uses: number }): string {
   switch (fact.fact) {
     case "counted":
       return `use ${uses} counted (${at(fact.position)})`;

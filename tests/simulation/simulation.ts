@@ -4,7 +4,7 @@ import { encodeFact, type Fact } from "../../processor/facts/facts.ts";
 import { readAddress } from "../../processor/offers/core/mailbox.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
 import { Oracle } from "./oracle.ts";
-import { WorldProcessor } from "./world_processor.ts";
+import { SimulatedProcessor } from "./simulated_processor.ts";
 import {
   distinctId,
   hashes,
@@ -15,11 +15,11 @@ import {
   type Rule,
   seededRandom,
   type SentMail,
+  type SimulationOptions,
   START,
   subjectOf,
   SUBJECTS,
-  type WorldOptions,
-} from "./world_terms.ts";
+} from "./terms.ts";
 
 const STEP_MS_MAX = 1_400;
 const PAUSE_MS_MAX = 120_000;
@@ -44,7 +44,7 @@ const encoder = new TextEncoder();
  * What it does not imitate: several commits of SQLite on a disk (the views are in memory, each apply is one effect), a
  * broker that loses what it acknowledged, and bytes on the wire of SMTP.
  */
-export class World {
+export class Simulation {
   readonly random: () => number;
   readonly policy: OfferPolicy;
   time = START;
@@ -58,7 +58,7 @@ export class World {
   /** Grows with every rebalance; a commit under an older one than gave the partition its owner is refused. */
   generation = 0;
   readonly ownedSince: number[] = Array.from({ length: PARTITIONS }, () => 0);
-  readonly processors: WorldProcessor[];
+  readonly processors: SimulatedProcessor[];
   readonly mails: SentMail[] = [];
   readonly failures: string[] = [];
   readonly oracle: Oracle;
@@ -72,7 +72,7 @@ export class World {
   #eraser: Generator<void> | null = null;
   #uuids = 0;
 
-  constructor(readonly options: WorldOptions) {
+  constructor(readonly options: SimulationOptions) {
     this.random = seededRandom(options.seed);
     this.#mood = MOODS[Math.floor(options.seed / 4) % MOODS.length]!;
     this.awayShare = options.seed % 5 === 0 ? 0.1 : 0.02;
@@ -82,7 +82,7 @@ export class World {
     this.policy = { ...POLICY, retryDelaysMs, onUnknown: options.onUnknown };
     this.oracle = new Oracle(options.without ?? [], this.touched);
     this.append({ fact: "secret", at: this.time, fingerprint: hashes.fingerprint });
-    this.processors = [0, 1].map((id) => new WorldProcessor(this, id));
+    this.processors = [0, 1].map((id) => new SimulatedProcessor(this, id));
   }
 
   leavesOut(rule: Rule): boolean {
@@ -179,7 +179,7 @@ export class World {
     await settle();
   }
 
-  #rebalance(without?: WorldProcessor): void {
+  #rebalance(without?: SimulatedProcessor): void {
     const live = this.processors.filter((one) =>
       one.alive && one !== without && one.pausedUntil <= this.time
     );
@@ -193,7 +193,7 @@ export class World {
   }
 
   /** A processor hears late of what it owns: until then two of them work on one partition. */
-  #learn(processor: WorldProcessor): void {
+  #learn(processor: SimulatedProcessor): void {
     const now = this.owner.flatMap((id, partition) => id === processor.id ? [partition] : []);
     if (this.random() < (this.calm ? 0.5 : 0.05)) processor.group?.learn(now);
   }

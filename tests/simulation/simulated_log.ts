@@ -12,7 +12,7 @@ import {
   type TopicLog,
   type TopicRecord,
 } from "../../topic/topic.ts";
-import type { Rule } from "./world_terms.ts";
+import type { Rule } from "./terms.ts";
 
 /** What the log sees of the world. */
 export type LogWorld = {
@@ -30,18 +30,18 @@ export type LogWorld = {
 };
 
 /** The processor whose log it is. */
-export type LogUser = { readonly id: number; readonly world: LogWorld; group: WorldGroup | null };
+export type LogUser = { readonly id: number; readonly simulation: LogWorld; group: SimulatedGroup | null };
 
 /** Something that a loop waits for. */
 export type Step = { readonly ready: () => boolean; readonly isTimer: boolean; readonly take: () => void };
 
 /** The log as one incarnation of a processor sees it; every answer is a step. */
-export class WorldLog implements TopicLog {
+export class SimulatedLog implements TopicLog {
   readonly kind = "kafka";
-  readonly #world: LogWorld;
+  readonly #simulation: LogWorld;
 
   constructor(readonly processor: LogUser, readonly steps: Step[]) {
-    this.#world = processor.world;
+    this.#simulation = processor.simulation;
   }
 
   ensureTopic(): Promise<void> {
@@ -51,28 +51,28 @@ export class WorldLog implements TopicLog {
   /** The records land in one step, the answer comes in another; now and then it does not come, whatever happened. */
   async publish(topic: string, records: readonly RecordToPublish[]): Promise<readonly RecordPosition[]> {
     if (topic !== FACTS_TOPIC) throw new Error(`nothing publishes to ${topic} here`);
-    const world = this.#world;
-    const luck = world.calm ? 1 : world.random();
+    const simulation = this.#simulation;
+    const luck = simulation.calm ? 1 : simulation.random();
     const positions = await stepIn(this.steps, () => {
-      if (luck < world.awayShare / 2) return [];
+      if (luck < simulation.awayShare / 2) return [];
       return records.map(({ value }) => {
         const outcome = decodeFact(new TextDecoder().decode(value));
         if (!outcome.ok) throw new Error(outcome.reason);
-        return { partition: 0, offset: world.append(outcome.fact) };
+        return { partition: 0, offset: simulation.append(outcome.fact) };
       });
     });
     await stepIn(this.steps, () => {});
-    if (luck < world.awayShare) throw new LogUnavailableError("away");
+    if (luck < simulation.awayShare) throw new LogUnavailableError("away");
     return positions;
   }
 
   async *read(topic: string, { partition, from, until, signal, batchRecordsMax = 500 }: ReadOptions) {
-    const world = this.#world;
-    const records = topic === FACTS_TOPIC ? world.facts : world.raw[partition]!;
+    const simulation = this.#simulation;
+    const records = topic === FACTS_TOPIC ? simulation.facts : simulation.raw[partition]!;
     let next = from;
     while (!signal?.aborted && (until === undefined || next < until)) {
       const batch = await stepIn(this.steps, () => {
-        const size = world.calm ? batchRecordsMax : 1 + Math.floor(world.random() * 40);
+        const size = simulation.calm ? batchRecordsMax : 1 + Math.floor(simulation.random() * 40);
         return records.slice(next, Math.min(next + size, until ?? Infinity));
       }, { ready: () => records.length > next || until !== undefined || signal?.aborted === true });
       if (batch.length === 0 && until !== undefined) return;
@@ -82,8 +82,8 @@ export class WorldLog implements TopicLog {
   }
 
   bounds(topic: string) {
-    const partitions = topic === FACTS_TOPIC ? [this.#world.facts] : this.#world.raw;
-    const isNothing = topic === WEBHOOKS_TOPIC && this.#world.leavesOut("barrier");
+    const partitions = topic === FACTS_TOPIC ? [this.#simulation.facts] : this.#simulation.raw;
+    const isNothing = topic === WEBHOOKS_TOPIC && this.#simulation.leavesOut("barrier");
     return stepIn(this.steps, () =>
       partitions.map((records, partition) => ({
         partition,
@@ -93,11 +93,15 @@ export class WorldLog implements TopicLog {
   }
 
   committed() {
-    return stepIn(this.steps, () => [...this.#world.committed]);
+    return stepIn(this.steps, () => [...this.#simulation.committed]);
   }
 
   consume({ handler }: ConsumeOptions): Consumption {
-    const group = new WorldGroup(this.processor, { steps: this.steps, handler, world: this.#world });
+    const group = new SimulatedGroup(this.processor, {
+      steps: this.steps,
+      handler,
+      simulation: this.#simulation,
+    });
     this.processor.group = group;
     return {
       state: () => ({ is: "joined", partitions: [...group.owned] }),
@@ -118,7 +122,7 @@ export class WorldLog implements TopicLog {
 type Task = { readonly gone: AbortController; readonly done: Promise<void>; readonly generation: number };
 
 /** One processor's membership: what it believes to own, and one task per partition. */
-export class WorldGroup {
+export class SimulatedGroup {
   readonly owned = new Set<number>();
   readonly ended: Promise<void>;
   readonly #tasks = new Map<number, Task>();
@@ -126,17 +130,21 @@ export class WorldGroup {
 
   constructor(
     readonly processor: LogUser,
-    readonly with_: { readonly steps: Step[]; readonly handler: PartitionHandler; readonly world: LogWorld },
+    readonly options: {
+      readonly steps: Step[];
+      readonly handler: PartitionHandler;
+      readonly simulation: LogWorld;
+    },
   ) {
     this.ended = new Promise((_, reject) => this.#fail = reject);
   }
 
   /** Partitions that went and came back meanwhile begin anew too: another owner may have committed less. */
   learn(now: readonly number[]): void {
-    const { world } = this.with_;
+    const { simulation } = this.options;
     for (const partition of [...this.owned]) {
       const task = this.#tasks.get(partition)!;
-      if (now.includes(partition) && task.generation >= world.ownedSince[partition]!) continue;
+      if (now.includes(partition) && task.generation >= simulation.ownedSince[partition]!) continue;
       this.owned.delete(partition);
       task.gone.abort();
     }
@@ -145,7 +153,7 @@ export class WorldGroup {
       this.owned.add(partition);
       const before = this.#tasks.get(partition)?.done ?? Promise.resolve();
       const gone = new AbortController();
-      const { generation } = world;
+      const { generation } = simulation;
       const done = before.then(() => this.#task(partition, { signal: gone.signal, generation })).catch(
         this.#fail,
       );
@@ -157,10 +165,10 @@ export class WorldGroup {
     partition: number,
     { signal, generation }: { signal: AbortSignal; generation: number },
   ): Promise<void> {
-    const { steps, handler, world } = this.with_;
-    const records = world.raw[partition]!;
+    const { steps, handler, simulation } = this.options;
+    const records = simulation.raw[partition]!;
     while (!signal.aborted) {
-      let next = await handler.assigned(partition, { signal }) ?? world.committed[partition]!;
+      let next = await handler.assigned(partition, { signal }) ?? simulation.committed[partition]!;
       let goesOn = true;
       while (goesOn && !signal.aborted) {
         const batch = await stepIn(steps, () => this.#poll(partition, next), {
@@ -173,8 +181,10 @@ export class WorldGroup {
           next = batch.nextOffset;
           // Refused under an older generation; the member then learns that it has to begin anew.
           await stepIn(steps, () => {
-            const isOwner = world.owner[partition] === this.processor.id && !signal.aborted;
-            if (isOwner && generation >= world.ownedSince[partition]!) world.committed[partition] = next;
+            const isOwner = simulation.owner[partition] === this.processor.id && !signal.aborted;
+            if (isOwner && generation >= simulation.ownedSince[partition]!) {
+              simulation.committed[partition] = next;
+            }
           });
         }
       }
@@ -183,9 +193,9 @@ export class WorldGroup {
   }
 
   #poll(partition: number, from: number): RecordBatch {
-    const { world } = this.with_;
-    const all = world.raw[partition]!;
-    const records = all.slice(from, from + 1 + Math.floor(world.random() * 5));
+    const { simulation } = this.options;
+    const all = simulation.raw[partition]!;
+    const records = all.slice(from, from + 1 + Math.floor(simulation.random() * 5));
     return { partition, records, nextOffset: from + records.length, endOffset: all.length };
   }
 }
