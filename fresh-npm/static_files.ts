@@ -49,10 +49,13 @@ async function serve<State>(
     return new Response(null, { status: 304, headers });
   }
   if (ctx.req.method === "HEAD") return new Response(null, { headers });
-  return new Response(
-    await Deno.readFile(new URL(`.${path.split("/").map(encodeURIComponent).join("/")}`, folder)),
-    { headers },
-  );
+  try {
+    const place = new URL(`.${path.split("/").map(encodeURIComponent).join("/")}`, folder);
+    return new Response(await Deno.readFile(place), { headers });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    return await ctx.next(); // Another build has taken this one's place on the disk.
+  }
 }
 
 /** Compared weakly: the server compresses bodies, which makes the ETag a weak one. */

@@ -222,7 +222,8 @@ class Web {
 
   async keepAnswer(answer: Pick<Answer, "unavailable" | "inputs">): Promise<void> {
     const kept: Answer = { ...answer, jsrUrl: jsrUrl(), at: this.#clock.now() };
-    await Deno.writeTextFile(this.#answerPath, JSON.stringify(kept));
+    // A folder that cannot be written costs the next start another look, and no start.
+    await Deno.writeTextFile(this.#answerPath, JSON.stringify(kept)).catch(() => {});
   }
 
   async #sayMeanwhile(what: string, finished: AbortSignal): Promise<void> {
@@ -324,7 +325,7 @@ const LOCK = "deno.lock";
 
 /** One hash of everything that a build depends on. */
 function hashInputs(folder: string): string {
-  const shared = ["package.json", "deno.lock"].map((name) => join(REPOSITORY, name));
+  const shared = ["package.json", "deno.json", "deno.lock"].map((name) => join(REPOSITORY, name));
   const folders = [folder, join(REPOSITORY, "fresh-npm"), join(REPOSITORY, "contract")];
   const sources = folders.flatMap(filesIn).filter((path) =>
     path !== join(folder, LOCK) && !/\.test\.tsx?$/.test(path)

@@ -1,7 +1,6 @@
 /** The processor's server-sent events, handed on to the browser: live, and what it still keeps for a page's first paint. */
 import { isLoopback } from "../../contract/loopback.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
-import { fetchWithin } from "./upstream.ts";
 
 /** Reconnect after this long; EventSource sends the last id by itself. */
 const RETRY_MS = 1_000;
@@ -105,27 +104,32 @@ export async function recentSteps(
     limitMs?: number;
   },
 ): Promise<TraceStep[]> {
+  const connecting = new AbortController();
+  let leave = () => connecting.abort();
+  const limit = setTimeout(() => leave(), limitMs);
   let text = "";
   try {
-    const response = await fetchWithin(`${processorUrl}/api/events`, {
-      limitMs,
+    const response = await fetch(`${processorUrl}/api/events`, {
       headers: { accept: "text/event-stream", "last-event-id": "0" },
+      redirect: "manual",
+      signal: connecting.signal,
     });
-    if (!response.ok || !response.body) {
-      await response.body?.cancel();
-      return [];
-    }
+    if (response.body === null) return [];
     const reader = response.body.getReader();
-    const leave = () => void reader.cancel().catch(() => {});
+    // From here on the body is cancelled and the request not aborted: see fetchWithin.
+    leave = () => void reader.cancel().catch(() => {});
     const decoder = new TextDecoder();
-    for (;;) {
+    while (response.ok) {
       const quiet = setTimeout(leave, quietMs);
       const { value, done } = await reader.read().finally(() => clearTimeout(quiet));
       if (done) break;
       text += decoder.decode(value, { stream: true });
     }
+    leave();
   } catch {
-    // Away, or still telling at the end of its time: what has come is what there is.
+    // Away, or broken off: what has come is what there is.
+  } finally {
+    clearTimeout(limit);
   }
   return parseSteps(text, { withRaw });
 }
