@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { expect, test } from "vitest";
+import { SOURCES } from "./support/arrows.ts";
 
 const ROOT = resolve(import.meta.dirname!, "..");
 const PAGE = Deno.readTextFileSync(resolve(ROOT, "docs/guarantees.md"));
@@ -15,4 +16,13 @@ test("the page of guarantees cites tests", () => {
 
 test.each(cited)("%s has the test “%s”", (file, words) => {
   expect(Deno.readTextFileSync(resolve(ROOT, file)).replaceAll("\\'", "'")).toContain(words);
+});
+
+test("the page of the flow names every file that a service's rooms hold", () => {
+  const flow = Deno.readTextFileSync(resolve(ROOT, "docs/flow.md"));
+  const rooms = /^(ingest|processor|topic|runtime|serve_web)\//;
+  const unnamed = SOURCES.filter((path) =>
+    rooms.test(path) && !flow.includes(path.slice(path.lastIndexOf("/") + 1))
+  );
+  expect(unnamed).toEqual([]);
 });
