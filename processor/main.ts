@@ -104,9 +104,7 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
     starting.message = null;
     if (stopping.signal.aborted) return;
     for (const seat of seatsOf(config)) {
-      loops.push(
-        startLoop(seat.loop, { config, pipelineSecret: secret, report: onMessage(seat) }),
-      );
+      loops.push(startLoop(seat.loop, { config, pipelineSecret: secret, report: onMessage(seat) }));
     }
     return allEnded(loops);
   });

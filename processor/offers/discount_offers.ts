@@ -82,10 +82,7 @@ const MEMBERSHIP_POLL_MS = 500;
 
 async function reportMembership(
   consumption: Consumption,
-  { ports: { clock, signal, report }, health }: {
-    ports: DiscountOffersPorts;
-    health: HealthReport;
-  },
+  { ports: { clock, signal, report }, health }: { ports: DiscountOffersPorts; health: HealthReport },
 ): Promise<void> {
   let reported = "";
   let logged: string | undefined;
