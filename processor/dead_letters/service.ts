@@ -97,10 +97,7 @@ function choose(list: DeadLetterList, order: RedriveOrder): Chosen {
 }
 
 /** A second click, or a list that was read before somebody else's redrive, makes no second copy. */
-async function redriveUnderLock(
-  order: RedriveOrder,
-  options: DeadLettersOptions,
-): Promise<RedriveResult> {
+async function redriveUnderLock(order: RedriveOrder, options: DeadLettersOptions): Promise<RedriveResult> {
   const locks = options.locks();
   try {
     const lock = locks.takeMaintenance("a redrive of dead letters");

@@ -166,9 +166,7 @@ function createDecider(ports: DiscountOffersPorts) {
       report({ kind: "count", counter: "records", by: inputs.length });
       const ignored = inputs.filter(({ is }) => is === "ignored").length;
       if (ignored > 0) report({ kind: "count", counter: "ignored", by: ignored });
-      for (const section of sections(inputs)) {
-        if (!(await decideSection(section, signal))) return false;
-      }
+      for (const section of sections(inputs)) if (!(await decideSection(section, signal))) return false;
       const before = store.notCaughtUp().get(batch.partition);
       if (before !== undefined && batch.nextOffset >= before) await caughtUp(batch.partition, before);
       return true;

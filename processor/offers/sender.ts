@@ -229,9 +229,7 @@ class Sender {
       }
     }
     await this.#publish(closing);
-    for (const fact of closing) {
-      await reportMail(fact, null, this.#ports);
-    }
+    for (const fact of closing) await reportMail(fact, null, this.#ports);
     return begun + closing.length;
   }
 

@@ -71,6 +71,6 @@ export async function viewIsUpToDate(
   const end = await retrying(async () => {
     await checkView(log, store.end());
     return await factsEnd(log);
-  }, { clock, signal, ...(trouble && { trouble }) });
+  }, { clock, signal, trouble });
   return end !== undefined && await view.applied(end, signal);
 }

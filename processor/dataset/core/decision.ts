@@ -6,7 +6,7 @@ import {
   readLabel,
   type RecordLabel,
 } from "../../../contract/envelope.ts";
-import { type DeadLetterStep, isScrubbed } from "../../../contract/dead_letter.ts";
+import { type DeadLetterStep, isScrubbed, type ReadRecord } from "../../../contract/dead_letter.ts";
 import { formatLine } from "./line.ts";
 import { datasetPath, fileNumberOf } from "./path.ts";
 import { eventTime, isoTime } from "../../record/event_time.ts";
@@ -14,16 +14,6 @@ import { parseTrainingEvent, type TrainingEvent } from "./training_event.ts";
 import { sanitise } from "../../sanitise/mod.ts";
 
 /** What a record of the raw topic means for the dataset: a function of the log alone, live and in a replay alike. */
-
-/** A record as it was read; structurally the log's. */
-export type RawRecord = {
-  readonly partition: number;
-  readonly offset: number;
-  readonly timestamp: number;
-  readonly key: Uint8Array | null;
-  readonly value: Uint8Array;
-  readonly headers: Readonly<Record<string, string>>;
-};
 
 /**
  * `ignored`: valid, and no line: not a training event; its person was erased; a letter of this position is in the topic
@@ -68,7 +58,7 @@ export type Rules = {
 };
 
 /** Decides one record. Records of a partition must come in order, each once: the window remembers them. */
-export function decide(record: RawRecord, rules: Rules): Decision {
+export function decide(record: ReadRecord, rules: Rules): Decision {
   if (isScrubbed(record)) return { id: "", outcome: { is: "ignored", reason: "scrubbed" }, parsed: null };
   const label = readLabel(record.headers);
   const read = label.id === undefined || label.event === undefined ? readEnvelope(record.value) : null;
@@ -100,7 +90,7 @@ function isNoTraining(label: RecordLabel, rules: Rules): boolean {
 }
 
 function decideTraining(
-  record: RawRecord,
+  record: ReadRecord,
   { parsed: { envelope, time }, rules }: { parsed: NonNullable<Decision["parsed"]>; rules: Rules },
 ): RecordOutcome {
   const { offset } = record;
@@ -130,7 +120,7 @@ function decideTraining(
 let made = { event: "", day: "", partition: -1, fileNumber: -1, path: "" };
 
 function pathOf(
-  { partition, offset }: RawRecord,
+  { partition, offset }: ReadRecord,
   { event, timestamp }: { readonly event: string; readonly timestamp: string },
 ): string {
   const fileNumber = fileNumberOf(offset);

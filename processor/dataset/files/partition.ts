@@ -102,10 +102,7 @@ export class JsonlPartition implements PartitionStore {
     this.#appended.clear();
   }
 
-  async erase(
-    erasure: ErasureHere,
-    { subject, heartbeat, faultPoint }: ErasureTools,
-  ): Promise<void> {
+  async erase(erasure: ErasureHere, { subject, heartbeat, faultPoint }: ErasureTools): Promise<void> {
     // Before the offset moves on: no record below it is still to come, so naming the erased early changes nothing.
     this.erased = withErasure(this.erased, erasure);
     await saveErased(this.root, { partition: this.#partition, value: this.erased });
