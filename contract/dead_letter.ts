@@ -47,9 +47,14 @@ export type DeadLetterEntry =
 export const SCRUBBED = "$scrubbed";
 
 type Headers = Readonly<Record<string, string>>;
-/** Structurally what the log reads and takes, so that this file knows nothing of it. */
+/** Structurally what the log takes, so that who decides about records knows nothing of it. */
 type Content = { readonly key: Uint8Array | null; readonly value: Uint8Array; readonly timestamp: number };
-type Read = Content & { readonly headers: Headers; readonly partition: number; readonly offset: number };
+/** Structurally what the log reads. */
+export type ReadRecord = Content & {
+  readonly headers: Headers;
+  readonly partition: number;
+  readonly offset: number;
+};
 
 const OWN_HEADERS = [
   "reason",
@@ -62,7 +67,7 @@ const OWN_HEADERS = [
 
 /** The letter of a record, ready to be published; a function of the record and the reason alone, so repeats are equal. */
 export function deadLetterRecord(
-  record: Read,
+  record: ReadRecord,
   { topic, reason, step }: { readonly topic: string; readonly reason: string; readonly step: DeadLetterStep },
 ): Content & { readonly headers: Headers } {
   return {
@@ -124,7 +129,7 @@ export function isScrubbed(record: { readonly value: Uint8Array; readonly header
  * Reads a record of the dead-letter topic; never throws. A letter keeps the source record's own headers, without those
  * that set it aside.
  */
-export function readDeadLetterEntry(record: Read): DeadLetterEntry {
+export function readDeadLetterEntry(record: ReadRecord): DeadLetterEntry {
   const { headers } = record;
   if (isScrubbed(record)) return { is: "scrubbed" };
   const mark = headers.redrive;

@@ -12,7 +12,7 @@ import { openTopicLog } from "../topic/open_topic.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import { openDatasetLocks } from "./dataset/files/locks.ts";
 import { listDataset, tailDataset } from "./dataset/files/dataset.ts";
-import { openOfferStatus } from "./offers/sqlite/status.ts";
+import { openOfferStatus } from "./offers/sqlite/open.ts";
 import { isLoopback, type ProcessorConfig, readProcessorConfig } from "./config.ts";
 import { deadLetterApi } from "./dead_letters/api.ts";
 import { DeadLetterList } from "./dead_letters/list.ts";
@@ -104,9 +104,7 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
     starting.message = null;
     if (stopping.signal.aborted) return;
     for (const seat of seatsOf(config)) {
-      loops.push(
-        startLoop(seat.loop, { config, pipelineSecret: secret, report: onMessage(seat) }),
-      );
+      loops.push(startLoop(seat.loop, { config, pipelineSecret: secret, report: onMessage(seat) }));
     }
     return allEnded(loops);
   });
@@ -193,10 +191,7 @@ function statusSource(
 }
 
 /** The lock that keeps redrive, replay and erasure apart lies beside the dataset that the group writes. */
-function whyNoRedrive(
-  { groups }: ProcessorConfig,
-  health: ReadonlyMap<string, LoopHealth>,
-): string | null {
+function whyNoRedrive({ groups }: ProcessorConfig, health: ReadonlyMap<string, LoopHealth>): string | null {
   const writes = groups.includes(DATASET_WRITER_GROUP) && health.get("dataset-writer")?.is !== "stays_out";
   return writes ? null : "This processor does not write the dataset: redrive where it is written.";
 }

@@ -1,4 +1,5 @@
 import { systemClock } from "../runtime/clock.ts";
+import { ifThere } from "../runtime/durable_file.ts";
 import type { KeyedHashes } from "../contract/keyed_hash.ts";
 import { FACTS_TOPIC } from "../contract/names.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
@@ -41,14 +42,10 @@ export async function prepare(
 
 /** Next offsets of the dataset's manifests: they show that the pipeline has run where committed offsets have expired. */
 function ranBeforeByDataset({ datasetDir }: ProcessorConfig): Record<number, number> | null {
-  try {
-    const found = manifestPartitions(datasetDir).flatMap((partition) => {
-      const manifest = readManifest(datasetDir, partition);
-      return manifest === null ? [] : [[partition, manifest.nextOffset] as const];
-    });
-    return found.length === 0 ? null : Object.fromEntries(found);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
+  const partitions = ifThere(() => manifestPartitions(datasetDir)) ?? [];
+  const found = partitions.flatMap((partition) => {
+    const manifest = readManifest(datasetDir, partition);
+    return manifest === null ? [] : [[partition, manifest.nextOffset] as const];
+  });
+  return found.length === 0 ? null : Object.fromEntries(found);
 }

@@ -4,7 +4,6 @@ import type { FromWorker, LoopName, ToWorker } from "./loop_messages.ts";
 
 /** A loop at work in its Worker. */
 export type RunningLoop = {
-  readonly loop: LoopName;
   /** Asks the loop to finish what it is at. */
   drain(): void;
   /** Resolves when the loop has drained; rejects with the loop's own words if it had to stop. */
@@ -39,5 +38,5 @@ export function startLoop(
   });
   const send = (message: ToWorker) => worker.postMessage(message);
   send({ order: "run", loop, config, pipelineSecret });
-  return { loop, drain: () => send({ order: "drain" }), ended };
+  return { drain: () => send({ order: "drain" }), ended };
 }

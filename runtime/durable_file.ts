@@ -79,7 +79,8 @@ export function isThere(path: string): boolean {
   return ifThere(() => Deno.statSync(path)) !== null;
 }
 
-function ifThere<T>(look: () => T): T | null {
+/** What a look at the disk gives; null where what it looks at is missing. */
+export function ifThere<T>(look: () => T): T | null {
   try {
     return look();
   } catch (error) {

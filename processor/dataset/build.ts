@@ -11,20 +11,14 @@ import {
 } from "../record/erasure.ts";
 import { decide, type Rules } from "./core/decision.ts";
 import { SANITISER_VERSION } from "../sanitise/mod.ts";
-import { additionsOf, chunksOf, type Decided, pendingLettersOf } from "./chunk.ts";
+import { type Additions, additionsOf, chunksOf, type Decided, pendingLettersOf } from "./chunk.ts";
 import { remember, type RulesContext, rulesOf, warmWindow } from "./opening.ts";
-import type { FileAddition, PartitionStore, PendingLetter } from "./store.ts";
+import type { PartitionStore, PendingLetter } from "./store.ts";
 import type { DedupWindow } from "./core/dedup_window.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import { DatasetReadError } from "./core/read_error.ts";
 import { readErased, readManifest, saveErased } from "./files/manifest.ts";
 import { JsonlPartition } from "./files/partition.ts";
-
-/**
- * One partition of a dataset that is being rebuilt, by the live writer's own parts: the same cutting, the same window,
- * the same decision, the same files. What differs is what a replay knows beforehand (letters, erasures), that nobody is
- * told, and that its chunks are larger. Its manifest is the checkpoint: an interrupted build goes on from there.
- */
 
 /** What all partitions of a replay share. */
 export type BuildContext = RulesContext & {
@@ -42,7 +36,7 @@ export type BuildContext = RulesContext & {
 type Pending = {
   records: number;
   bytes: number;
-  readonly additions: Map<string, { lines: string[]; placeholders: Record<string, number> }>;
+  readonly additions: Additions;
   readonly letters: PendingLetter[];
 };
 
@@ -51,8 +45,9 @@ const CHUNK_RECORDS = 10_000;
 const CHUNK_BYTES = 8 * 1024 * 1024;
 
 /**
- * One partition of a dataset that is being rebuilt: decides records by the live writer's rules and writes them in
- * chunks, so that a replay that is killed goes on from its manifest.
+ * One partition of a dataset that is being rebuilt, by the live writer's own parts: the same cutting, the same window,
+ * the same decision, the same files. What differs is what a replay knows beforehand (letters, erasures), that nobody is
+ * told, and that its chunks are larger. Its manifest is the checkpoint: an interrupted build goes on from there.
  */
 export class PartitionBuild {
   #pending = emptyChunk();
@@ -138,13 +133,12 @@ export class PartitionBuild {
   /** Takes letters into the manifest that others have decided and may not have published; it is there afterwards. */
   async carry(letters: readonly PendingLetter[]): Promise<void> {
     const { store } = this;
-    const own = new Set(store.manifest.letters.map(({ offset }) => offset));
-    const { nextOffset } = store.manifest;
-    const all = [...store.manifest.letters, ...letters.filter(({ offset }) => !own.has(offset))];
+    const { nextOffset, letters: known } = store.manifest;
+    const own = new Set(known.map(({ offset }) => offset));
     await store.advance({
       nextOffset,
       additions: new Map(),
-      letters: all,
+      letters: [...known, ...letters.filter(({ offset }) => !own.has(offset))],
       sanitiserVersion: SANITISER_VERSION,
     });
   }
@@ -192,8 +186,9 @@ export class PartitionBuild {
   #add(decided: readonly Decided[]): void {
     const { additions, letters } = this.#pending;
     letters.push(...pendingLettersOf(decided));
-    for (const [path, addition] of additionsOf(decided)) {
-      this.#pending.bytes += merge(additions, path, addition);
+    additionsOf(decided, additions);
+    for (const { decision: { outcome } } of decided) {
+      if (outcome.is === "line") this.#pending.bytes += outcome.line.length;
     }
   }
 
@@ -231,19 +226,4 @@ export class PartitionBuild {
 
 function emptyChunk(): Pending {
   return { records: 0, bytes: 0, additions: new Map(), letters: [] };
-}
-
-/** Adds to what a file gets; answers how many characters that are. */
-function merge(additions: Pending["additions"], path: string, { lines, placeholders }: FileAddition): number {
-  let addition = additions.get(path);
-  if (!addition) additions.set(path, addition = { lines: [], placeholders: {} });
-  let bytes = 0;
-  for (const line of lines) {
-    addition.lines.push(line);
-    bytes += line.length;
-  }
-  for (const [entity, count] of Object.entries(placeholders)) {
-    addition.placeholders[entity] = (addition.placeholders[entity] ?? 0) + count;
-  }
-  return bytes;
 }

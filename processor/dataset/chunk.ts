@@ -1,7 +1,7 @@
 import { isErasure, readLabel } from "../../contract/envelope.ts";
 import { fileNumberOf } from "./core/path.ts";
 import type { Decision } from "./core/decision.ts";
-import type { FileAddition, PendingLetter } from "./store.ts";
+import type { PendingLetter } from "./store.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
 
 /** Records that are written in one go. A chunk is either one erasure or holds none, and never crosses a file's range. */
@@ -44,9 +44,11 @@ function erases({ headers }: TopicRecord): boolean {
 /** A record with what was decided about it. */
 export type Decided = { readonly record: TopicRecord; readonly decision: Decision };
 
-/** What a chunk adds to each file, in the order of its records. */
-export function additionsOf(decided: readonly Decided[]): ReadonlyMap<string, FileAddition> {
-  const additions = new Map<string, { lines: string[]; placeholders: Record<string, number> }>();
+/** What chunks add to each file, while they are gathered. */
+export type Additions = Map<string, { lines: string[]; placeholders: Record<string, number> }>;
+
+/** What a chunk adds to each file, in the order of its records, behind what earlier ones have added to `additions`. */
+export function additionsOf(decided: readonly Decided[], additions: Additions = new Map()): Additions {
   for (const { decision: { outcome } } of decided) {
     if (outcome.is !== "line") continue;
     let addition = additions.get(outcome.path);

@@ -3,7 +3,19 @@ import type { FaultPoint } from "../../runtime/fault_point.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import type { DeadLetterIndex } from "../dead_letters/positions.ts";
 import type { Decided } from "./chunk.ts";
+import type { LoopDependencies } from "../loop/loop.ts";
 import type { DatasetStore } from "./store.ts";
+
+/** What the dataset writer gets, with its part of the processor's settings. */
+export type DatasetDependencies = LoopDependencies & {
+  readonly config: {
+    readonly datasetDir: string;
+    readonly trainingEvents: readonly string[];
+    /** Records of a partition looked back for the same uuid. */
+    readonly dedupWindow: number;
+    readonly showRaw: boolean;
+  };
+};
 
 /** What the partitions of one writer share. */
 export type PartitionContext = {

@@ -46,6 +46,23 @@ export type FileAddition = {
   readonly placeholders: Readonly<Record<string, number>>;
 };
 
+/** Where a chunk that was appended and synced leads. */
+export type Advance = {
+  readonly nextOffset: number;
+  readonly additions: ReadonlyMap<string, FileAddition>;
+  readonly letters: readonly PendingLetter[];
+  readonly sanitiserVersion: string;
+};
+
+/** An erasure with its record's offset in this partition and the one behind it. */
+export type ErasureHere = Erasure & { readonly offset: number; readonly nextOffset: number };
+
+export type ErasureTools = {
+  subject(distinctId: string): string;
+  heartbeat(): Promise<void>;
+  readonly faultPoint: FaultPoint;
+};
+
 /** One partition of the dataset, opened under its lock. */
 export interface PartitionStore {
   readonly manifest: PartitionManifest;
@@ -59,18 +76,9 @@ export interface PartitionStore {
   /** Makes what was appended durable, with the names of new files and directories. */
   sync(): Promise<void>;
   /** Makes the appended lines part of the dataset, moves the next offset on and notes the letters; durable. */
-  advance(to: {
-    readonly nextOffset: number;
-    readonly additions: ReadonlyMap<string, FileAddition>;
-    readonly letters: readonly PendingLetter[];
-    readonly sanitiserVersion: string;
-  }): Promise<void>;
+  advance(to: Advance): Promise<void>;
   /** Rewrites every touched file without the lines of the erased subjects, remembers them, moves the next offset on. */
-  erase(erasure: Erasure & { readonly offset: number; readonly nextOffset: number }, tools: {
-    subject(distinctId: string): string;
-    heartbeat(): Promise<void>;
-    readonly faultPoint: FaultPoint;
-  }): Promise<void>;
+  erase(erasure: ErasureHere, tools: ErasureTools): Promise<void>;
   /** The window as it was kept at or below the next offset; null where there is none that fits. */
   loadWindow(size: number): (WindowEntries & { readonly nextOffset: number }) | null;
   /** Keeps the window for a faster start; may be lost at any time. */

@@ -1,17 +1,17 @@
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_topics.ts";
-import type { Consumption, PartitionHandler, TopicLog } from "../../topic/topic.ts";
+import type { Consumption, PartitionHandler } from "../../topic/topic.ts";
 import { openJsonlDataset } from "./files/dataset.ts";
 import { consumeGroup, isTransient, retrying, type Trouble } from "../loop/consume.ts";
 import { createLineIds } from "../record/line_id.ts";
 import { DatasetStateError } from "./core/state_error.ts";
 import { remembering } from "../../runtime/remember.ts";
-import type { PartitionContext } from "./context.ts";
+import type { DatasetDependencies, PartitionContext } from "./context.ts";
 import { DatasetPartition } from "./partition.ts";
 import type { DatasetIdentity, DatasetStore } from "./store.ts";
 import { reportTo } from "./report.ts";
 import { DeadLetterIndex } from "../dead_letters/positions.ts";
-import type { DatasetDependencies as LoopDependencies } from "./dependencies.ts";
+import { type HealthReport, reportHealth } from "../loop/health.ts";
 import type { LoopHealth } from "../loop/loop.ts";
 
 export type DatasetWriterOptions = {
@@ -21,7 +21,7 @@ export type DatasetWriterOptions = {
    * Asked once before the group is joined: null where this dataset is the one that the group writes, else why this
    * processor stays out, in words. Default: it is.
    */
-  readonly staysOut?: (dataset: DatasetIdentity, signal: AbortSignal) => Promise<string | null>;
+  readonly staysOut?: (dataset: DatasetIdentity) => Promise<string | null>;
 };
 
 /** Its cost, three syncs and a rename, is shared by so many: 1,000 gave 15 % more than 500, 2,000 nothing more. */
@@ -39,30 +39,29 @@ const WATCH_EVERY_MS = 200;
  * would lose or double lines.
  */
 export async function runDatasetWriter(
-  deps: LoopDependencies,
+  deps: DatasetDependencies,
   options: DatasetWriterOptions = {},
 ): Promise<void> {
   const { config, clock, signal, report } = deps;
   refuseNamesThatMeet(config.trainingEvents);
-  report({ kind: "health", health: { is: "starting", message: null, partitions: [] } });
+  const health = reportHealth(report);
+  health("starting", null);
   const dataset = openJsonlDataset(config.datasetDir, { dedupWindow: config.dedupWindow, clock });
   try {
     const identity = await retrying(async () => {
-      await ensureTopics(deps.log);
+      await deps.log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+      await deps.log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
       return await dataset.identity();
-    }, { clock, signal, trouble: ({ error }) => report({ kind: "health", health: failing(error.message) }) });
+    }, { clock, signal, trouble: ({ error }) => health("failing", error.message) });
     if (!identity) return;
-    const message = await options.staysOut?.(identity, signal) ?? null;
-    if (message !== null) await stayOut(deps, message);
-    else await new DatasetWriter(deps, { dataset, chunkRecordsMax: options.chunkRecordsMax }).run();
+    const message = await options.staysOut?.(identity) ?? null;
+    if (message !== null) {
+      health("stays_out", message);
+      await aborted(signal);
+    } else await new DatasetWriter(deps, { dataset, chunkRecordsMax: options.chunkRecordsMax }).run();
   } finally {
     dataset.close();
   }
-}
-
-async function ensureTopics(log: TopicLog): Promise<void> {
-  await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
-  await log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
 }
 
 /** Where a file system doesn't tell case apart, two such events would share a file under two entries of its manifest. */
@@ -75,8 +74,7 @@ function refuseNamesThatMeet(events: readonly string[]): void {
   );
 }
 
-async function stayOut({ report, signal }: LoopDependencies, message: string): Promise<void> {
-  report({ kind: "health", health: { is: "stays_out", message, partitions: [] } });
+async function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
   await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
@@ -90,18 +88,19 @@ class DatasetWriter {
   readonly #troubles = new Map<number, string>();
   readonly #context: PartitionContext;
   #consumption: Consumption | null = null;
-  #healthReported = "";
+  readonly #report: HealthReport;
   #messageLogged: string | null = null;
   #fatal: { readonly error: unknown } | null = null;
 
   constructor(
-    private readonly deps: LoopDependencies,
+    private readonly deps: DatasetDependencies,
     { dataset, chunkRecordsMax = CHUNK_RECORDS_MAX }: {
       readonly dataset: DatasetStore;
       readonly chunkRecordsMax?: number | undefined;
     },
   ) {
     const { config, clock, hashes, log, faultPoint, report } = deps;
+    this.#report = reportHealth(report);
     const subject = remembering((distinctId) => hashes.subject(distinctId), { entriesMax: SUBJECTS_MAX });
     const lineId = createLineIds(subject);
     this.#context = {
@@ -224,16 +223,9 @@ class DatasetWriter {
   }
 
   #reportHealth(): void {
-    const health = this.#health();
-    const text = JSON.stringify(health);
-    if (text === this.#healthReported) return;
-    this.#healthReported = text;
-    this.deps.report({ kind: "health", health });
-    this.#logHealth(health);
-  }
-
-  /** What is tried again was logged as it failed; a lost session and a lock that another holds are told here only. */
-  #logHealth({ is, message }: LoopHealth): void {
+    const { is, message, partitions } = this.#health();
+    if (!this.#report(is, message, partitions)) return;
+    // What is tried again was logged as it failed; a lost session and a lock that another holds are told here only.
     if (is === "ready") this.#messageLogged = null;
     if (message === null || message === this.#messageLogged || this.#troubles.size > 0) return;
     this.#messageLogged = message;
@@ -258,8 +250,4 @@ class DatasetWriter {
     if (state?.is !== "joined" || opening.length > 0) return { is: "starting", message: null, partitions };
     return { is: "ready", message: null, partitions };
   }
-}
-
-function failing(message: string): LoopHealth {
-  return { is: "failing", message, partitions: [] };
 }

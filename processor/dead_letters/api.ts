@@ -1,7 +1,7 @@
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
-import { isLoopback } from "../../contract/loopback.ts";
+import { hostNameIn, isLoopback } from "../../contract/loopback.ts";
 import type { DeadLetterListing, RedriveOrder } from "../../contract/processor_api.ts";
 import type { DeadLetters } from "./service.ts";
 
@@ -46,7 +46,7 @@ export function deadLetterApi({ letters, showsRaw, onLoopback }: DeadLetterApiOp
     return noStore(c).json<DeadLetterListing>(await letters.list({ all, before, limit }));
   });
   app.get("/:id", async (c) => {
-    const raw = showsRaw && isLoopback(hostName(c));
+    const raw = showsRaw && isLoopback(hostNameIn(c.req.header("host")));
     const letter = await letters.show(c.req.param("id"), { raw });
     return letter
       ? noStore(c).json(letter)
@@ -79,7 +79,7 @@ export function deadLetterApi({ letters, showsRaw, onLoopback }: DeadLetterApiOp
 function whyRefused(c: Context, onLoopback: boolean): Response | null {
   const forbidden = (message: string) => c.json(problem("forbidden", message), 403);
   if (c.req.header("origin") !== undefined) return forbidden("Pages redrive through web, not here.");
-  if (onLoopback && !isLoopback(hostName(c))) {
+  if (onLoopback && !isLoopback(hostNameIn(c.req.header("host")))) {
     return forbidden("This service answers to loopback names only.");
   }
   const type = (c.req.header("content-type") ?? "").split(";")[0]!.trim().toLowerCase();
@@ -94,10 +94,6 @@ function tooLarge(c: Context): Response {
 function noStore(c: Context): Context {
   c.header("cache-control", "no-store");
   return c;
-}
-
-function hostName(c: Context): string {
-  return (c.req.header("host") ?? "").replace(/:\d+$/, "");
 }
 
 function problem(code: string, message: string) {

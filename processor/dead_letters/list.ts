@@ -2,6 +2,7 @@ import { type DeadLetter, type LetterSource, readDeadLetterEntry } from "../../c
 import type { DeadLetterView } from "../../contract/processor_api.ts";
 import { DEAD_LETTER_TOPIC } from "../../contract/names.ts";
 import { LogSetupError, type TopicLog, type TopicRecord } from "../../topic/topic.ts";
+import { readsOn } from "./positions.ts";
 
 /** A letter with what became of it. */
 export type ListedLetter = DeadLetter & {
@@ -20,14 +21,11 @@ export class DeadLetterList {
   readonly #done = new Set<string>();
   /** Raw end offset when a letter's redrive began. */
   readonly #begun = new Map<string, number>();
-  #next = 0;
-  #reading: Promise<void> = Promise.resolve();
-
-  constructor(private readonly log: TopicLog) {}
-
   /** Reads up to the topic's end of this moment; a topic that is not there yet holds nothing. */
-  catchUp(): Promise<void> {
-    return this.#reading = this.#reading.catch(() => {}).then(() => this.#read());
+  readonly catchUp: () => Promise<void>;
+
+  constructor(log: TopicLog) {
+    this.catchUp = readsOn(log, { end: () => endOf(log), apply: (record) => this.#apply(record) });
   }
 
   /** Letters in their order; redriven ones only where `all` is set. */
@@ -44,17 +42,7 @@ export class DeadLetterList {
 
   /** Listed letters by reason, the most frequent first. */
   byReason(): Record<string, number> {
-    const counts = new Map<string, number>();
-    for (const { reason } of this.letters({ all: false })) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-    return Object.fromEntries([...counts].sort((a, b) => b[1] - a[1]));
-  }
-
-  async #read(): Promise<void> {
-    const until = await endOf(this.log);
-    for await (const batch of this.log.read(DEAD_LETTER_TOPIC, { partition: 0, from: this.#next, until })) {
-      for (const record of batch.records) this.#apply(record);
-      this.#next = batch.nextOffset;
-    }
+    return countsByReason(this.letters({ all: false }));
   }
 
   #apply(record: TopicRecord): void {
@@ -75,6 +63,13 @@ export class DeadLetterList {
       this.#sources.set(source, "");
     }
   }
+}
+
+/** The most frequent reason first. */
+export function countsByReason(letters: readonly ListedLetter[]): Record<string, number> {
+  const counts = new Map<string, number>();
+  for (const { reason } of letters) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  return Object.fromEntries([...counts].sort((a, b) => b[1] - a[1]));
 }
 
 /** A letter as it is told outside, without anything of its record. */

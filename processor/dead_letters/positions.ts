@@ -12,10 +12,13 @@ export type Letter = { readonly record: TopicRecord; readonly step: DeadLetterSt
  */
 export class DeadLetterIndex {
   readonly #offsets = new Map<number, Set<number>>();
-  #next = 0;
-  #reading: Promise<void> = Promise.resolve();
+  /** Reads up to the topic's end of this moment. */
+  readonly catchUp: () => Promise<void>;
 
-  constructor(private readonly log: TopicLog) {}
+  constructor(private readonly log: TopicLog) {
+    const end = async () => (await log.bounds(DEAD_LETTER_TOPIC))[0]?.endOffset ?? 0;
+    this.catchUp = readsOn(log, { end, apply: (record) => this.#apply(record) });
+  }
 
   has(partition: number, offset: number): boolean {
     return this.#offsets.get(partition)?.has(offset) ?? false;
@@ -24,13 +27,6 @@ export class DeadLetterIndex {
   /** Every position of a partition that has a letter. */
   offsets(partition: number): ReadonlySet<number> {
     return this.#offsets.get(partition) ?? new Set();
-  }
-
-  /** Reads up to the topic's end of this moment. */
-  catchUp(): Promise<void> {
-    const reading = this.#reading.catch(() => {}).then(() => this.#read());
-    this.#reading = reading;
-    return reading;
   }
 
   /** Publishes the letters and resolves when all are durable. */
@@ -59,21 +55,10 @@ export class DeadLetterIndex {
     }
   }
 
-  async #read(): Promise<void> {
-    const bounds = (await this.log.bounds(DEAD_LETTER_TOPIC))[0];
-    const until = bounds?.endOffset ?? 0;
-    for await (const batch of this.log.read(DEAD_LETTER_TOPIC, { partition: 0, from: this.#next, until })) {
-      for (const record of batch.records) {
-        const entry = readDeadLetterEntry(record);
-        const source = entry.is === "letter"
-          ? entry.letter.source
-          : entry.is === "erased"
-          ? entry.source
-          : null;
-        if (source?.topic === WEBHOOKS_TOPIC) this.#add(source.partition, source.offset);
-      }
-      this.#next = batch.nextOffset;
-    }
+  #apply(record: TopicRecord): void {
+    const entry = readDeadLetterEntry(record);
+    const source = entry.is === "letter" ? entry.letter.source : entry.is === "erased" ? entry.source : null;
+    if (source?.topic === WEBHOOKS_TOPIC) this.#add(source.partition, source.offset);
   }
 
   #add(partition: number, offset: number): void {
@@ -81,6 +66,23 @@ export class DeadLetterIndex {
     if (!offsets) this.#offsets.set(partition, offsets = new Set());
     offsets.add(offset);
   }
+}
+
+/** Applies the dead-letter topic's records, one after another and each once, up to its end at the call. */
+export function readsOn(
+  log: TopicLog,
+  { end, apply }: { readonly end: () => Promise<number>; readonly apply: (record: TopicRecord) => void },
+): () => Promise<void> {
+  let from = 0;
+  let reading: Promise<void> = Promise.resolve();
+  const read = async () => {
+    const until = await end();
+    for await (const { records, nextOffset } of log.read(DEAD_LETTER_TOPIC, { partition: 0, from, until })) {
+      records.forEach(apply);
+      from = nextOffset;
+    }
+  };
+  return () => reading = reading.catch(() => {}).then(read);
 }
 
 function recordOf({ record, step, reason }: Letter) {

@@ -14,9 +14,8 @@ export async function* letterRecords(
   log: TopicLog,
   letters: readonly ListedLetter[],
 ): AsyncGenerator<LetterRecord> {
-  const sorted = letters.map((letter) => ({ letter, offset: offsetOf(letter) })).sort((a, b) =>
-    a.offset - b.offset
-  );
+  const sorted = letters.map((letter) => ({ letter, offset: offsetOf(letter) }))
+    .sort((a, b) => a.offset - b.offset);
   for (let begin = 0; begin < sorted.length;) {
     let end = begin + 1;
     while (end < sorted.length && sorted[end]!.offset - sorted[end - 1]!.offset <= READ_OVER_MAX) end++;
@@ -65,6 +64,7 @@ async function sourceRecord(log: TopicLog, { source }: ListedLetter): Promise<To
   return null;
 }
 
-function offsetOf({ id }: ListedLetter): number {
+/** Where in the dead-letter topic a letter lies. */
+export function offsetOf({ id }: { readonly id: string }): number {
   return Number(id.slice(id.indexOf(":") + 1));
 }

@@ -41,7 +41,6 @@ const COPIES_BYTES_MAX = 4 * 1024 * 1024;
 
 export const WORN_OUT = `after ${REDRIVES_MAX} rounds another one does not help`;
 
-/** True where the letter has been round often enough. */
 export function isWornOut(letter: { readonly redrives: number }): boolean {
   return letter.redrives >= REDRIVES_MAX;
 }
@@ -102,14 +101,11 @@ async function redriveTogether(
 async function begin(letters: readonly ListedLetter[], options: RedriveOptions): Promise<void> {
   if (letters.length === 0) return;
   const bounds = await options.log.bounds(WEBHOOKS_TOPIC);
-  await mark(
-    letters.map(({ id, source }) => ({
-      mark: "begun",
-      letter: id,
-      endOffset: bounds[source.partition]!.endOffset,
-    })),
-    options,
-  );
+  const begun = letters.map(({ id: letter, source }): RedriveMark => {
+    const { endOffset } = bounds[source.partition]!;
+    return { mark: "begun", letter, endOffset };
+  });
+  await mark(begun, options);
 }
 
 async function mark(marks: readonly RedriveMark[], { log, now }: RedriveOptions): Promise<void> {

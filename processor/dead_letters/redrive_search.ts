@@ -11,9 +11,7 @@ export async function letterIds(
 ): Promise<ReadonlyMap<string, string>> {
   const ids = new Map<string, string>();
   const unnamed = letters.filter(({ headers }) => readLabel(headers).id === undefined);
-  for (const { id, headers } of letters) {
-    if (headers.id !== undefined) ids.set(id, headers.id);
-  }
+  for (const { id, headers } of letters) if (headers.id !== undefined) ids.set(id, headers.id);
   for await (const { letter, record } of letterRecords(log, unnamed)) {
     if (record) ids.set(letter.id, recordId(readLabel(letter.headers), record.value));
   }

@@ -7,8 +7,8 @@ import type {
 } from "../../contract/processor_api.ts";
 import type { HeldLock } from "../../runtime/data_dir.ts";
 import type { TopicLog } from "../../topic/topic.ts";
-import { type DeadLetterList, findLetter, letterView, type ListedLetter } from "./list.ts";
-import { letterRecord } from "./records.ts";
+import { countsByReason, type DeadLetterList, findLetter, letterView, type ListedLetter } from "./list.ts";
+import { letterRecord, offsetOf } from "./records.ts";
 import { isWornOut, redrive, type RedriveOutcome, REDRIVES_MAX, WORN_OUT } from "./redrive.ts";
 
 /** The dead letters as the processor's API shows and redrives them. */
@@ -75,9 +75,7 @@ export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
     async redrive(order) {
       const message = options.refusalReason?.() ?? null;
       if (message !== null) return { is: "not_now", reason: message };
-      if (order.dryRun !== true) {
-        return await redriveUnderLock((list) => choose(list, order), options);
-      }
+      if (order.dryRun !== true) return await redriveUnderLock(order, options);
       await list.catchUp();
       const chosen = choose(list, order);
       return "unknown" in chosen
@@ -99,29 +97,22 @@ function choose(list: DeadLetterList, order: RedriveOrder): Chosen {
 }
 
 /** A second click, or a list that was read before somebody else's redrive, makes no second copy. */
-async function redriveUnderLock(
-  chosenFrom: (list: DeadLetterList) => Chosen,
-  options: DeadLettersOptions,
-): Promise<RedriveResult> {
+async function redriveUnderLock(order: RedriveOrder, options: DeadLettersOptions): Promise<RedriveResult> {
   const locks = options.locks();
   try {
     const lock = locks.takeMaintenance("a redrive of dead letters");
     if (!lock) return { is: "not_now", reason: `${capital(locks.maintenanceUnderWay())} is under way.` };
     try {
       await options.list.catchUp();
-      const chosen = chosenFrom(options.list);
+      const chosen = choose(options.list, order);
       if ("unknown" in chosen) return { is: "unknown_letter", id: chosen.unknown };
       const before = chosen.letters.filter(({ redriven }) => redriven);
-      const outcomes = await redrive(chosen.letters.filter(({ redriven }) => !redriven), {
-        ...options,
-        now: options.now(),
-      });
+      const willing = chosen.letters.filter(({ redriven }) => !redriven);
+      const outcomes = await redrive(willing, { ...options, now: options.now() });
       await options.list.catchUp();
       options.changed?.();
-      return {
-        is: "done",
-        answer: answerOf([...before.map(alreadyThere), ...outcomes], { dryRun: false }),
-      };
+      const answer = answerOf([...before.map(alreadyThere), ...outcomes], { dryRun: false });
+      return { is: "done", answer };
     } finally {
       lock.release();
     }
@@ -139,35 +130,26 @@ function foreseen(letter: ListedLetter): RedriveOutcome {
   return isWornOut(letter) ? { letter, is: "refused", why: WORN_OUT } : { letter, is: "redriven", why: null };
 }
 
-function answerOf(
-  outcomes: readonly RedriveOutcome[],
-  { dryRun }: { readonly dryRun: boolean },
-): RedriveAnswer {
+function answerOf(outcomes: readonly RedriveOutcome[], { dryRun }: { dryRun: boolean }): RedriveAnswer {
   const count = (is: RedriveOutcome["is"]) => outcomes.filter((outcome) => outcome.is === is).length;
   return {
     dryRun,
     redriven: count("redriven"),
     alreadyThere: count("already_there"),
     refused: count("refused"),
-    letters: outcomes.slice(0, OUTCOMES_LISTED_MAX).map(({ letter, is, why }) => ({
-      id: letter.id,
-      outcome: is,
-      why,
-    })),
+    letters: outcomes.slice(0, OUTCOMES_LISTED_MAX)
+      .map(({ letter: { id }, is: outcome, why }) => ({ id, outcome, why })),
   };
 }
 
 function listing(list: DeadLetterList, { all, before, limit }: DeadLetterQuery): DeadLetterListing {
   const letters = list.letters({ all });
-  const counts = Map.groupBy(letters, ({ reason }) => reason);
-  const from = before === null ? Infinity : offsetOf(before);
-  const older = letters.filter(({ id }) => offsetOf(id) < from);
+  const from = before === null ? Infinity : offsetOf({ id: before });
+  const older = letters.filter((letter) => offsetOf(letter) < from);
   const page = older.slice(-limit).reverse();
   return {
     total: letters.length,
-    byReason: Object.fromEntries(
-      [...counts].map(([reason, { length }]) => [reason, length] as const).sort((a, b) => b[1] - a[1]),
-    ),
+    byReason: countsByReason(letters),
     redrivable: letters.filter((letter) => !letter.redriven && !isWornOut(letter)).length,
     redrivesMax: REDRIVES_MAX,
     letters: page.map(letterView),
@@ -198,10 +180,6 @@ function textOf(bytes: Uint8Array): { readonly value: string; readonly utf8: boo
   } catch {
     return { value: new TextDecoder().decode(bytes), utf8: false };
   }
-}
-
-function offsetOf(id: string): number {
-  return Number(id.slice(id.indexOf(":") + 1));
 }
 
 function capital(message: string): string {

@@ -15,8 +15,7 @@ export type Position = { readonly partition: number; readonly offset: number };
 export type Claimer = { readonly dataDir: string; readonly start: number; readonly claim: number };
 
 /** Why an offer that waited ends without a mail. */
-export const CLOSED_REASONS = ["opted_out", "mailbox_rewarded", "state_lost"] as const;
-/** Why an offer was closed without a mail. */
+const CLOSED_REASONS = ["opted_out", "mailbox_rewarded", "state_lost"] as const;
 export type ClosedReason = typeof CLOSED_REASONS[number];
 
 const time = z.iso.datetime().transform((text) => Date.parse(text));
@@ -99,8 +98,7 @@ const factSchema = z.discriminatedUnion("fact", [
 
 /** A record of `discount.facts`, read and checked. */
 export type Fact = z.output<typeof factSchema>;
-export type FactKind = Fact["fact"];
-export type FactOf<Kind extends FactKind> = Extract<Fact, { fact: Kind }>;
+export type FactOf<Kind extends Fact["fact"]> = Extract<Fact, { fact: Kind }>;
 
 /** A fact that speaks of an offer that exists; `earned` and `erased` make and remove one. */
 export type OfferFact = FactOf<
@@ -115,20 +113,11 @@ export type FactOutcome =
   | { readonly ok: true; readonly fact: Fact }
   | { readonly ok: false; readonly is: "no_fact" | "newer"; readonly reason: string };
 
-/** What the log's `publish` takes; facts lie in the topic's one partition. */
-export type FactRecord = {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly timestamp: number;
-  readonly partition: number;
-};
-
 const KINDS: ReadonlySet<string> = new Set(factSchema.options.map((option) => option.shape.fact.value));
 const encoder = new TextEncoder();
 
-/** The record of a fact. */
-export function encodeFact(fact: Fact): FactRecord {
+/** What the log's `publish` takes; facts lie in the topic's one partition. */
+export function encodeFact(fact: Fact) {
   const wire: Record<string, unknown> = { ...fact };
   for (const name of ["at", "dueAt", "nextAttemptAt"]) {
     if (typeof wire[name] === "number") wire[name] = new Date(wire[name] as number).toISOString();

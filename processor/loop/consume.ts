@@ -67,11 +67,8 @@ export async function consumeGroup(log: TopicLog, options: ConsumeGroupOptions):
 /** Does something that the log or the disk may refuse for now, until it succeeds; undefined once `signal` aborts. */
 export async function retrying<T>(
   action: () => Promise<T>,
-  { clock, signal, trouble, random }: {
-    readonly clock: Clock;
-    readonly signal: AbortSignal;
-    readonly trouble?: (trouble: Omit<Trouble, "partition">) => void;
-    readonly random?: () => number;
+  { clock, signal, trouble, random }: Pick<ConsumeGroupOptions, "clock" | "signal" | "random"> & {
+    readonly trouble?: ((trouble: Omit<Trouble, "partition">) => void) | undefined;
   },
 ): Promise<T | undefined> {
   if (signal.aborted) return undefined;

@@ -1,70 +1,48 @@
 import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import type { Consumption, PartitionHandler, RecordBatch } from "../../topic/topic.ts";
-import { openOfferStoreReader } from "./sqlite/open.ts";
+import { besideView, viewIsUpToDate, type ViewWatch } from "./view_watch.ts";
 import { after, type ArmingEvent, decideChunk, decideEarned, type DecidePorts } from "./chunk_facts.ts";
-import { consumeGroup, retrying } from "../loop/consume.ts";
+import { consumeGroup } from "../loop/consume.ts";
 import type { OfferLoopDependencies } from "./policy.ts";
 import type { Fact, FactOf } from "../facts/facts.ts";
 import { type OfferInput, readOfferInput } from "./core/product_event.ts";
-import { factsEnd, publishFacts } from "../facts/topic.ts";
-import { checkView } from "./view_check.ts";
+import { publishFacts } from "../facts/topic.ts";
 import { type HealthReport, reportHealth } from "../loop/health.ts";
 import { type LoopDependencies, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
-import { openOfferChannel } from "./channel.ts";
 import { createPersonHashes } from "./person_hashes.ts";
 import { createSettledPeople } from "./settled_people.ts";
-import { createViewWatch, type ViewWatch } from "./view_watch.ts";
 
 /**
  * Group discount-offers: turns each record of its partitions into facts that are true whatever else happens, publishes
  * them, waits until this process's view has applied them, publishes what was earned, and only then lets the offset be
  * committed. Doing a chunk again harms nothing: what the view holds is not published again, and repeats change nothing.
  */
-export type DiscountOffersPorts =
-  & Pick<LoopDependencies, "log" | "hashes" | "clock" | "report" | "faultPoint" | "signal">
-  & Pick<DecidePorts, "store" | "policy">
-  & {
-    readonly view: ViewWatch;
-    /** Told whenever the partitions of this process change. */
-    readonly announce: (partitions: readonly number[]) => void;
-    /** A distinct_id as the dataset has it. */
-    readonly lineId: (distinctId: string) => string;
-  };
+export type DiscountOffersPorts = LoopDependencies & Pick<DecidePorts, "store" | "policy"> & {
+  readonly view: ViewWatch;
+  /** Told whenever the partitions of this process change. */
+  readonly announce: (partitions: readonly number[]) => void;
+  /** A distinct_id as the dataset has it. */
+  readonly lineId: (distinctId: string) => string;
+};
 
 /** The loop as main starts it. */
 export async function runDiscountOffers(deps: OfferLoopDependencies): Promise<void> {
-  const store = await openOfferStoreReader(deps.config.dataDir, deps);
-  if (store === null) return;
-  const channel = openOfferChannel(deps.config.dataDir, deps.clock);
-  try {
-    await decideOffers({
-      ...deps,
-      store,
-      policy: deps.config.discount,
-      view: createViewWatch(store, channel),
-      announce: channel.announce,
-    });
-  } finally {
-    channel.close();
-    store.close();
-  }
+  await besideView(
+    deps,
+    ({ store, view, channel: { announce } }) =>
+      decideOffers({ ...deps, policy: deps.config.discount, store, view, announce }),
+  );
 }
 
 /**
- * Runs the group `discount-offers`: turns raw records into facts and commits an offset only when the view has applied
- * them. Resolves once `signal` aborts and the chunk in hand is done; rejects with what no retry helps against.
+ * Resolves once `signal` aborts and the chunk in hand is done; rejects with what no retry helps against.
  */
 export async function decideOffers(ports: DiscountOffersPorts): Promise<void> {
-  const { log, clock, report, signal, view, store } = ports;
+  const { log, clock, report, signal } = ports;
   const health = reportHealth(report);
   health("starting", "waits for the offer view to reach the facts' end");
-  // With a view that is behind, everything that it lacks would be published again.
-  const end = await retrying(async () => {
-    await checkView(log, store.end());
-    return await factsEnd(log);
-  }, { clock, signal });
-  if (end === undefined || !(await view.applied(end, signal))) return;
+  if (!(await viewIsUpToDate(ports))) return;
   health("starting", `joins ${DISCOUNT_OFFERS_GROUP}`);
   await consumeGroup(log, {
     topic: WEBHOOKS_TOPIC,
@@ -82,10 +60,7 @@ const MEMBERSHIP_POLL_MS = 500;
 
 async function reportMembership(
   consumption: Consumption,
-  { ports: { clock, signal, report }, health }: {
-    ports: DiscountOffersPorts;
-    health: HealthReport;
-  },
+  { ports: { clock, signal, report }, health }: { ports: DiscountOffersPorts; health: HealthReport },
 ): Promise<void> {
   let reported = "";
   let logged: string | undefined;
@@ -106,8 +81,7 @@ async function reportMembership(
   }
 }
 
-/** What the group does with its partitions. */
-export function createHandler(ports: DiscountOffersPorts): PartitionHandler {
+function createHandler(ports: DiscountOffersPorts): PartitionHandler {
   const { store, log, faultPoint, announce } = ports;
   const owned = new Set<number>();
   const handled = new Set<number>();
@@ -181,12 +155,8 @@ function createDecider(ports: DiscountOffersPorts) {
 
   const caughtUp = async (partition: number, offset: number): Promise<void> => {
     const { fingerprint } = hashes;
-    await publishFacts(log, [{
-      fact: "secret",
-      at: clock.now(),
-      fingerprint,
-      caughtUp: { [partition]: offset },
-    }]);
+    const at = clock.now();
+    await publishFacts(log, [{ fact: "secret", at, fingerprint, caughtUp: { [partition]: offset } }]);
   };
 
   return {
@@ -196,9 +166,7 @@ function createDecider(ports: DiscountOffersPorts) {
       report({ kind: "count", counter: "records", by: inputs.length });
       const ignored = inputs.filter(({ is }) => is === "ignored").length;
       if (ignored > 0) report({ kind: "count", counter: "ignored", by: ignored });
-      for (const section of sections(inputs)) {
-        if (!(await decideSection(section, signal))) return false;
-      }
+      for (const section of sections(inputs)) if (!(await decideSection(section, signal))) return false;
       const before = store.notCaughtUp().get(batch.partition);
       if (before !== undefined && batch.nextOffset >= before) await caughtUp(batch.partition, before);
       return true;

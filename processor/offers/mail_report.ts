@@ -13,13 +13,10 @@ export type MailReportPorts = Pick<LoopDependencies, "log" | "clock" | "report">
 
 export async function reportMail(
   fact: AnswerFact | FactOf<"closed">,
-  { words, messageId, nextAttemptAt, ports }: {
-    readonly words: string;
-    readonly messageId: string | null;
-    readonly nextAttemptAt: number | null;
-    readonly ports: MailReportPorts;
-  },
+  messageId: string | null,
+  ports: MailReportPorts,
 ): Promise<void> {
+  const nextAttemptAt = fact.fact === "deferred" ? fact.nextAttemptAt : null;
   ports.report({
     kind: "steps",
     steps: [{
@@ -27,7 +24,7 @@ export async function reportMail(
       offer: String(fact.offer),
       distinctId: await distinctIdOf(fact.offer, ports),
       outcome: fact.fact,
-      words,
+      words: fact.fact === "closed" ? fact.reason : fact.words,
       messageId,
       nextAttemptAt: nextAttemptAt === null ? null : new Date(nextAttemptAt).toISOString(),
       at: new Date(ports.clock.now()).toISOString(),

@@ -17,20 +17,19 @@ import type { SenderRun } from "./sender_run.ts";
 import type { ViewWatch } from "./view_watch.ts";
 
 /** One attempt to send one offer's mail: address → message → claim at the dot → the server's answer as a fact. */
-export type AttemptPorts =
-  & Pick<LoopDependencies, "log" | "hashes" | "clock" | "faultPoint" | "signal">
-  & {
-    readonly store: OfferStoreReader;
-    readonly view: ViewWatch;
-    readonly mailer: Mailer;
-    readonly render: (offer: DiscountOfferMail) => OutgoingMail;
-    readonly policy: Pick<OfferPolicy, "retryDelaysMs">;
-    readonly mailFrom: string;
-    readonly publicUrl: string;
-    readonly run: SenderRun;
-    /** Numbers the claims of this run. */
-    readonly nextClaim: () => number;
-  };
+export type AttemptPorts = Omit<LoopDependencies, "report"> & {
+  readonly store: OfferStoreReader;
+  readonly view: ViewWatch;
+  readonly mailer: Mailer;
+  /** Makes the mail of an offer; the same offer gives the same mail, Message-ID included. */
+  readonly render: (offer: DiscountOfferMail) => OutgoingMail;
+  readonly policy: Pick<OfferPolicy, "retryDelaysMs">;
+  readonly mailFrom: string;
+  readonly publicUrl: string;
+  readonly run: SenderRun;
+  /** Numbers the claims of this run. */
+  readonly nextClaim: () => number;
+};
 
 /** The facts that say what became of an attempt. */
 export type AnswerFact = FactOf<"accepted" | "deferred" | "refused" | "unknown">;
@@ -68,11 +67,11 @@ export async function attemptToSend(
   destination: Destination,
   ports: AttemptPorts,
 ): Promise<AttemptOutcome> {
-  const about = { subject: offer.subject, offer: offer.id, attempt: offer.attempt };
   const address = await addressAt(destination, ports);
   if (address === null) {
     const reason = "the record that gave the address is no longer in the topic";
-    const fact = { fact: "refused", ...about, at: ports.clock.now(), by: null, words: reason } as const;
+    const about = aboutAttempt(offer, ports.clock.now());
+    const fact = { fact: "refused", ...about, by: null, words: reason } as const;
     return { is: "answered", fact, end: await answer(fact, ports), isUnclear: false };
   }
   const mail = messageOf(offer, { address, mailbox: destination.mailbox, ports });
@@ -82,7 +81,7 @@ export async function attemptToSend(
     outcome = await ports.mailer.send(mail, () => {
       const claim: Claim = { by: { ...ports.run, claim: ports.nextClaim() }, is: "unclear" };
       claims.push(claim);
-      return publishClaim(claim, { about, messageId: mail.messageId, mailbox: destination.mailbox, ports });
+      return publishClaim(claim, { offer, messageId: mail.messageId, mailbox: destination.mailbox, ports });
     });
   } catch (error) {
     outcome = mailerBroke(error as Error, claims[0]?.is === "holds");
@@ -94,11 +93,16 @@ export async function attemptToSend(
   return { is: "answered", fact, end: await answer(fact, ports), isUnclear };
 }
 
+/** What every fact of an offer's attempt names. */
+export function aboutAttempt({ subject, id, attempt }: Offer, at: number) {
+  return { subject, offer: id, attempt, at };
+}
+
 /** Publishes the claim and waits until the view says whether it holds. Never rejects: false lets nothing go. */
 async function publishClaim(
   claim: Claim,
-  { about, messageId, mailbox, ports }: {
-    about: { subject: string; offer: number; attempt: number };
+  { offer, messageId, mailbox, ports }: {
+    offer: Offer;
     messageId: string;
     mailbox: string;
     ports: AttemptPorts;
@@ -107,15 +111,15 @@ async function publishClaim(
   const { log, clock, view, store, signal, faultPoint } = ports;
   const begun = clock.monotonic();
   try {
-    const at = clock.now();
-    const fact = { fact: "claimed", ...about, at, by: claim.by, mailbox, messageId } as const;
+    const about = aboutAttempt(offer, clock.now());
+    const fact = { fact: "claimed", ...about, by: claim.by, mailbox, messageId } as const;
     const end = await publishFacts(log, [fact]);
     if (!(await view.applied(end, signal))) return false;
   } catch (error) {
     if (isTransient(error)) return false;
     throw error;
   }
-  const state = store.offerNow(about.offer)?.offer.state;
+  const state = store.offerNow(offer.id)?.offer.state;
   const holds = state?.is === "sending" && isSame(state.by, claim.by);
   if (holds && clock.monotonic() - begun > CLAIM_CONFIRM_MS_MAX) return false;
   claim.is = holds ? "holds" : "void";
@@ -131,7 +135,7 @@ function answerOf(
   if (claim?.is === "void") return null;
   const now = ports.clock.now();
   const by = claim?.by ?? null;
-  const about = { subject: offer.subject, offer: offer.id, attempt: offer.attempt, at: now };
+  const about = aboutAttempt(offer, now);
   // Claimed, perhaps, and broken off by ourselves: whoever finds the claim must also find that nothing was sent on it.
   if (claim?.is === "unclear") {
     const reason = "broken off: the claim could not be confirmed in time";

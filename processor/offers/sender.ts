@@ -1,24 +1,17 @@
 import { backOffMs } from "../../runtime/retry.ts";
-import { openOfferStoreReader } from "./sqlite/open.ts";
+import { besideView, viewIsUpToDate } from "./view_watch.ts";
 import { type Barrier, raiseBarrier } from "./barrier.ts";
 import { ClaimsSeen } from "./claims_seen.ts";
 import type { OfferLoopDependencies, OfferPolicy } from "./policy.ts";
-import { isTransient, LOOP_BACK_OFF, retrying } from "../loop/consume.ts";
-import type { DiscountOfferMail, OutgoingMail } from "./core/discount_email.ts";
+import { isTransient, LOOP_BACK_OFF } from "../loop/consume.ts";
 import type { Claimer, Fact, FactOf } from "../facts/facts.ts";
-import type { Mailer } from "./mailer.ts";
-import { type ClaimSeen, nextStep, type Offer, type OfferNow, type SenderStep } from "./core/offer.ts";
-import { factsEnd, publishFacts } from "../facts/topic.ts";
-import { checkView } from "./view_check.ts";
+import { nextStep, type Offer, type SenderStep } from "./core/offer.ts";
+import { publishFacts } from "../facts/topic.ts";
 import { type HealthReport, reportHealth } from "../loop/health.ts";
-import type { LoopDependencies } from "../loop/loop.ts";
-import { openOfferChannel } from "./channel.ts";
-import { type AnswerFact, attemptToSend } from "./send_attempt.ts";
-import { reportMail } from "./mail_report.ts";
-import type { OfferStoreReader } from "./store.ts";
+import { aboutAttempt, type AnswerFact, type AttemptPorts, attemptToSend } from "./send_attempt.ts";
+import { type MailReportPorts, reportMail } from "./mail_report.ts";
 import { RelayPause } from "./relay_pause.ts";
-import { beginSenderRun, type SenderRun } from "./sender_run.ts";
-import { createViewWatch, type ViewWatch } from "./view_watch.ts";
+import { beginSenderRun } from "./sender_run.ts";
 
 /**
  * Sends what is due, once. Between the last byte of a message and its final dot the sender claims the attempt by a fact,
@@ -29,24 +22,13 @@ import { createViewWatch, type ViewWatch } from "./view_watch.ts";
  * the same time, or none, harms nothing: claims decide.
  */
 export type OfferSenderPorts =
-  & Pick<LoopDependencies, "log" | "hashes" | "clock" | "report" | "faultPoint" | "signal">
+  & Omit<AttemptPorts, "nextClaim">
+  & Pick<MailReportPorts, "report" | "lineId">
   & {
-    readonly store: OfferStoreReader;
-    readonly view: ViewWatch;
-    readonly mailer: Mailer;
-    readonly render: RenderOffer;
     readonly policy: OfferPolicy;
-    readonly mailFrom: string;
-    readonly publicUrl: string;
-    readonly run: SenderRun;
     /** Partitions of `posthog.webhooks` that this process owns. */
     readonly owned: () => readonly number[];
-    /** A distinct_id as the dataset has it. */
-    readonly lineId: (distinctId: string) => string;
   };
-
-/** Makes the mail of an offer; the same offer gives the same mail, Message-ID included. */
-export type RenderOffer = (offer: DiscountOfferMail) => OutgoingMail;
 
 /** Mails at the server at the same time: one that answers slowly does not hold up the others. */
 const SENDS_AT_ONCE = 4;
@@ -60,41 +42,25 @@ const MINUTE_MS = 60_000;
 
 /** The loop as main starts it. */
 export async function runOfferSender(
-  deps: OfferLoopDependencies & { readonly mailer: Mailer; readonly render: RenderOffer },
+  deps: OfferLoopDependencies & Pick<AttemptPorts, "mailer" | "render">,
 ): Promise<void> {
-  const { config, clock } = deps;
-  const run = beginSenderRun(config.dataDir);
-  const store = await openOfferStoreReader(config.dataDir, deps);
-  if (store === null) return;
-  const channel = openOfferChannel(config.dataDir, clock);
-  try {
-    await sendOffers({
-      ...deps,
-      store,
-      run,
-      policy: config.discount,
-      mailFrom: config.mailFrom,
-      publicUrl: config.publicUrl,
-      view: createViewWatch(store, channel),
-      owned: channel.owned,
-    });
-  } finally {
-    channel.close();
-    store.close();
-  }
+  const { dataDir, discount: policy, mailFrom, publicUrl } = deps.config;
+  const run = beginSenderRun(dataDir);
+  await besideView(
+    deps,
+    ({ store, view, channel: { owned } }) =>
+      sendOffers({ ...deps, store, run, policy, mailFrom, publicUrl, view, owned }),
+  );
 }
 
 /** Resolves when `signal` has aborted and mails in flight have been answered. */
 export async function sendOffers(ports: OfferSenderPorts): Promise<void> {
-  const { log, clock, signal, store, view } = ports;
+  const { clock, signal, view } = ports;
   const report = reportHealth(ports.report);
   const health: HealthReport = (is, message) => report(is, message, ports.owned());
   health("starting", "waits for the offer view to reach the facts' end");
-  const end = await retrying(async () => {
-    await checkView(log, store.end());
-    return await factsEnd(log);
-  }, { clock, signal, trouble: ({ error }) => health("waiting", error.message) });
-  if (end === undefined || !(await view.applied(end, signal))) return;
+  const trouble = ({ error }: { error: Error }) => health("waiting", error.message);
+  if (!(await viewIsUpToDate(ports, trouble))) return;
   const sender = new Sender(ports, health);
   let failures = 0;
   while (!signal.aborted) {
@@ -159,10 +125,9 @@ class Sender {
       if (claim?.of !== "earlier_run" && !this.#owns(offer)) continue;
       const now = store.offerNow(offer.id);
       if (now === null) continue;
-      const fact = await this.#settlement(now, {
-        step: this.#next(now, claim),
-        now: this.#ports.clock.now(),
-      });
+      const at = this.#ports.clock.now();
+      const step = nextStep(now, at, { policy, claim });
+      const fact = await this.#settlement(now.offer, { step, now: at });
       if (fact !== null) facts.push(fact);
     }
     await this.#publish(facts);
@@ -172,25 +137,17 @@ class Sender {
     return state.is === "sending" ? this.#unclear.get(state.by.claim) ?? null : null;
   }
 
-  async #settlement(
-    { offer }: OfferNow,
-    { step, now }: { step: SenderStep; now: number },
-  ): Promise<Fact | null> {
-    const about = { subject: offer.subject, offer: offer.id, attempt: offer.attempt, at: now };
+  async #settlement(offer: Offer, { step, now }: { step: SenderStep; now: number }): Promise<Fact | null> {
+    const about = aboutAttempt(offer, now);
     switch (step.is) {
       case "unknown":
         return { fact: "unknown", ...about, by: step.by, words: "no answer within a minute of the claim" };
       case "settle":
         return await this.#settleEarlier(about, { by: step.by, messageId: offer.messageId! });
-      case "reopen":
-        return {
-          fact: "reopened",
-          subject: offer.subject,
-          at: now,
-          offer: offer.id,
-          after: offer.attempt,
-          reason: "resend-once",
-        };
+      case "reopen": {
+        const { subject, id, attempt: after } = offer;
+        return { fact: "reopened", subject, at: now, offer: id, after, reason: "resend-once" };
+      }
       case "wait":
       case "close":
       case "send":
@@ -199,27 +156,19 @@ class Sender {
   }
 
   async #settleEarlier(
-    about: Pick<AnswerFact, "subject" | "offer" | "attempt" | "at">,
+    about: ReturnType<typeof aboutAttempt>,
     { by, messageId }: { by: Claimer; messageId: string },
   ): Promise<AnswerFact> {
+    let words: string;
     switch (await this.#ports.mailer.outcomeOf(messageId)) {
       case "accepted":
         return { fact: "accepted", ...about, by, words: "found delivered after a restart" };
       case "not_sent":
-        return {
-          fact: "deferred",
-          ...about,
-          by,
-          words: "not sent: the processor stopped",
-          nextAttemptAt: about.at,
-        };
+        words = "not sent: the processor stopped";
+        return { fact: "deferred", ...about, by, words, nextAttemptAt: about.at };
       case "unknown":
-        return {
-          fact: "unknown",
-          ...about,
-          by,
-          words: "the processor stopped before the answer was recorded",
-        };
+        words = "the processor stopped before the answer was recorded";
+        return { fact: "unknown", ...about, by, words };
     }
   }
 
@@ -271,15 +220,8 @@ class Sender {
       if (step.is === "close") {
         const { reason, mailbox } = step;
         const { subject, attempt } = offer;
-        closing.push({
-          fact: "closed",
-          subject,
-          at: this.#ports.clock.now(),
-          offer: id,
-          attempt,
-          reason,
-          mailbox,
-        });
+        const at = this.#ports.clock.now();
+        closing.push({ fact: "closed", subject, at, offer: id, attempt, reason, mailbox });
       } else if (step.is === "send" && room > 0) {
         room--;
         begun++;
@@ -287,14 +229,7 @@ class Sender {
       }
     }
     await this.#publish(closing);
-    for (const fact of closing) {
-      await reportMail(fact, {
-        messageId: null,
-        nextAttemptAt: null,
-        words: fact.reason,
-        ports: this.#ports,
-      });
-    }
+    for (const fact of closing) await reportMail(fact, null, this.#ports);
     return begun + closing.length;
   }
 
@@ -309,10 +244,8 @@ class Sender {
 
   async #attempt(offer: Offer, destination: Extract<SenderStep, { is: "send" }>): Promise<void> {
     const { view, signal, report } = this.#ports;
-    const outcome = await attemptToSend(offer, destination, {
-      ...this.#ports,
-      nextClaim: () => ++this.#claims,
-    });
+    const ports = { ...this.#ports, nextClaim: () => ++this.#claims };
+    const outcome = await attemptToSend(offer, destination, ports);
     if (outcome.is === "relay") return this.#relay.begin(outcome.serverAnswer);
     if (outcome.is === "void") return;
     this.#relay.end();
@@ -320,9 +253,7 @@ class Sender {
     if (outcome.isUnclear && fact.by !== null) this.#unclear.set(fact.by.claim, fact);
     report({ kind: "count", counter: "mails", by: 1, label: fact.fact });
     if (end !== null) await view.applied(end, signal);
-    const nextAttemptAt = fact.fact === "deferred" ? fact.nextAttemptAt : null;
-    const messageId = this.#ports.store.offerNow(offer.id)?.offer.messageId ?? null;
-    await reportMail(fact, { messageId, nextAttemptAt, words: fact.words, ports: this.#ports });
+    await reportMail(fact, this.#ports.store.offerNow(offer.id)?.offer.messageId ?? null, this.#ports);
   }
 
   /** Publishes and waits until the view has it, so that the next turn does not say it again. */
@@ -330,10 +261,6 @@ class Sender {
     if (facts.length === 0) return;
     const { log, view, signal } = this.#ports;
     await view.applied(await publishFacts(log, facts), signal);
-  }
-
-  #next(person: OfferNow, claim: ClaimSeen | null): SenderStep {
-    return nextStep(person, this.#ports.clock.now(), { policy: this.#ports.policy, claim });
   }
 
   #owns(offer: Offer): boolean {

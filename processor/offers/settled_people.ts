@@ -46,12 +46,7 @@ export function createSettledPeople(peopleMax = PEOPLE_MAX): SettledPeople {
         const [oldest, entry] = entries.entries().next().value!;
         remove(oldest, entry.subject);
       }
-      entries.set(event.distinctId, {
-        subject,
-        personId: event.personId,
-        email: event.email,
-        passesUses,
-      });
+      entries.set(event.distinctId, { subject, personId: event.personId, email: event.email, passesUses });
       distinctIds.set(subject, event.distinctId);
     },
     drop(subjects) {

@@ -33,13 +33,6 @@ export interface OfferStoreWriter {
   close(): void;
 }
 
-/** What is known of a person when it is asked whether an offer is earned. */
-export type PersonKnown = {
-  /** Distinct uses of all joined subjects. */
-  readonly uses: number;
-  readonly hasOffer: boolean;
-};
-
 /** The port to the offers' view for loops that decide and send; what it answers is as old as `end()` says. */
 export interface OfferStoreReader {
   end(): ViewEnd;
@@ -48,7 +41,8 @@ export interface OfferStoreReader {
 
   /** For deciding records. */
   knownOf(subject: string): SubjectKnown;
-  personOf(subject: string): PersonKnown;
+  /** `uses`: distinct ones of all joined subjects. */
+  personOf(subject: string): { readonly uses: number; readonly hasOffer: boolean };
   erasedAt(subject: string): number | null;
   /** Uses of the person but for those that records of this partition at or above this offset brought. */
   usesBefore(subject: string, position: Position): number;

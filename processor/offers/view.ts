@@ -17,15 +17,13 @@ import type { FactToApply, OfferStoreWriter, ViewEnd } from "./store.ts";
  * Follows `discount.facts` and folds each fact, in order, into this process's offer view; the view's only writer.
  * It commits nothing: how far it has come lies in the view itself, in one transaction with what it made of the facts.
  */
-export type OfferViewPorts =
-  & Pick<LoopDependencies, "log" | "clock" | "report" | "faultPoint" | "signal">
-  & {
-    readonly store: OfferStoreWriter;
-    /** Told after each transaction. */
-    readonly moved: () => void;
-    /** Deletes the mail files of erased offers on this disk; rejects to be asked again. */
-    readonly removeMails?: (messageIds: readonly string[]) => Promise<void> | void;
-  };
+export type OfferViewPorts = Omit<LoopDependencies, "hashes"> & {
+  readonly store: OfferStoreWriter;
+  /** Told after each transaction. */
+  readonly moved: () => void;
+  /** Deletes the mail files of erased offers on this disk; rejects to be asked again. */
+  readonly removeMails?: (messageIds: readonly string[]) => Promise<void> | void;
+};
 
 /** A fact of a kind that this version does not know: a view that passed over it would differ from the others'. */
 export class NewerFactError extends Error {

@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { isLoopback } from "../../contract/loopback.ts";
+import { hostNameIn, isLoopback } from "../../contract/loopback.ts";
 import type {
   DatasetListing,
   DatasetTail,
@@ -57,7 +57,7 @@ export function createStatusApi(sources: StatusSources): Hono {
   );
   app.get("/api/status", async (c) => c.json(await sources.status()));
   app.get("/api/events", (c) => {
-    if (sources.showsRaw && !isLoopback(hostName(c.req.header("host")))) {
+    if (sources.showsRaw && !isLoopback(hostNameIn(c.req.header("host")))) {
       return c.json(
         problem("forbidden", "Raw prompts are shown to loopback names only: unset SHOW_RAW."),
         403,
@@ -134,10 +134,6 @@ function eventStream(hub: TraceHub, lastEventId: string | null): Response {
 
 function eventText({ id, step }: TraceMessage): string {
   return `id: ${id}\ndata: ${JSON.stringify(step)}\n\n`;
-}
-
-function hostName(header: string | undefined): string {
-  return (header ?? "").replace(/:\d+$/, "");
 }
 
 function problem(code: string, message: string) {

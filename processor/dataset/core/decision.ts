@@ -6,24 +6,14 @@ import {
   readLabel,
   type RecordLabel,
 } from "../../../contract/envelope.ts";
-import { type DeadLetterStep, isScrubbed } from "../../../contract/dead_letter.ts";
+import { type DeadLetterStep, isScrubbed, type ReadRecord } from "../../../contract/dead_letter.ts";
 import { formatLine } from "./line.ts";
 import { datasetPath, fileNumberOf } from "./path.ts";
 import { eventTime, isoTime } from "../../record/event_time.ts";
-import { parseTrainingEvent } from "./training_event.ts";
-import { type KnownValues, sanitise } from "../../sanitise/mod.ts";
+import { parseTrainingEvent, type TrainingEvent } from "./training_event.ts";
+import { sanitise } from "../../sanitise/mod.ts";
 
 /** What a record of the raw topic means for the dataset: a function of the log alone, live and in a replay alike. */
-
-/** A record as it was read; structurally the log's. */
-export type RawRecord = {
-  readonly partition: number;
-  readonly offset: number;
-  readonly timestamp: number;
-  readonly key: Uint8Array | null;
-  readonly value: Uint8Array;
-  readonly headers: Readonly<Record<string, string>>;
-};
 
 /**
  * `ignored`: valid, and no line: not a training event; its person was erased; a letter of this position is in the topic
@@ -68,7 +58,7 @@ export type Rules = {
 };
 
 /** Decides one record. Records of a partition must come in order, each once: the window remembers them. */
-export function decide(record: RawRecord, rules: Rules): Decision {
+export function decide(record: ReadRecord, rules: Rules): Decision {
   if (isScrubbed(record)) return { id: "", outcome: { is: "ignored", reason: "scrubbed" }, parsed: null };
   const label = readLabel(record.headers);
   const read = label.id === undefined || label.event === undefined ? readEnvelope(record.value) : null;
@@ -78,7 +68,13 @@ export function decide(record: RawRecord, rules: Rules): Decision {
   if (repeated && !isErasure(label)) return no({ is: "duplicate" });
   if (isNoTraining(label, rules)) return no({ is: "ignored", reason: "other_event" });
   const envelope = read ?? readEnvelope(record.value);
-  if (!envelope.ok) return no(setAside(record, { rules, step: "parse", reason: envelope.reason }));
+  if (!envelope.ok) {
+    return no(
+      rules.hasLetter(record.offset)
+        ? { is: "ignored", reason: "has_letter" }
+        : { is: "dead_letter", step: "parse", reason: envelope.reason },
+    );
+  }
   if (!rules.trainingEvents.has(envelope.envelope.event)) return no({ is: "ignored", reason: "other_event" });
   const parsed = {
     envelope: envelope.envelope,
@@ -94,7 +90,7 @@ function isNoTraining(label: RecordLabel, rules: Rules): boolean {
 }
 
 function decideTraining(
-  record: RawRecord,
+  record: ReadRecord,
   { parsed: { envelope, time }, rules }: { parsed: NonNullable<Decision["parsed"]>; rules: Rules },
 ): RecordOutcome {
   const { offset } = record;
@@ -102,8 +98,7 @@ function decideTraining(
   if (rules.hasLetter(offset)) return { is: "ignored", reason: "has_letter" };
   const training = parseTrainingEvent(envelope);
   if (!training.ok) return { is: "dead_letter", step: "parse", reason: training.reason };
-  const { prompt, reason, known } = training.event;
-  const texts = sanitiseTexts({ prompt, reason, known });
+  const texts = sanitiseTexts(training.event);
   if (!texts.ok) return { is: "dead_letter", step: "sanitise", reason: texts.reason };
   const timestamp = isoTime(time, envelope.timestamp);
   return {
@@ -112,9 +107,9 @@ function decideTraining(
     line: formatLine({
       timestamp,
       event: envelope.event,
-      failureReason: texts.reason,
-      inputPrompt: texts.prompt,
-      distinctId: rules.lineId(envelope.distinctId),
+      failure_reason: texts.reason,
+      input_prompt: texts.prompt,
+      distinct_id: rules.lineId(envelope.distinctId),
     }),
     prompt: texts.prompt,
     placeholders: texts.placeholders,
@@ -125,7 +120,7 @@ function decideTraining(
 let made = { event: "", day: "", partition: -1, fileNumber: -1, path: "" };
 
 function pathOf(
-  { partition, offset }: RawRecord,
+  { partition, offset }: ReadRecord,
   { event, timestamp }: { readonly event: string; readonly timestamp: string },
 ): string {
   const fileNumber = fileNumberOf(offset);
@@ -138,38 +133,17 @@ function pathOf(
   return made.path;
 }
 
-type SanitisedTexts =
-  | {
-    readonly ok: true;
-    readonly prompt: string;
-    readonly reason: string | null;
-    readonly placeholders: readonly string[];
-  }
-  | { readonly ok: false; readonly reason: string };
-
 /** Fails closed: whatever the sanitiser throws, nothing of the text goes on. */
-function sanitiseTexts(
-  { prompt, reason, known }: { prompt: string; reason: string | null; known: KnownValues },
-): SanitisedTexts {
+function sanitiseTexts({ prompt, reason, known }: TrainingEvent) {
   try {
     const clean = sanitise(prompt, known);
     const placeholders = clean.spans.map((span) => span.entity as string);
-    if (reason === null) return { ok: true, prompt: clean.text, reason: null, placeholders };
-    const cleanReason = sanitise(reason, known);
-    for (const span of cleanReason.spans) placeholders.push(span.entity);
-    return { ok: true, prompt: clean.text, reason: cleanReason.text, placeholders };
+    const cleanReason = reason === null ? null : sanitise(reason, known);
+    for (const span of cleanReason?.spans ?? []) placeholders.push(span.entity);
+    return { ok: true, prompt: clean.text, reason: cleanReason?.text ?? null, placeholders } as const;
   } catch (error) {
     const code = (error as { code?: unknown }).code;
     const codeText = typeof code === "string" && /^[a-z_]{1,40}$/.test(code) ? ` (${code})` : "";
-    return { ok: false, reason: `the sanitiser refused the text${codeText}` };
+    return { ok: false, reason: `the sanitiser refused the text${codeText}` } as const;
   }
-}
-
-function setAside(
-  record: RawRecord,
-  { rules, step, reason }: { rules: Rules; step: DeadLetterStep; reason: string },
-): RecordOutcome {
-  return rules.hasLetter(record.offset)
-    ? { is: "ignored", reason: "has_letter" }
-    : { is: "dead_letter", step, reason };
 }

@@ -5,19 +5,14 @@ export type DatasetLine = {
   /** ISO 8601, UTC, with milliseconds. */
   readonly timestamp: string;
   readonly event: string;
-  readonly failureReason: string | null;
-  readonly inputPrompt: string;
-  readonly distinctId: string;
+  readonly failure_reason: string | null;
+  readonly input_prompt: string;
+  readonly distinct_id: string;
 };
 
 /** The line's text with its line feed; one line also for programs that end lines at U+2028, U+2029 or U+0085. */
-export function formatLine(line: DatasetLine): string {
-  const json = JSON.stringify({
-    timestamp: line.timestamp,
-    event: line.event,
-    failure_reason: line.failureReason,
-    input_prompt: line.inputPrompt,
-    distinct_id: line.distinctId,
-  });
-  return escapeLine(json) + "\n";
+export function formatLine(
+  { timestamp, event, failure_reason, input_prompt, distinct_id }: DatasetLine,
+): string {
+  return escapeLine(JSON.stringify({ timestamp, event, failure_reason, input_prompt, distinct_id })) + "\n";
 }

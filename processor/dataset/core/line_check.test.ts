@@ -24,9 +24,9 @@ describe("a line of the dataset", () => {
     const line = formatLine({
       timestamp: "2025-11-30T16:38:21.968Z",
       event: "generation_failed",
-      failureReason: "\u2028",
-      inputPrompt,
-      distinctId: "d",
+      failure_reason: "\u2028",
+      input_prompt: inputPrompt,
+      distinct_id: "d",
     });
     expect(faultOf(line.slice(0, -1))).toBeNull();
   });

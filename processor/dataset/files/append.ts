@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 import { DatasetStateError } from "../core/state_error.ts";
-import { syncDirectory, writeAll } from "../../../runtime/durable_file.ts";
+import { ifThere, syncDirectory, writeAll } from "../../../runtime/durable_file.ts";
 
 /** Descriptors that stay open between two chunks of a partition; a chunk may touch more, one per record at most. */
 const OPEN_FILES_MAX = 64;
@@ -84,19 +84,9 @@ export class JsonlFiles {
 }
 
 /** Cuts a file back to what its manifest says of it. */
-export function cutBack(
-  root: string,
-  { path, bytes }: { readonly path: string; readonly bytes: number },
-): void {
+export function cutBack(root: string, { path, bytes }: { path: string; bytes: number }): void {
   const whole = join(root, path);
-  let size: number;
-  try {
-    size = Deno.statSync(whole).size;
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    if (bytes === 0) return;
-    throw shortFile(whole, { size: 0, bytes });
-  }
+  const size = ifThere(() => Deno.statSync(whole).size) ?? 0;
   if (size < bytes) throw shortFile(whole, { size, bytes });
   if (size > bytes) Deno.truncateSync(whole, bytes);
 }

@@ -7,7 +7,7 @@ import { DatasetStateError } from "../core/state_error.ts";
 import type { DatasetIdentity, DatasetStore } from "../store.ts";
 import { openDatasetLocks } from "./locks.ts";
 import { readIdentity, readManifest, saveIdentity } from "./manifest.ts";
-import { syncDirectory } from "../../../runtime/durable_file.ts";
+import { ifThere, syncDirectory } from "../../../runtime/durable_file.ts";
 import { JsonlPartition } from "./partition.ts";
 
 export { listDataset, tailDataset } from "./listing.ts";
@@ -53,13 +53,8 @@ export async function ensureRoot(
 
 /** Where DATASET_DIR leads; null where it is missing or an empty directory. Throws where it is anything but a link. */
 export function findRoot(datasetDir: string): string | null {
-  let info: Deno.FileInfo;
-  try {
-    info = Deno.lstatSync(datasetDir);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
+  const info = ifThere(() => Deno.lstatSync(datasetDir));
+  if (info === null) return null;
   if (info.isSymlink) return followLink(datasetDir);
   if (info.isDirectory && isEmpty(datasetDir)) return null;
   throw new DatasetStateError(

@@ -2,7 +2,8 @@ import { Buffer } from "node:buffer";
 import { dirname, join } from "node:path";
 import type { FaultPoint } from "../../../runtime/fault_point.ts";
 import type { FileEntries, FileEntry } from "../store.ts";
-import { syncDirectory, writeAll } from "../../../runtime/durable_file.ts";
+import { ifThere, syncDirectory, writeAll } from "../../../runtime/durable_file.ts";
+import { lineBlocksOf } from "./reader.ts";
 
 /**
  * Rewrites files of the dataset without some persons' lines. Other people's lines stay as they are, byte for byte.
@@ -11,8 +12,7 @@ import { syncDirectory, writeAll } from "../../../runtime/durable_file.ts";
  * place among the touched), then the manifest says where it leads, then they are renamed into place.
  */
 
-/** Bytes read at once. */
-const BLOCK_BYTES = 1024 * 1024;
+const LINE_FEED = new Uint8Array([10]);
 const DISTINCT_ID_KEY = new TextEncoder().encode(`,"distinct_id":`);
 
 /** What a rewriting of files without the erased people's lines needs. */
@@ -55,7 +55,8 @@ export async function putInPlace(
   let place = 0;
   for (const path of Object.keys(touched)) {
     const target = join(root, path);
-    renameIfThere(temporaryOf(directory, place++), target);
+    const from = temporaryOf(directory, place++);
+    ifThere(() => Deno.renameSync(from, target));
     directories.add(dirname(target));
     faultPoint("erase.renamed");
   }
@@ -66,16 +67,8 @@ function temporaryOf(directory: string, place: number): string {
   return join(directory, `${place}.tmp`);
 }
 
-function renameIfThere(from: string, to: string): void {
-  try {
-    Deno.renameSync(from, to);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
 async function holdsTheirs(path: string, entry: FileEntry, rewrite: Rewrite): Promise<boolean> {
-  for await (const lines of blocksOf(join(rewrite.root, path), { bytes: entry.bytes, ...rewrite })) {
+  for await (const lines of linesOf(path, { entry, rewrite })) {
     if (lines.some((line) => rewrite.theirs(distinctIdOf(line)))) return true;
   }
   return false;
@@ -89,16 +82,16 @@ async function copyWithout(
   let { bytes, records } = { bytes: 0, records: 0 };
   const placeholders = { ...entry.placeholders };
   try {
-    for await (const lines of blocksOf(join(rewrite.root, path), { bytes: entry.bytes, ...rewrite })) {
+    for await (const lines of linesOf(path, { entry, rewrite })) {
       const kept: Uint8Array[] = [];
       for (const line of lines) {
         if (rewrite.theirs(distinctIdOf(line))) subtractPlaceholders(placeholders, line);
-        else kept.push(line);
+        else kept.push(line, LINE_FEED);
       }
       const text = Buffer.concat(kept);
       writeAll(file, text);
       bytes += text.length;
-      records += kept.length;
+      records += kept.length / 2;
     }
     await file.syncData();
   } finally {
@@ -110,8 +103,7 @@ async function copyWithout(
 /** The last field of a line, read without parsing the rest: `"` in any field before it is escaped. */
 function distinctIdOf(line: Uint8Array): string {
   const at = lastIndexOf(line, DISTINCT_ID_KEY) + DISTINCT_ID_KEY.length;
-  const end = line.length - (line[line.length - 1] === 10 ? 2 : 1);
-  return JSON.parse(new TextDecoder().decode(line.subarray(at, end)));
+  return JSON.parse(new TextDecoder().decode(line.subarray(at, -1)));
 }
 
 function lastIndexOf(line: Uint8Array, wanted: Uint8Array): number {
@@ -136,46 +128,15 @@ function subtractPlaceholders(placeholders: Record<string, number>, line: Uint8A
   }
 }
 
-/** The lines of a file's first `bytes`, each with its line feed, block by block: those that end in it. */
-async function* blocksOf(
+/** The lines of a file, several at a time; a heartbeat after each block of them. */
+async function* linesOf(
   path: string,
-  { bytes, heartbeat }: { readonly bytes: number; heartbeat(): Promise<void> },
+  { entry, rewrite }: { readonly entry: FileEntry; readonly rewrite: Rewrite },
 ): AsyncGenerator<readonly Uint8Array[]> {
-  const file = Deno.openSync(path, { read: true });
-  try {
-    let rest = new Uint8Array();
-    for (let left = bytes; left > 0;) {
-      const block = new Uint8Array(rest.length + Math.min(BLOCK_BYTES, left));
-      block.set(rest);
-      const read = file.readSync(block.subarray(rest.length));
-      if (read === null) return;
-      left -= read;
-      const filled = block.subarray(0, rest.length + read);
-      const lines = splitLines(filled);
-      rest = filled.slice(lines.reduce((sum, line) => sum + line.length, 0));
-      yield lines;
-      await heartbeat();
-    }
-  } finally {
-    file.close();
-  }
-}
-
-function splitLines(bytes: Uint8Array): Uint8Array[] {
-  const lines: Uint8Array[] = [];
-  let from = 0;
-  for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, from)) {
-    lines.push(bytes.subarray(from, end + 1));
-    from = end + 1;
-  }
-  return lines;
-}
-
-/** Removes what an erasure that never came to its manifest has left. */
-export function removeLeftovers(directory: string): void {
-  try {
-    Deno.removeSync(directory, { recursive: true });
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  const file = Deno.openSync(join(rewrite.root, path), { read: true });
+  // Whatever a line's length: what is not copied here is gone.
+  for await (const { lines } of lineBlocksOf(file, entry.bytes, { lineBytesMax: Infinity })) {
+    yield lines;
+    await rewrite.heartbeat();
   }
 }

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
+import { ifThere, isThere } from "../../../runtime/durable_file.ts";
 import type { DatasetListing, DatasetTail } from "../../../contract/processor_api.ts";
 import { parseDatasetPath } from "../core/path.ts";
 import { SANITISER_VERSION } from "../../sanitise/mod.ts";
@@ -116,14 +117,8 @@ function countLines(bytes: Buffer): number {
 
 function withRoot<T>(datasetDir: string, look: (root: string) => T): T | null {
   for (let attempt = 1;; attempt++) {
-    let root: string;
-    try {
-      root = Deno.realPathSync(datasetDir);
-      Deno.statSync(join(root, "_manifest"));
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return null;
-      throw error;
-    }
+    const root = ifThere(() => Deno.realPathSync(datasetDir));
+    if (root === null || !isThere(join(root, "_manifest"))) return null;
     try {
       return look(root);
     } catch (error) {

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { type HeldLock, tryLockFile } from "../../../runtime/data_dir.ts";
+import { ifThere } from "../../../runtime/durable_file.ts";
 import { partitionPrefix } from "../core/path.ts";
 
 /**
@@ -37,7 +38,8 @@ export function openDatasetLocks(datasetDir: string): DatasetLocks {
       if (lock) writeHolder(holderPath, what);
       return lock;
     },
-    maintenanceUnderWay: () => readHolder(holderPath) ?? "a replay, an erasure or a redrive",
+    maintenanceUnderWay: () =>
+      ifThere(() => Deno.readTextFileSync(holderPath)) || "a replay, an erasure or a redrive",
     swapWanted: () => {
       // Shared, so that two writers that look at the same time don't take each other for a replay.
       if (!look.tryLockSync(false)) return true;
@@ -52,13 +54,4 @@ export function openDatasetLocks(datasetDir: string): DatasetLocks {
 function writeHolder(path: string, what: string | undefined): void {
   const since = new Date().toISOString();
   Deno.writeTextFileSync(path, what === undefined ? "" : `${what} (process ${Deno.pid}, since ${since})`);
-}
-
-function readHolder(path: string): string | null {
-  try {
-    return Deno.readTextFileSync(path) || null;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
 }

@@ -1,11 +1,21 @@
 import { join } from "node:path";
 import type { FaultPoint } from "../../../runtime/fault_point.ts";
 import { parseDatasetPath } from "../core/path.ts";
-import { type ErasedSubjects, type Erasure, subjectsOf, withErasure } from "../../record/erasure.ts";
+import { type ErasedSubjects, subjectsOf, withErasure } from "../../record/erasure.ts";
+import { removeIfThere } from "../../../runtime/durable_file.ts";
 import { remembering } from "../../../runtime/remember.ts";
-import type { FileAddition, FileEntries, FileEntry, PartitionStore, PendingLetter } from "../store.ts";
+import type {
+  Advance,
+  ErasureHere,
+  ErasureTools,
+  FileAddition,
+  FileEntries,
+  FileEntry,
+  PartitionStore,
+  PendingLetter,
+} from "../store.ts";
 import type { DedupWindow } from "../core/dedup_window.ts";
-import { putInPlace, removeLeftovers, rewriteWithout } from "./erasing.ts";
+import { putInPlace, rewriteWithout } from "./erasing.ts";
 import {
   manifestPaths,
   readErased,
@@ -52,9 +62,9 @@ export class JsonlPartition implements PartitionStore {
   async recover(): Promise<void> {
     if (this.manifest.erasing) await this.#finishErasing({ faultPoint: () => {} });
     for (const path of [this.#paths.manifest, this.#paths.sealed, this.#paths.erased, this.#paths.window]) {
-      removeLeftovers(`${path}.tmp`);
+      removeIfThere(`${path}.tmp`);
     }
-    removeLeftovers(this.#paths.erasing);
+    removeIfThere(this.#paths.erasing, { recursive: true });
     for (const entries of [readSealed(this.root, this.#partition), this.manifest.files]) {
       for (const [path, { bytes }] of Object.entries(entries)) cutBack(this.root, { path, bytes });
     }
@@ -82,39 +92,24 @@ export class JsonlPartition implements PartitionStore {
     return this.#files.sync();
   }
 
-  async advance(to: {
-    readonly nextOffset: number;
-    readonly additions: ReadonlyMap<string, FileAddition>;
-    readonly letters: readonly PendingLetter[];
-    readonly sanitiserVersion: string;
-  }): Promise<void> {
+  async advance(to: Advance): Promise<void> {
     const files = to.additions.size === 0 ? this.manifest.files : { ...this.manifest.files };
     for (const [path, addition] of to.additions) {
-      (files as Record<string, FileEntry>)[path] = grown(this.#entry(path), {
-        addition,
-        bytes: this.#appended.get(path)!,
-        sanitiserVersion: to.sanitiserVersion,
-      });
+      const bytes = this.#appended.get(path)!;
+      (files as Record<string, FileEntry>)[path] = grown(this.#entry(path), { ...to, addition, bytes });
     }
     await this.#save({ ...this.manifest, nextOffset: to.nextOffset, files, letters: to.letters });
     this.#appended.clear();
   }
 
-  async erase(
-    erasure: Erasure & { readonly offset: number; readonly nextOffset: number },
-    { subject, heartbeat, faultPoint }: {
-      subject(distinctId: string): string;
-      heartbeat(): Promise<void>;
-      readonly faultPoint: FaultPoint;
-    },
-  ): Promise<void> {
+  async erase(erasure: ErasureHere, { subject, heartbeat, faultPoint }: ErasureTools): Promise<void> {
     // Before the offset moves on: no record below it is still to come, so naming the erased early changes nothing.
     this.erased = withErasure(this.erased, erasure);
     await saveErased(this.root, { partition: this.#partition, value: this.erased });
     this.#files.close();
     const gone = new Set(erasure.subjects);
     const entries = { ...readSealed(this.root, this.#partition), ...this.manifest.files };
-    removeLeftovers(this.#paths.erasing);
+    removeIfThere(this.#paths.erasing, { recursive: true });
     const files = await rewriteWithout(entries, {
       root: this.root,
       directory: this.#paths.erasing,
@@ -136,11 +131,8 @@ export class JsonlPartition implements PartitionStore {
   }
 
   saveWindow(window: DedupWindow): void {
-    saveWindowCache(this.#paths.window, {
-      size: window.size,
-      nextOffset: window.fedTo,
-      entries: window.entries(),
-    });
+    const { size, fedTo: nextOffset } = window;
+    saveWindowCache(this.#paths.window, { size, nextOffset, entries: window.entries() });
   }
 
   close(): void {
@@ -172,7 +164,7 @@ export class JsonlPartition implements PartitionStore {
     }
     const files = replaced(manifest.files);
     await this.#save({ ...manifest, files, nextOffset: erasing.nextOffset, letters: this.#lettersLeft() });
-    removeLeftovers(this.#paths.erasing);
+    removeIfThere(this.#paths.erasing, { recursive: true });
   }
 
   #lettersLeft(): readonly PendingLetter[] {
@@ -193,11 +185,9 @@ export class JsonlPartition implements PartitionStore {
 
 function grown(
   entry: FileEntry,
-  { addition, bytes, sanitiserVersion }: {
-    readonly addition: FileAddition;
-    readonly bytes: number;
-    readonly sanitiserVersion: string;
-  },
+  { addition, bytes, sanitiserVersion }:
+    & Pick<Advance, "sanitiserVersion">
+    & { readonly addition: FileAddition; readonly bytes: number },
 ): FileEntry {
   const placeholders = { ...entry.placeholders };
   for (const [entity, count] of Object.entries(addition.placeholders)) {

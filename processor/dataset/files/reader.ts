@@ -8,7 +8,7 @@ import {
   readIdentity,
 } from "./manifest.ts";
 import { areEqual, type PartitionSnapshot, readSnapshot } from "./snapshot.ts";
-import { readIfThere } from "../../../runtime/durable_file.ts";
+import { ifThere, readIfThere } from "../../../runtime/durable_file.ts";
 import { parseDatasetPath } from "../core/path.ts";
 import { DatasetReadError } from "../core/read_error.ts";
 import type { DatasetIdentity, FileEntries, FileEntry } from "../store.ts";
@@ -31,7 +31,12 @@ export class DatasetFiles {
   /** Throws {@link DatasetReadError} where there is no dataset. */
   constructor(datasetDir: string) {
     const root = datasetRoot(datasetDir);
-    if (root === null || !hasIdentity(root)) throw noDataset(datasetDir);
+    if (root === null || !hasIdentity(root)) {
+      fail(
+        `Cannot find a dataset at "${datasetDir}": none has been written there. Set DATA_DIR or DATASET_DIR to where ` +
+          `it is, or start the processor, which makes it.`,
+      );
+    }
     this.#datasetDir = datasetDir;
     this.root = root;
   }
@@ -105,7 +110,8 @@ export class DatasetFiles {
         throw new Deno.errors.NotFound(`Cannot open "${join(this.root, path)}": it is missing.`);
       }
       const { size, ino } = file.statSync();
-      if (entry !== undefined && this.#inodeOf(path) === ino) {
+      const now = ifThere(() => Deno.statSync(join(this.root, path)));
+      if (entry !== undefined && now?.ino === ino) {
         return { file, size, entry: entryThatFits(entry, { size, erased: manifest?.erasing?.files[path] }) };
       }
       // An erasure has put another file here between the two looks, or the manifest has gone with its tree.
@@ -118,22 +124,9 @@ export class DatasetFiles {
   }
 
   #openFile(path: string): Deno.FsFile | null {
-    try {
-      return Deno.openSync(join(this.root, path), { read: true });
-    } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-      if (this.isReplaced()) throw new DatasetReplacedError();
-      return null;
-    }
-  }
-
-  #inodeOf(path: string): number | null {
-    try {
-      return Deno.statSync(join(this.root, path)).ino;
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return -1;
-      throw error;
-    }
+    const file = ifThere(() => Deno.openSync(join(this.root, path), { read: true }));
+    if (file === null && this.isReplaced()) throw new DatasetReplacedError();
+    return file;
   }
 
   /** Parsed anew only where its bytes are others: a dataset has many files of one manifest. */
@@ -206,7 +199,11 @@ export async function* blocksOf(file: Deno.FsFile, bytes: number): AsyncGenerato
 }
 
 /** The lines in the first `bytes` of a file, without their line feeds, several at a time. Closes the file. */
-export async function* lineBlocksOf(file: Deno.FsFile, bytes: number): AsyncGenerator<LineBlock> {
+export async function* lineBlocksOf(
+  file: Deno.FsFile,
+  bytes: number,
+  { lineBytesMax = LINE_BYTES_MAX } = {},
+): AsyncGenerator<LineBlock> {
   let rest: Uint8Array = EMPTY;
   for await (const block of blocksOf(file, bytes)) {
     const whole = new Uint8Array(rest.length + block.length);
@@ -221,12 +218,12 @@ export async function* lineBlocksOf(file: Deno.FsFile, bytes: number): AsyncGene
     }
     rest = whole.subarray(from);
     if (lines.length > 0) yield { lines, rest: 0 };
-    if (rest.length > LINE_BYTES_MAX) break;
+    if (rest.length > lineBytesMax) break;
   }
   if (rest.length > 0) yield { lines: [], rest: rest.length };
 }
 
-/** `rest`: bytes that no line feed ends, or not within 16 MiB; then this is the last block. */
+/** `rest`: bytes that no line feed ends, or not within `lineBytesMax` (default 16 MiB); then this is the last block. */
 export type LineBlock = { readonly lines: readonly Uint8Array[]; readonly rest: number };
 
 /** Paths by event, date, partition and file number. */
@@ -256,19 +253,7 @@ function entryThatFits(
 
 /** Where DATASET_DIR leads; null where that is nowhere. */
 export function datasetRoot(datasetDir: string): string | null {
-  try {
-    return Deno.realPathSync(datasetDir);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
-}
-
-function noDataset(datasetDir: string): DatasetReadError {
-  return new DatasetReadError(
-    `Cannot find a dataset at "${datasetDir}": none has been written there. Set DATA_DIR or DATASET_DIR to where it ` +
-      `is, or start the processor, which makes it.`,
-  );
+  return ifThere(() => Deno.realPathSync(datasetDir));
 }
 
 function fail(message: string): never {

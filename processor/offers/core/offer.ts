@@ -262,9 +262,7 @@ const WAIT: SenderStep = { is: "wait" };
 function stepOfWaiting(person: OfferNow, dueAt: number, now: number): SenderStep {
   if (person.optedOut) return { is: "close", reason: "opted_out", mailbox: null };
   if (now < dueAt) return WAIT;
-  if (person.isLost) {
-    return { is: "close", reason: "state_lost", mailbox: person.address?.mailbox ?? null };
-  }
+  if (person.isLost) return { is: "close", reason: "state_lost", mailbox: person.address?.mailbox ?? null };
   if (person.address === null) return WAIT;
   switch (person.address.mailboxState) {
     case "suppressed":

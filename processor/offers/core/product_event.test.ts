@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { unsubscribeRecord } from "../../../contract/unsubscribe_token.ts";
-import { addressIn, readOfferInput, type SourceRecord } from "./product_event.ts";
+import { readAddress } from "./mailbox.ts";
+import { readOfferInput, type SourceRecord } from "./product_event.ts";
 
 const RECEIVED = Date.UTC(2026, 0, 1, 12);
 const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
@@ -127,13 +128,11 @@ describe("other records", () => {
   });
 });
 
-describe("addressIn()", () => {
-  it("reads the plain address from the record that gave it", () => {
-    const body = {
-      event: { event: "x", distinct_id: "ada" },
-      person: { properties: { email: " Ada@Example.org " } },
-    };
-    expect(addressIn(record(body))!.deliverable).toBe("Ada@example.org");
-    expect(addressIn({ ...record(0), value: new Uint8Array(), headers: { event: "$scrubbed" } })).toBeNull();
+describe("a record that gave an address", () => {
+  it("holds it in plain, until an erasure empties the record", () => {
+    const { email } = eventOf({ event: "x" }, { person: { properties: { email: " Ada@Example.org " } } });
+    expect(readAddress(email)!.deliverable).toBe("Ada@example.org");
+    expect(readOfferInput({ ...record(0), value: new Uint8Array(), headers: { event: "$scrubbed" } }).is)
+      .toBe("ignored");
   });
 });

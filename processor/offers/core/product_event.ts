@@ -1,4 +1,4 @@
-import { isScrubbed } from "../../../contract/dead_letter.ts";
+import { isScrubbed, type ReadRecord } from "../../../contract/dead_letter.ts";
 import {
   idFromBody,
   isErasure,
@@ -13,7 +13,7 @@ import { readUnsubscribe, type UnsubscribeClaims } from "../../../contract/unsub
 import { readErasure } from "../../record/erasure.ts";
 import { eventTime } from "../../record/event_time.ts";
 import type { Position } from "../../facts/facts.ts";
-import { type Address, readAddress } from "./mailbox.ts";
+import { readAddress } from "./mailbox.ts";
 
 /** What a record of `posthog.webhooks` means for offers: an input of the offers, parsed once. Still holds plain ids. */
 export type OfferInput =
@@ -53,14 +53,8 @@ export type ProductEvent = {
   readonly isBackfill: boolean;
 };
 
-/** The parts of a record that this file reads; structurally the log's. */
-export type SourceRecord = {
-  readonly partition: number;
-  readonly offset: number;
-  readonly timestamp: number;
-  readonly value: Uint8Array;
-  readonly headers: Readonly<Record<string, string>>;
-};
+/** The parts of a record that this file reads. */
+export type SourceRecord = Omit<ReadRecord, "key">;
 
 /** What one record means. Never throws: whatever lies in the topic is an input or is ignored. */
 export function readOfferInput(record: SourceRecord): OfferInput {
@@ -69,11 +63,8 @@ export function readOfferInput(record: SourceRecord): OfferInput {
   if (isScrubbed(record)) return { is: "ignored", reason: "scrubbed" };
   if (isErasure(label)) {
     const erasure = readErasure(record.value);
-    return erasure === null ? { is: "ignored", reason: "erasure that names nobody" } : {
-      is: "erasure",
-      ...erasure,
-      position,
-    };
+    if (erasure === null) return { is: "ignored", reason: "erasure that names nobody" };
+    return { is: "erasure", ...erasure, position };
   }
   if (label.source === "unsubscribe") {
     const claims = unsubscribeIn(record.value);
@@ -98,12 +89,6 @@ export function readOfferInput(record: SourceRecord): OfferInput {
     isBackfill,
   };
   return { is: "event", event };
-}
-
-/** The address in the record that an `addressed` fact came from; null where the record holds none (any more). */
-export function addressIn(record: SourceRecord): Address | null {
-  const input = readOfferInput(record);
-  return input.is === "event" ? readAddress(input.event.email) : null;
 }
 
 /** `$set` was written with this very event; `person.properties` may be a snapshot from before it. */

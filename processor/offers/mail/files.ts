@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { isThere, removeIfThere, syncDirectorySync } from "../../../runtime/durable_file.ts";
+import { ifThere, isThere, removeIfThere, syncDirectorySync } from "../../../runtime/durable_file.ts";
 
 /** The `.eml` files of a DATA_DIR: in `new` those that were sent, in `tmp` those on their way. */
 
@@ -18,13 +18,8 @@ export function mailFileName(messageId: string): string {
 
 /** Names of the `.eml` files in a directory; none where it is missing. */
 export function mailNamesIn(directory: string): string[] {
-  try {
-    return [...Deno.readDirSync(directory)].filter(({ isFile, name }) => isFile && name.endsWith(".eml"))
-      .map(({ name }) => name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+  const entries = ifThere(() => [...Deno.readDirSync(directory)]) ?? [];
+  return entries.filter(({ isFile, name }) => isFile && name.endsWith(".eml")).map(({ name }) => name);
 }
 
 /** Every `.eml` file, also of mails on their way; `messageId` without angle brackets, as the name has it. */

@@ -2,7 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 import type { Offer, OfferNow } from "../core/offer.ts";
 import type { OfferStoreReader } from "../store.ts";
 import { createOfferRows, readAddressRow } from "./rows.ts";
-import { readViewEnd } from "./writer.ts";
+import { viewEndOf } from "./writer.ts";
 
 const NOTHING = { uuids: new Set<string>(), address: null, personMailbox: null, joined: new Set<string>() };
 
@@ -17,7 +17,7 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
     found.map((row) => JSON.parse(text(row, "body")));
 
   return {
-    end: () => readViewEnd(sql.end.get()),
+    end: viewEndOf(db),
     snapshot(read) {
       db.exec("begin");
       try {
@@ -90,7 +90,7 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
     return {
       offer,
       isCurrent: rows.currentOf(person)?.id === id,
-      optedOut: rows.isOptedOut(person),
+      optedOut: rows.summaryOf(person).optedOut,
       isLost: rows.isLost(offer),
       address: address && {
         mailbox: address.mailbox,
@@ -108,7 +108,6 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
 
 function statements(db: DatabaseSync) {
   return {
-    end: db.prepare("select next_fact, last_offset, last_hash from view"),
     uuids: db.prepare("select uuid from use where subject = ?"),
     address: db.prepare("select * from address where subject = ?"),
     joined: db.prepare("select b from joined where a = ?"),

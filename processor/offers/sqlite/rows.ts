@@ -7,10 +7,8 @@ export type OfferRows = {
   /** Null for a subject that no row speaks of. */
   personOf(subject: string): number | null;
   subjectsOf(person: number): readonly string[];
-  usesOf(person: number): number;
   offersOf(person: number): readonly Offer[];
   currentOf(person: number): Offer | null;
-  isOptedOut(person: number): boolean;
   /** What every fact asks of its person, in one look. */
   summaryOf(
     person: number,
@@ -37,14 +35,8 @@ export function createOfferRows(db: DatabaseSync): OfferRows {
   const sql = {
     person: db.prepare("select person from subject where subject = ?"),
     subjects: db.prepare("select subject from subject where person = ?"),
-    uses: db.prepare(
-      "select count(distinct uuid) as n from subject s join use u on u.subject = s.subject where s.person = ?",
-    ),
     offers: db.prepare(
       "select body from subject s join offer o on o.subject = s.subject where s.person = ? order by o.id",
-    ),
-    optedOut: db.prepare(
-      "select 1 from subject s join opted_out o on o.subject = s.subject where s.person = ? limit 1",
     ),
     summary: db.prepare(
       `select
@@ -68,10 +60,8 @@ export function createOfferRows(db: DatabaseSync): OfferRows {
   const rows: OfferRows = {
     personOf: (subject) => (sql.person.get(subject) as { person: number } | undefined)?.person ?? null,
     subjectsOf: (person) => sql.subjects.all(person).map((row) => (row as { subject: string }).subject),
-    usesOf: (person) => (sql.uses.get(person) as { n: number }).n,
     offersOf: (person) => sql.offers.all(person).map(readOffer),
     currentOf: (person) => currentOf(rows.offersOf(person)),
-    isOptedOut: (person) => sql.optedOut.get(person) !== undefined,
     summaryOf(person) {
       const { uses, optedOut, hasOffer } = sql.summary.get(person) as Record<string, number>;
       return { uses: uses!, optedOut: optedOut === 1, hasOffer: hasOffer === 1 };

@@ -6,7 +6,7 @@ import type { Offer } from "../core/offer.ts";
 import { normalCode, offerCode } from "../core/names.ts";
 import { reasonOf, timelineText } from "../core/timeline_text.ts";
 import { createOfferRows, type OfferRows } from "./rows.ts";
-import { readViewEnd } from "./writer.ts";
+import { viewEndOf } from "./writer.ts";
 
 /** The offers as the status API and the commands show them. Reads the view beside its loops; never writes. */
 export type OfferStatusReader = {
@@ -59,6 +59,7 @@ export function createOfferStatusReader(
 ): OfferStatusReader {
   const rows = createOfferRows(db);
   const sql = statements(db);
+  const end = viewEndOf(db);
 
   const shown = (
     person: number,
@@ -66,7 +67,7 @@ export function createOfferStatusReader(
   ) => ({
     distinctId: about.distinctId,
     ...stateOf(rows, { person, offer: about.offer }),
-    uses: rows.usesOf(person),
+    uses: rows.summaryOf(person).uses,
     threshold,
     addressKnown: rows.addressOf(person) !== null,
     ...datesOf(about.offer, about.hashes),
@@ -85,8 +86,8 @@ export function createOfferStatusReader(
       const person = rows.personOf(subject ?? hashes.subject(id));
       if (person === null) return null;
       const timeline = sql.timeline.all(person).map((row) => row as { fact: number; body: string });
-      const isKnown = timeline.length > 0 || rows.isOptedOut(person) || rows.currentOf(person) !== null;
-      if (!isKnown) return null;
+      const { optedOut, hasOffer } = rows.summaryOf(person);
+      if (timeline.length === 0 && !optedOut && !hasOffer) return null;
       const distinctId = subject === undefined ? id : null;
       const offer = rows.currentOf(person);
       return { ...shown(person, { distinctId, offer, hashes }), timeline: timelineOf(timeline) };
@@ -127,7 +128,7 @@ export function createOfferStatusReader(
       }
       return [...found].sort();
     },
-    nextFact: () => readViewEnd(sql.end.get()).nextFact,
+    nextFact: () => end().nextFact,
     close: () => db.close(),
   };
 }
@@ -137,7 +138,7 @@ function stateOf(
   { person, offer }: { person: number; offer: Offer | null },
 ): { state: OfferState; reason: string | null } {
   if (offer === null) {
-    return rows.isOptedOut(person)
+    return rows.summaryOf(person).optedOut
       ? { state: "closed", reason: "opted_out" }
       : { state: "counting", reason: null };
   }
@@ -175,7 +176,6 @@ function timelineOf(rows: readonly { body: string }[]): OfferView["timeline"] {
 
 function statements(db: DatabaseSync) {
   return {
-    end: db.prepare("select next_fact, last_offset, last_hash from view"),
     timeline: db.prepare(
       "select t.fact, t.body from subject s join timeline t on t.subject = s.subject where s.person = ? order by t.fact",
     ),

@@ -1,5 +1,12 @@
 import type { DatabaseSync } from "node:sqlite";
-import { type Fact, type FactOf, isNewer, type OfferFact, type PlacedFact } from "../../facts/facts.ts";
+import {
+  type Fact,
+  type FactOf,
+  isNewer,
+  type OfferFact,
+  type PlacedFact,
+  type Position,
+} from "../../facts/facts.ts";
 import { begin, fold, isGone, type Offer, type PersonThen } from "../core/offer.ts";
 import type { FactToApply, OfferStoreWriter, ViewEnd } from "../store.ts";
 import { createPersons } from "./persons.ts";
@@ -22,7 +29,7 @@ export function createOfferStoreWriter(db: DatabaseSync, options: OfferStoreOpti
   let holdsErased = true;
   const view = createView(db, { ...options, foldOffer: options.foldOffer ?? fold });
   return {
-    end: () => readViewEnd(sql.end.get()),
+    end: viewEndOf(db),
     apply(facts, { nextFact, last }) {
       db.exec("begin immediate");
       try {
@@ -51,22 +58,21 @@ export function createOfferStoreWriter(db: DatabaseSync, options: OfferStoreOpti
   };
 }
 
-/** Where the view ends, from its only row; `last` is null while no fact was applied. */
-export function readViewEnd(row: unknown): ViewEnd {
-  const { next_fact, last_offset, last_hash } = row as {
-    next_fact: number;
-    last_offset: number | null;
-    last_hash: string | null;
-  };
-  return {
-    nextFact: next_fact,
-    last: last_offset === null || last_hash === null ? null : { offset: last_offset, hash: last_hash },
+/** Says where the view ends, from its only row; `last` is null while no fact was applied. */
+export function viewEndOf(db: DatabaseSync): () => ViewEnd {
+  const row = db.prepare("select next_fact as nextFact, last_offset as offset, last_hash as hash from view");
+  return () => {
+    const { nextFact, offset, hash } = row.get() as {
+      nextFact: number;
+      offset: number | null;
+      hash: string | null;
+    };
+    return { nextFact, last: offset === null || hash === null ? null : { offset, hash } };
   };
 }
 
 function statements(db: DatabaseSync) {
   return {
-    end: db.prepare("select next_fact, last_offset, last_hash from view"),
     setNext: db.prepare("update view set next_fact = ?"),
     setLast: db.prepare("update view set last_offset = ?, last_hash = ?"),
     truncate: db.prepare("pragma wal_checkpoint(truncate)"),
@@ -88,10 +94,7 @@ function createView(
   /** Most pipelines have erased nobody, and every fact asks. */
   let someoneIsErased = sql.anyErased.get() !== undefined;
 
-  const isVoid = (
-    fact: { subject: string; position: { partition: number; offset: number } },
-    other?: string,
-  ) =>
+  const isVoid = (fact: { subject: string; position: Position }, other?: string) =>
     someoneIsErased && [fact.subject, other].some((subject) => {
       if (subject === undefined) return false;
       const row = sql.erasedBelow.get(subject, fact.position.partition) as { offset: number } | undefined;
@@ -115,14 +118,8 @@ function createView(
 
   const note = ({ fact, offset }: PlacedFact, about: { subject: string; offer?: number }) => {
     const position = "position" in fact ? fact.position : null;
-    sql.note.run(
-      offset,
-      about.subject,
-      about.offer ?? null,
-      position?.partition ?? null,
-      position?.offset ?? null,
-      text,
-    );
+    const [partition, at] = [position?.partition ?? null, position?.offset ?? null];
+    sql.note.run(offset, about.subject, about.offer ?? null, partition, at, text);
   };
 
   const applyEarned = (placed: PlacedFact<FactOf<"earned">>) => {
