@@ -8,7 +8,7 @@ import { DEFAULT_LIMITS } from "../../ingest/config.ts";
 import { Drainer } from "../../ingest/spool/drainer.ts";
 import { Spool } from "../../ingest/spool/spool.ts";
 import { DataDirInUseError, enterDataDir } from "../../runtime/data_dir.ts";
-import { syncDirectorySync } from "../../runtime/durable_file.ts";
+import { ifThere, syncDirectorySync } from "../../runtime/durable_file.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { type Erased, ownershipOf } from "./person.ts";
 import type { NeedleFinder } from "./needles.ts";
@@ -111,10 +111,6 @@ function holds(bytes: Uint8Array, finder: NeedleFinder): boolean {
 }
 
 function namesIn(directory: string): string[] {
-  try {
-    return [...Deno.readDirSync(directory)].filter(({ isFile }) => isFile).map(({ name }) => name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+  const entries = ifThere(() => [...Deno.readDirSync(directory)]) ?? [];
+  return entries.filter(({ isFile }) => isFile).map(({ name }) => name);
 }

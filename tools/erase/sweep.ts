@@ -1,6 +1,6 @@
 import { basename, dirname, join } from "node:path";
 import { FACTS_TOPIC } from "../../contract/names.ts";
-import { readIfThere, syncDirectorySync } from "../../runtime/durable_file.ts";
+import { ifThere, isThere, readIfThere, syncDirectorySync } from "../../runtime/durable_file.ts";
 import { mailFileName, mailFiles, removeMails } from "../../processor/offers/mod.ts";
 import type { ProcessorConfig } from "../../processor/config.ts";
 import { decodeFact } from "../../processor/facts/facts.ts";
@@ -29,7 +29,7 @@ export function copiesOf(config: ProcessorConfig): string[] {
   const { dataDir, datasetDir } = config;
   const live = datasetRoot(datasetDir);
   const locks = `${datasetDir}.locks`;
-  const kept = (path: string) => path === locks || live !== null && samePlace(path, live);
+  const kept = (path: string) => path === locks || live !== null && Deno.realPathSync(path) === live;
   const beside = directoriesIn(dirname(datasetDir)).filter((path) => isBeside(path, config));
   const found = new Set(beside.filter((path) => !kept(path)));
   const walk = (directory: string) => {
@@ -57,28 +57,9 @@ function isCopy(path: string): boolean {
   return isThere(join(path, "_manifest")) || isThere(join(path, "_export.json"));
 }
 
-function samePlace(path: string, live: string): boolean {
-  return Deno.realPathSync(path) === live;
-}
-
 function directoriesIn(directory: string): string[] {
-  try {
-    return [...Deno.readDirSync(directory)].filter(({ isDirectory }) => isDirectory)
-      .map(({ name }) => join(directory, name));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+  const entries = ifThere(() => [...Deno.readDirSync(directory)]) ?? [];
+  return entries.filter(({ isDirectory }) => isDirectory).map(({ name }) => join(directory, name));
 }
 
 /**

@@ -1,6 +1,7 @@
 import { basename, relative, resolve } from "node:path";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { findRoot } from "../../processor/dataset/mod.ts";
+import { ifThere } from "../../runtime/durable_file.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { compareTrees } from "./changes.ts";
 import { readLive } from "./live.ts";
@@ -49,18 +50,9 @@ export async function replayTo(
 
 function refuseInside(dir: string, live: string | null): void {
   if (live === null) return;
-  const below = relative(live, real(dir));
+  const below = relative(live, ifThere(() => Deno.realPathSync(dir)) ?? resolve(dir));
   if (below.startsWith("..") || resolve(below) === below) return;
   throw new CommandFailedError(`Cannot write to "${dir}": it lies in the live dataset. Name another place.`);
-}
-
-function real(dir: string): string {
-  try {
-    return Deno.realPathSync(dir);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return resolve(dir);
-    throw error;
-  }
 }
 
 /** What an interrupted replay to this directory remembers; null where the directory is empty or missing. */
@@ -77,15 +69,9 @@ function interruptedIn(dir: string, parameters: ReplayParameters): ReplayState |
 }
 
 function isEmpty(dir: string): boolean {
-  try {
-    // A run that was killed before it could write down what it was has left this and nothing else.
-    return [...Deno.readDirSync(dir)].every(({ name }) =>
-      name === "_manifest" && isUnnamed(`${dir}/${name}`)
-    );
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return true;
-    throw error;
-  }
+  // A run that was killed before it could write down what it was has left this and nothing else.
+  const isLeft = ({ name }: Deno.DirEntry) => name === "_manifest" && isUnnamed(`${dir}/${name}`);
+  return ifThere(() => [...Deno.readDirSync(dir)].every(isLeft)) ?? true;
 }
 
 function isUnnamed(manifestDir: string): boolean {
