@@ -10,8 +10,7 @@ import { Spool } from "../../ingest/spool/spool.ts";
 import { DataDirInUseError, enterDataDir } from "../../runtime/data_dir.ts";
 import { ifThere, syncDirectorySync } from "../../runtime/durable_file.ts";
 import type { TopicLog } from "../../topic/topic.ts";
-import { type Erased, ownershipOf } from "./person.ts";
-import type { NeedleFinder } from "./needles.ts";
+import { isTheirRecord, type Judging, namesThem } from "./person.ts";
 
 /** Ingest's spool: webhooks that are on their way into the topic, and those that the topic will never take. */
 
@@ -70,29 +69,17 @@ async function drain(
 const DRAIN_LOOK_MS = 20;
 
 /** Deletes webhooks that were set aside for good and are theirs, and damaged pieces that hold them; answers their paths. */
-export function eraseRefused(
-  dataDir: string,
-  { erased, finder }: { readonly erased: Erased; readonly finder: NeedleFinder },
-): string[] {
+export function eraseRefused(dataDir: string, judging: Judging): string[] {
   const directory = join(dataDir, "spool", "refused");
   const theirs = namesIn(directory).map((name) => join(directory, name)).filter((path) => {
     const bytes = Deno.readFileSync(path);
-    return path.endsWith(".json") ? isTheirRecord(bytes, { erased, finder }) : holds(bytes, finder);
+    // A file of `Spool.setAside`; one that cannot be read as such is judged by its bytes.
+    const record = path.endsWith(".json") ? recordIn(bytes) : null;
+    return record === null ? namesThem(bytes, judging.finder) : isTheirRecord(record, judging);
   });
   for (const path of theirs) Deno.removeSync(path);
   if (theirs.length > 0) syncDirectorySync(directory);
   return theirs;
-}
-
-/** A file of `Spool.setAside`; one that cannot be read as such is judged by its bytes. */
-function isTheirRecord(
-  bytes: Uint8Array,
-  { erased, finder }: { readonly erased: Erased; readonly finder: NeedleFinder },
-): boolean {
-  const record = recordIn(bytes);
-  if (record === null) return holds(bytes, finder);
-  const ownership = ownershipOf(record, erased);
-  return ownership?.is === "nobodys" ? holds(record.value, finder) : ownership !== null;
 }
 
 function recordIn(bytes: Uint8Array) {
@@ -104,10 +91,6 @@ function recordIn(bytes: Uint8Array) {
   } catch {
     return null;
   }
-}
-
-function holds(bytes: Uint8Array, finder: NeedleFinder): boolean {
-  return finder.holds(bytes, ["id", "address"]);
 }
 
 function namesIn(directory: string): string[] {

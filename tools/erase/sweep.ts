@@ -6,8 +6,7 @@ import type { ProcessorConfig } from "../../processor/config.ts";
 import { decodeFact } from "../../processor/facts/facts.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { datasetRoot } from "../../processor/dataset/mod.ts";
-import { type Erased, everyRecord } from "./person.ts";
-import type { NeedleFinder } from "./needles.ts";
+import { type Erased, everyRecord, type Judging, namesThem } from "./person.ts";
 
 /** What lies under DATA_DIR and is no log: copies of the dataset, and mails. */
 
@@ -69,17 +68,13 @@ function directoriesIn(directory: string): string[] {
  */
 export async function eraseMails(
   log: TopicLog,
-  { dataDir, erased, finder }: {
-    readonly dataDir: string;
-    readonly erased: Erased;
-    readonly finder: NeedleFinder;
-  },
+  { dataDir, erased, finder }: Judging & { readonly dataDir: string },
 ): Promise<void> {
   const { theirs, others } = await claimedMessages(log, erased);
   removeMails(dataDir, theirs);
   const kept = new Set(others.map(mailFileName));
   const held = mailFiles(dataDir).filter(({ messageId, path }) =>
-    !kept.has(`${messageId}.eml`) && finder.holds(readIfThere(path) ?? NOTHING, ["id", "address"])
+    !kept.has(`${messageId}.eml`) && namesThem(readIfThere(path) ?? NOTHING, finder)
   );
   removeMails(dataDir, held.map(({ messageId }) => messageId));
 }
