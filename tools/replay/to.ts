@@ -5,7 +5,13 @@ import { ifThere } from "../../runtime/durable_file.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { compareTrees } from "./changes.ts";
 import { readLive } from "./live.ts";
-import { Rebuild, refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
+import {
+  beginRebuild,
+  newIdentity,
+  refuseBeyondEnd,
+  type ReplayDependencies,
+  resumeRebuild,
+} from "./rebuild.ts";
 import type { PartitionRange } from "./scan.ts";
 import { filesOf } from "./swap.ts";
 import {
@@ -32,7 +38,9 @@ export async function replayTo(
   const begun = interruptedIn(dir, parameters);
   // Before the letters are read: every letter below that could be known then is among them.
   const ranges = begun?.ranges ?? await wholeTopic(deps.log, live);
-  const rebuild = openIn(dir, { deps, parameters, begun });
+  const rebuild = begun
+    ? resumeRebuild(deps, { root: dir, state: begun })
+    : beginRebuild(deps, { root: dir, parameters, identity: newIdentity(deps, crypto.randomUUID()) });
   try {
     await refuseBeyondEnd(deps.log, ranges);
     await rebuild.fix(await readLive(live, deps.log), ranges);
@@ -76,30 +84,6 @@ function isEmpty(dir: string): boolean {
 
 function isUnnamed(manifestDir: string): boolean {
   return [...Deno.readDirSync(manifestDir)].every(({ name }) => name === "replay.json.tmp");
-}
-
-function openIn(
-  dir: string,
-  { deps, parameters, begun }: {
-    readonly deps: ReplayDependencies;
-    readonly parameters: ReplayParameters;
-    readonly begun: ReplayState | null;
-  },
-): Rebuild {
-  if (begun) {
-    deps.progress.say(`goes on with the interrupted build in "${dir}".`);
-    return new Rebuild(deps, { root: dir, state: begun, identity: null });
-  }
-  const trainingEvents = [...parameters.trainingEvents];
-  return new Rebuild(deps, {
-    root: dir,
-    state: { parameters: { ...parameters, trainingEvents }, ranges: [], letters: {}, swap: null },
-    identity: {
-      id: crypto.randomUUID(),
-      createdAt: new Date(deps.clock.now()).toISOString(),
-      dedupWindow: deps.dedupWindow,
-    },
-  });
 }
 
 /** Of each partition what there is, from where the live dataset began if there is one. */
