@@ -1,14 +1,14 @@
 import process from "node:process";
 import { systemClock } from "../runtime/clock.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
-import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { DISCOUNT_OFFERS_GROUP } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import { confirmSecret } from "../processor/facts/identity.ts";
 import { readScriptOptions } from "../runtime/script_options.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { TopicLog } from "../topic/topic.ts";
-import { fill, RECEIVED_AT, runLoops, SECRET } from "./support/filled_topic.ts";
+import { fill, hasCommitted, RECEIVED_AT, runLoops, SECRET } from "./support/filled_topic.ts";
 
 /**
  * How many records per second discount-offers passes: of new people, whose every record brings facts that are published
@@ -50,21 +50,13 @@ function bodyOf(n: number): Uint8Array {
   }));
 }
 
-async function isCommitted(log: TopicLog): Promise<boolean> {
-  const committed = await log.committed(WEBHOOKS_TOPIC, DISCOUNT_OFFERS_GROUP);
-  const bounds = await log.bounds(WEBHOOKS_TOPIC);
-  return bounds.every((one) =>
-    one.endOffset === one.startOffset || committed[one.partition] === one.endOffset
-  );
-}
-
 async function passAll(log: TopicLog, dataDir: string) {
   const config = readProcessorConfig({ DATA_DIR: dataDir });
   const begin = performance.now();
   const cpu = process.cpuUsage();
   let [seconds, cpuMicros] = [0, 0];
   const isDone = async () => {
-    const isOver = await isCommitted(log);
+    const isOver = await hasCommitted(log, DISCOUNT_OFFERS_GROUP);
     const { user, system } = process.cpuUsage(cpu);
     [seconds, cpuMicros] = [(performance.now() - begin) / 1000, user + system];
     return isOver;

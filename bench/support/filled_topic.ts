@@ -28,6 +28,15 @@ export async function fill(
   return bytes;
 }
 
+/** True where a group has committed all that the topic holds. */
+export async function hasCommitted(log: TopicLog, group: string): Promise<boolean> {
+  const committed = await log.committed(WEBHOOKS_TOPIC, group);
+  const bounds = await log.bounds(WEBHOOKS_TOPIC);
+  return bounds.every(({ partition, startOffset, endOffset }) =>
+    endOffset === startOffset || committed[partition] === endOffset
+  );
+}
+
 /** Runs these loops, each in a Worker of its own, until `isDone`; resolves once they have ended. */
 export async function runLoops(
   names: readonly LoopName[],

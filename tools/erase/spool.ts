@@ -7,7 +7,7 @@ import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { DEFAULT_LIMITS } from "../../ingest/config.ts";
 import { Drainer } from "../../ingest/spool/drainer.ts";
 import { Spool } from "../../ingest/spool/spool.ts";
-import { DataDirInUseError, enterDataDir } from "../../runtime/data_dir.ts";
+import { tryEnterDataDir } from "../../runtime/data_dir.ts";
 import { ifThere, syncDirectorySync } from "../../runtime/durable_file.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { isTheirRecord, type Judging, namesThem } from "./person.ts";
@@ -20,13 +20,8 @@ export async function spoolBehind(
   { dataDir, notify }: { readonly dataDir: string; readonly notify: (text: string) => void },
 ): Promise<string | null> {
   if (!waits(dataDir)) return null;
-  let place;
-  try {
-    place = enterDataDir(dataDir, "ingest");
-  } catch (error) {
-    if (error instanceof DataDirInUseError) return "ingest has not emptied its spool";
-    throw error;
-  }
+  const place = tryEnterDataDir(dataDir, "ingest");
+  if (place === null) return "ingest has not emptied its spool";
   try {
     await drain(log, { dataDir, notify });
   } finally {
@@ -44,22 +39,16 @@ async function drain(
   { dataDir, notify }: { readonly dataDir: string; readonly notify: (text: string) => void },
 ): Promise<void> {
   const report = (level: string, text: string) => level === "info" ? undefined : notify(text);
+  const shared = { faultPoint: noFaultPoint, report };
+  const segmentBytes = DEFAULT_LIMITS.spoolSegmentBytes;
   const spool = await Spool.open({
+    ...shared,
     directory: join(dataDir, "spool"),
     bytesMax: Infinity,
-    segmentBytes: DEFAULT_LIMITS.spoolSegmentBytes,
-    faultPoint: noFaultPoint,
-    report,
+    segmentBytes,
   });
-  const drainer = new Drainer({
-    log,
-    topic: WEBHOOKS_TOPIC,
-    spool,
-    clock: systemClock,
-    limits: DEFAULT_LIMITS,
-    faultPoint: noFaultPoint,
-    report,
-  });
+  const limits = DEFAULT_LIMITS;
+  const drainer = new Drainer({ ...shared, log, topic: WEBHOOKS_TOPIC, spool, clock: systemClock, limits });
   drainer.start();
   while (spool.pendingRecords > 0) await systemClock.wait(DRAIN_LOOK_MS);
   await drainer.stop();
