@@ -1,17 +1,17 @@
 import process from "node:process";
-import { parseArgs } from "node:util";
 import { systemClock } from "../runtime/clock.ts";
-import { decodeJson, parseEnvelope, toRecord } from "../contract/envelope.ts";
+import { decodeJson } from "../contract/envelope.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
-import { startLoop } from "../processor/start_loop.ts";
 import { confirmSecret } from "../processor/facts/identity.ts";
+import { readScriptOptions } from "../runtime/script_options.ts";
 import { startKafkaBroker } from "../tests/support/kafka_broker.ts";
 import type { LogConfig } from "../topic/log_config.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { TopicLog } from "../topic/topic.ts";
+import { fill, runLoops, SECRET } from "./support/filled_topic.ts";
 
 /**
  * How many records per second pass through the dataset writer (dedup, sanitiser, files, manifest, syncs), against
@@ -26,21 +26,14 @@ import type { TopicLog } from "../topic/topic.ts";
  * `--writers`: DATASET_WRITERS; more than one only on Kafka.
  * `--training`: share of records that become lines; the others are `feature_used`.
  */
-const { values } = parseArgs({
-  options: {
-    records: { type: "string", default: "300000" },
-    "warm-up": { type: "string", default: "100000" },
-    training: { type: "string", default: "1" },
-    kafka: { type: "boolean", default: false },
-    writers: { type: "string", default: "1" },
-    json: { type: "boolean", default: false },
-  },
+const USAGE = "Usage: deno task bench dataset_writer [--records 300000] [--warm-up 100000] [--training 1] " +
+  "[--kafka [--writers 1]] [--json]";
+const { records: count, "warm-up": warmUp, writers, ...values } = readScriptOptions(USAGE, {
+  numbers: { records: [1, 300_000, 1e8], "warm-up": [0, 100_000, 1e8], writers: [1, 1, 64] },
+  texts: { training: "1" },
+  flags: ["kafka", "json"],
 });
-const count = Number(values.records);
-const warmUp = Number(values["warm-up"]);
 const training = Number(values.training);
-const writers = Number(values.writers);
-const SECRET = "a secret for a benchmark";
 
 const PROMPTS = [
   "generate a marketing email for new users of our spring campaign, friendly tone, three paragraphs, one call to action",
@@ -74,20 +67,6 @@ function bodyOf(n: number): Uint8Array {
   }));
 }
 
-async function fill(log: TopicLog): Promise<number> {
-  await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
-  let bytes = 0;
-  for (let from = 0; from < count; from += 1000) {
-    const records = Array.from({ length: Math.min(1000, count - from) }, (_, i) => {
-      const body = bodyOf(from + i);
-      bytes += body.length;
-      return toRecord(body, parseEnvelope(decodeJson(body)), { receivedAt: Date.UTC(2025, 11, 1) });
-    });
-    await log.publish(WEBHOOKS_TOPIC, records);
-  }
-  return bytes;
-}
-
 /** Told how many records are done so far. */
 type Progress = (records: number) => void;
 
@@ -107,18 +86,13 @@ async function parseAlone(log: TopicLog, progress: Progress): Promise<void> {
 async function writeAll(log: TopicLog, progress: Progress): Promise<void> {
   const config = { ...readProcessorConfig({ DATA_DIR: dataDir }), log: logConfig };
   await confirmSecret(log, { ranBefore: null, hashes: createKeyedHashes(SECRET), clock: systemClock });
-  const loops = Array.from(
-    { length: writers },
-    () => startLoop("dataset-writer", { config, pipelineSecret: SECRET, report: () => {} }),
-  );
-  for (let written = 0; written < count;) {
-    await Promise.race([systemClock.wait(100), ...loops.map(({ ended }) => ended)]);
+  const isDone = async () => {
     const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
-    written = committed.reduce<number>((sum, nextOffset) => sum + (nextOffset ?? 0), 0);
+    const written = committed.reduce<number>((sum, nextOffset) => sum + (nextOffset ?? 0), 0);
     progress(written);
-  }
-  for (const loop of loops) loop.drain();
-  await Promise.all(loops.map(({ ended }) => ended));
+    return written >= count;
+  };
+  await runLoops(Array.from({ length: writers }, () => "dataset-writer"), { config, lookMs: 100, isDone });
 }
 
 type Measured = { readonly perSecond: number; readonly cpuSecondsPerMillion: number };
@@ -164,7 +138,8 @@ const logConfig: LogConfig = broker === null ? { kind: "embedded", dataDir } : {
   dataDir,
 };
 const ingest = await openTopicLog(logConfig, "ingest");
-const bytes = await fill(ingest);
+await ingest.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+const bytes = await fill(ingest, { from: 0, until: count, bodyOf });
 await ingest.close();
 const kcat = await kcatPerSecond(logConfig);
 const log = await openTopicLog(logConfig, "processor");

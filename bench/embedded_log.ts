@@ -5,9 +5,9 @@
  * in a temporary directory of this disk. The yardstick is one record per fsync, appended to a plain file.
  */
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { WEBHOOKS_TOPIC, writerOf } from "../contract/names.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
+import { readScriptOptions } from "../runtime/script_options.ts";
 import { openSqliteLog } from "../topic/sqlite/log.ts";
 import type { RecordToPublish, TopicLog } from "../topic/topic.ts";
 
@@ -115,8 +115,8 @@ async function visibleAfter(dataDir: string, publisher: TopicLog, samples: numbe
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { seconds: { type: "string", default: "3" } } });
-  const seconds = Number(values.seconds);
+  const usage = "Usage: deno task bench embedded_log [--seconds 3]";
+  const seconds = Number(readScriptOptions(usage, { texts: { seconds: "3" } }).seconds);
   const dataDir = await Deno.makeTempDir({ prefix: "bench-embedded-log-", dir: Deno.env.get("BENCH_DIR") });
   try {
     const plain = await oneFsyncPerRecord(dataDir, seconds);

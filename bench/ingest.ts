@@ -1,6 +1,9 @@
 import { Hono } from "hono";
 import { join } from "node:path";
+import { readScriptOptions } from "../runtime/script_options.ts";
 import { startKafkaBroker } from "../tests/support/kafka_broker.ts";
+import { firstUrl, startService } from "../tests/support/pipeline.ts";
+import { spawnProgram } from "../tests/support/run_command.ts";
 
 /**
  * How many durable webhooks a second does ingest take, and how long does one wait, against a bare Hono route that reads
@@ -29,6 +32,7 @@ type Figures = {
   readonly failed: number;
 };
 
+const USAGE = "Usage: deno task bench ingest [--connections 64] [--seconds 5] [--rounds 3] [--kafka]";
 /** Different users, so that records spread over the partitions. */
 const BODIES = 256;
 
@@ -53,24 +57,25 @@ function serveBare(): void {
 }
 
 async function bench(): Promise<void> {
-  const connections = option("--connections", 64, 1_024);
-  const seconds = option("--seconds", 5, 60);
-  const rounds = option("--rounds", 3, 20);
+  const { connections, seconds, rounds, kafka: onKafka } = readScriptOptions(USAGE, {
+    numbers: { connections: [1, 64, 1_024], seconds: [1, 5, 60], rounds: [1, 3, 20] },
+    flags: ["kafka"],
+  });
   const directory = await Deno.makeTempDir({ prefix: "bench-ingest-" });
-  const broker = Deno.args.includes("--kafka") ? await startKafkaBroker() : null;
+  const broker = onKafka ? await startKafkaBroker() : null;
   const kafka: Record<string, string> = broker === null
     ? {}
     : { KAFKA_BROKERS: broker.brokers, KAFKA_TOPIC_PREFIX: `bench${crypto.randomUUID()}.` };
-  const bare = await startServer(["bench/ingest.ts", "--bare"], {});
-  const ingest = await startServer(["ingest/main.ts"], {
+  const bare = await startBare();
+  const ingest = await startService("ingest", {
+    ...Deno.env.toObject(),
     DATA_DIR: join(directory, "data"),
-    INGEST_PORT: "0",
     ...kafka,
   });
   try {
     const measure = await hasWrk() ? wrk(directory) : ownClient;
     const bodies = Array.from({ length: BODIES }, (_, index) => body(index));
-    const load = (server: Server, s: number): Load => ({
+    const load = (server: { readonly url: string }, s: number): Load => ({
       url: `${server.url}/api/webhooks`,
       connections,
       seconds: s,
@@ -125,29 +130,13 @@ function body(index: number): string {
   });
 }
 
-type Server = { readonly url: string; stop(): Promise<void> };
-
-async function startServer(args: readonly string[], env: Record<string, string>): Promise<Server> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", ...args],
-    env,
-    stdout: "piped",
-    stderr: "inherit",
-  })
-    .spawn();
-  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  for (let url: string | undefined; !url; url = /http:\/\/[\d.:]+/.exec(text)?.[0]) {
-    const { value, done } = await lines.read();
-    if (done) throw new Error(`Cannot start ${args[0]}: it ended before it said where it listens.`);
-    text += value;
-  }
+async function startBare() {
+  const child = spawnProgram("bench/ingest.ts", { args: ["--bare"] });
   return {
-    url: /http:\/\/[\d.:]+/.exec(text)![0],
+    url: await firstUrl(child.stdout, () => ""),
     async stop() {
       child.kill("SIGTERM");
       await child.status;
-      await lines.cancel();
     },
   };
 }
@@ -189,14 +178,13 @@ end
     }).output();
     const found = /FIGURES (\S+) (\S+) (\S+) (\S+) (\S+)/.exec(new TextDecoder().decode(stdout));
     if (!found) throw new Error(`Cannot read what wrk printed for ${url}.`);
-    const [requests, micros, p50, p99, failed] = found.slice(1).map(Number) as [
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
-    return { perSecond: requests / (micros / 1e6), p50Ms: p50 / 1000, p99Ms: p99 / 1000, failed };
+    const [requests, micros, p50, p99, failed] = found.slice(1).map(Number);
+    return {
+      perSecond: requests! / (micros! / 1e6),
+      p50Ms: p50! / 1000,
+      p99Ms: p99! / 1000,
+      failed: failed!,
+    };
   };
 }
 
@@ -236,13 +224,4 @@ function print(name: string, figures: Figures, rounds: readonly Figures[]): void
       `p50 ${figures.p50Ms.toFixed(2)} ms, p99 ${figures.p99Ms.toFixed(2)} ms` +
       (failed > 0 ? `, ${failed} FAILED` : ""),
   );
-}
-
-function option(name: string, otherwise: number, max: number): number {
-  const at = Deno.args.indexOf(name);
-  if (at === -1) return otherwise;
-  const value = Number(Deno.args[at + 1]);
-  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
-  console.error(`Cannot read ${name}: expected a whole number from 1 to ${max}.`);
-  Deno.exit(2);
 }

@@ -1,8 +1,6 @@
 import { join } from "node:path";
-import { parseArgs } from "node:util";
-import { systemClock } from "../runtime/clock.ts";
-import { planDemo } from "../demo/plan.ts";
-import { runServices, type ServicesEnd } from "../demo/services.ts";
+import { readScriptOptions } from "../runtime/script_options.ts";
+import { startService } from "../tests/support/pipeline.ts";
 
 /**
  * How long after a webhook is posted does its line stand in the dataset?
@@ -15,13 +13,10 @@ import { runServices, type ServicesEnd } from "../demo/services.ts";
 const HELP = `Measures the time from posting a webhook to its line in the dataset.
 
 Usage: deno run -A bench/latency.ts [--events 1000] [--per-second 100] [--warm-up 100] [--json]`;
-
-type Options = {
-  readonly events: number;
-  readonly perSecond: number;
-  readonly warmUp: number;
-  readonly json: boolean;
-};
+const options = readScriptOptions(HELP, {
+  numbers: { events: [1, 1_000, 100_000], "per-second": [1, 100, 10_000], "warm-up": [1, 100, 100_000] },
+  flags: ["json"],
+});
 
 /** Milliseconds. */
 type Figures = { readonly p50: number; readonly p99: number; readonly max: number };
@@ -31,23 +26,26 @@ const LOOK_EVERY_MS = 1;
 /** A line that has not come after so long will not. */
 const LINE_MS_MAX = 30_000;
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await main());
 
-async function main(args: readonly string[]): Promise<number> {
-  const options = readArgs(args);
-  if (options === null) return 2;
-  if (options === "help") {
-    console.log(HELP);
-    return 0;
-  }
+async function main(): Promise<number> {
   const dataDir = Deno.makeTempDirSync();
-  const stop = new AbortController();
-  Deno.addSignalListener("SIGINT", () => stop.abort());
+  const env = {
+    ...Deno.env.toObject(),
+    DATA_DIR: dataDir,
+    DATASET_DIR: join(dataDir, "dataset"),
+    SHOW_RAW: "0",
+  };
+  const own = { ...env, INGEST_PORT: "0", PROCESSOR_PORT: "0" };
   try {
-    const end = await withServices(dataDir, stop, (ingestUrl) => measure(ingestUrl, dataDir, options));
-    if (end.is === "stopped") return 0;
-    console.error(end.is === "died" ? `${end.name} died:\n${end.lastLines.join("\n")}` : "Not ready in time");
-    return 1;
+    const processor = await startService("processor", own);
+    const ingest = await startService("ingest", own);
+    try {
+      await measure(ingest.url, dataDir);
+    } finally {
+      await Promise.all([ingest.stop(), processor.stop()]);
+    }
+    return 0;
   } catch (error) {
     console.error((error as Error).message);
     return 1;
@@ -56,54 +54,21 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-function withServices(
-  dataDir: string,
-  stop: AbortController,
-  work: (ingestUrl: string) => Promise<void>,
-): Promise<ServicesEnd> {
-  const own = {
-    DATA_DIR: dataDir,
-    DATASET_DIR: join(dataDir, "dataset"),
-    INGEST_URL: "",
-    PROCESSOR_URL: "",
-    SHOW_RAW: "0",
-    INGEST_PORT: "0",
-    PROCESSOR_PORT: "0",
-    WEB_PORT: "0",
-    POSTHOG_STAND_IN_PORT: "0",
-  };
-  const { services, environment } = planDemo(
-    { ...Deno.env.toObject(), ...own },
-    freePort,
-  );
-  return runServices(services.filter(({ name }) => name === "ingest" || name === "processor"), {
-    clock: systemClock,
-    print: () => {},
-    whenReady: async () => {
-      await work(environment.INGEST_URL!);
-      stop.abort();
-    },
-    stop: stop.signal,
-    readyMsMax: 60_000,
-    stopMsMax: 15_000,
-  });
-}
-
-async function measure(ingestUrl: string, dataDir: string, options: Options): Promise<void> {
+async function measure(ingestUrl: string, dataDir: string): Promise<void> {
   const lines = watchLines(join(dataDir, "dataset", "event=generation_failed"));
-  await post(options.warmUp, "warm-up", { ingestUrl, lines, perSecond: options.perSecond });
-  const took = await post(options.events, "measured", { ingestUrl, lines, perSecond: options.perSecond });
+  const { events, "per-second": perSecond } = options;
+  await post(options["warm-up"], "warm-up", { ingestUrl, lines, perSecond });
+  const took = await post(events, "measured", { ingestUrl, lines, perSecond });
   lines.close();
   const answer = figures(took.map(({ answeredMs }) => answeredMs));
   const line = figures(took.map(({ lineMs }) => lineMs));
   if (options.json) {
-    console.log(JSON.stringify({ events: options.events, perSecond: options.perSecond, answer, line }));
-    return;
+    return console.log(JSON.stringify({ events, perSecond, answer, line }));
   }
   const logName = Deno.env.get("KAFKA_BROKERS") ? "Kafka" : "embedded log";
   const row = (name: string, { p50, p99, max }: Figures) =>
     console.log(`${name.padEnd(20)}p50 ${show(p50)}   p99 ${show(p99)}   max ${show(max)}`);
-  console.log(`${options.events} webhooks at ${options.perSecond}/s, ${logName}`);
+  console.log(`${events} webhooks at ${perSecond}/s, ${logName}`);
   row("POST to 200", answer);
   row("POST to line", line);
 }
@@ -228,40 +193,4 @@ function figures(ms: readonly number[]): Figures {
 
 function show(ms: number): string {
   return `${ms.toFixed(1)} ms`.padStart(9);
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}
-
-function readArgs(args: readonly string[]): Options | "help" | null {
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        help: { type: "boolean" },
-        json: { type: "boolean", default: false },
-        events: { type: "string", default: "1000" },
-        "per-second": { type: "string", default: "100" },
-        "warm-up": { type: "string", default: "100" },
-      },
-    });
-    if (values.help) return "help";
-    return {
-      events: whole("--events", values.events, 100_000),
-      perSecond: whole("--per-second", values["per-second"], 10_000),
-      warmUp: whole("--warm-up", values["warm-up"], 100_000),
-      json: values.json,
-    };
-  } catch (error) {
-    console.error(`${(error as Error).message}\nSee --help.`);
-    return null;
-  }
-}
-
-function whole(name: string, text: string, max: number): number {
-  const number = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-  if (number >= 1 && number <= max) return number;
-  throw new Error(`Cannot read ${name} "${text}": expected a whole number from 1 to ${max}.`);
 }

@@ -1,15 +1,14 @@
 import process from "node:process";
-import { parseArgs } from "node:util";
 import { systemClock } from "../runtime/clock.ts";
-import { decodeJson, parseEnvelope, toRecord } from "../contract/envelope.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
-import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { DISCOUNT_OFFERS_GROUP } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
-import { startLoop } from "../processor/start_loop.ts";
 import { confirmSecret } from "../processor/facts/identity.ts";
+import { readScriptOptions } from "../runtime/script_options.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { TopicLog } from "../topic/topic.ts";
+import { fill, hasCommitted, RECEIVED_AT, runLoops, SECRET } from "./support/filled_topic.ts";
 
 /**
  * How many records per second discount-offers passes: of new people, whose every record brings facts that are published
@@ -20,17 +19,10 @@ import type { TopicLog } from "../topic/topic.ts";
  *
  * `--people`: new people, with five uses, an address and a person.id each; `--settled`: further uses by the same people.
  */
-const { values } = parseArgs({
-  options: {
-    people: { type: "string", default: "10000" },
-    settled: { type: "string", default: "300000" },
-    json: { type: "boolean", default: false },
-  },
-});
-const people = Number(values.people);
-const settled = Number(values.settled);
-const SECRET = "a secret for a benchmark";
-const RECEIVED_AT = Date.UTC(2025, 11, 1);
+const { people, settled, json } = readScriptOptions(
+  "Usage: deno task bench offers [--people 10000] [--settled 300000] [--json]",
+  { numbers: { people: [1, 10_000, 1e7], settled: [0, 300_000, 1e8] }, flags: ["json"] },
+);
 
 function bodyOf(n: number): Uint8Array {
   const hex = (of: number) => of.toString(16).padStart(12, "0");
@@ -58,39 +50,19 @@ function bodyOf(n: number): Uint8Array {
   }));
 }
 
-async function fill(log: TopicLog, { from, until }: { from: number; until: number }): Promise<void> {
-  for (let first = from; first < until; first += 1000) {
-    const records = Array.from({ length: Math.min(1000, until - first) }, (_, i) => {
-      const body = bodyOf(first + i);
-      return toRecord(body, parseEnvelope(decodeJson(body)), { receivedAt: RECEIVED_AT });
-    });
-    await log.publish(WEBHOOKS_TOPIC, records);
-  }
-}
-
-async function isCommitted(log: TopicLog): Promise<boolean> {
-  const committed = await log.committed(WEBHOOKS_TOPIC, DISCOUNT_OFFERS_GROUP);
-  const bounds = await log.bounds(WEBHOOKS_TOPIC);
-  return bounds.every((one) =>
-    one.endOffset === one.startOffset || committed[one.partition] === one.endOffset
-  );
-}
-
 async function passAll(log: TopicLog, dataDir: string) {
   const config = readProcessorConfig({ DATA_DIR: dataDir });
   const begin = performance.now();
   const cpu = process.cpuUsage();
-  const loops = (["offer-view", "discount-offers"] as const).map((loop) =>
-    startLoop(loop, { config, pipelineSecret: SECRET, report: () => {} })
-  );
-  while (!(await isCommitted(log))) {
-    await Promise.race([systemClock.wait(20), ...loops.map(({ ended }) => ended)]);
-  }
-  const seconds = (performance.now() - begin) / 1000;
-  const { user, system } = process.cpuUsage(cpu);
-  for (const loop of loops) loop.drain();
-  await Promise.all(loops.map(({ ended }) => ended));
-  return { seconds, cpuSeconds: Math.round((user + system) / 1e4) / 100 };
+  let [seconds, cpuMicros] = [0, 0];
+  const isDone = async () => {
+    const isOver = await hasCommitted(log, DISCOUNT_OFFERS_GROUP);
+    const { user, system } = process.cpuUsage(cpu);
+    [seconds, cpuMicros] = [(performance.now() - begin) / 1000, user + system];
+    return isOver;
+  };
+  await runLoops(["offer-view", "discount-offers"], { config, lookMs: 20, isDone });
+  return { seconds, cpuSeconds: Math.round(cpuMicros / 1e4) / 100 };
 }
 
 const dataDir = await Deno.makeTempDir();
@@ -98,9 +70,9 @@ const log = await openTopicLog({ kind: "embedded", dataDir }, "command");
 await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
 await confirmSecret(log, { ranBefore: null, hashes: createKeyedHashes(SECRET), clock: systemClock });
 
-await fill(log, { from: 0, until: people * 5 });
+await fill(log, { from: 0, until: people * 5, bodyOf });
 const fresh = await passAll(log, dataDir);
-await fill(log, { from: people * 5, until: people * 5 + settled });
+await fill(log, { from: people * 5, until: people * 5 + settled, bodyOf });
 const known = await passAll(log, dataDir);
 await log.close();
 await Deno.remove(dataDir, { recursive: true });
@@ -113,7 +85,7 @@ const result = {
   },
   settled: { records: settled, perSecond: Math.round(settled / known.seconds), cpuSeconds: known.cpuSeconds },
 };
-if (values.json) console.log(JSON.stringify(result));
+if (json) console.log(JSON.stringify(result));
 else {
   for (const [who, { records, perSecond, cpuSeconds }] of Object.entries(result)) {
     console.log(`${who.padEnd(8)} ${records} records, ${perSecond} records/s, ${cpuSeconds} CPU s`);

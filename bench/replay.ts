@@ -1,12 +1,13 @@
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { systemClock } from "../runtime/clock.ts";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
+import { readScriptOptions } from "../runtime/script_options.ts";
 import { SECRET, sums } from "../processor/dataset/fixtures/run.ts";
 import { fillTopic } from "../tests/support/replay_topic.ts";
 import { spawnProgram } from "../tests/support/run_command.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
+import { hasCommitted } from "./support/filled_topic.ts";
 
 /**
  * How many records per second a replay rebuilds (all of the command: start, look for erasures, build, swap, comparison)
@@ -17,19 +18,10 @@ import { openTopicLog } from "../topic/open_topic.ts";
  *
  * `--kills`: replays that are killed with -9 at seeded moments before one may come to its end.
  */
-const { values } = parseArgs({
-  options: {
-    records: { type: "string", default: "1000000" },
-    kills: { type: "string", default: "10" },
-    json: { type: "boolean", default: false },
-    help: { type: "boolean", default: false },
-  },
-});
-if (values.help) {
-  console.log("Usage: deno task bench replay [--records 1000000] [--kills 10] [--json]");
-  Deno.exit(0);
-}
-const count = Number(values.records);
+const { records: count, kills, json } = readScriptOptions(
+  "Usage: deno task bench replay [--records 1000000] [--kills 10] [--json]",
+  { numbers: { records: [1, 1_000_000, 1e8], kills: [0, 10, 1_000] }, flags: ["json"] },
+);
 const DEDUP_WINDOW = "100000";
 
 const dataDir = await Deno.makeTempDir({ prefix: "bench-replay-" });
@@ -38,14 +30,9 @@ const env = { DATA_DIR: dataDir, PIPELINE_SECRET: SECRET, DEDUP_WINDOW };
 async function untilWritten(): Promise<number> {
   const log = await openTopicLog(readProcessorConfig(env).log, "command");
   try {
+    while (!(await hasCommitted(log, DATASET_WRITER_GROUP))) await systemClock.wait(50);
     const bounds = await log.bounds(WEBHOOKS_TOPIC);
-    for (;;) {
-      const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
-      if (bounds.every(({ partition, endOffset }) => endOffset === 0 || committed[partition] === endOffset)) {
-        return bounds.reduce((sum, { startOffset, endOffset }) => sum + endOffset - startOffset, 0);
-      }
-      await systemClock.wait(50);
-    }
+    return bounds.reduce((sum, { startOffset, endOffset }) => sum + endOffset - startOffset, 0);
   } finally {
     await log.close();
   }
@@ -83,7 +70,7 @@ const sameOnce = same();
 let [killed, seed] = [0, 1];
 const root = () => Deno.realPathSync(join(dataDir, "dataset"));
 const first = root();
-while (killed < Number(values.kills)) {
+while (killed < kills) {
   seed = (seed * 48271) % 2147483647;
   const child = spawnProgram("tools/replay/main.ts", { env });
   const output = child.output();
@@ -110,7 +97,7 @@ const result = {
   sameAfterKills,
   loadAverage: Deno.loadavg()[0],
 };
-if (values.json) console.log(JSON.stringify(result));
+if (json) console.log(JSON.stringify(result));
 else {
   console.log(`${records} records`);
   console.log(`live dataset writer   ${result.writer.perSecond} records/s`);

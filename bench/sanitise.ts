@@ -1,6 +1,6 @@
 import process from "node:process";
-import { parseArgs } from "node:util";
 import { sanitise } from "../processor/sanitise/mod.ts";
+import { readScriptOptions } from "../runtime/script_options.ts";
 import { HOSTILE } from "../processor/sanitise/testdata/samples.ts";
 
 /**
@@ -12,7 +12,7 @@ import { HOSTILE } from "../processor/sanitise/testdata/samples.ts";
  * `processor/sanitise/testdata/samples.ts`, repeated to 100 KB and 1 MB; the worst CPU time at 1 MB, and the worst
  * ratio of the two (10 is linear; times below 5 ms at 100 KB are too short for a ratio).
  */
-const { values } = parseArgs({ options: { json: { type: "boolean", default: false } } });
+const { json } = readScriptOptions("Usage: deno task bench sanitise [--json]", { flags: ["json"] });
 
 const PROMPTS = [
   "Write a marketing email for new users of our analytics product. Keep it short, friendly and under 120 words, and end with a call to action that invites them to start the free trial today.",
@@ -60,7 +60,7 @@ const hostile = HOSTILE.map((unit) => ({ unit, small: cost(unit, 100_000), large
   .sort((a, b) => b.large - a.large);
 const ratio = Math.max(...hostile.filter(({ small }) => small >= 5).map(({ small, large }) => large / small));
 
-if (values.json) {
+if (json) {
   const worst = hostile.slice(0, 5).map(({ unit, large }) => ({ unit, ms: large }));
   console.log(JSON.stringify({ mbPerSecond, kilobyteMs: { p50, p99 }, hostile: { worst, ratio } }));
 } else {

@@ -78,9 +78,7 @@ export function deadLetterRecord(
       ...record.headers,
       reason,
       step,
-      "source-topic": topic,
-      "source-partition": String(record.partition),
-      "source-offset": String(record.offset),
+      ...headersOf({ ...record, topic }),
       "first-seen": isoOf(record.timestamp),
       redrives: record.headers.redrives ?? "0",
     },
@@ -98,21 +96,9 @@ export function redriveMarkRecord(redrive: RedriveMark, at: number): Content & {
  * Takes the letters of a source out of every list, also where a log cannot take their bytes out. It names a position and
  * nobody; that the position has had a letter stays known, so that no replay sets the same record aside again.
  */
-export function erasedMarkRecord(
-  source: LetterSource,
-  at: number,
-): Content & { readonly headers: Headers } {
-  return {
-    key: null,
-    value: new Uint8Array(),
-    timestamp: at,
-    headers: {
-      letter: "erased",
-      "source-topic": source.topic,
-      "source-partition": String(source.partition),
-      "source-offset": String(source.offset),
-    },
-  };
+export function erasedMarkRecord(source: LetterSource, at: number): Content & { readonly headers: Headers } {
+  const headers = { letter: "erased", ...headersOf(source) };
+  return { key: null, value: new Uint8Array(), timestamp: at, headers };
 }
 
 /** The headers of a letter's redriven copy: the source's own, with one redrive more. */
@@ -150,6 +136,10 @@ export function readDeadLetterEntry(record: ReadRecord): DeadLetterEntry {
     headers: ownHeaders(headers),
   };
   return { is: "letter", letter };
+}
+
+function headersOf({ topic, partition, offset }: LetterSource) {
+  return { "source-topic": topic, "source-partition": String(partition), "source-offset": String(offset) };
 }
 
 function readSource(headers: Headers): LetterSource | null {

@@ -108,10 +108,14 @@ function build(raw: Record<string, unknown>): EnvelopeOutcome {
  * the same event.
  */
 export function idFromBody(body: Uint8Array): string {
-  const digest = hash("sha256", body, "buffer").subarray(0, 16);
-  digest[6] = (digest[6]! & 0x0f) | 0x80;
+  return uuidOf(hash("sha256", body, "buffer"), 8);
+}
+
+/** The UUID of this version (RFC 9562) in a digest's first 16 bytes. */
+export function uuidOf(digest: Buffer, version: 5 | 8): string {
+  digest[6] = (digest[6]! & 0x0f) | version << 4;
   digest[8] = (digest[8]! & 0x3f) | 0x80;
-  const hex = digest.toString("hex");
+  const hex = digest.toString("hex", 0, 16);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 

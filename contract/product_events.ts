@@ -1,5 +1,5 @@
 /**
- * Names and properties of the product's own events. Imports nothing: `web/` is its own root and imports this file by path.
+ * Names of the product's own events. Imports nothing: `web/` is its own root and imports this file by path.
  */
 
 /** A user used a feature; the fifth distinct one earns the discount offer. */
@@ -10,8 +10,3 @@ export const GENERATION_FAILED = "generation_failed";
 export const EMAIL_UNSUBSCRIBED = "email_unsubscribed";
 /** A person's data must go. Only a record with the header `source: erase`, which the erase command sets, means it. */
 export const ERASE = "$erase";
-
-/** What the product sends with {@link GENERATION_FAILED}. */
-export type GenerationFailedProperties = { input_prompt: string; failure_reason: string };
-/** What the product sends with {@link FEATURE_USED}. */
-export type FeatureUsedProperties = { feature: string };

@@ -104,11 +104,11 @@ async function portsFree({ host, ports }: DemoPlan, stop: AbortSignal): Promise<
   for (let taken = takenPorts(host, ports); taken.length > 0; taken = takenPorts(host, ports)) {
     if (stop.aborted) return;
     if (performance.now() > end) {
-      const words = taken.map(({ service, variable, port }) => `${port} (${service}, ${variable})`).join(
-        ", ",
-      );
+      const words = taken.map(({ service, variable, port }) => `${port} (${service}, ${variable})`);
       throw new Error(
-        `Cannot start: taken on ${host} already: port ${words}. Stop what listens there, or set other ports.`,
+        `Cannot start: taken on ${host} already: port ${
+          words.join(", ")
+        }. Stop what listens there, or set other ports.`,
       );
     }
     if (!reported) {
@@ -132,10 +132,8 @@ function takenPorts(hostname: string, ports: readonly DemoPort[]): DemoPort[] {
 }
 
 function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
-  return port;
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
 }
 
 if (import.meta.main) {

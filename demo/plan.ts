@@ -84,29 +84,19 @@ function servicesOf({ environment, url, withStandIn }: {
   url: (service: string) => string;
   withStandIn: boolean;
 }): ServiceSpec[] {
-  const root = new URL("..", import.meta.url);
-  const module = (path: string) => new URL(path, root).href;
-  const processor = {
-    name: "processor",
-    module: module("processor/main.ts"),
+  const service = (name: string, { folder = name, ready = "readyz" } = {}) => ({
+    name,
+    module: new URL(`../${folder}/main.ts`, import.meta.url).href,
     environment,
-    readyUrl: `${url("processor")}/readyz`,
-  };
-  const ingest = {
-    name: "ingest",
-    module: module("ingest/main.ts"),
-    environment,
-    readyUrl: `${url("ingest")}/readyz`,
-  };
+    readyUrl: `${url(name)}/${ready}`,
+  });
+  const [processor, ingest] = [service("processor"), service("ingest")];
   // It begins with what it still owes from the last run, and each of that has three attempts only.
   const standIn = {
-    name: "posthog-stand-in",
-    module: module("demo/stand_in/main.ts"),
-    environment,
-    readyUrl: `${url("posthog-stand-in")}/healthz`,
+    ...service("posthog-stand-in", { folder: "demo/stand_in", ready: "healthz" }),
     after: "ingest",
   };
-  const web = { name: "web", module: module("serve_web/main.ts"), environment, readyUrl: `${url("web")}/` };
+  const web = service("web", { folder: "serve_web", ready: "" });
   return withStandIn ? [processor, ingest, standIn, web] : [processor, ingest, web];
 }
 

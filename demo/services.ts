@@ -33,22 +33,11 @@ export type ServicesOptions = {
 };
 
 /** How it ended; `killed` names the services that did not stop by themselves in time. */
-export type ServicesEnd =
-  & { readonly killed: readonly string[] }
-  & (
-    | { readonly is: "stopped" }
-    /** `reason` says how: exit code or signal. */
-    | {
-      readonly is: "died";
-      readonly name: string;
-      readonly reason: string;
-      readonly lastLines: readonly string[];
-    }
-    | { readonly is: "not_ready"; readonly names: readonly string[] }
-  );
+export type ServicesEnd = Verdict & { readonly killed: readonly string[] };
 
 type Verdict =
   | { readonly is: "stopped" }
+  /** `reason` says how: exit code or signal. */
   | {
     readonly is: "died";
     readonly name: string;

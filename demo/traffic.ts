@@ -1,6 +1,6 @@
-import { parseArgs } from "node:util";
 import { gzipSync } from "node:zlib";
 import { FEATURE_USED, GENERATION_FAILED } from "../contract/product_events.ts";
+import { readScriptOptions } from "../runtime/script_options.ts";
 import { uuidV5 } from "./stand_in/uuid_v5.ts";
 
 /**
@@ -163,19 +163,18 @@ Usage: deno run -A demo/traffic.ts [--posthog http://127.0.0.1:8010] [--key phc_
 /** Events that one invocation may send; more is a load test of PostHog. */
 const EVENTS_MAX = 1_000_000;
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) Deno.exit(await main());
 
-async function main(args: readonly string[]): Promise<number> {
-  const line = readArgs(args);
-  if (line === null) return 2;
-  if (line.help) {
-    console.log(HELP);
-    return 0;
-  }
+async function main(): Promise<number> {
+  const options = readScriptOptions(HELP, {
+    texts: { posthog: "http://127.0.0.1:8010", key: "phc_demo" },
+    numbers: { events: [1, 100, EVENTS_MAX], users: [1, 20, EVENTS_MAX], "per-second": [1, 20, 5_000] },
+  });
   const run = crypto.randomUUID();
-  const { posthogUrl, key, users } = line;
-  for (let sent = 0; sent < line.events;) {
-    const batch = Math.min(line.perSecond, line.events - sent);
+  const { key, users } = options;
+  const posthogUrl = options.posthog.replace(/\/+$/, "");
+  for (let sent = 0; sent < options.events;) {
+    const batch = Math.min(options["per-second"], options.events - sent);
     const now = Date.now();
     const events = Array.from({ length: batch }, (_, i) => trafficEvent(sent + i, { run, users, now, key }));
     try {
@@ -185,41 +184,8 @@ async function main(args: readonly string[]): Promise<number> {
       return 1;
     }
     sent += batch;
-    console.log(`${sent} of ${line.events} events sent`);
-    if (sent < line.events) await new Promise((resolve) => setTimeout(resolve, now + 1_000 - Date.now()));
+    console.log(`${sent} of ${options.events} events sent`);
+    if (sent < options.events) await new Promise((resolve) => setTimeout(resolve, now + 1_000 - Date.now()));
   }
   return 0;
-}
-
-function readArgs(args: readonly string[]) {
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        help: { type: "boolean", default: false },
-        posthog: { type: "string", default: "http://127.0.0.1:8010" },
-        key: { type: "string", default: "phc_demo" },
-        events: { type: "string", default: "100" },
-        users: { type: "string", default: "20" },
-        "per-second": { type: "string", default: "20" },
-      },
-    });
-    return {
-      help: values.help,
-      posthogUrl: values.posthog.replace(/\/+$/, ""),
-      key: values.key,
-      events: whole("--events", values.events, EVENTS_MAX),
-      users: whole("--users", values.users, EVENTS_MAX),
-      perSecond: whole("--per-second", values["per-second"], 5_000),
-    };
-  } catch (error) {
-    console.error(`${(error as Error).message}\nSee --help.`);
-    return null;
-  }
-}
-
-function whole(name: string, text: string, max: number): number {
-  const number = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-  if (number >= 1 && number <= max) return number;
-  throw new Error(`Cannot read ${name} "${text}": expected a whole number from 1 to ${max}.`);
 }

@@ -23,10 +23,15 @@ export function tryLockFile(path: string): HeldLock | null {
   return { release: () => file.close() };
 }
 
-/** Makes DATA_DIR where it is missing and takes the one place in it for a process of this name. */
-export function enterDataDir(dataDir: string, processName: "ingest" | "processor"): HeldLock {
+/** Makes DATA_DIR where it is missing and takes the one place in it for a process of this name; null where it is taken. */
+export function tryEnterDataDir(dataDir: string, processName: "ingest" | "processor"): HeldLock | null {
   Deno.mkdirSync(dataDir, { recursive: true });
-  const lock = tryLockFile(join(dataDir, `${processName}.lock`));
+  return tryLockFile(join(dataDir, `${processName}.lock`));
+}
+
+/** As {@link tryEnterDataDir}, for the process itself: throws with what to do where its place is taken. */
+export function enterDataDir(dataDir: string, processName: "ingest" | "processor"): HeldLock {
+  const lock = tryEnterDataDir(dataDir, processName);
   if (lock) return lock;
   throw new DataDirInUseError(
     `Cannot start ${processName} on DATA_DIR "${dataDir}": another ${processName} already works there. ` +

@@ -3,8 +3,10 @@ import { join } from "node:path";
 import type { ProcessorConfig } from "../processor/config.ts";
 import type { DatasetLocks } from "../processor/dataset/mod.ts";
 import { pipelineSecret } from "../runtime/data_dir.ts";
-import { readIfThere } from "../runtime/durable_file.ts";
+import { ifThere, readIfThere, writeAll } from "../runtime/durable_file.ts";
 import { ConfigurationError } from "../runtime/environment.ts";
+import { openTopicLog } from "../topic/open_topic.ts";
+import type { TopicLog } from "../topic/topic.ts";
 
 /** What all commands share: `--help`, `--json`, exit codes 0/1/2 (ok / failed / wrong usage), errors as one sentence on stderr. */
 
@@ -54,11 +56,7 @@ export async function runCommand(command: Command, args: readonly string[]): Pro
 
 /** For commands that only look: a directory that they look into is not made where its name is mistyped. */
 export function refuseMissing(directory: string): void {
-  try {
-    if (Deno.statSync(directory).isDirectory) return;
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  if (ifThere(() => Deno.statSync(directory))?.isDirectory) return;
   throw new CommandFailedError(
     `Cannot look into "${directory}": there is no such directory. Set DATA_DIR or DATASET_DIR to where the services work.`,
   );
@@ -76,6 +74,19 @@ export function secretOfServices(
     );
   }
   return pipelineSecret(dataDir, given ?? undefined);
+}
+
+/** Opens the pipeline's log for a command, and closes it behind the work. */
+export async function withLog<T>(
+  { log: config }: Pick<ProcessorConfig, "log">,
+  work: (log: TopicLog) => Promise<T>,
+): Promise<T> {
+  const log = await openTopicLog(config, "command");
+  try {
+    return await work(log);
+  } finally {
+    await log.close();
+  }
 }
 
 /** Works beside no other replay, erasure or redrive; `what` is said to those that come meanwhile. Closes the locks. */
@@ -96,11 +107,15 @@ export async function workAlone<T>(
   }
 }
 
-/** One line on standard output; ends the process quietly where nobody reads any more. */
+/** One line on standard output; see {@link writeOut}. */
 export function print(text: string): void {
-  const bytes = new TextEncoder().encode(`${text}\n`);
+  writeOut(new TextEncoder().encode(`${text}\n`));
+}
+
+/** Bytes to standard output; ends the process quietly where nobody reads any more. */
+export function writeOut(bytes: Uint8Array): void {
   try {
-    for (let written = 0; written < bytes.length;) written += Deno.stdout.writeSync(bytes.subarray(written));
+    writeAll(Deno.stdout, bytes);
   } catch (error) {
     if (error instanceof Deno.errors.BrokenPipe) Deno.exit(0);
     throw error;

@@ -12,7 +12,6 @@ import {
   WORN_OUT,
 } from "../processor/dead_letters/mod.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
-import { openTopicLog } from "../topic/open_topic.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import {
   type Command,
@@ -23,6 +22,7 @@ import {
   runCommand,
   table,
   UsageError,
+  withLog,
   workAlone,
 } from "./command.ts";
 
@@ -47,16 +47,13 @@ ID is partition:offset in the dead-letter topic. With --json: one object per lin
     const verb = verbOf(line);
     const config = readProcessorConfig(Deno.env.toObject());
     if (config.log.kind === "embedded") refuseMissing(config.dataDir);
-    const log = await openTopicLog(config.log, "command");
-    try {
+    await withLog(config, async (log) => {
       const list = new DeadLetterList(log);
       await list.catchUp();
       if (verb === "list") return printList(list.letters({ all: line.values.all === true }), line);
       if (verb === "show") return await printLetter(log, { letter: find(list, line.positionals[1]!), line });
       await redriveNamed(line, { log, list, config });
-    } finally {
-      await log.close();
-    }
+    });
   },
 };
 
@@ -83,23 +80,12 @@ function printList(letters: readonly ListedLetter[], { json }: CommandLine): voi
   }
   if (letters.length === 0) return print("No dead letters.");
   const counts = Map.groupBy(letters, (letter) => letter.reason);
-  print(
-    table(
-      ["COUNT", "REASON"],
-      [...counts].map(([reason, { length }]) => [length, reason]).sort((a, b) => +b[0]! - +a[0]!),
-    ),
-  );
+  const sums = [...counts].map(([reason, { length }]) => [length, reason]).sort((a, b) => +b[0]! - +a[0]!);
+  print(table(["COUNT", "REASON"], sums));
   print("");
   const rows = letters.map((
-    one,
-  ) => [
-    one.id,
-    one.step,
-    `${one.source.partition}:${one.source.offset}`,
-    one.firstSeen,
-    one.redrives,
-    one.reason,
-  ]);
+    { id, step, source, firstSeen, redrives, reason },
+  ) => [id, step, `${source.partition}:${source.offset}`, firstSeen, redrives, reason]);
   print(table(["ID", "STEP", "SOURCE", "FIRST SEEN", "REDRIVES", "REASON"], rows));
 }
 

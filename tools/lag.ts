@@ -1,8 +1,7 @@
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import { groupLag } from "../topic/group_lag.ts";
-import { openTopicLog } from "../topic/open_topic.ts";
-import { type Command, print, refuseMissing, runCommand, table, UsageError } from "./command.ts";
+import { type Command, print, refuseMissing, runCommand, table, UsageError, withLog } from "./command.ts";
 
 /** `deno task lag`: how far each consumer group is behind, from the log itself; no processor has to run. */
 export const lagCommand: Command = {
@@ -23,8 +22,7 @@ DATA_DIR, or KAFKA_BROKERS and what goes with it, say which log.
     }
     const config = readProcessorConfig(Deno.env.toObject());
     if (config.log.kind === "embedded") refuseMissing(config.dataDir);
-    const log = await openTopicLog(config.log, "command");
-    try {
+    await withLog(config, async (log) => {
       const now = Date.now();
       const groups = await Promise.all(
         [DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP].map((group) =>
@@ -43,9 +41,7 @@ DATA_DIR, or KAFKA_BROKERS and what goes with it, say which log.
         ])
       );
       print(table(["GROUP", "PARTITION", "NEXT OFFSET", "END OFFSET", "LAG", "LAG SECONDS"], rows));
-    } finally {
-      await log.close();
-    }
+    });
   },
 };
 

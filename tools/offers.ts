@@ -3,7 +3,6 @@ import type { OfferView } from "../contract/processor_api.ts";
 import { type ListedOffer, type OfferStatusReader, openOfferStatusReader } from "../processor/offers/mod.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
 import { publishFacts } from "../processor/facts/topic.ts";
-import { openTopicLog } from "../topic/open_topic.ts";
 import {
   type Command,
   CommandFailedError,
@@ -14,6 +13,7 @@ import {
   secretOfServices,
   table,
   UsageError,
+  withLog,
 } from "./command.ts";
 
 /** `deno task offers`: the discount offers, and a person's decision to send one once more. */
@@ -117,23 +117,18 @@ async function resend(
   if (current.reason === "opted_out") {
     throw new CommandFailedError(`Cannot resend to "${id}": this person wants no mail.`);
   }
-  const log = await openTopicLog(config.log, "command");
-  try {
-    await publishFacts(log, [{
+  const { subject, attempt } = current;
+  await withLog(config, (log) =>
+    publishFacts(log, [{
       fact: "reopened",
-      subject: current.subject,
+      subject,
       at: Date.now(),
       offer: Number(current.offer),
-      after: current.attempt,
+      after: attempt,
       reason: line.values.reason as string,
-    }]);
-  } finally {
-    await log.close();
-  }
-  if (line.json) print(JSON.stringify({ person: `person-${current.subject}`, reopened: true }));
-  else {print(
-      `Opened again: the processor sends it now, as attempt ${current.attempt + 1}, if nothing forbids it.`,
-    );}
+    }]));
+  if (line.json) return print(JSON.stringify({ person: `person-${subject}`, reopened: true }));
+  print(`Opened again: the processor sends it now, as attempt ${attempt + 1}, if nothing forbids it.`);
 }
 
 if (import.meta.main) Deno.exit(await runCommand(offersCommand, Deno.args));

@@ -6,6 +6,7 @@ import {
   TEXT_BYTES_MAX,
 } from "../processor/sanitise/mod.ts";
 import { type Command, CommandFailedError, print, runCommand, UsageError } from "./command.ts";
+import { isObject } from "../contract/envelope.ts";
 import { readLines } from "../runtime/lines.ts";
 
 /** A line that was refused, in the place of its text. */
@@ -98,22 +99,13 @@ function parseRequest(line: string): { text: string; known: KnownValues } | null
   } catch {
     return null;
   }
-  if (!isRecord(request) || typeof request.text !== "string") return null;
+  if (!isObject(request) || typeof request.text !== "string") return null;
   const known = request.known ?? {};
-  if (!isRecord(known)) return null;
+  if (!isObject(known)) return null;
   const values = ["email", "name", "phone", "ip"].map((key) => known[key] ?? "");
   if (!values.every((value) => typeof value === "string")) return null;
-  const [emails, names, phones, ips] = values.map((value) => value === "" ? [] : [value]) as [
-    string[],
-    string[],
-    string[],
-    string[],
-  ];
+  const [emails = [], names = [], phones = [], ips = []] = values.map((value) => value === "" ? [] : [value]);
   return { text: request.text, known: { emails, names, phones, ips } };
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 if (import.meta.main) Deno.exit(await runCommand(sanitiseCommand, Deno.args));

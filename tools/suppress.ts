@@ -4,8 +4,7 @@ import { readAddress } from "../processor/offers/mod.ts";
 import { committedBefore, confirmSecret } from "../processor/facts/identity.ts";
 import { publishFacts } from "../processor/facts/topic.ts";
 import { pipelineSecret } from "../runtime/data_dir.ts";
-import { openTopicLog } from "../topic/open_topic.ts";
-import { type Command, CommandFailedError, print, runCommand, UsageError } from "./command.ts";
+import { type Command, CommandFailedError, print, runCommand, UsageError, withLog } from "./command.ts";
 import { systemClock } from "../runtime/clock.ts";
 
 /** `deno task suppress FILE`: addresses that never get mail, such as an unsubscribe list from elsewhere. */
@@ -23,23 +22,18 @@ Repeating the command changes nothing.
     const config = readProcessorConfig(Deno.env.toObject());
     const hashes = createKeyedHashes(pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined));
     const { mailboxes, refused } = readMailboxes(await Deno.readTextFile(path));
-    const log = await openTopicLog(config.log, "command");
-    try {
+    await withLog(config, async (log) => {
       // The first fact names the secret: before it is confirmed these hashes might mean nobody.
-      await confirmSecret(log, {
-        ranBefore: await committedBefore(log).catch(() => null),
-        hashes,
-        clock: systemClock,
-      });
+      const ranBefore = await committedBefore(log).catch(() => null);
+      await confirmSecret(log, { ranBefore, hashes, clock: systemClock });
+      const at = Date.now();
       const facts = mailboxes.map((
-        mailbox,
-      ) => ({ fact: "suppressed", at: Date.now(), mailbox: hashes.mailbox(mailbox) } as const));
-      for (let at = 0; at < facts.length; at += FACTS_AT_ONCE_MAX) {
-        await publishFacts(log, facts.slice(at, at + FACTS_AT_ONCE_MAX));
+        one,
+      ) => ({ fact: "suppressed", at, mailbox: hashes.mailbox(one) } as const));
+      for (let from = 0; from < facts.length; from += FACTS_AT_ONCE_MAX) {
+        await publishFacts(log, facts.slice(from, from + FACTS_AT_ONCE_MAX));
       }
-    } finally {
-      await log.close();
-    }
+    });
     print(
       json
         ? JSON.stringify({ suppressed: mailboxes.length, refused: refused.length })

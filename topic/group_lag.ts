@@ -1,25 +1,11 @@
+import type { GroupLag } from "../contract/processor_api.ts";
 import type { TopicLog } from "./topic.ts";
-
-/** How far one group is behind in one topic, in all and by partition. */
-export type GroupLagReport = {
-  group: string;
-  topic: string;
-  lag: number;
-  lagSeconds: number;
-  partitions: {
-    partition: number;
-    nextOffset: number | null;
-    endOffset: number;
-    lag: number;
-    lagSeconds: number;
-  }[];
-};
 
 /** Records add up over partitions; seconds are those of the partition that is furthest behind. */
 export async function groupLag(
   log: TopicLog,
   { topic, group, now }: { readonly topic: string; readonly group: string; readonly now: number },
-): Promise<GroupLagReport> {
+): Promise<GroupLag> {
   const partitions = (await log.lag(topic, group, now)).map((one) => ({ ...one }));
   return {
     group,

@@ -87,7 +87,9 @@ export function decodePayload(
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) return decodePayload(gunzip(bytes, decodedBytesMax), next);
   const text = decodeText(bytes).trim();
   if (text === "") throw new Refusal(400, "request missing data payload");
-  if (text.startsWith("{") || text.startsWith("[")) return parseJson(text);
+  if (text.startsWith("{") || text.startsWith("[")) {
+    return orRefuse(() => JSON.parse(text), "failed to parse request: no JSON");
+  }
   if (/^(?:[a-z_]+=[^&]*&)*data=/i.test(text.slice(0, 200))) {
     const data = new URLSearchParams(text).get("data") ?? "";
     return decodePayload(Buffer.from(data.replaceAll(" ", "+"), "utf8"), next);
@@ -108,18 +110,15 @@ function gunzip(bytes: Uint8Array, bytesMax: number): Uint8Array {
 }
 
 function decodeText(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    throw new Refusal(400, "failed to decode request: invalid body encoding");
-  }
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  return orRefuse(() => decoder.decode(bytes), "failed to decode request: invalid body encoding");
 }
 
-function parseJson(text: string): unknown {
+function orRefuse<T>(read: () => T, message: string): T {
   try {
-    return JSON.parse(text);
+    return read();
   } catch {
-    throw new Refusal(400, "failed to parse request: no JSON");
+    throw new Refusal(400, message);
   }
 }
 

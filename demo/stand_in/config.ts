@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { type Environment, EnvironmentReader } from "../../runtime/environment.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
-import type { Disturbance, WebhookTarget } from "./deliveries.ts";
+import type { DeliveryLimits, Disturbance, WebhookTarget } from "./deliveries.ts";
 import { signingKey } from "./webhook_signature.ts";
 
 /** Settings of the PostHog stand-in, resolved. */
@@ -18,15 +18,10 @@ export type StandInConfig = {
   readonly limits: StandInLimits;
 };
 
-export type StandInLimits = {
+export type StandInLimits = DeliveryLimits & {
   /** Largest request body, and largest body after decompression, in bytes; PostHog's own is 20 MiB. */
   readonly bodyBytesMax: number;
   readonly decodedBytesMax: number;
-  /** Webhooks under way at one time. */
-  readonly inFlightMax: number;
-  /** Deliveries owed, and bytes of them: beyond either, a capture is answered 503 and the client tries again. */
-  readonly owedMax: number;
-  readonly owedBytesMax: number;
 };
 
 export const STAND_IN_LIMITS: StandInLimits = {

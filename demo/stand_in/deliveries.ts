@@ -67,7 +67,15 @@ export type Deliveries = {
   stop(): Promise<void>;
 };
 
-export type DeliveriesOptions = {
+export type DeliveryLimits = {
+  /** Webhooks under way at one time. */
+  readonly inFlightMax: number;
+  /** Deliveries owed, and bytes of them: beyond either, a capture is answered 503 and the client tries again. */
+  readonly owedMax: number;
+  readonly owedBytesMax: number;
+};
+
+export type DeliveriesOptions = DeliveryLimits & {
   readonly target: WebhookTarget;
   readonly disturbance: Disturbance;
   readonly queue: DeliveryQueue;
@@ -77,9 +85,6 @@ export type DeliveriesOptions = {
   readonly random: () => number;
   readonly newId: () => string;
   readonly onFailure: (failure: FailedDelivery) => void;
-  readonly inFlightMax: number;
-  readonly owedMax: number;
-  readonly owedBytesMax: number;
 };
 
 /** Attempts of one delivery in total. */
@@ -132,11 +137,12 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
     for (const delivery of deliveries) {
       owed.deliveries++;
       owed.bytes += delivery.bytes;
-      if (random() < disturbance.drop) drop(delivery);
+      if (random() < disturbance.drop) done(delivery, "dropped");
       else if (random() < disturbance.reorder) later(delivery, random() * HELD_BACK_MS_MAX);
       else ready.push(delivery);
     }
     pump();
+    notifyIfSettled();
   }
 
   /** Starts as many attempts as may be in flight; called whenever one becomes ready or one ends. */
@@ -169,11 +175,6 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       ready.push(delivery);
       pump();
     });
-  }
-
-  function drop(delivery: OwedDelivery): void {
-    done(delivery, "dropped");
-    notifyIfSettled();
   }
 
   function done(delivery: OwedDelivery, as: DeliveryEnd): void {

@@ -1,13 +1,13 @@
+import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
-import type { Clock } from "../../runtime/clock.ts";
 import { makePrivate, makePrivateDirectory } from "../../runtime/durable_file.ts";
 import { listen } from "../../runtime/listen.ts";
 import { tryLockFile } from "../../runtime/data_dir.ts";
 import { type CapturedEvent, readCapture } from "./capture_body.ts";
-import { createDeliveries, type Deliveries, type FailedDelivery } from "./deliveries.ts";
+import { createDeliveries, type Deliveries, type DeliveriesOptions } from "./deliveries.ts";
 import { type Invocation, openDeliveryQueue } from "./delivery_queue.ts";
 import { openPersons, type Persons, type PersonSnapshot } from "./persons.ts";
 import type { StandInConfig } from "./config.ts";
@@ -20,14 +20,10 @@ import type { StandInConfig } from "./config.ts";
  * encoding of very old clients, limits and billing.
  */
 
-export type StandInDependencies = {
-  readonly clock: Clock;
-  readonly fetch: typeof globalThis.fetch;
-  /** From 0 up to 1. */
-  readonly random: () => number;
-  readonly newId: () => string;
-  readonly onFailure: (failure: FailedDelivery) => void;
-};
+export type StandInDependencies = Pick<
+  DeliveriesOptions,
+  "clock" | "fetch" | "random" | "newId" | "onFailure"
+>;
 
 export type PosthogStandIn = {
   readonly url: string;
@@ -63,24 +59,13 @@ export function startPosthogStandIn(
   using held = new DisposableStack();
   const db = openStore(config.directory, held);
   const queue = openDeliveryQueue(db);
-  const deliveries = createDeliveries({
-    ...dependencies,
-    queue,
-    target: config.target,
-    disturbance: config.disturbance,
-    inFlightMax: config.limits.inFlightMax,
-    owedMax: config.limits.owedMax,
-    owedBytesMax: config.limits.owedBytesMax,
-  });
+  const deliveries = createDeliveries({ ...dependencies, ...config, ...config.limits, queue });
   const cutOff = new AbortController();
   let projectUrl = "";
   const options = { ...dependencies, config, db, deliveries, projectUrl: () => projectUrl };
-  const { server, url } = listen(buildApp(options).fetch, {
-    host: config.host,
-    port: config.port,
-    portSetting: "POSTHOG_STAND_IN_PORT",
-    signal: cutOff.signal,
-  });
+  const { host, port } = config;
+  const place = { host, port, portSetting: "POSTHOG_STAND_IN_PORT", signal: cutOff.signal };
+  const { server, url } = listen(buildApp(options).fetch, place);
   projectUrl = `${url}/project/1`;
   deliveries.begin(queue.owed());
   const untilStopped = held.move();
@@ -178,13 +163,7 @@ async function readBody(request: Request, bytesMax: number): Promise<Uint8Array 
     if (bytes > bytesMax) return null;
     chunks.push(chunk);
   }
-  const body = new Uint8Array(bytes);
-  let at = 0;
-  for (const chunk of chunks) {
-    body.set(chunk, at);
-    at += chunk.length;
-  }
-  return body;
+  return Buffer.concat(chunks);
 }
 
 /** A loopback address says nothing about a person, so that it is no `$ip`. */

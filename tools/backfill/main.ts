@@ -4,7 +4,6 @@ import { EnvironmentReader } from "../../runtime/environment.ts";
 import { BODY_BYTES_MAX, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../../contract/product_events.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
-import { openTopicLog } from "../../topic/open_topic.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_topics.ts";
 import type { RecordToPublish, TopicLog } from "../../topic/topic.ts";
 import { type BackfillEvent, fileEvents, queryEvents } from "./sources.ts";
@@ -16,6 +15,7 @@ import {
   print,
   runCommand,
   UsageError,
+  withLog,
 } from "../command.ts";
 
 /** `deno task backfill`: events that PostHog has and the topic lacks, through the same envelope as a webhook. */
@@ -40,31 +40,18 @@ data and count, but never arm a mail and never change an address.
     const config = readProcessorConfig(Deno.env.toObject());
     const events = source.kind === "file" ? fileEvents(source.path) : queryEvents(queryApi(), {
       ...source.range,
-      events: [
-        ...new Set([
-          ...config.trainingEvents,
-          FEATURE_USED,
-          EMAIL_UNSUBSCRIBED,
-          "$identify",
-          "$create_alias",
-          "$set",
-        ]),
-      ],
+      events: [...new Set([...config.trainingEvents, ...ALWAYS_READ])],
     });
     const receivedFrom = source.kind === "file" ? 0 : Date.parse(source.range.from) - DAY_MS;
     const result = await backfill(config, { events, receivedFrom });
-    if (line.json) print(JSON.stringify(result));
-    else {
-      print(
-        `${grouped(result.read)} read, ${grouped(result.published)} published, ${
-          grouped(result.held)
-        } in the topic already, ` +
-          `${grouped(result.refused)} refused`,
-      );
-    }
-    if (result.refused > 0) {
+    const { read, published, held, refused } = result;
+    const counted = `${grouped(read)} read, ${grouped(published)} published, ${
+      grouped(held)
+    } in the topic already`;
+    print(line.json ? JSON.stringify(result) : `${counted}, ${grouped(refused)} refused`);
+    if (refused > 0) {
       throw new CommandFailedError(
-        `Cannot publish ${result.refused} of ${result.read}: they are named above; the others are in the topic.`,
+        `Cannot publish ${refused} of ${read}: they are named above; the others are in the topic.`,
       );
     }
   },
@@ -76,6 +63,8 @@ type Source =
 
 export type BackfillResult = { read: number; published: number; held: number; refused: number };
 
+/** Beside the training events. */
+const ALWAYS_READ = [FEATURE_USED, EMAIL_UNSUBSCRIBED, "$identify", "$create_alias", "$set"];
 const DAY_MS = 86_400_000;
 const PUBLISHED_AT_ONCE_MAX = 100;
 /** Refused events that are named one by one. */
@@ -133,27 +122,23 @@ function appHost(captureHost: string): string {
   return captureHost.replace(/^(https:\/\/[a-z]+)\.i\.posthog\.com$/, "$1.posthog.com");
 }
 
-async function backfill(
+function backfill(
   config: ProcessorConfig,
   { events, receivedFrom }: { readonly events: AsyncIterable<BackfillEvent>; readonly receivedFrom: number },
 ): Promise<BackfillResult> {
-  const log = await openTopicLog(config.log, "command");
-  try {
+  return withLog(config, async (log) => {
     await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
     const held = await heldIds(log, receivedFrom);
     return await publishMissing(log, { events, held });
-  } finally {
-    await log.close();
-  }
+  });
 }
 
 /** Ids of the records that were received at or after a time (milliseconds since 1970). */
 async function heldIds(log: TopicLog, receivedFrom: number): Promise<Set<string>> {
   const held = new Set<string>();
   for (const { partition, startOffset, endOffset } of await log.bounds(WEBHOOKS_TOPIC)) {
-    for await (
-      const { records } of log.read(WEBHOOKS_TOPIC, { partition, from: startOffset, until: endOffset })
-    ) {
+    const range = { partition, from: startOffset, until: endOffset };
+    for await (const { records } of log.read(WEBHOOKS_TOPIC, range)) {
       for (const { timestamp, headers, value } of records) {
         if (timestamp >= receivedFrom) held.add(recordId(readLabel(headers), value));
       }

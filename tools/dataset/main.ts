@@ -10,6 +10,7 @@ import {
   runCommand,
   table,
   UsageError,
+  writeOut,
 } from "../command.ts";
 import { EXPORT_FORMATS, EXPORT_MARKER, exportDataset, type ExportFormat } from "./export/export.ts";
 import { blocksOf, DatasetFiles, openWhole } from "../../processor/dataset/mod.ts";
@@ -94,20 +95,16 @@ async function printVerification(datasetDir: string, { json }: CommandLine): Pro
       print(table(["BYTES", "FILE"], notPartOfTheDataset.map((one) => [one.bytes, one.file])));
     }
     if (findings.length > 0) {
-      const rows = findings.map((one) => [
-        one.file,
-        one.firstLine === null ? "" : `${one.firstLine}`,
-        one.firstLine === null ? "" : grouped(one.lines),
-        one.finding,
-      ]);
+      const rows = findings.map(({ file, firstLine, lines, finding }) =>
+        firstLine === null ? [file, "", "", finding] : [file, `${firstLine}`, grouped(lines), finding]
+      );
       print(`\n${table(["FILE", "FIRST LINE", "LINES", "FINDING"], rows)}`);
     }
   }
   if (findings.length > 0) {
+    const counted = `${grouped(findings.length)} ${findings.length === 1 ? "finding" : "findings"}`;
     throw new CommandFailedError(
-      `The dataset is not as it has to be: ${grouped(findings.length)} ${
-        findings.length === 1 ? "finding" : "findings"
-      }. Rebuild it from the topic with \`deno task replay\`.`,
+      `The dataset is not as it has to be: ${counted}. Rebuild it from the topic with \`deno task replay\`.`,
     );
   }
 }
@@ -118,19 +115,7 @@ async function cat(datasetDir: string): Promise<void> {
   for (const path of files.paths()) {
     const opened = openWhole(files, path);
     if (opened === null) continue;
-    for await (const block of blocksOf(opened.file, opened.entry.bytes)) await writeOut(block);
-  }
-}
-
-/** Ends the process quietly where nobody reads any more. */
-async function writeOut(bytes: Uint8Array): Promise<void> {
-  try {
-    for (let written = 0; written < bytes.length;) {
-      written += await Deno.stdout.write(bytes.subarray(written));
-    }
-  } catch (error) {
-    if (error instanceof Deno.errors.BrokenPipe) Deno.exit(0);
-    throw error;
+    for await (const block of blocksOf(opened.file, opened.entry.bytes)) writeOut(block);
   }
 }
 

@@ -4,24 +4,12 @@ import { type CommandLine, grouped, print, table } from "../command.ts";
 /** Prints what the manifests say of the dataset; reads no line. A dataset that nobody has begun is an empty one. */
 export function printStats(datasetDir: string, { json }: CommandLine): void {
   const { records, bytes, files, sanitiserVersion, partitions } = listDataset(datasetDir);
-  const counted = partitions.map(({ event, date, records, bytes, files, placeholders }) => ({
-    event,
-    date,
-    records,
-    bytes,
-    files,
-    placeholders,
-  }));
+  const counted = partitions.map(({ paths: _, ...one }) => one);
   if (json) return print(JSON.stringify({ records, bytes, files, sanitiserVersion, partitions: counted }));
   if (records === 0) return print(`No lines in "${datasetDir}" yet.`);
-  const rows = counted.map((one) => [
-    one.event,
-    one.date,
-    one.records,
-    one.bytes,
-    one.files,
-    placeholderText(one.placeholders),
-  ]);
+  const rows = counted.map((
+    { event, date, records, bytes, files, placeholders },
+  ) => [event, date, records, bytes, files, placeholderText(placeholders)]);
   print(table(["EVENT", "DATE", "RECORDS", "BYTES", "FILES", "PLACEHOLDERS"], rows));
   const dates = counted.map(({ date }) => date).sort();
   const all: Record<string, number> = {};

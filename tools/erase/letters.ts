@@ -4,8 +4,7 @@ import type { FaultPoint } from "../../runtime/fault_point.ts";
 import { letterRecord } from "../../processor/dead_letters/mod.ts";
 import { LogSetupError, type RecordPosition, type TopicLog, type TopicRecord } from "../../topic/topic.ts";
 import type { LogScrubber } from "../../topic/sqlite/scrub.ts";
-import { type Erased, everyRecord, ownershipOf } from "./person.ts";
-import type { NeedleFinder } from "./needles.ts";
+import { everyRecord, isTheirRecord, type Judging } from "./person.ts";
 
 /** The dead letters of the erased: what is to go, and what has gone. */
 export type ErasedLetters = {
@@ -15,10 +14,7 @@ export type ErasedLetters = {
   readonly scrubbed: number | null;
 };
 
-export type EraseLettersOptions = {
-  readonly erased: Erased;
-  /** Finds ids and addresses in letters that are no events. */
-  readonly finder: NeedleFinder;
+export type EraseLettersOptions = Judging & {
   /** Offset of the erasure's record by raw partition: what was set aside from behind it is new. */
   readonly below: (partition: number) => number;
   /** Milliseconds since 1970, for the marks. */
@@ -47,7 +43,7 @@ export async function eraseLetters(log: TopicLog, options: EraseLettersOptions):
   return { sources, scrubbed };
 }
 
-type Finding = Pick<EraseLettersOptions, "erased" | "finder" | "below">;
+type Finding = Judging & Pick<EraseLettersOptions, "below">;
 
 /** Their letters' sources, those of them that have no mark yet, and where the letters lie, repeats too. */
 export async function findLetters(log: TopicLog, finding: Finding) {
@@ -58,28 +54,17 @@ export async function findLetters(log: TopicLog, finding: Finding) {
     const entry = readDeadLetterEntry(record);
     if (entry.is === "erased") marked.add(textOf(entry.source));
     if (entry.is !== "letter") continue;
-    const { letter } = entry;
+    const { letter, letter: { source } } = entry;
+    if (source.topic !== WEBHOOKS_TOPIC || source.offset >= finding.below(source.partition)) continue;
     // A letter without bytes had no room for them beside its headers: they lie at its source.
     const whole = record.value.length > 0 ? record : await letterRecord(log, { ...letter, redriven: false });
-    if (!isTheirLetter(whole ?? record, { source: letter.source, finding })) continue;
+    if (!isTheirRecord(whole ?? record, finding)) continue;
     const { partition, offset } = record;
     positions.push({ partition, offset });
-    sources.set(textOf(letter.source), letter.source);
+    sources.set(textOf(source), source);
   }
   const unmarked = [...sources].flatMap(([text, source]) => marked.has(text) ? [] : [source]);
   return { sources: [...sources.values()], unmarked, positions };
-}
-
-function isTheirLetter(
-  record: TopicRecord,
-  { source, finding: { erased, finder, below } }: {
-    readonly source: LetterSource;
-    readonly finding: Finding;
-  },
-): boolean {
-  if (source.topic !== WEBHOOKS_TOPIC || source.offset >= below(source.partition)) return false;
-  const ownership = ownershipOf(record, erased);
-  return ownership?.is === "nobodys" ? finder.holds(record.value, ["id", "address"]) : ownership !== null;
 }
 
 async function* lettersIn(log: TopicLog): AsyncGenerator<TopicRecord> {

@@ -8,7 +8,7 @@ import type { LoopMessage } from "../../processor/loop/loop.ts";
 import type { LoopName } from "../../processor/loop_messages.ts";
 import { type RunningLoop, startLoop } from "../../processor/start_loop.ts";
 import { prepare } from "../../processor/prepare.ts";
-import { DataDirInUseError, enterDataDir } from "../../runtime/data_dir.ts";
+import { tryEnterDataDir } from "../../runtime/data_dir.ts";
 import { openTopicLog } from "../../topic/open_topic.ts";
 import type { RecordPosition, TopicLog } from "../../topic/topic.ts";
 
@@ -44,7 +44,7 @@ export async function startLoops(
   config: ProcessorConfig,
   { pipelineSecret, notify }: { readonly pipelineSecret: string; readonly notify: (text: string) => void },
 ): Promise<Loops> {
-  const place = placeOf(config.dataDir);
+  const place = tryEnterDataDir(config.dataDir, "processor");
   if (place === null) return OF_RUNNING_PROCESSOR;
   using held = new DisposableStack();
   held.defer(() => place.release());
@@ -68,15 +68,6 @@ export async function startLoops(
       untilStopped.dispose();
     }),
   };
-}
-
-function placeOf(dataDir: string) {
-  try {
-    return enterDataDir(dataDir, "processor");
-  } catch (error) {
-    if (error instanceof DataDirInUseError) return null;
-    throw error;
-  }
 }
 
 /** Makes the topics, confirms the secret, and answers which loops there is work for. */

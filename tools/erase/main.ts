@@ -10,7 +10,6 @@ import { subjectsOf } from "../../processor/record/erasure.ts";
 import { checkSecret } from "../../processor/facts/identity.ts";
 import { pipelineSecret } from "../../runtime/data_dir.ts";
 import { faultPointFrom } from "../../runtime/stop_at_fault_point.ts";
-import { openTopicLog } from "../../topic/open_topic.ts";
 import { createLogScrubber, type LogScrubber } from "../../topic/sqlite/scrub.ts";
 import type { RecordPosition, TopicLog } from "../../topic/topic.ts";
 import {
@@ -20,6 +19,7 @@ import {
   runCommand,
   secretOfServices,
   UsageError,
+  withLog,
   workAlone,
 } from "../command.ts";
 import { eraseLetters, findLetters } from "./letters.ts";
@@ -62,12 +62,13 @@ export again. At the end every file under DATA_DIR is searched; what is kept, an
     if (line.values["dry-run"] === true) {
       refuseMissing(config.dataDir);
       const hashes = createKeyedHashes(secretOfServices(config, "erase"));
-      return await printDryRun({ given, config, hashes }, line);
+      return await withLog(config, (log) => printDryRun(log, { person: { given, config, hashes }, line }));
     }
     const secret = pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined);
     const run = { given, config, secret, hashes: createKeyedHashes(secret), scrubs };
     const message = { verb: "erase", what: "an erasure" };
-    const report = await workAlone(openDatasetLocks(config.datasetDir), message, () => eraseWithLog(run));
+    const locks = openDatasetLocks(config.datasetDir);
+    const report = await workAlone(locks, message, () => withLog(config, (log) => erase(log, run)));
     printReport(report, line);
   },
 };
@@ -83,26 +84,25 @@ function personOf({ positionals }: CommandLine): string {
 }
 
 /** What would be done, as far as discount-offers has come; nothing is published and nothing started. */
-async function printDryRun({ given, config, hashes }: Person, line: CommandLine): Promise<void> {
-  const log = await openTopicLog(config.log, "command");
-  try {
-    await checkSecret(log, hashes);
-    const erased = erasedBy(namedSubjects({ given, config, hashes }), hashes);
-    const data = await readPersonalData(log, { erased, given });
-    const finder = new NeedleFinder(needlesOf({ ...data, prompts: [] }, erased));
-    const { sources } = await findLetters(log, { erased, finder, below: () => Infinity });
-    const lags = await log.lag(WEBHOOKS_TOPIC, DISCOUNT_OFFERS_GROUP, Date.now());
-    printPlan({
-      subjects: erased.subjects,
-      ids: data.ids,
-      records: data.records,
-      letters: sources.length,
-      copies: copiesOf(config),
-      behind: lags.reduce((sum, { lag }) => sum + lag, 0),
-    }, line);
-  } finally {
-    await log.close();
-  }
+async function printDryRun(
+  log: TopicLog,
+  { person, line }: { readonly person: Person; readonly line: CommandLine },
+): Promise<void> {
+  const { given, config, hashes } = person;
+  await checkSecret(log, hashes);
+  const erased = erasedBy(namedSubjects(person), hashes);
+  const data = await readPersonalData(log, { erased, given });
+  const finder = new NeedleFinder(needlesOf({ ...data, prompts: [] }, erased));
+  const { sources } = await findLetters(log, { erased, finder, below: () => Infinity });
+  const lags = await log.lag(WEBHOOKS_TOPIC, DISCOUNT_OFFERS_GROUP, Date.now());
+  printPlan({
+    subjects: erased.subjects,
+    ids: data.ids,
+    records: data.records,
+    letters: sources.length,
+    copies: copiesOf(config),
+    behind: lags.reduce((sum, { lag }) => sum + lag, 0),
+  }, line);
 }
 
 /** The person by the view, with those of every earlier erasure that names one of them. */
@@ -117,15 +117,6 @@ function namedSubjects({ given, config, hashes }: Person): string[] {
 }
 
 type Run = Person & { readonly secret: string; readonly scrubs: boolean };
-
-async function eraseWithLog(run: Run): Promise<EraseReport> {
-  const log = await openTopicLog(run.config.log, "command");
-  try {
-    return await erase(log, run);
-  } finally {
-    await log.close();
-  }
-}
 
 function notify(text: string): void {
   console.error(`erase: ${text}`);
@@ -225,10 +216,8 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
   const offsets = new Map(options.positions.map(({ partition, offset }) => [partition, offset]));
   const below = (partition: number) => offsets.get(partition) ?? 0;
   const standInPersons = await eraseInStandIn(dataDir, erased);
-  const data = await withoutSharedPrompts(log, {
-    data: await readPersonalData(log, { erased, given }),
-    erased,
-  });
+  const all = await readPersonalData(log, { erased, given });
+  const data = await withoutSharedPrompts(log, { data: all, erased });
   const finder = new NeedleFinder(needlesOf(data, erased));
   const letters = await eraseLetters(log, { erased, finder, below, now: at, scrubber, faultPoint });
   const removed = [...eraseCopies(config), ...eraseRefused(dataDir, { erased, finder })];
@@ -238,6 +227,7 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
     ? await emptyTopic(log, { erased, finder, below, at, scrubber, faultPoint })
     : null;
   await scrubber?.checkpoint();
+  const isScrubbed = topicScrubbed !== null;
   const places = await searchRemains({
     config,
     log,
@@ -245,7 +235,7 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
     data,
     erased,
     at,
-    topicScrubbed: topicScrubbed !== null,
+    topicScrubbed: isScrubbed,
     scrubber,
   });
   return {

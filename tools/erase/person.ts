@@ -62,6 +62,24 @@ export function ownershipOf(record: Readable, erased: Erased): Ownership {
   return outcome.ok ? null : { is: "nobodys" };
 }
 
+/** By whom and by what records and files are judged. */
+export type Judging = {
+  readonly erased: Erased;
+  /** Finds ids and addresses in what is no event. */
+  readonly finder: NeedleFinder;
+};
+
+/** True for a record of theirs, and for one of nobody's in whose bytes they are named. */
+export function isTheirRecord(record: Readable, { erased, finder }: Judging): boolean {
+  const ownership = ownershipOf(record, erased);
+  return ownership?.is === "nobodys" ? namesThem(record.value, finder) : ownership !== null;
+}
+
+/** True where one of their ids or addresses stands in these bytes. */
+export function namesThem(bytes: Uint8Array, finder: NeedleFinder): boolean {
+  return finder.holds(bytes, ["id", "address"]);
+}
+
 /** What the raw topic says of the erased: plain, kept in memory only. */
 export type PersonalData = {
   /** distinct_ids and PostHog's person.ids. */

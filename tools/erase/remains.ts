@@ -6,10 +6,9 @@ import { logFileOf } from "../../topic/sqlite/file.ts";
 import type { LogScrubber } from "../../topic/sqlite/scrub.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { datasetRoot } from "../../processor/dataset/mod.ts";
-import type { Erased, PersonalData } from "./person.ts";
-import { type FileFound, placeOf, searchEverything, type SearchResult } from "./search.ts";
+import type { Judging, PersonalData } from "./person.ts";
+import { type FileFound, hitsOf, placeOf, searchEverything, type SearchResult } from "./search.ts";
 import { hitsInRecords } from "./topic.ts";
-import type { NeedleFinder } from "./needles.ts";
 
 /** What is left on this disk after an erasure, place by place. */
 
@@ -24,12 +23,10 @@ export type SearchedPlace = {
   readonly kept: number;
 };
 
-export type RemainsOptions = {
+export type RemainsOptions = Judging & {
   readonly config: ProcessorConfig;
   readonly log: TopicLog;
-  readonly finder: NeedleFinder;
   readonly data: PersonalData;
-  readonly erased: Erased;
   /** When they were erased, in milliseconds since 1970. */
   readonly at: number;
   /** True where the raw topic's records have been emptied, so that nothing of them may be left in its file. */
@@ -99,7 +96,7 @@ function placesIn(
   return Object.entries(result.roots[0]!.places).map(([place, sums]) => {
     let [left, kept] = [0, 0];
     for (const { found, others } of result.files.filter(isIn(place))) {
-      const hits = found.id + found.address + found.prompt;
+      const hits = hitsOf(found);
       const known = Math.min(hits, explained.get(place) ?? 0);
       left += hits - known;
       kept += known + others;
@@ -116,7 +113,7 @@ function wholeRoot(root: string, { roots, files }: SearchResult): SearchedPlace 
     place: join(root, "/"),
     files: count,
     bytes,
-    left: found.reduce((sum, { found: { id, address, prompt } }) => sum + id + address + prompt, 0),
+    left: found.reduce((sum, { found }) => sum + hitsOf(found), 0),
     kept: found.reduce((sum, { others }) => sum + others, 0),
   };
 }

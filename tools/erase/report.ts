@@ -45,29 +45,22 @@ export function printPlan(plan: ErasePlan, { json }: CommandLine): void {
   print(`Would erase ${countOf(plan.subjects.length, "joined id")}:`);
   for (const id of plan.ids) print(`  ${id}`);
   for (const subject of plan.subjects) print(`  ${PERSON_PREFIX}${subject}`);
-  print(
-    `${countOf(plan.records, "record")} of theirs in the raw topic, ${countOf(plan.letters, "dead letter")}.`,
-  );
+  const [records, letters] = [countOf(plan.records, "record"), countOf(plan.letters, "dead letter")];
+  print(`${records} of theirs in the raw topic, ${letters}.`);
   for (const copy of plan.copies) print(`Would delete ${copy}`);
-  if (plan.behind > 0) {
-    print(
-      `discount-offers is ${
-        countOf(plan.behind, "record")
-      } behind: whom those join is not shown, and is erased too.`,
-    );
-  }
+  if (plan.behind === 0) return;
+  const behind = countOf(plan.behind, "record");
+  print(`discount-offers is ${behind} behind: whom those join is not shown, and is erased too.`);
 }
 
 /** Throws {@link CommandFailedError}, after printing, where something is left. */
 export function printReport(report: EraseReport, { json }: CommandLine): void {
   if (json) print(JSON.stringify(report));
   else printText(report);
-  const places = report.places.filter(({ left }) => left > 0).map(({ place }) => place);
-  if (places.length === 0) return;
+  const places = report.places.filter(({ left }) => left > 0).map(({ place }) => place).join(", ");
+  if (places === "") return;
   throw new CommandFailedError(
-    `Cannot find everything gone: something of this person is left in ${
-      places.join(", ")
-    }. Where somebody else put it ` +
+    `Cannot find everything gone: something of this person is left in ${places}. Where somebody else put it ` +
       `there, delete it; where the person was active meanwhile, erase again.`,
   );
 }
@@ -76,27 +69,17 @@ function printText(report: EraseReport): void {
   const { subjects, lookedFor, places } = report;
   print(`Erased up to ${report.at}, ${countOf(subjects.length, "joined id")}:`);
   for (const subject of subjects) print(`  ${PERSON_PREFIX}${subject}`);
-  print(
-    `Gone: their lines of the dataset, their offers and mail files, ${
-      countOf(report.letters, "dead letter")
-    }${
-      report.standInPersons > 0 ? `, ${countOf(report.standInPersons, "person")} of the PostHog stand-in` : ""
-    }.`,
-  );
+  const persons = countOf(report.standInPersons, "person");
+  const standIn = report.standInPersons > 0 ? `, ${persons} of the PostHog stand-in` : "";
+  const letters = countOf(report.letters, "dead letter");
+  print(`Gone: their lines of the dataset, their offers and mail files, ${letters}${standIn}.`);
   for (const path of report.removed) print(`Deleted ${path}`);
   print("");
-  print(
-    `Looked for ${countOf(lookedFor.ids, "id")}, ${
-      countOf(lookedFor.addresses, "address", "addresses")
-    } and ` +
-      `${countOf(lookedFor.prompts, "prompt")} of nobody else, in every file:`,
-  );
-  print(
-    table(
-      ["PLACE", "FILES", "BYTES", "LEFT", "KEPT"],
-      places.map(({ place, files, bytes, left, kept }) => [place, files, bytes, left, kept]),
-    ),
-  );
+  const [ids, prompts] = [countOf(lookedFor.ids, "id"), countOf(lookedFor.prompts, "prompt")];
+  const addresses = countOf(lookedFor.addresses, "address", "addresses");
+  print(`Looked for ${ids}, ${addresses} and ${prompts} of nobody else, in every file:`);
+  const rows = places.map(({ place, files, bytes, left, kept }) => [place, files, bytes, left, kept]);
+  print(table(["PLACE", "FILES", "BYTES", "LEFT", "KEPT"], rows));
   print("");
   for (const sentence of keptText(report)) print(sentence);
 }
@@ -107,30 +90,30 @@ function keptText({ log, topicScrubbed, records, places }: EraseReport): string[
   const othersKept = places.some(({ place, kept }) =>
     kept > 0 && (place !== logFileOf("ingest") || topicScrubbed !== null)
   );
-  return [
-    ...(log === "kafka"
-      ? [
-        `Kafka keeps what came: ${
-          countOf(records, "record")
-        } in the raw topic, and the bytes of dead letters that are ` +
+  const count = countOf(records, "record");
+  const sentences: string[] = [];
+  if (log === "kafka") {
+    sentences.push(
+      `Kafka keeps what came: ${count} in the raw topic, and the bytes of dead letters that are ` +
         "listed no more, for the retention of their topics. No replay writes them.",
-        "This DATA_DIR was searched; mails and offers of other hosts go when their processors meet the erasure, exports " +
+      "This DATA_DIR was searched; mails and offers of other hosts go when their processors meet the erasure, exports " +
         "there do not.",
-      ]
-      : []),
-    ...(topicScrubbed !== null
-      ? [`${countOf(topicScrubbed, "record")} of the raw topic emptied; offset and time stay.`]
-      : []),
-    ...(rawKept && topicScrubbed === null
-      ? [
-        `The raw topic keeps what came (${
-          countOf(records, "record")
-        }); no replay writes it. Empty it with --scrub-topic.`,
-      ]
-      : []),
-    ...(othersKept
-      ? ["KEPT elsewhere: the same words in other people's data, or data that is newer than the erasure."]
-      : []),
+    );
+  }
+  if (topicScrubbed !== null) {
+    sentences.push(`${countOf(topicScrubbed, "record")} of the raw topic emptied; offset and time stay.`);
+  } else if (rawKept) {
+    sentences.push(
+      `The raw topic keeps what came (${count}); no replay writes it. Empty it with --scrub-topic.`,
+    );
+  }
+  if (othersKept) {
+    sentences.push(
+      "KEPT elsewhere: the same words in other people's data, or data that is newer than the erasure.",
+    );
+  }
+  return [
+    ...sentences,
     "What stays is keyed hashes: the erasure itself, facts, the claim on a mailbox, opt-outs.",
   ];
 }

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ifThere } from "../../runtime/durable_file.ts";
 import { type Needle, NeedleFinder, type NeedleKind } from "./needles.ts";
 
 /**
@@ -63,18 +64,15 @@ export async function searchEverything(order: SearchOrder): Promise<SearchResult
 }
 
 function encodeOrder(order: SearchOrder): string {
-  const needles = order.needles.map(({ bytes, ...rest }) => ({
-    ...rest,
-    bytes: Buffer.from(bytes).toString("base64"),
-  }));
+  const needles = order.needles.map((one) => ({ ...one, bytes: Buffer.from(one.bytes).toString("base64") }));
   return JSON.stringify({ ...order, needles });
 }
 
 function decodeOrder(text: string): SearchOrder {
   const order = JSON.parse(text);
-  const needles = order.needles.map(({ bytes, ...rest }: { bytes: string }) => ({
-    ...rest,
-    bytes: Buffer.from(bytes, "base64"),
+  const needles = order.needles.map((one: { bytes: string }) => ({
+    ...one,
+    bytes: Buffer.from(one.bytes, "base64"),
   }));
   return { ...order, needles };
 }
@@ -98,11 +96,15 @@ export function search({ roots, needles, dataset }: SearchOrder): SearchResult {
         one.bytes += looked.bytes;
       }
       const { found, others } = looked;
-      if (others + found.id + found.address + found.prompt > 0) files.push({ path, found, others });
+      if (others + hitsOf(found) > 0) files.push({ path, found, others });
     }
     return { ...sum, places };
   });
   return { roots: sums, files };
+}
+
+export function hitsOf({ id, address, prompt }: Found): number {
+  return id + address + prompt;
 }
 
 /** Where a file is counted. */
@@ -113,14 +115,7 @@ export function placeOf(path: string): string {
 
 /** Regular files, without following links: what a link leads to is under DATA_DIR too, or is not. */
 function* filesUnder(directory: string): Generator<string> {
-  let entries: Deno.DirEntry[];
-  try {
-    entries = [...Deno.readDirSync(directory)];
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
-  }
-  for (const { name, isDirectory, isFile } of entries) {
+  for (const { name, isDirectory, isFile } of ifThere(() => [...Deno.readDirSync(directory)]) ?? []) {
     if (isDirectory) yield* filesUnder(join(directory, name));
     else if (isFile) yield join(directory, name);
   }
@@ -137,23 +132,14 @@ function lookInto(
   path: string,
   { finder, whose }: { readonly finder: NeedleFinder; readonly whose: SearchOrder["dataset"] },
 ): Looked | null {
-  let file: Deno.FsFile;
-  try {
-    file = Deno.openSync(path, { read: true });
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
+  using file = ifThere(() => Deno.openSync(path, { read: true }));
+  if (file === null) return null;
+  const looked: Looked = { bytes: 0, found: { id: 0, address: 0, prompt: 0 }, others: 0 };
+  for (const { at, kind } of hitsIn(file, finder, (bytes) => looked.bytes += bytes)) {
+    if (whose !== null && isOthersLine(lineAt(file, at), whose)) looked.others++;
+    else looked.found[kind]++;
   }
-  try {
-    const looked: Looked = { bytes: 0, found: { id: 0, address: 0, prompt: 0 }, others: 0 };
-    for (const { at, kind } of hitsIn(file, finder, (bytes) => looked.bytes += bytes)) {
-      if (whose !== null && isOthersLine(lineAt(file, at), whose)) looked.others++;
-      else looked.found[kind]++;
-    }
-    return looked;
-  } finally {
-    file.close();
-  }
+  return looked;
 }
 
 /** Every hit with its place in the file; blocks overlap by what a needle and its neighbours may take. */

@@ -7,11 +7,10 @@ import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { DEFAULT_LIMITS } from "../../ingest/config.ts";
 import { Drainer } from "../../ingest/spool/drainer.ts";
 import { Spool } from "../../ingest/spool/spool.ts";
-import { DataDirInUseError, enterDataDir } from "../../runtime/data_dir.ts";
-import { syncDirectorySync } from "../../runtime/durable_file.ts";
+import { tryEnterDataDir } from "../../runtime/data_dir.ts";
+import { ifThere, syncDirectorySync } from "../../runtime/durable_file.ts";
 import type { TopicLog } from "../../topic/topic.ts";
-import { type Erased, ownershipOf } from "./person.ts";
-import type { NeedleFinder } from "./needles.ts";
+import { isTheirRecord, type Judging, namesThem } from "./person.ts";
 
 /** Ingest's spool: webhooks that are on their way into the topic, and those that the topic will never take. */
 
@@ -21,13 +20,8 @@ export async function spoolBehind(
   { dataDir, notify }: { readonly dataDir: string; readonly notify: (text: string) => void },
 ): Promise<string | null> {
   if (!waits(dataDir)) return null;
-  let place;
-  try {
-    place = enterDataDir(dataDir, "ingest");
-  } catch (error) {
-    if (error instanceof DataDirInUseError) return "ingest has not emptied its spool";
-    throw error;
-  }
+  const place = tryEnterDataDir(dataDir, "ingest");
+  if (place === null) return "ingest has not emptied its spool";
   try {
     await drain(log, { dataDir, notify });
   } finally {
@@ -45,22 +39,16 @@ async function drain(
   { dataDir, notify }: { readonly dataDir: string; readonly notify: (text: string) => void },
 ): Promise<void> {
   const report = (level: string, text: string) => level === "info" ? undefined : notify(text);
+  const shared = { faultPoint: noFaultPoint, report };
+  const segmentBytes = DEFAULT_LIMITS.spoolSegmentBytes;
   const spool = await Spool.open({
+    ...shared,
     directory: join(dataDir, "spool"),
     bytesMax: Infinity,
-    segmentBytes: DEFAULT_LIMITS.spoolSegmentBytes,
-    faultPoint: noFaultPoint,
-    report,
+    segmentBytes,
   });
-  const drainer = new Drainer({
-    log,
-    topic: WEBHOOKS_TOPIC,
-    spool,
-    clock: systemClock,
-    limits: DEFAULT_LIMITS,
-    faultPoint: noFaultPoint,
-    report,
-  });
+  const limits = DEFAULT_LIMITS;
+  const drainer = new Drainer({ ...shared, log, topic: WEBHOOKS_TOPIC, spool, clock: systemClock, limits });
   drainer.start();
   while (spool.pendingRecords > 0) await systemClock.wait(DRAIN_LOOK_MS);
   await drainer.stop();
@@ -70,29 +58,17 @@ async function drain(
 const DRAIN_LOOK_MS = 20;
 
 /** Deletes webhooks that were set aside for good and are theirs, and damaged pieces that hold them; answers their paths. */
-export function eraseRefused(
-  dataDir: string,
-  { erased, finder }: { readonly erased: Erased; readonly finder: NeedleFinder },
-): string[] {
+export function eraseRefused(dataDir: string, judging: Judging): string[] {
   const directory = join(dataDir, "spool", "refused");
   const theirs = namesIn(directory).map((name) => join(directory, name)).filter((path) => {
     const bytes = Deno.readFileSync(path);
-    return path.endsWith(".json") ? isTheirRecord(bytes, { erased, finder }) : holds(bytes, finder);
+    // A file of `Spool.setAside`; one that cannot be read as such is judged by its bytes.
+    const record = path.endsWith(".json") ? recordIn(bytes) : null;
+    return record === null ? namesThem(bytes, judging.finder) : isTheirRecord(record, judging);
   });
   for (const path of theirs) Deno.removeSync(path);
   if (theirs.length > 0) syncDirectorySync(directory);
   return theirs;
-}
-
-/** A file of `Spool.setAside`; one that cannot be read as such is judged by its bytes. */
-function isTheirRecord(
-  bytes: Uint8Array,
-  { erased, finder }: { readonly erased: Erased; readonly finder: NeedleFinder },
-): boolean {
-  const record = recordIn(bytes);
-  if (record === null) return holds(bytes, finder);
-  const ownership = ownershipOf(record, erased);
-  return ownership?.is === "nobodys" ? holds(record.value, finder) : ownership !== null;
 }
 
 function recordIn(bytes: Uint8Array) {
@@ -106,15 +82,7 @@ function recordIn(bytes: Uint8Array) {
   }
 }
 
-function holds(bytes: Uint8Array, finder: NeedleFinder): boolean {
-  return finder.holds(bytes, ["id", "address"]);
-}
-
 function namesIn(directory: string): string[] {
-  try {
-    return [...Deno.readDirSync(directory)].filter(({ isFile }) => isFile).map(({ name }) => name);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
+  const entries = ifThere(() => [...Deno.readDirSync(directory)]) ?? [];
+  return entries.filter(({ isFile }) => isFile).map(({ name }) => name);
 }

@@ -25,10 +25,11 @@ export async function eraseInStandIn(dataDir: string, erased: Erased): Promise<n
   try {
     db.exec("PRAGMA busy_timeout=5000; PRAGMA secure_delete=ON");
     // A running one reads a body when its turn has come: it is not taken from under its hands.
-    if (lock === null) await untilDelivered(db, erased);
+    if (lock === null) await until(() => owedOf(db, erased).length === 0, DELIVERED_MS_MAX);
     else removeOwed(db, erased);
     const persons = removePersons(db, erased);
-    await emptyWal(db);
+    const truncate = db.prepare("PRAGMA wal_checkpoint(TRUNCATE)");
+    await until(() => (truncate.get() as { busy: number }).busy === 0, BUSY_MS_MAX);
     return persons;
   } finally {
     db.close();
@@ -44,11 +45,10 @@ function owedOf(db: DatabaseSync, erased: Erased): number[] {
   return rows.filter(({ body }) => isTheirs(body)).map(({ id }) => id);
 }
 
-async function untilDelivered(db: DatabaseSync, erased: Erased): Promise<void> {
-  const end = systemClock.monotonic() + DELIVERED_MS_MAX;
-  while (owedOf(db, erased).length > 0 && systemClock.monotonic() < end) {
-    await systemClock.wait(LOOK_EVERY_MS);
-  }
+/** Looks again and again, but no longer than it may take. */
+async function until(isDone: () => boolean, msMax: number): Promise<void> {
+  const end = systemClock.monotonic() + msMax;
+  while (!isDone() && systemClock.monotonic() < end) await systemClock.wait(LOOK_EVERY_MS);
 }
 
 function removeOwed(db: DatabaseSync, erased: Erased): void {
@@ -72,14 +72,6 @@ function removePersons(db: DatabaseSync, erased: Erased): number {
   }
   db.exec("COMMIT");
   return persons.size;
-}
-
-async function emptyWal(db: DatabaseSync): Promise<void> {
-  const end = systemClock.monotonic() + BUSY_MS_MAX;
-  const truncate = db.prepare("PRAGMA wal_checkpoint(TRUNCATE)");
-  while ((truncate.get() as { busy: number }).busy !== 0 && systemClock.monotonic() < end) {
-    await systemClock.wait(LOOK_EVERY_MS);
-  }
 }
 
 function hasTable(db: DatabaseSync, name: string): boolean {

@@ -1,13 +1,12 @@
 import { basename, dirname, join } from "node:path";
 import { FACTS_TOPIC } from "../../contract/names.ts";
-import { readIfThere, syncDirectorySync } from "../../runtime/durable_file.ts";
+import { ifThere, isThere, readIfThere, syncDirectorySync } from "../../runtime/durable_file.ts";
 import { mailFileName, mailFiles, removeMails } from "../../processor/offers/mod.ts";
 import type { ProcessorConfig } from "../../processor/config.ts";
 import { decodeFact } from "../../processor/facts/facts.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { datasetRoot } from "../../processor/dataset/mod.ts";
-import { type Erased, everyRecord } from "./person.ts";
-import type { NeedleFinder } from "./needles.ts";
+import { type Erased, everyRecord, type Judging, namesThem } from "./person.ts";
 
 /** What lies under DATA_DIR and is no log: copies of the dataset, and mails. */
 
@@ -29,7 +28,7 @@ export function copiesOf(config: ProcessorConfig): string[] {
   const { dataDir, datasetDir } = config;
   const live = datasetRoot(datasetDir);
   const locks = `${datasetDir}.locks`;
-  const kept = (path: string) => path === locks || live !== null && samePlace(path, live);
+  const kept = (path: string) => path === locks || live !== null && Deno.realPathSync(path) === live;
   const beside = directoriesIn(dirname(datasetDir)).filter((path) => isBeside(path, config));
   const found = new Set(beside.filter((path) => !kept(path)));
   const walk = (directory: string) => {
@@ -57,28 +56,9 @@ function isCopy(path: string): boolean {
   return isThere(join(path, "_manifest")) || isThere(join(path, "_export.json"));
 }
 
-function samePlace(path: string, live: string): boolean {
-  return Deno.realPathSync(path) === live;
-}
-
 function directoriesIn(directory: string): string[] {
-  try {
-    return [...Deno.readDirSync(directory)].filter(({ isDirectory }) => isDirectory)
-      .map(({ name }) => join(directory, name));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
-}
-
-function isThere(path: string): boolean {
-  try {
-    Deno.lstatSync(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+  const entries = ifThere(() => [...Deno.readDirSync(directory)]) ?? [];
+  return entries.filter(({ isDirectory }) => isDirectory).map(({ name }) => join(directory, name));
 }
 
 /**
@@ -88,17 +68,13 @@ function isThere(path: string): boolean {
  */
 export async function eraseMails(
   log: TopicLog,
-  { dataDir, erased, finder }: {
-    readonly dataDir: string;
-    readonly erased: Erased;
-    readonly finder: NeedleFinder;
-  },
+  { dataDir, erased, finder }: Judging & { readonly dataDir: string },
 ): Promise<void> {
   const { theirs, others } = await claimedMessages(log, erased);
   removeMails(dataDir, theirs);
   const kept = new Set(others.map(mailFileName));
   const held = mailFiles(dataDir).filter(({ messageId, path }) =>
-    !kept.has(`${messageId}.eml`) && finder.holds(readIfThere(path) ?? NOTHING, ["id", "address"])
+    !kept.has(`${messageId}.eml`) && namesThem(readIfThere(path) ?? NOTHING, finder)
   );
   removeMails(dataDir, held.map(({ messageId }) => messageId));
 }

@@ -2,15 +2,12 @@ import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { eventTime } from "../../processor/record/event_time.ts";
 import type { LogScrubber } from "../../topic/sqlite/scrub.ts";
 import type { RecordPosition, TopicLog, TopicRecord } from "../../topic/topic.ts";
-import { type Erased, everyRecord, ownershipOf } from "./person.ts";
+import { everyRecord, type Judging, namesThem, ownershipOf } from "./person.ts";
 import type { NeedleFinder } from "./needles.ts";
 
 /** `--scrub-topic`: the records of the erased in the raw topic of the embedded log, emptied in their place. */
 
-export type ScrubTopicOptions = {
-  readonly erased: Erased;
-  /** Finds ids and addresses in records that are no events. */
-  readonly finder: NeedleFinder;
+export type ScrubTopicOptions = Judging & {
   /** Offset of the erasure's record by partition; what lies behind it goes too where it happened before `at`. */
   readonly below: (partition: number) => number;
   /** Milliseconds since 1970. */
@@ -37,7 +34,7 @@ async function positionsOf(log: TopicLog, { erased, finder, below, at }: ScrubTo
     if (ownership === null) continue;
     const isBelow = offset < below(partition);
     if (ownership.is === "nobodys") {
-      if (isBelow && finder.holds(value, ["id", "address"])) nobodys.push({ partition, offset });
+      if (isBelow && namesThem(value, finder)) nobodys.push({ partition, offset });
     } else if (isBelow || eventTime(ownership.envelope?.timestamp ?? null, timestamp) <= at) {
       theirs.push({ partition, offset });
     }

@@ -1,5 +1,6 @@
 import { createHash, hash } from "node:crypto";
 import { join } from "node:path";
+import { ifThere } from "../../runtime/durable_file.ts";
 import { blocksOf, lineBlocksOf, parseDatasetPath } from "../../processor/dataset/mod.ts";
 import type { ReplayResult } from "./tree.ts";
 
@@ -130,14 +131,9 @@ async function lineHashesOf(path: string, bytes: number): Promise<BigUint64Array
 }
 
 async function shaOf(path: string, bytes: number): Promise<string | null> {
-  let file: Deno.FsFile;
-  try {
-    file = Deno.openSync(path, { read: true });
-  } catch (error) {
-    // The old dataset may lack what it was rebuilt for.
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
+  const file = ifThere(() => Deno.openSync(path, { read: true }));
+  // The old dataset may lack what it was rebuilt for.
+  if (file === null) return null;
   const sha = createHash("sha256");
   for await (const block of blocksOf(file, bytes)) sha.update(block);
   return sha.digest("hex");

@@ -16,10 +16,10 @@ import {
 } from "../../processor/dataset/mod.ts";
 import { FileComparison, type FileDifference, type FileSide, fileSide, lineHash } from "./changes.ts";
 import { ReplayLetters } from "./letters.ts";
-import { fromManifest, type LivePartition } from "./live.ts";
+import { fromManifest, type LivePartition, rangeOf } from "./live.ts";
 import { refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
 import { addRecords } from "./progress.ts";
-import { firstLook, TopicScan } from "./scan.ts";
+import { firstLook, type PartitionRange, TopicScan } from "./scan.ts";
 import type { ReplayResult } from "./tree.ts";
 import { CommandFailedError } from "../command.ts";
 
@@ -47,11 +47,7 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
     if ((committed[partition] ?? 0) > startOffset) throw lostManifest(root, partition);
     return [];
   });
-  const ranges = snapshot.map(({ live: { partition, firstOffset: from, nextOffset: until } }) => ({
-    partition,
-    from,
-    until,
-  }));
+  const ranges = snapshot.map(({ live }) => rangeOf(live));
   await refuseBeyondEnd(log, ranges);
   await refuseDropped(deps, ranges);
   const letters = new ReplayLetters(new DeadLetterIndex(log));
@@ -104,17 +100,16 @@ export function rootToCheck(datasetDir: string): string {
 }
 
 function lostManifest(root: string, partition: number): CommandFailedError {
+  const path = join(root, manifestPath(partition));
   return new CommandFailedError(
-    `Cannot confirm the dataset: "${
-      join(root, manifestPath(partition))
-    }" is missing, and the group has written that ` +
+    `Cannot confirm the dataset: "${path}" is missing, and the group has written that ` +
       "partition. Rebuild it with `deno task replay`.",
   );
 }
 
 async function refuseDropped(
   { log }: ReplayDependencies,
-  ranges: readonly { readonly partition: number; readonly from: number; readonly until: number }[],
+  ranges: readonly PartitionRange[],
 ): Promise<void> {
   const bounds = await log.bounds(WEBHOOKS_TOPIC);
   for (const { partition, from, until } of ranges) {
@@ -135,10 +130,9 @@ function refuseErasures(
   for (const { live: { partition, erasing, nextOffset } } of snapshot) {
     const waiting = scan.erasuresIn(partition).find(({ offset }) => offset >= nextOffset);
     if (!erasing && !waiting) continue;
+    const where = waiting ? ` (offset ${waiting.offset})` : "";
     throw new CommandFailedError(
-      `Cannot check partition ${partition}: an erasure${
-        waiting ? ` (offset ${waiting.offset})` : ""
-      } has not come to ` +
+      `Cannot check partition ${partition}: an erasure${where} has not come to ` +
         "its end in the dataset. Run the check again once the processor has caught up.",
     );
   }

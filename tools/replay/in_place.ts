@@ -1,6 +1,5 @@
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import {
-  type DatasetIdentity,
   type DatasetLocks,
   DatasetOwner,
   findRoot,
@@ -11,9 +10,16 @@ import {
 } from "../../processor/dataset/mod.ts";
 import { removeIfThere } from "../../runtime/durable_file.ts";
 import { LogSetupError, type TopicLog } from "../../topic/topic.ts";
-import { liveIdentity, type LivePartition, readLive } from "./live.ts";
-import { isStale, Rebuild, refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
-import type { PartitionRange } from "./scan.ts";
+import { liveIdentity, type LivePartition, rangeOf, readLive } from "./live.ts";
+import {
+  beginRebuild,
+  isStale,
+  newIdentity,
+  type Rebuild,
+  refuseBeyondEnd,
+  type ReplayDependencies,
+  resumeRebuild,
+} from "./rebuild.ts";
 import { filesOf, finishSwap, leadTo, SWAP_TIMING, type SwapTiming, takeAllPartitions } from "./swap.ts";
 import {
   findInterrupted,
@@ -175,27 +181,10 @@ function openRebuild(
   deps: ReplayDependencies,
   { live, parameters }: { readonly live: string | null; readonly parameters: ReplayParameters },
 ): Rebuild {
-  const found = findInterrupted(deps.datasetDir, { live, parameters });
-  if (found !== null) {
-    deps.progress.say(`goes on with the interrupted build in "${found}".`);
-    return new Rebuild(deps, { root: found, state: readState(found)!, identity: null });
-  }
-  const createdAt = new Date(deps.clock.now()).toISOString();
-  const identity: DatasetIdentity = {
-    id: parameters.dataset ?? crypto.randomUUID(),
-    createdAt,
-    dedupWindow: deps.dedupWindow,
-  };
-  const root = newTreePath(deps.datasetDir, createdAt);
-  return new Rebuild(deps, {
-    root,
-    state: { parameters: mutable(parameters), ranges: [], letters: {}, swap: null },
-    identity,
-  });
-}
-
-function mutable(parameters: ReplayParameters): ReplayState["parameters"] {
-  return { ...parameters, trainingEvents: [...parameters.trainingEvents] };
+  const root = findInterrupted(deps.datasetDir, { live, parameters });
+  if (root !== null) return resumeRebuild(deps, { root, state: readState(root)! });
+  const identity = newIdentity(deps, parameters.dataset ?? crypto.randomUUID());
+  return beginRebuild(deps, { root: newTreePath(deps.datasetDir, identity.createdAt), parameters, identity });
 }
 
 type Swapping = {
@@ -272,10 +261,6 @@ async function goOn(
 /** A take-over goes by what the group has committed, wherever its dataset lies. */
 function partitionsOf({ deps, live, parameters }: Swapping): Promise<readonly LivePartition[]> {
   return readLive(parameters.mode === "take-over" ? null : live, deps.log);
-}
-
-function rangeOf({ partition, firstOffset: from, nextOffset: until }: LivePartition): PartitionRange {
-  return { partition, from, until };
 }
 
 /** Lines whose records the topic has dropped can be written by nobody any more. */

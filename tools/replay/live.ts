@@ -9,6 +9,8 @@ import {
 } from "../../processor/dataset/mod.ts";
 import type { PartitionBounds, TopicLog } from "../../topic/topic.ts";
 
+import type { PartitionRange } from "./scan.ts";
+
 /** The live dataset as a replay finds it: read beside its writers, or under all their locks. */
 
 /** One partition as its manifest has it at one moment. */
@@ -59,6 +61,11 @@ export function fromManifest(manifest: StoredManifest, partition: number): LiveP
     letters,
     erasing: erasing !== undefined,
   };
+}
+
+/** From where to where its live dataset has a partition. */
+export function rangeOf({ partition, firstOffset: from, nextOffset: until }: LivePartition): PartitionRange {
+  return { partition, from, until };
 }
 
 function fromCommitted(

@@ -9,7 +9,6 @@ import { remembering } from "../../runtime/remember.ts";
 import { SANITISER_VERSION } from "../../processor/sanitise/mod.ts";
 import { checkSecret } from "../../processor/facts/identity.ts";
 import { faultPointFrom } from "../../runtime/stop_at_fault_point.ts";
-import { openTopicLog } from "../../topic/open_topic.ts";
 import {
   type Command,
   CommandFailedError,
@@ -21,6 +20,7 @@ import {
   secretOfServices,
   table,
   UsageError,
+  withLog,
   workAlone,
 } from "../command.ts";
 import { checkDataset, type CheckResult, rootToCheck } from "./check.ts";
@@ -67,8 +67,7 @@ published once the new dataset is in place.
     const config = readProcessorConfig(Deno.env.toObject());
     if (wanted.is === "check") refuseMissing(dirname(config.datasetDir));
     const hashes = createKeyedHashes(secretOfServices(config, "replay"));
-    const log = await openTopicLog(config.log, "command");
-    try {
+    await withLog(config, async (log) => {
       await checkSecret(log, hashes);
       const subject = remembering((distinctId) => hashes.subject(distinctId), { entriesMax: SUBJECTS_MAX });
       const deps: ReplayDependencies = {
@@ -83,9 +82,7 @@ published once the new dataset is in place.
         progress: progressOnStderr(),
       };
       await replay(wanted, { deps, json: line.json, parameters: parametersOf(config, hashes.fingerprint) });
-    } finally {
-      await log.close();
-    }
+    });
   },
 };
 
@@ -205,11 +202,10 @@ function printResult(result: ReplayResult, json: boolean): void {
   if (json) return print(JSON.stringify(result));
   const { records, lines, deadLetters, partitions } = result;
   if (partitions.length > 0) {
-    print(table(
-      ["DATE", "EVENT", "BEFORE", "AFTER", "CHANGED"],
-      partitions.map(({ date, event, before, after, changed }) => [date, event, before, after, changed]),
-    ));
-    print("");
+    const rows = partitions.map((
+      { date, event, before, after, changed },
+    ) => [date, event, before, after, changed]);
+    print(`${table(["DATE", "EVENT", "BEFORE", "AFTER", "CHANGED"], rows)}\n`);
   }
   print(`${grouped(records)} records, ${grouped(lines)} lines, ${grouped(deadLetters)} dead letters`);
 }
@@ -219,17 +215,15 @@ function printCheck(result: CheckResult, json: boolean): void {
   const { differences } = result;
   if (differences.length === 0) return;
   if (!json) {
-    print("");
-    print(table(
-      ["DIFFERENT FILE", "LIVE", "REPLAYED"],
-      differences.map(({ path, live, replayed }) => [path, live ?? "missing", replayed ?? "no line"]),
-    ));
+    const rows = differences.map((
+      { path, live, replayed },
+    ) => [path, live ?? "missing", replayed ?? "no line"]);
+    print(`\n${table(["DIFFERENT FILE", "LIVE", "REPLAYED"], rows)}`);
   }
   const [first] = differences;
+  const counted = differences.length === 1 ? "1 file is" : `${differences.length} files are`;
   throw new CommandFailedError(
-    `Cannot confirm the dataset: ${
-      differences.length === 1 ? "1 file is" : `${differences.length} files are`
-    } not as a ` +
+    `Cannot confirm the dataset: ${counted} not as a ` +
       `replay makes them, the first is "${first!.path}". Rebuild it with \`deno task replay\`.`,
   );
 }

@@ -246,6 +246,31 @@ export class Rebuild {
   }
 }
 
+/** Goes on with the build that an interrupted replay has left in this directory. */
+export function resumeRebuild(
+  deps: ReplayDependencies,
+  { root, state }: { readonly root: string; readonly state: ReplayState },
+): Rebuild {
+  deps.progress.say(`goes on with the interrupted build in "${root}".`);
+  return new Rebuild(deps, { root, state, identity: null });
+}
+
+/** A build whose directory is made once its range is fixed. */
+export function beginRebuild(
+  deps: ReplayDependencies,
+  { root, parameters, identity }: {
+    readonly root: string;
+    readonly parameters: ReplayParameters;
+    readonly identity: DatasetIdentity;
+  },
+): Rebuild {
+  return new Rebuild(deps, { root, state: { parameters, ranges: [], letters: {}, swap: null }, identity });
+}
+
+export function newIdentity({ clock, dedupWindow }: ReplayDependencies, id: string): DatasetIdentity {
+  return { id, createdAt: new Date(clock.now()).toISOString(), dedupWindow };
+}
+
 function isKnown(erased: ErasedSubjects, { subjects, offset, at }: ErasureAt): boolean {
   return subjects.every((subject) => {
     const known = erased.get(subject);

@@ -8,7 +8,7 @@ import {
   manifestPartitions,
   readEntries,
 } from "../../processor/dataset/mod.ts";
-import { removeIfThere, syncDirectory } from "../../runtime/durable_file.ts";
+import { ifThere, removeIfThere, syncDirectory } from "../../runtime/durable_file.ts";
 import { compareTrees, type TreeFiles } from "./changes.ts";
 import type { ReplayDependencies } from "./rebuild.ts";
 import { type ReplayResult, type ReplayState, saveState } from "./tree.ts";
@@ -25,11 +25,8 @@ export type SwapTiming = {
 export const SWAP_TIMING: SwapTiming = { locksMs: 30_000, pauseMs: 5_000 };
 const LOOK_EVERY_MS = 50;
 
-/** Every partition's lock, and the wish for them. */
-export type AllLocks = { release(): void };
-
 /**
- * Wants all partitions and takes their locks, those too that no manifest knows. Null where a writer has not let go in
+ * Every partition's lock, and the wish for them: wants all partitions and takes their locks, those too that no manifest knows. Null where a writer has not let go in
  * time (it is stopped, or in the middle of a long erasure): all are given back meanwhile, so that it holds up nobody else.
  */
 export async function takeAllPartitions(
@@ -39,7 +36,7 @@ export async function takeAllPartitions(
     readonly timing: SwapTiming;
     readonly root: string | null;
   },
-): Promise<AllLocks | null> {
+): Promise<HeldLock | null> {
   using held = new DisposableStack();
   const end = clock.monotonic() + timing.locksMs;
   while (!takeInto(held, locks.takeSwapWanted())) await clock.wait(LOOK_EVERY_MS / 10);
@@ -131,11 +128,7 @@ async function resultOf(root: string, swap: NonNullable<ReplayState["swap"]>): P
 
 /** Left by a replay that was killed; anything but a link was put there by somebody else, and stays. */
 function removeLink(path: string): void {
-  try {
-    if (Deno.lstatSync(path).isSymlink) Deno.removeSync(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
+  if (ifThere(() => Deno.lstatSync(path))?.isSymlink) Deno.removeSync(path);
 }
 
 function removeEmptyDirectory(path: string): void {

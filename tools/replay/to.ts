@@ -1,10 +1,17 @@
 import { basename, relative, resolve } from "node:path";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { findRoot } from "../../processor/dataset/mod.ts";
+import { ifThere } from "../../runtime/durable_file.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { compareTrees } from "./changes.ts";
 import { readLive } from "./live.ts";
-import { Rebuild, refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
+import {
+  beginRebuild,
+  newIdentity,
+  refuseBeyondEnd,
+  type ReplayDependencies,
+  resumeRebuild,
+} from "./rebuild.ts";
 import type { PartitionRange } from "./scan.ts";
 import { filesOf } from "./swap.ts";
 import {
@@ -31,7 +38,9 @@ export async function replayTo(
   const begun = interruptedIn(dir, parameters);
   // Before the letters are read: every letter below that could be known then is among them.
   const ranges = begun?.ranges ?? await wholeTopic(deps.log, live);
-  const rebuild = openIn(dir, { deps, parameters, begun });
+  const rebuild = begun
+    ? resumeRebuild(deps, { root: dir, state: begun })
+    : beginRebuild(deps, { root: dir, parameters, identity: newIdentity(deps, crypto.randomUUID()) });
   try {
     await refuseBeyondEnd(deps.log, ranges);
     await rebuild.fix(await readLive(live, deps.log), ranges);
@@ -49,18 +58,9 @@ export async function replayTo(
 
 function refuseInside(dir: string, live: string | null): void {
   if (live === null) return;
-  const below = relative(live, real(dir));
+  const below = relative(live, ifThere(() => Deno.realPathSync(dir)) ?? resolve(dir));
   if (below.startsWith("..") || resolve(below) === below) return;
   throw new CommandFailedError(`Cannot write to "${dir}": it lies in the live dataset. Name another place.`);
-}
-
-function real(dir: string): string {
-  try {
-    return Deno.realPathSync(dir);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return resolve(dir);
-    throw error;
-  }
 }
 
 /** What an interrupted replay to this directory remembers; null where the directory is empty or missing. */
@@ -77,43 +77,13 @@ function interruptedIn(dir: string, parameters: ReplayParameters): ReplayState |
 }
 
 function isEmpty(dir: string): boolean {
-  try {
-    // A run that was killed before it could write down what it was has left this and nothing else.
-    return [...Deno.readDirSync(dir)].every(({ name }) =>
-      name === "_manifest" && isUnnamed(`${dir}/${name}`)
-    );
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return true;
-    throw error;
-  }
+  // A run that was killed before it could write down what it was has left this and nothing else.
+  const isLeft = ({ name }: Deno.DirEntry) => name === "_manifest" && isUnnamed(`${dir}/${name}`);
+  return ifThere(() => [...Deno.readDirSync(dir)].every(isLeft)) ?? true;
 }
 
 function isUnnamed(manifestDir: string): boolean {
   return [...Deno.readDirSync(manifestDir)].every(({ name }) => name === "replay.json.tmp");
-}
-
-function openIn(
-  dir: string,
-  { deps, parameters, begun }: {
-    readonly deps: ReplayDependencies;
-    readonly parameters: ReplayParameters;
-    readonly begun: ReplayState | null;
-  },
-): Rebuild {
-  if (begun) {
-    deps.progress.say(`goes on with the interrupted build in "${dir}".`);
-    return new Rebuild(deps, { root: dir, state: begun, identity: null });
-  }
-  const trainingEvents = [...parameters.trainingEvents];
-  return new Rebuild(deps, {
-    root: dir,
-    state: { parameters: { ...parameters, trainingEvents }, ranges: [], letters: {}, swap: null },
-    identity: {
-      id: crypto.randomUUID(),
-      createdAt: new Date(deps.clock.now()).toISOString(),
-      dedupWindow: deps.dedupWindow,
-    },
-  });
 }
 
 /** Of each partition what there is, from where the live dataset began if there is one. */

@@ -8,24 +8,23 @@ import { readIfThere, replaceFile, syncDirectory } from "../../runtime/durable_f
  * dataset lies beside the live one as `dataset.<build>/`; whatever has a `replay.json` is unfinished.
  */
 
-/** What the bytes of a rebuilt dataset depend on beside the topic: another value of any of them begins anew. */
-export type ReplayParameters = {
-  readonly mode: "swap" | "take-over" | "to";
-  /** Which log, as far as its name tells: `embedded`, or Kafka's topic. */
-  readonly log: string;
-  /** The live dataset's id; null where a replay needs none. */
-  readonly dataset: string | null;
-  readonly sanitiserVersion: string;
-  readonly dedupWindow: number;
-  readonly trainingEvents: readonly string[];
-  /** Of the secret. */
-  readonly fingerprint: string;
-  /** Milliseconds since 1970; null for no bound. */
-  readonly fromTime: number | null;
-  readonly untilTime: number | null;
-};
-
 const offset = z.int().min(0);
+/** What the bytes of a rebuilt dataset depend on beside the topic: another value of any of them begins anew. */
+const parameters = z.object({
+  mode: z.enum(["swap", "take-over", "to"]),
+  /** Which log, as far as its name tells: `embedded`, or Kafka's topic. */
+  log: z.string(),
+  /** The live dataset's id; null where a replay needs none. */
+  dataset: z.string().nullable(),
+  sanitiserVersion: z.string(),
+  dedupWindow: z.int(),
+  trainingEvents: z.array(z.string()).readonly(),
+  /** Of the secret. */
+  fingerprint: z.string(),
+  /** Milliseconds since 1970; null for no bound. */
+  fromTime: z.int().nullable(),
+  untilTime: z.int().nullable(),
+}).readonly();
 const size = z.object({ bytes: offset, records: offset });
 const partitionRow = z.object({
   event: z.string(),
@@ -41,17 +40,7 @@ const result = z.object({
   partitions: z.array(partitionRow),
 });
 const state = z.object({
-  parameters: z.object({
-    mode: z.enum(["swap", "take-over", "to"]),
-    log: z.string(),
-    dataset: z.string().nullable(),
-    sanitiserVersion: z.string(),
-    dedupWindow: z.int(),
-    trainingEvents: z.array(z.string()),
-    fingerprint: z.string(),
-    fromTime: z.int().nullable(),
-    untilTime: z.int().nullable(),
-  }),
+  parameters,
   /** Where the new dataset begins, and up to where it was to be built when that was last fixed. */
   ranges: z.array(z.object({ partition: offset, from: offset, until: offset })),
   /** Positions by partition that had a letter at that moment. */
@@ -70,6 +59,7 @@ const state = z.object({
 });
 
 /** What an unfinished replay remembers in its tree, so that it can go on after a crash. */
+export type ReplayParameters = z.infer<typeof parameters>;
 export type ReplayState = z.infer<typeof state>;
 export type ReplayResult = z.infer<typeof result>;
 

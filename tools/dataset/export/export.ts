@@ -1,6 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { basename, dirname, join, resolve, sep } from "node:path";
-import { removeIfThere, replaceFile, syncDirectory } from "../../../runtime/durable_file.ts";
+import {
+  ifThere,
+  isThere,
+  removeIfThere,
+  replaceFile,
+  syncDirectory,
+} from "../../../runtime/durable_file.ts";
 import { SANITISER_VERSION } from "../../../processor/sanitise/mod.ts";
 import { chatSink } from "./chat.ts";
 import type { ExportedFile, ExportFacts, ExportSink } from "./file.ts";
@@ -76,7 +82,7 @@ export async function exportDataset(datasetDir: string, options: ExportOptions):
     }
     return marker;
   } catch (error) {
-    const isGone = isNotFound(error) && realPathIfThere(directory) === null;
+    const isGone = isNotFound(error) && !isThere(directory);
     throw isGone ? removedBy(to, error) : error;
   } finally {
     removeIfThere(directory, { recursive: true });
@@ -168,7 +174,8 @@ function lineOf(raw: Uint8Array, { path, number }: { path: string; number: numbe
 function targetOf(to: string, root: string): string {
   const parent = dirname(resolve(to));
   Deno.mkdirSync(parent, { recursive: true });
-  const target = realPathIfThere(resolve(to)) ?? join(Deno.realPathSync(parent), basename(resolve(to)));
+  const target = ifThere(() => Deno.realPathSync(resolve(to))) ??
+    join(Deno.realPathSync(parent), basename(resolve(to)));
   if (`${target}${sep}`.startsWith(`${root}${sep}`)) {
     throw new CommandFailedError(
       `Cannot export to "${to}": it lies in the dataset itself. Name another directory.`,
@@ -184,10 +191,8 @@ function targetOf(to: string, root: string): string {
 
 function isEmptyOrMissing(path: string): boolean {
   try {
-    for (const _ of Deno.readDirSync(path)) return false;
-    return true;
+    return (ifThere(() => [...Deno.readDirSync(path)])?.length ?? 0) === 0;
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return true;
     if (error instanceof Deno.errors.NotADirectory) return false;
     throw error;
   }
@@ -196,7 +201,7 @@ function isEmptyOrMissing(path: string): boolean {
 function putInPlace(directory: string, to: string): void {
   try {
     // The empty directory that may stand there; a rename over it is not possible everywhere.
-    if (realPathIfThere(to) !== null) Deno.removeSync(to);
+    if (isThere(to)) Deno.removeSync(to);
     Deno.renameSync(directory, to);
   } catch (error) {
     if (isNotFound(error)) throw error;
@@ -236,13 +241,4 @@ function saveMarker(directory: string, marker: ExportMarker): Promise<void> {
 /** As Deno says it, and as Node does, by which the Parquet library writes. */
 function isNotFound(error: unknown): boolean {
   return error instanceof Deno.errors.NotFound || (error as { code?: unknown }).code === "ENOENT";
-}
-
-function realPathIfThere(path: string): string | null {
-  try {
-    return Deno.realPathSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
 }

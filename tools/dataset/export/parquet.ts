@@ -86,11 +86,7 @@ function columnsOf(rows: readonly StoredLine[]) {
 
 /** The library's writer does not sync. Answers the file's size. */
 async function syncFile(path: string): Promise<number> {
-  const file = Deno.openSync(path, { write: true });
-  try {
-    await file.syncData();
-    return file.statSync().size;
-  } finally {
-    file.close();
-  }
+  using file = Deno.openSync(path, { write: true });
+  await file.syncData();
+  return file.statSync().size;
 }
