@@ -19,12 +19,9 @@ export class App<State> {
   readonly #steps: Step<State>[] = [];
   #fileRoutes: RouteModules<State> = {};
 
-  /** Adds middlewares, to all paths or to a path and what lies below it. */
-  use(...middlewares: Middleware<State>[]): this;
-  use(path: string, ...middlewares: Middleware<State>[]): this;
-  use(first: string | Middleware<State>, ...rest: Middleware<State>[]): this {
-    const [path, middlewares] = typeof first === "string" ? [first, rest] : ["*", [first, ...rest]];
-    return this.#add((tree) => tree.at(path).middlewares.push(...middlewares));
+  /** Adds middlewares, to all paths. */
+  use(...middlewares: Middleware<State>[]): this {
+    return this.#add((tree) => tree.middlewares.push(...middlewares));
   }
 
   get(path: string, ...handlers: Middleware<State>[]): this {
@@ -32,18 +29,6 @@ export class App<State> {
   }
   post(path: string, ...handlers: Middleware<State>[]): this {
     return this.#route("POST", path, handlers);
-  }
-  put(path: string, ...handlers: Middleware<State>[]): this {
-    return this.#route("PUT", path, handlers);
-  }
-  patch(path: string, ...handlers: Middleware<State>[]): this {
-    return this.#route("PATCH", path, handlers);
-  }
-  delete(path: string, ...handlers: Middleware<State>[]): this {
-    return this.#route("DELETE", path, handlers);
-  }
-  head(path: string, ...handlers: Middleware<State>[]): this {
-    return this.#route("HEAD", path, handlers);
   }
   all(path: string, ...handlers: Middleware<State>[]): this {
     return this.#route("ALL", path, handlers);

@@ -5,10 +5,7 @@ import { type Element, PageRender } from "./render.ts";
 
 /** What a page, layout or `_app` gets as props. */
 export type PageProps<Data = unknown, State = unknown> =
-  & Pick<
-    Context<State>,
-    "url" | "req" | "route" | "params" | "info" | "state" | "error"
-  >
+  & Pick<Context<State>, "url" | "req" | "route" | "params" | "info" | "state" | "error">
   & {
     data: Data;
     /** What lies inside: the page for a layout, the layouts for `_app`. */
@@ -67,16 +64,6 @@ export class Context<State> {
     return new Response(content, init);
   }
 
-  html(content: string, init: ResponseInit = {}): Response {
-    const headers = new Headers(init.headers);
-    headers.set("Content-Type", "text/html; charset=utf-8");
-    return new Response(content, { ...init, headers });
-  }
-
-  json(content: unknown, init?: ResponseInit): Response {
-    return Response.json(content, init);
-  }
-
   /** Renders the page inside its layouts and `_app` as a whole document. */
   async render(page: Element | null, init: ResponseInit = {}): Promise<Response> {
     if (page !== null && !isValidElement(page)) {
@@ -90,14 +77,16 @@ export class Context<State> {
       inner = outer;
     }
     const render = new PageRender(crypto.randomUUID().replaceAll("-", ""), this.url);
-    // The page comes first: what it writes into the state, or into the head, is there when `_app` is rendered.
+    // The page comes first: what it writes into the state is there when `_app` is rendered.
     const body = jsxTemplate([render.part(inner)]) as Element;
     const document = await this.element(this.surroundings.app ?? BareDocument, {
       data: undefined,
       Component: () => body,
     });
     if (document instanceof Response) return document;
-    const response = this.html(render.document(document), init);
+    const headers = new Headers(init.headers);
+    headers.set("Content-Type", "text/html; charset=utf-8");
+    const response = new Response(render.document(document), { ...init, headers });
     Object.defineProperty(response, NONCE, { value: render.nonce });
     return response;
   }

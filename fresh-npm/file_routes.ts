@@ -7,7 +7,6 @@ import type { PathTree, Route } from "./path_tree.ts";
 export type RouteModule<State> = {
   readonly default?: AnyPage<State> | Middleware<State> | Middleware<State>[];
   readonly handler?: RouteHandler<unknown, State> | Middleware<State>[];
-  readonly handlers?: RouteHandler<unknown, State> | Middleware<State>[];
 };
 
 /** Modules by path below `routes/`, without the ending: `offers/[id]`. */
@@ -47,9 +46,7 @@ function surround<State>(
       node.errorPage = toRoute(module);
       return;
     case "_middleware":
-      node.middlewares.push(
-        ...[module.handler ?? module.handlers ?? module.default].flat() as Middleware<State>[],
-      );
+      node.middlewares.push(...[module.handler ?? module.default].flat() as Middleware<State>[]);
       return;
     default:
       throw new Error(
@@ -59,8 +56,7 @@ function surround<State>(
 }
 
 function refuseUnknown(file: string, module: object): void {
-  const known = ["default", "handler", "handlers"];
-  const unknown = Object.keys(module).find((name) => !known.includes(name));
+  const unknown = Object.keys(module).find((name) => name !== "default" && name !== "handler");
   if (unknown) {
     throw new Error(`Cannot load routes/${file}: fresh-npm does not know its export "${unknown}".`);
   }
@@ -71,7 +67,7 @@ function refuseUnknown(file: string, module: object): void {
 
 function toRoute<State>(module: RouteModule<State>): Route<State> {
   return {
-    handler: (module.handlers ?? module.handler) as RouteHandler<unknown, State> | undefined,
+    handler: module.handler as RouteHandler<unknown, State> | undefined,
     component: module.default as AnyPage<State> | undefined,
   };
 }

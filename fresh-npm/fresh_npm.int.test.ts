@@ -111,16 +111,6 @@ describe("around a page", () => {
     expect(html).toContain("<title>set by the page</title>");
   });
 
-  test("<Head> replaces _app's title and meta of the same name, and adds the rest", async () => {
-    const html = await body("/about");
-    const head = html.slice(0, html.indexOf("</head>"));
-    expect(head.match(/<title>/g)).toHaveLength(1);
-    expect(head).toContain("<title>from Head</title>");
-    expect(head.match(/name="description"/g)).toHaveLength(1);
-    expect(head).toContain('content="of the page"');
-    expect(head).toContain('<link rel="canonical" href="/about"/>');
-  });
-
   test("an async page may answer by itself", async () => {
     expect((await ask("/async?answer")).status).toBe(418);
   });

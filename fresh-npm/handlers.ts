@@ -15,15 +15,7 @@ export type HandlerByMethod<Data, State> = { [M in Method]?: HandlerFn<Data, Sta
 export type RouteHandler<Data, State> = HandlerFn<Data, State> | HandlerByMethod<Data, State>;
 
 /** Renders the route's page with this data; status 200 unless said otherwise. */
-export function page<Data>(
-  data: Data,
-  options?: { status?: number; headers?: HeadersInit },
-): PageResponse<Data>;
-export function page(): PageResponse<undefined>;
-export function page(
-  data?: unknown,
-  options?: { status?: number; headers?: HeadersInit },
-): PageResponse<unknown> {
+export function page<Data>(data: Data, options?: Omit<PageResponse<Data>, "data">): PageResponse<Data> {
   return { ...options, data };
 }
 

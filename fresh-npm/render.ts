@@ -1,6 +1,6 @@
 /**
- * Turns a page into a document: marks islands for the browser, gives scripts and styles the nonce, gathers what
- * `<Head>` brings, and ends the body with the one boot script.
+ * Turns a page into a document: marks islands for the browser, gives scripts and styles the nonce, and ends the body
+ * with the one boot script.
  */
 import {
   type ComponentChildren,
@@ -9,14 +9,12 @@ import {
   Fragment,
   h,
   options,
-  toChildArray,
   type VNode,
 } from "preact";
 import { useContext } from "preact/hooks";
 import { jsxAttr } from "preact/jsx-runtime";
 import { renderToString } from "preact-render-to-string";
 import { linkMarks } from "./links.ts";
-import { HeadSink } from "./runtime.ts";
 import { writeIslandProps } from "./island_props.ts";
 
 // Elements of whatever props; Preact's own VNode is not covariant in them.
@@ -54,7 +52,6 @@ const InsideIsland = createContext(false);
 /** One response being rendered. */
 export class PageRender {
   readonly islands: { island: Island; props: Record<string, unknown> }[] = [];
-  readonly #headElements = new Map<string, Element>();
   readonly #headPlace: string;
   #headChildren: ComponentChildren = null;
 
@@ -64,12 +61,9 @@ export class PageRender {
 
   /** HTML of a part of the page. */
   part(children: ComponentChildren): string {
-    const collect = (elements: ComponentChildren) => this.#collect(elements);
     pageUrl = this.url;
     try {
-      return renderToString(
-        h(CurrentRender.Provider, { value: this }, h(HeadSink.Provider, { value: collect }, children)),
-      );
+      return renderToString(h(CurrentRender.Provider, { value: this }, children));
     } finally {
       pageUrl = null;
     }
@@ -80,7 +74,7 @@ export class PageRender {
     const html = this.part(root);
     const place = `<!--${this.#headPlace}-->`;
     if (!html.includes(place)) throw new Error("Cannot render the page: _app.tsx renders no <head>.");
-    const head = this.part([this.#keptHeadChildren(), ...this.#headElements.values(), this.#links()]);
+    const head = this.part([this.#headChildren, this.#links()]);
     return `<!DOCTYPE html>${html.replace(place, () => head)}`;
   }
 
@@ -88,20 +82,6 @@ export class PageRender {
   head(children: ComponentChildren): Element {
     this.#headChildren = children;
     return comment(this.#headPlace);
-  }
-
-  #collect(elements: ComponentChildren): void {
-    for (const element of toChildArray(elements)) {
-      if (typeof element !== "object") continue;
-      this.#headElements.set(headKey(element) ?? `#${this.#headElements.size}`, element);
-    }
-  }
-
-  #keptHeadChildren(): ComponentChildren {
-    return toChildArray(this.#headChildren).filter((child) => {
-      const key = typeof child === "object" ? headKey(child) : undefined;
-      return key === undefined || !this.#headElements.has(key);
-    });
   }
 
   #links(): Element[] {
@@ -119,16 +99,6 @@ export class PageRender {
       ...[...scripts].map((href) => h("link", { rel: "modulepreload", href })),
     ];
   }
-}
-
-/** What makes two elements of a head the same one, so that the page's wins over `_app`'s; undefined: nothing does. */
-function headKey(element: Element): string | undefined {
-  const props = element.props as Record<string, unknown>;
-  if (element.type === "title") return "title";
-  if (element.key != null) return `key:${element.key}`;
-  if (element.type === "meta" && props.name) return `name:${props.name}`;
-  if (element.type === "meta" && props.property) return `property:${props.property}`;
-  return undefined;
 }
 
 function comment(text: string): Element {

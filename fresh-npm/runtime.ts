@@ -1,7 +1,4 @@
 /** `fresh/runtime`: what components may use on the server and in the browser alike. */
-import { type ComponentChildren, createContext } from "preact";
-import { useContext } from "preact/hooks";
-
 export const IS_BROWSER: boolean = typeof document !== "undefined";
 
 declare const __FRESH_BUILD_ID__: string | undefined;
@@ -16,13 +13,4 @@ export function asset(path: string): string {
   const url = new URL(path, "http://localhost");
   if (!url.searchParams.has(BUILD_ID_PARAMETER)) url.searchParams.set(BUILD_ID_PARAMETER, BUILD_ID);
   return url.pathname + url.search + url.hash;
-}
-
-/** Where `<Head>` puts its elements while a page is rendered; null in the browser. */
-export const HeadSink = createContext<((elements: ComponentChildren) => void) | null>(null);
-
-/** Adds elements to the document's head; a title, or one with the same key or meta name, replaces `_app`'s. */
-export function Head({ children }: { children?: ComponentChildren }): null {
-  useContext(HeadSink)?.(children);
-  return null;
 }

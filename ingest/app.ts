@@ -6,7 +6,7 @@ import { type BodyOptions, readBody, tooBusy } from "./body.ts";
 import type { IngestLimits } from "./config.ts";
 import type { InFlight } from "./in_flight.ts";
 import type { IngestMetrics } from "./metrics.ts";
-import type { Publisher } from "./publisher.ts";
+import type { Publisher, Report } from "./publisher.ts";
 import type { Readiness } from "./readiness.ts";
 import { checkContent, readWebhook, type Refusal, tooLarge } from "./webhook.ts";
 
@@ -20,7 +20,7 @@ export type IngestAppOptions = {
   readonly unsubscribe: (request: Request) => Promise<Response>;
   readonly limits: IngestLimits;
   readonly clock: Clock;
-  readonly report: (level: "info" | "warn" | "error", text: string) => void;
+  readonly report: Report;
 };
 
 /** The addresses of ingest and what they answer, as CONTRACT has them. */

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import type { Deadlines } from "./deadlines.ts";
 import type { InFlight } from "./in_flight.ts";
 import { type Refusal, tooLarge } from "./webhook.ts";
@@ -100,7 +101,9 @@ async function readPieces(request: Request, options: BodyOptions): Promise<BodyO
     for (;;) {
       const piece = await Promise.race([rest.next(), late.promise]);
       if (piece === "late") return refuse(tooSlow);
-      if (piece.done) return { taken, bytes: join(pieces, taken), refusal: null };
+      if (piece.done) {
+        return { taken, bytes: pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces), refusal: null };
+      }
       if (taken + piece.value.length > options.bytesMax) return refuse(tooLarge(options.bytesMax));
       if (!options.inFlight.take(piece.value.length)) return refuse(tooBusy);
       taken += piece.value.length;
@@ -111,15 +114,4 @@ async function readPieces(request: Request, options: BodyOptions): Promise<BodyO
   } finally {
     options.deadlines.met(deadline);
   }
-}
-
-function join(pieces: readonly Uint8Array[], length: number): Uint8Array {
-  if (pieces.length === 1) return pieces[0]!;
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return bytes;
 }

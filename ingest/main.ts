@@ -19,15 +19,13 @@ import { Deadlines } from "./deadlines.ts";
 import { Drainer } from "./spool/drainer.ts";
 import { InFlight } from "./in_flight.ts";
 import { createIngestMetrics } from "./metrics.ts";
-import { messageOf, Publisher } from "./publisher.ts";
+import { messageOf, Publisher, type PublisherOptions, type Report } from "./publisher.ts";
 import { createReadiness } from "./readiness.ts";
 import { SecretConfirmation } from "./unsubscribe/secret_confirmation.ts";
 import { Spool } from "./spool/spool.ts";
 import { createUnsubscribe } from "./unsubscribe/handler.ts";
 
 /** The composition root of ingest. */
-
-export type Report = (level: "info" | "warn" | "error", text: string) => void;
 
 export type IngestParts = {
   readonly clock?: Clock;
@@ -48,7 +46,7 @@ export type RunningIngest = {
 export async function startIngest(config: IngestConfig, parts: IngestParts = {}): Promise<RunningIngest> {
   const { clock = systemClock, report = reportToStderr } = parts;
   const faultPoint = parts.faultPoint ?? faultPointFrom(config.faultPoint ?? undefined);
-  const { limits } = config;
+  const { limits, publicUrl } = config;
   // Whatever was taken hold of is let go of in reverse, also when a later step of the start fails.
   await using held = new AsyncDisposableStack();
   const place = enterDataDir(config.dataDir, "ingest");
@@ -69,7 +67,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
   const publisher = new Publisher(publishing);
   const drainer = new Drainer(publishing);
   const preparing = new AbortController();
-  const prepared = prepareTopic({ log, clock, limits, report, signal: preparing.signal }).then((ready) => {
+  const prepared = prepareTopic(publishing, preparing.signal).then((ready) => {
     if (!ready) return;
     publisher.logIsReady();
     drainer.start();
@@ -99,15 +97,8 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
     inFlight,
     body,
     metrics: createIngestMetrics({ publisher, drainer, spool, inFlight }),
-    readiness: createReadiness({ log, topic, publisher, spool, clock, answerMsMax: limits.publishMsMax }),
-    unsubscribe: createUnsubscribe({
-      hashes,
-      confirmation,
-      publisher,
-      publicUrl: config.publicUrl,
-      clock,
-      body,
-    }),
+    readiness: createReadiness(publisher, publishing),
+    unsubscribe: createUnsubscribe({ hashes, confirmation, publisher, publicUrl, clock, body }),
     limits,
     clock,
     report,
@@ -125,16 +116,9 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
   return { url, port, stop: () => stopped ??= running.disposeAsync() };
 }
 
-type TopicPreparation = {
-  readonly log: TopicLog;
-  readonly clock: Clock;
-  readonly limits: IngestConfig["limits"];
-  readonly report: Report;
-  readonly signal: AbortSignal;
-};
-
 /** Makes the topic, however long the broker is away; false where ingest stopped before that. */
-async function prepareTopic({ log, clock, limits, report, signal }: TopicPreparation): Promise<boolean> {
+async function prepareTopic(options: PublisherOptions, signal: AbortSignal): Promise<boolean> {
+  const { log, clock, limits, report } = options;
   await retry(() => log.ensureTopic(WEBHOOKS_TOPIC_SPEC), {
     msFirst: limits.retryMsFirst,
     msMax: limits.retryMsMax,

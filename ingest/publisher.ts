@@ -14,6 +14,9 @@ export type PublishOutcome =
   /** Neither log nor spool can take it now. */
   | { readonly is: "unavailable" };
 
+/** Tells the operator. */
+export type Report = (level: "info" | "warn" | "error", text: string) => void;
+
 export type PublisherOptions = {
   readonly log: TopicLog;
   readonly topic: string;
@@ -21,7 +24,7 @@ export type PublisherOptions = {
   readonly clock: Clock;
   readonly limits: IngestLimits;
   readonly faultPoint: FaultPoint;
-  readonly report: (level: "info" | "warn" | "error", text: string) => void;
+  readonly report: Report;
   /** For the waits between attempts, from 0 to below 1; default `Math.random`. */
   readonly random?: () => number;
 };

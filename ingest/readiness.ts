@@ -1,22 +1,9 @@
-import type { Clock } from "../runtime/clock.ts";
-import type { TopicLog } from "../topic/topic.ts";
-import type { Publisher } from "./publisher.ts";
-import type { Spool } from "./spool/spool.ts";
+import type { Publisher, PublisherOptions } from "./publisher.ts";
 
 /** What `/readyz` answers: where the next envelope becomes durable, or that it cannot. */
 export type Readiness =
   | { readonly status: "ready"; readonly durable: "log" | "spool"; readonly spooled: number }
   | { readonly status: "not_ready"; readonly spool: "full" | "failing"; readonly spooled: number };
-
-export type ReadinessOptions = {
-  readonly log: TopicLog;
-  readonly topic: string;
-  readonly publisher: Publisher;
-  readonly spool: Spool;
-  readonly clock: Clock;
-  /** Milliseconds that the log has to answer. */
-  readonly answerMsMax: number;
-};
 
 /** Milliseconds for which an answer of the log is taken for granted, so that nobody can load it by asking. */
 const FRESH_MS = 1_000;
@@ -25,8 +12,8 @@ const FRESH_MS = 1_000;
  * What `/readyz` asks: ready while an envelope can become durable in the log or, with the log away, in the spool. The
  * log is asked at most once a second.
  */
-export function createReadiness(options: ReadinessOptions): () => Promise<Readiness> {
-  const { publisher, spool } = options;
+export function createReadiness(publisher: Publisher, options: PublisherOptions): () => Promise<Readiness> {
+  const { spool } = options;
   const logAnswers = createProbe(options);
   return async () => {
     const log = publisher.goesToLog && await logAnswers() && publisher.goesToLog;
@@ -40,13 +27,13 @@ export function createReadiness(options: ReadinessOptions): () => Promise<Readin
 }
 
 /** Asks the log itself: without traffic nobody else would notice that it is away. */
-function createProbe({ log, topic, clock, answerMsMax }: ReadinessOptions): () => Promise<boolean> {
+function createProbe({ log, topic, clock, limits }: PublisherOptions): () => Promise<boolean> {
   let asked: { readonly at: number; readonly answer: Promise<boolean> } | null = null;
   return () => {
     if (asked === null || clock.monotonic() - asked.at > FRESH_MS) {
       const answer = Promise.race([
         log.bounds(topic).then(() => true, () => false),
-        clock.wait(answerMsMax).then(() => false),
+        clock.wait(limits.publishMsMax).then(() => false),
       ]);
       asked = { at: clock.monotonic(), answer };
     }

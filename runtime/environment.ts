@@ -15,6 +15,7 @@ export class ConfigurationError extends Error {
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 const DURATION_UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const FLAGS = new Map([["1", true], ["true", true], ["0", false], ["false", false]]);
 const SIZE_UNITS: Readonly<Record<string, number>> = {
   "": 1,
   B: 1,
@@ -56,14 +57,10 @@ export class EnvironmentReader {
 
   /** Whole number within `min` and `max`. */
   integer(name: string, otherwise: number, { min, max }: { min: number; max: number }): number {
-    const value = this.optional(name);
-    if (value === undefined) return otherwise;
-    const number = /^\d{1,16}$/.test(value) ? Number(value) : NaN;
-    if (number >= min && number <= max) return number;
-    return this.#problem(
-      otherwise,
-      `Cannot read ${name} "${value}": expected a whole number from ${min} to ${max}.`,
-    );
+    return this.#read(name, otherwise, `a whole number from ${min} to ${max}`, (value) => {
+      const number = /^\d{1,16}$/.test(value) ? Number(value) : NaN;
+      return number >= min && number <= max ? number : undefined;
+    });
   }
 
   /** A port to listen on; 0 means any free one. */
@@ -73,62 +70,37 @@ export class EnvironmentReader {
 
   /** Milliseconds. */
   duration(name: string, otherwiseMs: number): number {
-    const value = this.optional(name);
-    if (value === undefined) return otherwiseMs;
-    return parseDuration(value) ??
-      this.#problem(
-        otherwiseMs,
-        `Cannot read ${name} "${value}": expected a duration such as 500ms, 2s, 2m, 6h or 7d.`,
-      );
+    return this.#read(name, otherwiseMs, "a duration such as 500ms, 2s, 2m, 6h or 7d", parseDuration);
   }
 
   /** A comma-separated list of durations, in milliseconds. */
   durations(name: string, otherwiseMs: readonly number[]): readonly number[] {
-    const value = this.optional(name);
-    if (value === undefined) return otherwiseMs;
-    const parsed = value.split(",").map(parseDuration);
-    if (parsed.every((ms) => ms !== undefined)) return parsed as number[];
-    return this.#problem(
-      otherwiseMs,
-      `Cannot read ${name} "${value}": expected durations such as 5s,30s,2m.`,
-    );
+    return this.#read(name, otherwiseMs, "durations such as 5s,30s,2m", (value) => {
+      const parsed = value.split(",").map(parseDuration);
+      return parsed.every((ms) => ms !== undefined) ? parsed : undefined;
+    });
   }
 
   /** Bytes. */
   size(name: string, otherwise: number): number {
-    const value = this.optional(name);
-    if (value === undefined) return otherwise;
-    return parseSize(value) ??
-      this.#problem(
-        otherwise,
-        `Cannot read ${name} "${value}": expected a size such as 1048576, 64MiB or 1GiB.`,
-      );
+    return this.#read(name, otherwise, "a size such as 1048576, 64MiB or 1GiB", parseSize);
   }
 
   oneOf<T extends string>(name: string, values: readonly T[], otherwise: T): T {
-    const value = this.optional(name);
-    if (value === undefined) return otherwise;
-    if ((values as readonly string[]).includes(value)) return value as T;
-    return this.#problem(otherwise, `Cannot read ${name} "${value}": expected ${values.join(" or ")}.`);
+    return this.#read(name, otherwise, values.join(" or "), (value) => values.find((one) => one === value));
   }
 
   /** A comma-separated list without empty entries. */
   list(name: string, otherwise: readonly string[]): readonly string[] {
-    const value = this.optional(name);
-    if (value === undefined) return otherwise;
-    const entries = value.split(",").map((entry) => entry.trim()).filter((entry) => entry !== "");
-    return entries.length > 0
-      ? entries
-      : this.#problem(otherwise, `Cannot read ${name} "${value}": expected a comma-separated list.`);
+    return this.#read(name, otherwise, "a comma-separated list", (value) => {
+      const entries = value.split(",").map((entry) => entry.trim()).filter((entry) => entry !== "");
+      return entries.length > 0 ? entries : undefined;
+    });
   }
 
   /** True for 1 or true, false for 0 or false. */
   flag(name: string, otherwise: boolean): boolean {
-    const value = this.optional(name);
-    if (value === undefined) return otherwise;
-    if (value === "1" || value === "true") return true;
-    if (value === "0" || value === "false") return false;
-    return this.#problem(otherwise, `Cannot read ${name} "${value}": expected 1 or 0.`);
+    return this.#read(name, otherwise, "1 or 0", (value) => FLAGS.get(value));
   }
 
   /** An absolute http or https address, without a slash at its end. */
@@ -136,10 +108,9 @@ export class EnvironmentReader {
     const value = this.optional(name);
     if (value === undefined) return otherwise;
     if (URL.canParse(value) && /^https?:$/.test(new URL(value).protocol)) return value.replace(/\/+$/, "");
-    return this.#problem(
-      otherwise,
-      `Cannot read ${name}: expected an address such as http://127.0.0.1:3000.`,
-    );
+    // Not quoted: a password may stand in it.
+    this.refuse(`Cannot read ${name}: expected an address such as http://127.0.0.1:3000.`);
+    return otherwise;
   }
 
   /** Notes a problem that spans several variables. */
@@ -152,8 +123,11 @@ export class EnvironmentReader {
     if (this.problems.length > 0) throw new ConfigurationError(this.problems);
   }
 
-  #problem<T>(otherwise: T, problem: string): T {
-    this.problems.push(problem);
-    return otherwise;
+  #read<T>(name: string, otherwise: T, expected: string, parse: (value: string) => T | undefined): T {
+    const value = this.optional(name);
+    if (value === undefined) return otherwise;
+    const read = parse(value);
+    if (read === undefined) this.refuse(`Cannot read ${name} "${value}": expected ${expected}.`);
+    return read ?? otherwise;
   }
 }

@@ -41,44 +41,39 @@ export class Drainer {
       this.options.faultPoint("spool.drained");
       // Only the mark is tried again: the records are on the topic.
       await this.#retrying("write the spool's mark", async () => (await spool.markDrained(batch), true));
-      if (spool.pendingRecords === 0) {
-        this.options.report("info", "the spool is drained");
-      }
+      if (spool.pendingRecords === 0) this.options.report("info", "the spool is drained");
     }
   }
 
   async #publish(batch: SpoolBatch): Promise<true> {
-    try {
-      await this.options.log.publish(this.options.topic, batch.records);
-      this.published += batch.records.length;
-    } catch (error) {
-      if (!isTooLarge(error)) throw error;
-      for (const [index, record] of batch.records.entries()) {
-        await this.#publishOne(record, `${batch.end.segment}-${batch.starts[index]}`);
-      }
+    if (await this.#refusalOf(batch.records) === null) return true;
+    for (const [index, record] of batch.records.entries()) {
+      const reason = await this.#refusalOf([record]);
+      if (reason === null) continue;
+      const at = `${batch.end.segment}-${batch.starts[index]}`;
+      const path = await this.options.spool.setAside(record, { at, reason });
+      this.setAside++;
+      this.options.report("error", `the log refused a spooled webhook (${reason}): kept in "${path}"`);
     }
     return true;
   }
 
-  async #publishOne(record: EnvelopeRecord, at: string): Promise<void> {
+  /** Publishes records; why, in its words, where the log will never take them so. */
+  async #refusalOf(records: readonly EnvelopeRecord[]): Promise<string | null> {
     try {
-      await this.options.log.publish(this.options.topic, [record]);
-      this.published++;
+      await this.options.log.publish(this.options.topic, records);
+      this.published += records.length;
+      return null;
     } catch (error) {
       if (!isTooLarge(error)) throw error;
-      const path = await this.options.spool.setAside(record, { at, reason: messageOf(error) });
-      this.setAside++;
-      this.options.report(
-        "error",
-        `the log refused a spooled webhook (${messageOf(error)}): kept in "${path}"`,
-      );
+      return messageOf(error);
     }
   }
 
-  /** Tries until it succeeds; null once ingest stops and the attempt in hand has failed. */
-  async #retrying<T>(what: string, attempt: () => Promise<T>): Promise<T | null> {
+  /** Tries until it succeeds; undefined once ingest stops and the attempt in hand has failed. */
+  #retrying<T>(what: string, attempt: () => Promise<T>): Promise<T | undefined> {
     const { clock, limits, report, random } = this.options;
-    const done = await retry(attempt, {
+    return retry(attempt, {
       msFirst: limits.retryMsFirst,
       msMax: limits.retryMsMax,
       clock,
@@ -88,6 +83,5 @@ export class Drainer {
         if (failures === 1) report("warn", `cannot ${what} yet: ${messageOf(error)}`);
       },
     });
-    return done ?? null;
   }
 }

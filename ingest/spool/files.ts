@@ -1,5 +1,11 @@
 import { join } from "node:path";
-import { makePrivateDirectory, PRIVATE, replaceFile, syncDirectory } from "../../runtime/durable_file.ts";
+import {
+  makePrivateDirectory,
+  PRIVATE,
+  removeIfThere,
+  replaceFile,
+  syncDirectory,
+} from "../../runtime/durable_file.ts";
 
 /** The names in a spool directory and how they are made durable. Nothing here knows what a record is. */
 
@@ -30,11 +36,7 @@ export class SpoolFiles {
 
   /** A new, empty segment, open for writing; its name is durable. */
   async create(segment: number): Promise<Deno.FsFile> {
-    const file = await Deno.open(this.segmentPath(segment), {
-      createNew: true,
-      write: true,
-      ...PRIVATE,
-    });
+    const file = await Deno.open(this.segmentPath(segment), { createNew: true, write: true, ...PRIVATE });
     try {
       await syncDirectory(this.directory);
       return file;
@@ -46,39 +48,31 @@ export class SpoolFiles {
 
   /** Cuts a segment to its first `bytes` bytes, durably, through a descriptor of its own. */
   async cut(segment: number, bytes: number): Promise<void> {
-    const file = await Deno.open(this.segmentPath(segment), { write: true });
-    try {
-      await file.truncate(bytes);
-      await file.sync();
-    } finally {
-      file.close();
-    }
+    using file = await Deno.open(this.segmentPath(segment), { write: true });
+    await file.truncate(bytes);
+    await file.sync();
   }
 
   /** Bytes from `from` up to at most `until` of a segment. */
   async read(segment: number, { from, until }: { from: number; until: number }): Promise<Uint8Array> {
     const bytes = new Uint8Array(until - from);
-    const file = await Deno.open(this.segmentPath(segment), { read: true });
-    try {
-      await file.seek(from, Deno.SeekMode.Start);
-      let filled = 0;
-      while (filled < bytes.length) {
-        const read = await file.read(bytes.subarray(filled));
-        if (read === null) break;
-        filled += read;
-      }
-      return bytes.subarray(0, filled);
-    } finally {
-      file.close();
+    using file = await Deno.open(this.segmentPath(segment), { read: true });
+    await file.seek(from, Deno.SeekMode.Start);
+    let filled = 0;
+    while (filled < bytes.length) {
+      const read = await file.read(bytes.subarray(filled));
+      if (read === null) break;
+      filled += read;
     }
+    return bytes.subarray(0, filled);
   }
 
   async size(segment: number): Promise<number> {
     return (await Deno.stat(this.segmentPath(segment))).size;
   }
 
-  async remove(segment: number): Promise<void> {
-    await Deno.remove(this.segmentPath(segment)).catch(ignoreMissing);
+  remove(segment: number): void {
+    removeIfThere(this.segmentPath(segment));
   }
 
   /** The mark; null where there is none, or none that can be read: then everything counts as not drained. */
@@ -111,8 +105,4 @@ export class SpoolFiles {
 /** Writes all bytes, however many writes the system makes of it; without fsync. */
 export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
   for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
-}
-
-function ignoreMissing(error: unknown): void {
-  if (!(error instanceof Deno.errors.NotFound)) throw error;
 }

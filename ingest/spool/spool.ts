@@ -108,7 +108,7 @@ export class Spool {
     this.#pendingRecords -= batch.records.length;
     const segment = this.#segments.find(({ number }) => number === batch.end.segment);
     if (segment) segment.records -= batch.records.length;
-    await this.#deleteDrained();
+    this.#deleteDrained();
   }
 
   /** Keeps a record that the log will never take in `refused/`, as JSON for a person to read; answers the path. */
@@ -127,8 +127,7 @@ export class Spool {
   async untilPending(signal: AbortSignal): Promise<void> {
     while (!signal.aborted && !this.#segments.some((segment) => this.#undrained(segment) > 0)) {
       const { promise, resolve } = Promise.withResolvers<void>();
-      const wake = () => resolve();
-      this.#wake = wake;
+      const wake = this.#wake = () => resolve();
       signal.addEventListener("abort", wake);
       await promise;
       signal.removeEventListener("abort", wake);
@@ -210,7 +209,7 @@ export class Spool {
     await this.#files.cut(segment.number, segment.bytes).catch(() => {});
   }
 
-  async #deleteDrained(): Promise<void> {
+  #deleteDrained(): void {
     for (const segment of [...this.#segments]) {
       if (this.#undrained(segment) > 0) return;
       if (segment === this.#open?.segment) {
@@ -219,7 +218,7 @@ export class Spool {
         this.#open = null;
       }
       this.#segments.splice(this.#segments.indexOf(segment), 1);
-      await this.#files.remove(segment.number);
+      this.#files.remove(segment.number);
     }
   }
 
@@ -239,7 +238,7 @@ export class Spool {
       if (this.#undrained(segment) > 0) await this.#repair(segment);
       this.#pendingRecords += segment.records;
     }
-    await this.#deleteDrained();
+    this.#deleteDrained();
   }
 
   /** Counts the records of a segment and cuts off what follows the last whole one. */

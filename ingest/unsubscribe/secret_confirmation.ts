@@ -1,14 +1,10 @@
-import type { Clock } from "../../runtime/clock.ts";
 import { FACTS_TOPIC } from "../../contract/names.ts";
 import { readSecretFact } from "../../contract/secret_fact.ts";
-import type { TopicLog } from "../../topic/topic.ts";
+import type { PublisherOptions } from "../publisher.ts";
 
-export type SecretConfirmationOptions = {
-  readonly log: TopicLog;
+export type SecretConfirmationOptions = Pick<PublisherOptions, "log" | "clock" | "report"> & {
   /** Of this process's own secret. */
   readonly fingerprint: string;
-  readonly clock: Clock;
-  readonly report: (level: "info" | "warn" | "error", text: string) => void;
 };
 
 /** Milliseconds between two looks at the log, and for which one caller waits for a look. */

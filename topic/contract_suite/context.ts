@@ -1,5 +1,6 @@
 import type { LogRole } from "../log_config.ts";
 import type {
+  ConsumeOptions,
   PartitionHandler,
   RecordBatch,
   RecordToPublish,
@@ -51,6 +52,12 @@ export class Context {
     const spec = { ...SPEC, name: this.name("topic"), ...settings };
     await this.log.ensureTopic(spec);
     return spec.name;
+  }
+
+  /** Joins a group with a handler that writes down what happens to it. */
+  consume(options: Omit<ConsumeOptions, "handler">, behaviour: Partial<PartitionHandler> = {}) {
+    const seen = observed(behaviour);
+    return { ...seen, consumption: this.log.consume({ ...options, handler: seen.handler }) };
   }
 
   async end(): Promise<void> {

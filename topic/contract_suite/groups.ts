@@ -1,17 +1,16 @@
 import { expect } from "vitest";
 import { until } from "../../tests/support/until.ts";
-import { all, bytes, type Context, ends, numbered, observed, saying, texts } from "./context.ts";
+import { all, bytes, type ContractTests, ends, numbered, observed, saying, texts } from "./context.ts";
 import { LogSetupError, type TopicLog } from "../topic.ts";
 
 /** What the port promises of consumer groups. */
 export const GROUP_CONTRACT = {
-  "a group gets every record, each partition's in order": async (c: Context) => {
+  "a group gets every record, each partition's in order": async (c) => {
     const [topic, group] = [await c.topic(), c.name("group")];
     const keyed = (from: number) =>
       numbered(60, {}, from).map((record, i) => ({ ...record, key: bytes(`k${i % 7}`) }));
     await c.log.publish(topic, keyed(0));
-    const { handler, records } = observed();
-    const consumption = c.log.consume({ topic, group, handler });
+    const { records, consumption } = c.consume({ topic, group });
     await until("the first half is handled", () => records.length >= 60);
     await (await c.open("ingest")).publish(topic, keyed(60));
     await until("the second half is handled", () => records.length >= 120);
@@ -23,10 +22,9 @@ export const GROUP_CONTRACT = {
     expect(records).toHaveLength(120);
   },
 
-  "a membership shows that it has joined, and which partitions it has": async (c: Context) => {
+  "a membership shows that it has joined, and which partitions it has": async (c) => {
     const [topic, group] = [await c.topic(), c.name("group")];
-    const { handler } = observed();
-    const consumption = c.log.consume({ topic, group, handler });
+    const { consumption } = c.consume({ topic, group });
     await until(
       "it has joined",
       () => consumption.state().is === "joined" && consumption.state().partitions.length === 3,
@@ -36,15 +34,14 @@ export const GROUP_CONTRACT = {
     expect(consumption.state().partitions).toEqual([]);
   },
 
-  "what has been handled is committed, and the next membership goes on from there": async (c: Context) => {
+  "what has been handled is committed, and the next membership goes on from there": async (c) => {
     const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
     expect(await c.log.committed(topic, group)).toEqual([null, null]);
     await c.log.publish(topic, numbered(10, { partition: 1 }));
-    const first = observed();
-    const consumption = c.log.consume({ topic, group, handler: first.handler });
+    const first = c.consume({ topic, group });
     await until("all are handled", () => first.records.length === 10);
     await untilCommitted(c.log, topic, group);
-    await consumption.stop();
+    await first.consumption.stop();
     await c.log.publish(topic, numbered(5, { partition: 1 }, 10));
 
     const other = await c.open("processor");
@@ -56,7 +53,7 @@ export const GROUP_CONTRACT = {
     expect((await c.log.committed(topic, group))[1]).toBe((await ends(c.log, topic))[1]);
   },
 
-  "two groups of one topic each get everything": async (c: Context) => {
+  "two groups of one topic each get everything": async (c) => {
     const topic = await c.topic();
     await c.log.publish(topic, numbered(9, { partition: 0 }));
     const observers = [observed(), observed()];
@@ -67,40 +64,37 @@ export const GROUP_CONTRACT = {
     for (const consumption of consumptions) await consumption.stop();
   },
 
-  "the handler's own offset beats the committed one": async (c: Context) => {
+  "the handler's own offset beats the committed one": async (c) => {
     const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
     const positions = await c.log.publish(topic, numbered(10));
-    const first = observed();
-    const consumption = c.log.consume({ topic, group, handler: first.handler });
+    const first = c.consume({ topic, group });
     await until("all are handled", () => first.records.length === 10);
     await untilCommitted(c.log, topic, group);
-    await consumption.stop();
+    await first.consumption.stop();
 
-    const behind = observed({ assigned: () => Promise.resolve(positions[4]!.offset) });
-    const second = c.log.consume({ topic, group, handler: behind.handler });
+    const behind = c.consume({ topic, group }, { assigned: () => Promise.resolve(positions[4]!.offset) });
     await until("the records from its offset on came again", () => behind.records.length >= 6);
-    await second.stop();
+    await behind.consumption.stop();
     expect(texts(behind.records)).toEqual(["4", "5", "6", "7", "8", "9"]);
   },
 
   "an offset beyond the log's end ends the membership: it is not the log that the state was made from":
-    async (
-      c: Context,
-    ) => {
+    async (c) => {
       const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
       await c.log.publish(topic, numbered(3));
-      const { handler, records } = observed({ assigned: () => Promise.resolve(1_000_000) });
-      const consumption = c.log.consume({ topic, group, handler });
+      const { records, consumption } = c.consume({ topic, group }, {
+        assigned: () => Promise.resolve(1_000_000),
+      });
       await expect(consumption.ended).rejects.toBeInstanceOf(LogSetupError);
       expect(records).toEqual([]);
     },
 
-  "`reassign` commits nothing and begins with `assigned` again": async (c: Context) => {
+  "`reassign` commits nothing and begins with `assigned` again": async (c) => {
     const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
     await c.log.publish(topic, numbered(5));
     let committedMeanwhile: unknown;
     let batches = 0;
-    const { handler, calls, records } = observed({
+    const { calls, records, consumption } = c.consume({ topic, group, batchRecordsMax: 5 }, {
       handle: async () => {
         if (++batches > 1) return "handled";
         await Promise.resolve();
@@ -111,7 +105,6 @@ export const GROUP_CONTRACT = {
         return null;
       },
     });
-    const consumption = c.log.consume({ topic, group, handler, batchRecordsMax: 5 });
     await untilCommitted(c.log, topic, group);
     await consumption.stop();
     expect(committedMeanwhile).toEqual([null]);
@@ -119,13 +112,13 @@ export const GROUP_CONTRACT = {
     expect(texts(records)).toEqual(["0", "1", "2", "3", "4", "0", "1", "2", "3", "4"]);
   },
 
-  "at most one batch of a partition is in flight, and batches keep to their bounds": async (c: Context) => {
+  "at most one batch of a partition is in flight, and batches keep to their bounds": async (c) => {
     const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
     await c.log.publish(topic, numbered(40, { partition: 0 }));
     await c.log.publish(topic, numbered(40, { partition: 1 }));
     const inFlight = new Set<number>();
     let overlapped = false;
-    const { handler, records, batches } = observed({
+    const { records, batches, consumption } = c.consume({ topic, group, batchRecordsMax: 3 }, {
       handle: async (batch, control) => {
         if (inFlight.has(batch.partition)) overlapped = true;
         inFlight.add(batch.partition);
@@ -135,7 +128,6 @@ export const GROUP_CONTRACT = {
         return "handled";
       },
     });
-    const consumption = c.log.consume({ topic, group, handler, batchRecordsMax: 3 });
     await until("all are handled", () => records.length >= 80);
     await consumption.stop();
     expect(overlapped).toBe(false);
@@ -143,27 +135,25 @@ export const GROUP_CONTRACT = {
     for (const batch of batches) expect(batch.nextOffset).toBeGreaterThan(batch.records.at(-1)!.offset);
   },
 
-  "a batch ends with the record that reaches its bound of bytes": async (c: Context) => {
+  "a batch ends with the record that reaches its bound of bytes": async (c) => {
     const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
     await c.log.publish(topic, Array.from({ length: 6 }, () => saying("x".repeat(400))));
-    const { handler, records, batches } = observed();
-    const consumption = c.log.consume({ topic, group, handler, batchBytesMax: 700 });
+    const { records, batches, consumption } = c.consume({ topic, group, batchBytesMax: 700 });
     await until("all are handled", () => records.length >= 6);
     await consumption.stop();
     expect(Math.max(...batches.map((batch) => batch.records.length))).toBeLessThanOrEqual(2);
   },
 
-  "a partition whose batch takes long does not hold up the others": async (c: Context) => {
+  "a partition whose batch takes long does not hold up the others": async (c) => {
     const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
     await c.log.publish(topic, [saying("slow", { partition: 0 }), saying("quick", { partition: 1 })]);
     const gate = Promise.withResolvers<void>();
-    const { handler, records } = observed({
+    const { records, consumption } = c.consume({ topic, group }, {
       handle: async ({ partition }) => {
         if (partition === 0) await gate.promise;
         return "handled";
       },
     });
-    const consumption = c.log.consume({ topic, group, handler });
     await until("the quick one is handled", () => texts(records).includes("quick"));
     await c.log.publish(topic, [saying("quick again", { partition: 1 })]);
     await until("so is the one after it", () => texts(records).includes("quick again"));
@@ -173,17 +163,16 @@ export const GROUP_CONTRACT = {
     await consumption.stop();
   },
 
-  "a partition whose assignment takes long does not hold up the others": async (c: Context) => {
+  "a partition whose assignment takes long does not hold up the others": async (c) => {
     const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
     await c.log.publish(topic, [saying("waits", { partition: 0 }), saying("flows", { partition: 1 })]);
     const gate = Promise.withResolvers<void>();
-    const { handler, records } = observed({
+    const { records, consumption } = c.consume({ topic, group }, {
       assigned: async (partition) => {
         if (partition === 0) await gate.promise;
         return null;
       },
     });
-    const consumption = c.log.consume({ topic, group, handler });
     await until("the other is handled", () => texts(records).includes("flows"));
     expect(texts(records)).not.toContain("waits");
     gate.resolve();
@@ -191,20 +180,17 @@ export const GROUP_CONTRACT = {
     await consumption.stop();
   },
 
-  "stopping lets the batch in flight finish, commits it, revokes, and then calls no more": async (
-    c: Context,
-  ) => {
+  "stopping lets the batch in flight finish, commits it, revokes, and then calls no more": async (c) => {
     const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
     const positions = await c.log.publish(topic, numbered(10));
     const [started, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    const { handler, calls, records } = observed({
+    const { calls, records, consumption } = c.consume({ topic, group, batchRecordsMax: 4 }, {
       handle: async () => {
         started.resolve();
         await gate.promise;
         return "handled";
       },
     });
-    const consumption = c.log.consume({ topic, group, handler, batchRecordsMax: 4 });
     await started.promise;
     const stopped = consumption.stop();
     const twice = consumption.stop();
@@ -215,14 +201,13 @@ export const GROUP_CONTRACT = {
     expect(await c.log.committed(topic, group)).toEqual([positions[3]!.offset + 1]);
   },
 
-  "stopping aborts an assignment that waits, and revokes all the same": async (c: Context) => {
+  "stopping aborts an assignment that waits, and revokes all the same": async (c) => {
     const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
     await c.log.publish(topic, numbered(3));
-    const { handler, calls } = observed({
+    const { calls, consumption } = c.consume({ topic, group }, {
       assigned: (_, { signal }) =>
         new Promise((resolve) => signal.addEventListener("abort", () => resolve(0), { once: true })),
     });
-    const consumption = c.log.consume({ topic, group, handler });
     await until("the assignment is under way", () => calls.includes("assigned 0"));
     await consumption.stop();
     expect(calls).toEqual(["assigned 0", "revoked 0"]);
@@ -230,41 +215,38 @@ export const GROUP_CONTRACT = {
   },
 
   "a handler that throws ends the membership with its error; its batch comes again to the next": async (
-    c: Context,
+    c,
   ) => {
     const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
     await c.log.publish(topic, numbered(3, { partition: 0 }));
     const bug = new Error("a bug in the handler");
-    const broken = observed({ handle: () => Promise.reject(bug) });
-    const consumption = c.log.consume({ topic, group, handler: broken.handler });
-    await expect(consumption.ended).rejects.toBe(bug);
-    await consumption.stop();
+    const broken = c.consume({ topic, group }, { handle: () => Promise.reject(bug) });
+    await expect(broken.consumption.ended).rejects.toBe(bug);
+    await broken.consumption.stop();
     expect(broken.calls.filter((call) => call === "revoked 0")).toHaveLength(1);
     expect(await c.log.committed(topic, group)).toEqual([null, null]);
 
-    const { handler, records } = observed();
-    const next = c.log.consume({ topic, group, handler });
+    const { records, consumption: next } = c.consume({ topic, group });
     await until("the batch came again", () => records.length >= 3);
     await next.stop();
     expect(texts(records)).toEqual(["0", "1", "2"]);
   },
 
-  "a handler may publish to the log it is fed from": async (c: Context) => {
+  "a handler may publish to the log it is fed from": async (c) => {
     const [source, sink, group] = [await c.topic(), await c.topic({ partitions: 1 }), c.name("group")];
     await c.log.publish(source, numbered(20, { partition: 1 }));
-    const { handler } = observed({
+    const { consumption } = c.consume({ topic: source, group }, {
       handle: async ({ records }) => {
         await c.log.publish(sink, records.map(({ value }) => saying("", { value })));
         return "handled";
       },
     });
-    const consumption = c.log.consume({ topic: source, group, handler });
     await untilCommitted(c.log, source, group);
     await consumption.stop();
     expect(texts(await all(c.log, sink))).toEqual(texts(await all(c.log, source, 1)));
   },
 
-  "closing the log stops its memberships as `stop` does": async (c: Context) => {
+  "closing the log stops its memberships as `stop` does": async (c) => {
     const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
     const log = await c.open("processor");
     await log.publish(topic, numbered(3));
@@ -282,12 +264,11 @@ export const GROUP_CONTRACT = {
     expect((await c.log.committed(topic, group))[0]).toBe(records.at(-1)!.offset + 1);
   },
 
-  "partitions that are added later come to the group": async (c: Context) => {
+  "partitions that are added later come to the group": async (c) => {
     const [name, group] = [c.name("topic"), c.name("group")];
     const spec = { name, retentionMs: null, retentionBytes: null, recordBytesMax: 10_000 };
     await c.log.ensureTopic({ ...spec, partitions: 1 });
-    const { handler, records } = observed();
-    const consumption = c.log.consume({ topic: name, group, handler });
+    const { records, consumption } = c.consume({ topic: name, group });
     await until("it has joined", () => consumption.state().is === "joined");
     await (await c.open("command")).ensureTopic({ ...spec, partitions: 3 });
     await c.log.publish(name, [saying("in a new partition", { partition: 2 })]);
@@ -297,9 +278,7 @@ export const GROUP_CONTRACT = {
   },
 
   "lag counts from the log's start until something is committed, and its seconds from the oldest record":
-    async (
-      c: Context,
-    ) => {
+    async (c) => {
       const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
       const [first, last] = [Date.UTC(2026, 0, 1, 12, 0, 0), Date.UTC(2026, 0, 1, 12, 0, 30)];
       await c.log.publish(topic, [
@@ -312,8 +291,7 @@ export const GROUP_CONTRACT = {
       expect(idle).toMatchObject({ partition: 0, nextOffset: null, lag: 0, lagSeconds: 0 });
       expect(waiting).toEqual({ partition: 1, nextOffset: null, endOffset: end, lag: 2, lagSeconds: 40 });
 
-      const { handler, batches } = observed();
-      const consumption = c.log.consume({ topic, group, handler, batchRecordsMax: 1 });
+      const { batches, consumption } = c.consume({ topic, group, batchRecordsMax: 1 });
       await until("one is handled", () => batches.length >= 1);
       await untilCommitted(c.log, topic, group);
       await consumption.stop();
@@ -326,7 +304,7 @@ export const GROUP_CONTRACT = {
       });
     },
 
-  "a second member of a group shares its partitions": async (c: Context) => {
+  "a second member of a group shares its partitions": async (c) => {
     const [topic, group] = [await c.topic({ partitions: 4 }), c.name("group")];
     const members = [observed(), observed()];
     const logs = [c.log, await c.open("processor")];
@@ -343,7 +321,7 @@ export const GROUP_CONTRACT = {
     );
     expect(new Set(offsets).size).toBe(offsets.length);
   },
-};
+} satisfies ContractTests;
 
 /** Waits until the group has committed everything that the topic holds now (partitions without records apart). */
 async function untilCommitted(log: TopicLog, topic: string, group: string): Promise<void> {

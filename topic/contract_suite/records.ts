@@ -1,11 +1,11 @@
 import { expect } from "vitest";
 import { partitionOf } from "../partitioner.ts";
-import { all, bytes, collect, type Context, ends, numbered, saying, text, texts } from "./context.ts";
+import { all, bytes, collect, type ContractTests, ends, numbered, saying, text, texts } from "./context.ts";
 import { LogSetupError, LogUnavailableError, type RecordBatch, RecordRefusedError } from "../topic.ts";
 
 /** What the port promises of topics, records and reading by position. */
 export const RECORD_CONTRACT = {
-  "a record comes back with everything it was published with": async (c: Context) => {
+  "a record comes back with everything it was published with": async (c) => {
     const topic = await c.topic();
     const everyByte = Uint8Array.from({ length: 256 }, (_, i) => i);
     const sent = [
@@ -32,7 +32,7 @@ export const RECORD_CONTRACT = {
     })));
   },
 
-  "records of one call and one partition keep their order": async (c: Context) => {
+  "records of one call and one partition keep their order": async (c) => {
     const topic = await c.topic();
     const positions = await c.log.publish(topic, numbered(250, { partition: 2 }));
     expect(texts(await all(c.log, topic, 2))).toEqual(numbered(250).map((record) => text(record.value)));
@@ -41,14 +41,14 @@ export const RECORD_CONTRACT = {
     expect(new Set(offsets).size).toBe(250);
   },
 
-  "the key chooses the partition as Kafka's default partitioner does": async (c: Context) => {
+  "the key chooses the partition as Kafka's default partitioner does": async (c) => {
     const topic = await c.topic({ partitions: 6 });
     const keys = Array.from({ length: 40 }, (_, i) => bytes(`user-${i}`));
     const positions = await c.log.publish(topic, keys.map((key) => saying("x", { key })));
     expect(positions.map((position) => position.partition)).toEqual(keys.map((key) => partitionOf(key, 6)));
   },
 
-  "a record that names its partition goes there, one without key and partition to 0": async (c: Context) => {
+  "a record that names its partition goes there, one without key and partition to 0": async (c) => {
     const topic = await c.topic({ partitions: 6 });
     const positions = await c.log.publish(topic, [
       saying("named", { key: bytes("21"), partition: 5 }),
@@ -57,11 +57,11 @@ export const RECORD_CONTRACT = {
     expect(positions.map((position) => position.partition)).toEqual([5, 0]);
   },
 
-  "publishing no record resolves with no position": async (c: Context) => {
+  "publishing no record resolves with no position": async (c) => {
     expect(await c.log.publish(await c.topic(), [])).toEqual([]);
   },
 
-  "calls made at the same time each get the positions of their own records": async (c: Context) => {
+  "calls made at the same time each get the positions of their own records": async (c) => {
     const topic = await c.topic();
     const calls = Array.from(
       { length: 60 },
@@ -80,7 +80,7 @@ export const RECORD_CONTRACT = {
     expect(found).toEqual(new Map(wanted as [string, string][]));
   },
 
-  "two handles that publish at the same time lose nothing and share no offset": async (c: Context) => {
+  "two handles that publish at the same time lose nothing and share no offset": async (c) => {
     const topic = await c.topic({ partitions: 1 });
     const handles = [c.log, await c.open("command")];
     const positions = await Promise.all(
@@ -93,7 +93,7 @@ export const RECORD_CONTRACT = {
     expect(read).toEqual([0, 1_000].flatMap((from) => Array.from({ length: 100 }, (_, i) => from + i)));
   },
 
-  "a record that is too large is refused with its whole call, and with no other": async (c: Context) => {
+  "a record that is too large is refused with its whole call, and with no other": async (c) => {
     const topic = await c.topic({ partitions: 1, recordBytesMax: 10_000 });
     const outcomes = await Promise.allSettled([
       c.log.publish(topic, [saying("before")]),
@@ -107,19 +107,19 @@ export const RECORD_CONTRACT = {
     expect(texts(await all(c.log, topic)).sort()).toEqual(["after", "before"]);
   },
 
-  "a record as large as the topic allows is taken": async (c: Context) => {
+  "a record as large as the topic allows is taken": async (c) => {
     const topic = await c.topic({ partitions: 1, recordBytesMax: 2 * 1024 * 1024 });
     const value = new Uint8Array(1024 * 1024).fill(120);
     await c.log.publish(topic, [saying("", { value, key: bytes("k"), headers: { id: "1" } })]);
     expect((await all(c.log, topic))[0]!.value.length).toBe(value.length);
   },
 
-  "publishing to a topic that is not there is an error of the set-up": async (c: Context) => {
+  "publishing to a topic that is not there is an error of the set-up": async (c) => {
     await c.topic();
     await expect(c.log.publish(c.name("topic"), [saying("x")])).rejects.toBeInstanceOf(LogSetupError);
   },
 
-  "bounds tell what each partition holds": async (c: Context) => {
+  "bounds tell what each partition holds": async (c) => {
     const topic = await c.topic({ partitions: 2 });
     const empty = await c.log.bounds(topic);
     expect(empty.map((bounds) => bounds.partition)).toEqual([0, 1]);
@@ -131,12 +131,12 @@ export const RECORD_CONTRACT = {
     expect(one!.endOffset).toBeGreaterThan(positions.at(-1)!.offset);
   },
 
-  "bounds of a topic that is not there are an error of the set-up": async (c: Context) => {
+  "bounds of a topic that is not there are an error of the set-up": async (c) => {
     await c.topic();
     await expect(c.log.bounds(c.name("topic"))).rejects.toBeInstanceOf(LogSetupError);
   },
 
-  "making a topic again raises what is too low and lowers nothing": async (c: Context) => {
+  "making a topic again raises what is too low and lowers nothing": async (c) => {
     const spec = { name: c.name("topic"), retentionMs: null, retentionBytes: null };
     await c.log.ensureTopic({ ...spec, partitions: 2, recordBytesMax: 1_000 });
     await c.log.publish(spec.name, [saying("kept", { partition: 1 })]);
@@ -147,7 +147,7 @@ export const RECORD_CONTRACT = {
     await c.log.publish(spec.name, [saying("x".repeat(40_000), { partition: 3 })]);
   },
 
-  "several handles may make the same topic at once": async (c: Context) => {
+  "several handles may make the same topic at once": async (c) => {
     const spec = { name: c.name("topic"), partitions: 3, retentionMs: null, retentionBytes: null };
     const handles = [c.log, await c.open("ingest"), await c.open("processor"), await c.open("command")];
     await Promise.all(handles.map((log) => log.ensureTopic({ ...spec, recordBytesMax: 10_000 })));
@@ -155,7 +155,7 @@ export const RECORD_CONTRACT = {
     expect(await all(c.log, spec.name, 2)).toHaveLength(4);
   },
 
-  "reading begins at the offset wanted and ends below `until`": async (c: Context) => {
+  "reading begins at the offset wanted and ends below `until`": async (c) => {
     const topic = await c.topic();
     const positions = await c.log.publish(topic, numbered(30, { partition: 1 }));
     const [from, to] = [positions[10]!.offset, positions[20]!.offset];
@@ -163,7 +163,7 @@ export const RECORD_CONTRACT = {
     expect(texts(read)).toEqual(numbered(10, {}, 10).map((record) => text(record.value)));
   },
 
-  "a batch holds no more records than asked for and says where to go on": async (c: Context) => {
+  "a batch holds no more records than asked for and says where to go on": async (c) => {
     const topic = await c.topic({ partitions: 1 });
     await c.log.publish(topic, numbered(10));
     const [end] = await ends(c.log, topic);
@@ -180,7 +180,7 @@ export const RECORD_CONTRACT = {
     expect(batches.at(-1)!.nextOffset).toBe(end);
   },
 
-  "reading up to where nothing is left to read ends at once": async (c: Context) => {
+  "reading up to where nothing is left to read ends at once": async (c) => {
     const topic = await c.topic({ partitions: 1 });
     expect(await collect(c.log.read(topic, { partition: 0, from: 0, until: 0 }))).toEqual([]);
     await c.log.publish(topic, numbered(3));
@@ -188,7 +188,7 @@ export const RECORD_CONTRACT = {
     expect(await collect(c.log.read(topic, { partition: 0, from: end!, until: end! }))).toEqual([]);
   },
 
-  "reading without `until` follows the partition until it is aborted": async (c: Context) => {
+  "reading without `until` follows the partition until it is aborted": async (c) => {
     const topic = await c.topic({ partitions: 1 });
     await c.log.publish(topic, [saying("there before")]);
     const stop = new AbortController();
@@ -203,7 +203,7 @@ export const RECORD_CONTRACT = {
     expect(seen).toEqual(["there before", "published by another handle", "published while it waits"]);
   },
 
-  "an abort ends a reader that waits for records": async (c: Context) => {
+  "an abort ends a reader that waits for records": async (c) => {
     const topic = await c.topic({ partitions: 1 });
     const stop = new AbortController();
     const reading = collect(c.log.read(topic, { partition: 0, from: 0, signal: stop.signal }));
@@ -211,14 +211,14 @@ export const RECORD_CONTRACT = {
     expect(await reading).toEqual([]);
   },
 
-  "a partition that the topic does not have cannot be read": async (c: Context) => {
+  "a partition that the topic does not have cannot be read": async (c) => {
     const topic = await c.topic({ partitions: 1 });
     await expect(collect(c.log.read(topic, { partition: 1, from: 0, until: 1 }))).rejects.toBeInstanceOf(
       LogSetupError,
     );
   },
 
-  "closing waits for what is being published, and nothing is published after it": async (c: Context) => {
+  "closing waits for what is being published, and nothing is published after it": async (c) => {
     const topic = await c.topic({ partitions: 1 });
     const closing = await c.open("ingest");
     const published = Array.from({ length: 20 }, (_, i) => closing.publish(topic, numbered(3, {}, i * 3)));
@@ -229,4 +229,4 @@ export const RECORD_CONTRACT = {
     );
     await expect(closing.publish(topic, [saying("late")])).rejects.toBeInstanceOf(LogUnavailableError);
   },
-};
+} satisfies ContractTests;

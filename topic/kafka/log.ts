@@ -16,8 +16,9 @@ import { missingTopic, portError, typeOf } from "./errors.ts";
 import { type ClientCluster, KafkaFetcher } from "./fetcher.ts";
 import { type GroupClient, type GroupClientEvents, KafkaMembership } from "./membership.ts";
 import { repairClient, zstd } from "./kafkajs_repairs.ts";
-import type { KafkaConfig } from "../log_config.ts";
+import type { KafkaConfig, LogRole } from "../log_config.ts";
 import { MicroBatcher, recordBytes } from "./micro_batcher.ts";
+import { behindIn, secondsSince } from "../group_lag.ts";
 import { partitionFor } from "../partitioner.ts";
 import {
   type ConsumeOptions,
@@ -42,13 +43,10 @@ import {
  * position through its own protocol layer, for groups and for readers alike: so no reader needs a group, and the offset
  * a handler starts from is ours alone. docs/decisions/kafka-fetch.md says why.
  */
-export async function openKafkaLog(
-  config: KafkaConfig,
-  role: "ingest" | "processor" | "command",
-): Promise<TopicLog> {
+export async function openKafkaLog(config: KafkaConfig, role: LogRole): Promise<TopicLog> {
   repairClient();
   CompressionCodecs[CompressionTypes.ZSTD] = () => zstd;
-  return await Promise.resolve(new KafkaLog(config, new Kafka(await clientConfig(config, role))));
+  return new KafkaLog(config, new Kafka(await clientConfig(config, role)));
 }
 
 const CONNECTION_TIMEOUT_MS = 1_000;
@@ -243,7 +241,7 @@ class KafkaLog implements TopicLog {
       handler: options.handler,
       batchRecordsMax: options.batchRecordsMax ?? 500,
       batchBytesMax: options.batchBytesMax ?? 4 * 1024 * 1024,
-      membership: this.#membership({ topic, group, messageOf }),
+      membership: this.#membership(options, messageOf),
       fetcher: this.#fetcher(topic),
       bounds: () => this.bounds(topic),
       committed: () => this.committed(topic, group),
@@ -253,13 +251,7 @@ class KafkaLog implements TopicLog {
     return consumption;
   }
 
-  #membership(
-    { topic, group, messageOf }: {
-      readonly topic: string;
-      readonly group: string;
-      readonly messageOf: (error: unknown) => string;
-    },
-  ): KafkaMembership {
+  #membership({ topic, group }: ConsumeOptions, messageOf: (error: unknown) => string): KafkaMembership {
     const { dataDir, sessionTimeoutMs } = this.config;
     const names = { topic: this.#name(topic), group: this.#name(group), sessionTimeoutMs };
     return new KafkaMembership({
@@ -371,16 +363,12 @@ class KafkaLog implements TopicLog {
 
   async lag(topic: string, group: string, now: number): Promise<readonly PartitionLag[]> {
     const [bounds, committed] = await Promise.all([this.bounds(topic), this.committed(topic, group)]);
-    const behind = bounds.map(({ partition, startOffset, endOffset }) => {
-      const nextOffset = committed[partition] ?? null;
-      const from = Math.max(nextOffset ?? startOffset, startOffset);
-      return { partition, nextOffset, endOffset, lag: Math.max(0, endOffset - from), from };
-    });
+    const behind = bounds.map((one) => behindIn(one, committed[one.partition] ?? null));
     const oldest = await this.#timestamps(topic, behind.filter(({ lag }) => lag > 0));
-    return behind.map(({ from: _, ...one }) => {
-      const at = oldest.get(one.partition);
-      return { ...one, lagSeconds: one.lag === 0 || at === undefined ? 0 : Math.max(0, (now - at) / 1_000) };
-    });
+    return behind.map(({ from: _, ...one }) => ({
+      ...one,
+      lagSeconds: secondsSince(oldest.get(one.partition), now),
+    }));
   }
 
   /** Timestamps of single records, fetched together. */
@@ -570,7 +558,7 @@ function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-async function clientConfig(config: KafkaConfig, role: string): Promise<ClientConfig> {
+async function clientConfig(config: KafkaConfig, role: LogRole): Promise<ClientConfig> {
   const read = async (path: string | null) => path === null ? undefined : await Deno.readTextFile(path);
   return {
     clientId: `pipeline-${role}`,

@@ -24,7 +24,7 @@ export function batchOf(
   const from = Math.max(wanted.from, startOffset);
   const below = low + (wanted.below ?? OFFSETS_PER_PARTITION);
   const last = lastOfBatch(connection, low + from, { ...wanted, below });
-  const records = last === null ? [] : recordsBetween(connection, { low, number, from: low + from, last });
+  const records = last === null ? [] : recordsBetween(connection, { id, number }, [low + from, last]);
   const nextOffset = last === null ? from : last - low + 1;
   const endOffset = nextOffsetOf(connection, { id, startOffset });
   return { partition: number, records, nextOffset, endOffset: Math.max(endOffset, nextOffset) };
@@ -67,17 +67,13 @@ type RecordRow = [
 
 function recordsBetween(
   connection: Connection,
-  { low, number, from, last }: {
-    readonly low: number;
-    readonly number: number;
-    readonly from: number;
-    readonly last: number;
-  },
+  { id, number }: Pick<FilePartition, "id" | "number">,
+  range: readonly [first: number, last: number],
 ): readonly TopicRecord[] {
+  const low = id * OFFSETS_PER_PARTITION;
   const rows = connection.all<RecordRow>(
     "select id, timestamp, key, value, headers from record where id >= ? and id <= ? order by id",
-    from,
-    last,
+    ...range,
   );
   return rows.map(([id, timestamp, key, value, headers]) => ({
     partition: number,

@@ -36,6 +36,9 @@ export function logFileOf(writer: TopicWriter): string {
 export const OFFSETS_PER_PARTITION = 2 ** 40;
 export const PARTITION_IDS = 2 ** 13;
 
+/** What a record counts for in `retention_bytes`. */
+export const STORED_BYTES = "length(value) + ifnull(length(key), 0) + ifnull(octet_length(headers), 0)";
+
 const SCHEMA_VERSION = 1;
 const SCHEMA = `
 create table topic (

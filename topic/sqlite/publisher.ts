@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { partitionFor } from "../partitioner.ts";
 import { type Connection, OFFSETS_PER_PARTITION } from "./file.ts";
-import { missingTopic, nextOffsetOf } from "./topics.ts";
+import { type FilePartition, missingTopic, nextOffsetOf, partitionsOf, readTopic } from "./topics.ts";
 import { pause, type SqliteWriter } from "./writer.ts";
 import {
   LogSetupError,
@@ -209,12 +209,7 @@ class Appending {
   }
 }
 
-type OpenPartition = {
-  readonly id: number;
-  readonly startOffset: number;
-  nextOffset: number | null;
-  addedBytes: number;
-};
+type OpenPartition = FilePartition & { nextOffset: number | null; addedBytes: number };
 type OpenTopic = {
   readonly recordBytesMax: number;
   readonly hasBytesBound: boolean;
@@ -222,19 +217,11 @@ type OpenTopic = {
 };
 
 function openTopic(connection: Connection, name: string): OpenTopic | null {
-  const topic = connection.first<[number, number | null]>(
-    "select record_bytes_max, retention_bytes from topic where name = ?",
-    name,
-  );
-  if (!topic) return null;
-  const partitions = connection.all<[number, number]>(
-    "select id, start_offset from topic_partition where topic = ? order by number",
-    name,
-  );
-  return {
-    recordBytesMax: topic[0],
-    hasBytesBound: topic[1] !== null,
-    partitions: partitions.map(([id, startOffset]) => ({ id, startOffset, nextOffset: null, addedBytes: 0 })),
+  const topic = readTopic(connection, name);
+  return topic && {
+    recordBytesMax: topic.recordBytesMax,
+    hasBytesBound: topic.retentionBytes !== null,
+    partitions: partitionsOf(connection, name).map((one) => ({ ...one, nextOffset: null, addedBytes: 0 })),
   };
 }
 

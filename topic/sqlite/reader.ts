@@ -1,4 +1,4 @@
-import { type Connection, isBusy, isSqliteError, openForReading } from "./file.ts";
+import { type Connection, openForReading } from "./file.ts";
 import { retryWhileBusy } from "./writer.ts";
 import { LogUnavailableError } from "../topic.ts";
 
@@ -20,18 +20,10 @@ export class SqliteReader {
    * where the file cannot be read.
    */
   async look<T>(work: (connection: Connection | null, version: string) => T): Promise<T> {
-    try {
-      return await retryWhileBusy(() => {
-        const connection = this.#open();
-        return work(connection, this.#versionOf(connection));
-      }, BUSY_MS_MAX);
-    } catch (error) {
-      if (!isSqliteError(error)) throw error;
-      if (!isBusy(error)) this.close();
-      throw new LogUnavailableError(`Cannot read the log file "${this.path}": ${error.message}.`, {
-        cause: error,
-      });
-    }
+    return await retryWhileBusy(() => {
+      const connection = this.#open();
+      return work(connection, this.#versionOf(connection));
+    }, { doing: `read the log file "${this.path}"`, msMax: BUSY_MS_MAX, broken: () => this.close() });
   }
 
   /** Like {@link look}, for what is known to be there. */

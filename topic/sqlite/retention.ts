@@ -1,4 +1,4 @@
-import { type Connection, OFFSETS_PER_PARTITION } from "./file.ts";
+import { type Connection, OFFSETS_PER_PARTITION, STORED_BYTES } from "./file.ts";
 import type { SqliteOffsets } from "./offsets.ts";
 import type { SqliteReader } from "./reader.ts";
 import { type FilePartition, partitionsOf } from "./topics.ts";
@@ -58,8 +58,6 @@ function boundedTopics(connection: Connection | null): readonly BoundedTopic[] {
   );
   return (rows ?? []).map(([name, retentionMs, retentionBytes]) => ({ name, retentionMs, retentionBytes }));
 }
-
-const STORED_BYTES = "length(value) + ifnull(length(key), 0) + ifnull(octet_length(headers), 0)";
 
 /** The key up to which the partition's oldest records have expired, a chunk at most; null where none has. */
 function expiredEnd(connection: Connection, { topic, partition, now, below }: {

@@ -4,15 +4,15 @@ import { SCRUBBED } from "../../contract/dead_letter.ts";
 import type { TopicWriter } from "../../contract/names.ts";
 import {
   type Connection,
-  isSqliteError,
   LOG_WRITERS,
   logFileOf,
   OFFSETS_PER_PARTITION,
   openForWriting,
+  STORED_BYTES,
 } from "./file.ts";
 import { partitionsOf } from "./topics.ts";
 import { pause, retryWhileBusy } from "./writer.ts";
-import { LogUnavailableError, type RecordPosition } from "../topic.ts";
+import type { RecordPosition } from "../topic.ts";
 
 /**
  * Takes bytes out of the embedded log, for an erasure: records are emptied in their place, and what SQLite has left of
@@ -77,21 +77,14 @@ export function createLogScrubber(
 /** Runs `work` on a connection of its own, again while others hold the file; null where the file is missing. */
 async function inFile<T>(path: string, work: (connection: Connection) => T): Promise<T | null> {
   if (!existsSync(path)) return null;
-  try {
-    return await retryWhileBusy(() => {
-      const connection = openForWriting(path, { synchronous: "FULL", busyTimeoutMs: BUSY_TIMEOUT_MS });
-      try {
-        return work(connection);
-      } finally {
-        connection.close();
-      }
-    }, BUSY_MS_MAX);
-  } catch (error) {
-    if (!isSqliteError(error)) throw error;
-    throw new LogUnavailableError(`Cannot erase in the log file "${path}": ${error.message}.`, {
-      cause: error,
-    });
-  }
+  return await retryWhileBusy(() => {
+    const connection = openForWriting(path, { synchronous: "FULL", busyTimeoutMs: BUSY_TIMEOUT_MS });
+    try {
+      return work(connection);
+    } finally {
+      connection.close();
+    }
+  }, { doing: `erase in the log file "${path}"`, msMax: BUSY_MS_MAX });
 }
 
 function scrubRows(connection: Connection, topic: string, positions: readonly RecordPosition[]): number {
@@ -115,10 +108,7 @@ function scrubRows(connection: Connection, topic: string, positions: readonly Re
 
 /** As retention counts them. */
 function storedBytes(connection: Connection, row: number): number | undefined {
-  return connection.first<[number]>(
-    "select length(value) + ifnull(length(key), 0) + ifnull(octet_length(headers), 0) from record where id = ?",
-    row,
-  )?.[0];
+  return connection.first<[number]>(`select ${STORED_BYTES} from record where id = ?`, row)?.[0];
 }
 
 /** Somebody still reads from the write-ahead log; worded so that it counts as one of SQLite's own, to be tried again. */

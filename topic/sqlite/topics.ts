@@ -1,6 +1,7 @@
 import { type Connection, OFFSETS_PER_PARTITION, PARTITION_IDS } from "./file.ts";
 import type { SqliteReader } from "./reader.ts";
 import type { SqliteWriter } from "./writer.ts";
+import { behindIn, secondsSince } from "../group_lag.ts";
 import { LogSetupError, type PartitionBounds, type PartitionLag, type TopicSpec } from "../topic.ts";
 
 /** A partition as its file knows it. */
@@ -53,7 +54,8 @@ function same(a: TopicSpec, b: TopicSpec): boolean {
     a.retentionBytes === b.retentionBytes && a.recordBytesMax === b.recordBytesMax;
 }
 
-function readTopic(connection: Connection, name: string): TopicSpec | null {
+/** A topic as it was made; null where nobody has made it. */
+export function readTopic(connection: Connection, name: string): TopicSpec | null {
   const row = connection.first<[number, number | null, number | null, number]>(
     "select record_bytes_max, retention_ms, retention_bytes, " +
       "(select count(*) from topic_partition where topic = topic.name) from topic where name = ?",
@@ -108,21 +110,14 @@ export function lagOf(
   partition: FilePartition,
   { nextOffset, now }: { readonly nextOffset: number | null; readonly now: number },
 ): PartitionLag {
-  const { startOffset, endOffset } = boundsOf(connection, partition);
-  const from = Math.max(nextOffset ?? startOffset, startOffset);
+  const { from, ...behind } = behindIn(boundsOf(connection, partition), nextOffset);
   const low = partition.id * OFFSETS_PER_PARTITION;
   const oldest = connection.first<[number]>(
     "select timestamp from record where id >= ? and id < ? order by id limit 1",
     low + from,
     low + OFFSETS_PER_PARTITION,
   )?.[0];
-  return {
-    partition: partition.number,
-    nextOffset,
-    endOffset,
-    lag: Math.max(0, endOffset - from),
-    lagSeconds: oldest === undefined ? 0 : Math.max(0, (now - oldest) / 1_000),
-  };
+  return { ...behind, lagSeconds: secondsSince(oldest, now) };
 }
 
 /**

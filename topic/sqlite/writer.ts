@@ -25,14 +25,8 @@ export class SqliteWriter {
    * SQLite's become {@link LogUnavailableError}.
    */
   async transaction<T>(work: (connection: Connection) => T): Promise<T> {
-    try {
-      return await retryWhileBusy(() => this.#attempt(work), this.options.busyMsMax);
-    } catch (error) {
-      if (!isSqliteError(error)) throw error;
-      throw new LogUnavailableError(`Cannot write the log file "${this.path}": ${error.message}.`, {
-        cause: error,
-      });
-    }
+    const doing = `write the log file "${this.path}"`;
+    return await retryWhileBusy(() => this.#attempt(work), { doing, msMax: this.options.busyMsMax });
   }
 
   close(): void {
@@ -66,14 +60,24 @@ export class SqliteWriter {
   }
 }
 
-/** Calls `attempt` until it meets no lock, with growing waits between; after `msMax` throws what SQLite said last. */
-export async function retryWhileBusy<T>(attempt: () => T, msMax: number): Promise<T> {
+/**
+ * Calls `attempt` until it meets no lock, with growing waits between; what SQLite says else, or still says after `msMax`,
+ * becomes {@link LogUnavailableError}. `broken` is called where it was no lock.
+ */
+export async function retryWhileBusy<T>(
+  attempt: () => T,
+  { doing, msMax, broken }: { readonly doing: string; readonly msMax: number; readonly broken?: () => void },
+): Promise<T> {
   const end = performance.now() + msMax;
   for (let failures = 1;; failures++) {
     try {
       return attempt();
     } catch (error) {
-      if (!isBusy(error) || performance.now() > end) throw error;
+      if (!isSqliteError(error)) throw error;
+      if (!isBusy(error)) broken?.();
+      if (!isBusy(error) || performance.now() > end) {
+        throw new LogUnavailableError(`Cannot ${doing}: ${error.message}.`, { cause: error });
+      }
     }
     await pause(backOffMs(failures, { msFirst: 1, msMax: 50 }));
   }

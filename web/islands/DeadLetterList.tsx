@@ -2,6 +2,7 @@ import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { DeadLetterListing } from "../../contract/processor_api.ts";
 import { getJson, services, startFeed } from "../browser/feed.ts";
+import { Empty } from "../components/Empty.tsx";
 import { LetterRow, ReasonTable, RedriveForm, wornOut } from "../components/LetterRows.tsx";
 import { count } from "../core/format.ts";
 
@@ -106,20 +107,15 @@ function Pages({ query, older }: { query: DeadLetterListProps["query"]; older: s
 
 function NoLetters({ all }: { all: boolean }) {
   return (
-    <div class="empty">
-      <p>
-        <strong>{all ? "No dead letters, and none that was redriven." : "No dead letters."}</strong>
-      </p>
-      <p class="quiet">
-        A record that cannot be read or sanitised is set aside here, with its reason: never dropped, and never
-        written raw.
-        {!all && (
-          <>
-            {" "}
-            <a href="/dead-letters?all=1" aria-current="false">Show those redriven before</a>.
-          </>
-        )}
-      </p>
-    </div>
+    <Empty title={all ? "No dead letters, and none that was redriven." : "No dead letters."}>
+      A record that cannot be read or sanitised is set aside here, with its reason: never dropped, and never
+      written raw.
+      {!all && (
+        <>
+          {" "}
+          <a href="/dead-letters?all=1" aria-current="false">Show those redriven before</a>.
+        </>
+      )}
+    </Empty>
   );
 }

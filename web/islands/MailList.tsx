@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import type { MailListing } from "../../contract/processor_api.ts";
 import { getJson } from "../browser/feed.ts";
 import { onMail } from "../browser/changes.ts";
+import { Empty } from "../components/Empty.tsx";
 import { count, plural } from "../core/format.ts";
 import Ago from "./Ago.tsx";
 
@@ -46,15 +47,10 @@ export default function MailList({ initial }: { initial: MailListing }) {
 
 function NoMail({ mailer }: { mailer: MailListing["mailer"] }) {
   return (
-    <div class="empty">
-      <p>
-        <strong>No mail yet.</strong>
-      </p>
-      <p class="quiet">
-        {mailer === "smtp"
-          ? "Mail goes out by SMTP here and no copy is kept; an offer's page says what the mail server answered."
-          : "Give an e-mail address on the live page and use the feature five times: the offer's mail is written here."}
-      </p>
-    </div>
+    <Empty title="No mail yet.">
+      {mailer === "smtp"
+        ? "Mail goes out by SMTP here and no copy is kept; an offer's page says what the mail server answered."
+        : "Give an e-mail address on the live page and use the feature five times: the offer's mail is written here."}
+    </Empty>
   );
 }

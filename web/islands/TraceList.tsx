@@ -3,6 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { now } from "../browser/now.ts";
 import { connection, startFeed, trace } from "../browser/feed.ts";
 import { distinctId, email } from "../browser/person.ts";
+import { Empty } from "../components/Empty.tsx";
 import { EventRowView, OfferRowView } from "../components/TraceRows.tsx";
 import { count, plural } from "../core/format.ts";
 import { announcement, type TraceRow } from "../core/trace.ts";
@@ -69,7 +70,7 @@ export default function TraceList(props: TraceListProps) {
           </button>
         </p>
       )}
-      {rows.length === 0 ? <Empty /> : (
+      {rows.length === 0 ? <NoRows /> : (
         <ol class="rows">
           {rows.map((row) =>
             row.kind === "offer"
@@ -114,19 +115,14 @@ function isSlow(row: TraceRow): boolean {
     now() - Date.parse(row.capturedAt) > SLOW_MS;
 }
 
-function Empty() {
+function NoRows() {
   const away = connection.value === "away" || connection.value === "lost";
   return (
-    <div class="empty">
-      <p>
-        <strong>{away ? "What happened is not known here now." : "Nothing has happened yet."}</strong>
-      </p>
-      <p class="quiet">
-        {away
-          ? "The processor is away. Events wait in the topic; their steps are shown when it is back."
-          : "Click “Simulate Generation Failure”: within a second its line stands in the dataset, and every step to it stands here."}
-      </p>
-    </div>
+    <Empty title={away ? "What happened is not known here now." : "Nothing has happened yet."}>
+      {away
+        ? "The processor is away. Events wait in the topic; their steps are shown when it is back."
+        : "Click “Simulate Generation Failure”: within a second its line stands in the dataset, and every step to it stands here."}
+    </Empty>
   );
 }
 

@@ -1,10 +1,10 @@
 import { page } from "fresh";
 import type { DatasetListing, DatasetTail } from "../../contract/processor_api.ts";
 import { OneLiners } from "../components/OneLiners.tsx";
-import { Unavailable } from "../components/Unavailable.tsx";
+import { Empty, Unavailable } from "../components/Empty.tsx";
 import DatasetTable from "../islands/DatasetTable.tsx";
 import Tail from "../islands/Tail.tsx";
-import { services } from "../server/services.ts";
+import { framed } from "../server/services.ts";
 import { ask } from "../server/upstream.ts";
 import { define, settings } from "../utils.ts";
 
@@ -14,9 +14,7 @@ export const handler = define.handlers({
   async GET(ctx) {
     const config = settings();
     const api = `${config.processorUrl}/api/dataset`;
-    const [listing, found] = await Promise.all([ask<DatasetListing>(api), services(config)]);
-    ctx.state.title = "Dataset";
-    ctx.state.services = found;
+    const listing = await framed(ctx.state, "Dataset", ask<DatasetListing>(api));
     const dataset = listing.ok ? listing.value : null;
     const asked = ctx.url.searchParams.get("file");
     const file = asked ?? dataset?.partitions.at(-1)?.paths.at(-1) ?? null;
@@ -41,15 +39,10 @@ export default define.page<typeof handler>(function Dataset({ data: { dataset, f
       <h1>Dataset</h1>
       {dataset.partitions.length === 0
         ? (
-          <div class="empty">
-            <p>
-              <strong>No line yet.</strong>
-            </p>
-            <p class="quiet">
-              Click “Simulate Generation Failure” on the{" "}
-              <a href="/" aria-current="false">live page</a>: its line stands here a moment later.
-            </p>
-          </div>
+          <Empty title="No line yet.">
+            Click “Simulate Generation Failure” on the{" "}
+            <a href="/" aria-current="false">live page</a>: its line stands here a moment later.
+          </Empty>
         )
         : <DatasetTable initial={dataset} chosen={file} />}
       {file !== null && (

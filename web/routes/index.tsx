@@ -3,7 +3,7 @@ import BeAUser from "../islands/BeAUser.tsx";
 import TraceList from "../islands/TraceList.tsx";
 import { follow } from "../core/trace.ts";
 import { mayShowRaw, recentSteps } from "../server/events.ts";
-import { services } from "../server/services.ts";
+import { framed } from "../server/services.ts";
 import { define, settings } from "../utils.ts";
 
 /** Rows in the page itself; the rest comes with the event source. */
@@ -11,15 +11,11 @@ const ROWS_IN_PAGE = 30;
 
 export const handler = define.handlers({
   async GET(ctx) {
-    const config = settings();
-    const [steps, found] = await Promise.all([
-      recentSteps({ processorUrl: config.processorUrl, withRaw: mayShowRaw(ctx.url) }),
-      services(config),
-    ]);
-    ctx.state.title = "Live";
-    ctx.state.services = found;
+    const { processorUrl, ingestUrl, withSecret } = settings();
+    const asked = recentSteps({ processorUrl, withRaw: mayShowRaw(ctx.url) });
+    const steps = await framed(ctx.state, "Live", asked);
     const rows = [...follow(new Map(), steps).values()].reverse().slice(0, ROWS_IN_PAGE);
-    return page({ rows, ingestUrl: config.ingestUrl, withSecret: config.withSecret });
+    return page({ rows, ingestUrl, withSecret });
   },
 });
 

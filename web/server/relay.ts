@@ -3,7 +3,7 @@
  * query and body go on byte for byte, cookies stay here. Rules of a PostHog reverse proxy: posthog.com's docs,
  * advanced/proxy.
  */
-import { away, fetchWithin, readBounded } from "./upstream.ts";
+import { away, fetchWithin, readBounded, tooLarge } from "./upstream.ts";
 
 /** Where posthog-js finds the relay; neutral, because blockers know the usual words. */
 export const RELAY_PATH = "/relay";
@@ -51,10 +51,7 @@ export async function relay(
 ): Promise<Response> {
   const target = relayTarget(new URL(request.url), { posthogUrl });
   const body = await readBounded(request.body, { bytesMax: BODY_BYTES_MAX });
-  if (body === null) {
-    const error = { code: "body_too_large", message: `The body is longer than ${BODY_BYTES_MAX} bytes.` };
-    return Response.json({ error }, { status: 413 });
-  }
+  if (body === null) return tooLarge(BODY_BYTES_MAX);
   try {
     const response = await fetchWithin(target, {
       method: request.method,

@@ -1,20 +1,27 @@
 /** Asks each service how it is, all at once and with a short limit, so that the strip is never late because one is away. */
 import type { PipelineStatus } from "../../contract/processor_api.ts";
 import type { Services } from "../core/stations.ts";
-import type { Settings } from "../utils.ts";
+import { type Settings, settings, type State } from "../utils.ts";
 import { ask } from "./upstream.ts";
 
 const LIMIT_MS = 800;
 
 /** Never throws: what does not answer is `away`. */
-export async function services(settings: Settings): Promise<Services> {
+export async function services(config: Settings): Promise<Services> {
   const [posthog, ingest, processor, status] = await Promise.all([
-    askPosthog(settings),
-    askIngest(settings),
-    askProcessor(settings),
-    ask<PipelineStatus>(`${settings.processorUrl}/api/status`, { limitMs: LIMIT_MS }),
+    askPosthog(config),
+    askIngest(config),
+    askProcessor(config),
+    ask<PipelineStatus>(`${config.processorUrl}/api/status`, { limitMs: LIMIT_MS }),
   ]);
   return { posthog, ingest, processor, status: status.ok ? status.value : null };
+}
+
+/** What a page asks for itself, while the services are asked for the frame around it. */
+export async function framed<T>(state: State, title: string, asked: Promise<T>): Promise<T> {
+  const [answer, found] = await Promise.all([asked, services(settings())]);
+  Object.assign(state, { title, services: found });
+  return answer;
 }
 
 async function askPosthog({ posthogUrl }: Settings): Promise<Services["posthog"]> {

@@ -77,6 +77,11 @@ export function away(message: string): Response {
   return problem(502, "upstream_away", message);
 }
 
+/** 413, for a body that {@link readBounded} gave up. */
+export function tooLarge(bytesMax: number): Response {
+  return problem(413, "body_too_large", `The body is longer than ${bytesMax} bytes.`);
+}
+
 /** An answer in the pipeline's error shape. */
 export function problem(status: number, code: string, message: string): Response {
   return Response.json({ error: { code, message } }, { status });
@@ -84,22 +89,16 @@ export function problem(status: number, code: string, message: string): Response
 
 /** Reads a body whole, or answers null once it is longer than `bytesMax`: it is not read further then. */
 export async function readBounded(
-  body: ReadableStream<Uint8Array> | null,
+  body: ReadableStream<Uint8Array<ArrayBuffer>> | null,
   { bytesMax }: { bytesMax: number },
 ): Promise<Uint8Array<ArrayBuffer> | null> {
   if (body === null) return new Uint8Array();
-  const chunks: Uint8Array[] = [];
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
   let length = 0;
   for await (const chunk of body) {
     length += chunk.length;
     if (length > bytesMax) return null;
     chunks.push(chunk);
   }
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.length;
-  }
-  return whole;
+  return await new Blob(chunks).bytes();
 }

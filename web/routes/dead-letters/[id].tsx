@@ -1,13 +1,13 @@
 import { page } from "fresh";
 import type { DeadLetterDetail } from "../../../contract/processor_api.ts";
 import { RedriveForm, wornOut } from "../../components/LetterRows.tsx";
-import { Unavailable } from "../../components/Unavailable.tsx";
+import { Empty, Unavailable } from "../../components/Empty.tsx";
 import { bytes, count } from "../../core/format.ts";
 import Ago from "../../islands/Ago.tsx";
 import { readLetter } from "../../server/dead_letters.ts";
 import { mayShowRaw } from "../../server/events.ts";
 import { pathSegment } from "../../server/path.ts";
-import { services } from "../../server/services.ts";
+import { framed } from "../../server/services.ts";
 import { define, settings } from "../../utils.ts";
 
 /** Characters of a record's value on the page; `dead-letters show` prints all. */
@@ -15,14 +15,9 @@ const VALUE_SHOWN = 20_000;
 
 export const handler = define.handlers({
   async GET(ctx) {
-    const config = settings();
     const id = pathSegment(ctx.url, 1);
-    const [answer, found] = await Promise.all([
-      readLetter(id, { ...config, withRaw: mayShowRaw(ctx.url) }),
-      services(config),
-    ]);
-    ctx.state.title = `Dead letter ${id}`;
-    ctx.state.services = found;
+    const asked = readLetter(id, { ...settings(), withRaw: mayShowRaw(ctx.url) });
+    const answer = await framed(ctx.state, `Dead letter ${id}`, asked);
     if (answer.ok) return page({ id, letter: answer.value, away: false });
     const away = answer.status !== 404;
     return page({ id, letter: null, away }, { status: away ? 503 : 404 });
@@ -43,12 +38,9 @@ export default define.page<typeof handler>(function DeadLetterPage({ data: { id,
         : away
         ? <Unavailable what="Every dead letter is kept in the log" />
         : (
-          <div class="empty">
-            <p>
-              <strong>There is no dead letter of this id.</strong>
-            </p>
-            <p class="quiet">An erasure takes the letters of a person out of the list.</p>
-          </div>
+          <Empty title="There is no dead letter of this id.">
+            An erasure takes the letters of a person out of the list.
+          </Empty>
         )}
     </div>
   );

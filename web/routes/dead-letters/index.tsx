@@ -1,12 +1,12 @@
 import { page } from "fresh";
 import type { RedriveOrder } from "../../../contract/processor_api.ts";
 import { RedriveNoteView } from "../../components/RedriveNote.tsx";
-import { Unavailable } from "../../components/Unavailable.tsx";
+import { Unavailable } from "../../components/Empty.tsx";
 import { answerQuery, failureQuery, noteOf, type RedriveFailure } from "../../core/redrive_text.ts";
 import DeadLetterList from "../../islands/DeadLetterList.tsx";
 import { isLetterId, letterQuery, listLetters, redriveLetters } from "../../server/dead_letters.ts";
 import { isOwnPage } from "../../server/same_origin.ts";
-import { services } from "../../server/services.ts";
+import { framed } from "../../server/services.ts";
 import { readBounded } from "../../server/upstream.ts";
 import { define, settings } from "../../utils.ts";
 
@@ -14,11 +14,8 @@ const FORM_BYTES_MAX = 4 * 1024;
 
 export const handler = define.handlers({
   async GET(ctx) {
-    const config = settings();
     const query = letterQuery(ctx.url);
-    const [listing, found] = await Promise.all([listLetters(query, config), services(config)]);
-    ctx.state.title = "Dead letters";
-    ctx.state.services = found;
+    const listing = await framed(ctx.state, "Dead letters", listLetters(query, settings()));
     return page({ listing: listing.ok ? listing.value : null, query, note: noteOf(ctx.url.searchParams) });
   },
   /** The forms of this page and of a letter's: back to the list by 303, with what came of it in the address. */

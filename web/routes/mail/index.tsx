@@ -1,20 +1,15 @@
 import { page } from "fresh";
 import type { MailListing } from "../../../contract/processor_api.ts";
-import { Unavailable } from "../../components/Unavailable.tsx";
+import { Unavailable } from "../../components/Empty.tsx";
 import MailList from "../../islands/MailList.tsx";
-import { services } from "../../server/services.ts";
+import { framed } from "../../server/services.ts";
 import { ask } from "../../server/upstream.ts";
 import { define, settings } from "../../utils.ts";
 
 export const handler = define.handlers({
   async GET(ctx) {
-    const config = settings();
-    const [listing, found] = await Promise.all([
-      ask<MailListing>(`${config.processorUrl}/api/mails`),
-      services(config),
-    ]);
-    ctx.state.title = "Mail";
-    ctx.state.services = found;
+    const asked = ask<MailListing>(`${settings().processorUrl}/api/mails`);
+    const listing = await framed(ctx.state, "Mail", asked);
     return page({ listing: listing.ok ? listing.value : null });
   },
 });

@@ -1,22 +1,17 @@
 import { page } from "fresh";
 import type { OfferView } from "../../../contract/processor_api.ts";
-import { Unavailable } from "../../components/Unavailable.tsx";
+import { Empty, Unavailable } from "../../components/Empty.tsx";
 import OfferLive from "../../islands/OfferLive.tsx";
 import { pathSegment } from "../../server/path.ts";
-import { services } from "../../server/services.ts";
+import { framed } from "../../server/services.ts";
 import { ask } from "../../server/upstream.ts";
 import { define, settings } from "../../utils.ts";
 
 export const handler = define.handlers({
   async GET(ctx) {
-    const config = settings();
     const id = pathSegment(ctx.url, 1);
-    const [answer, found] = await Promise.all([
-      ask<OfferView>(`${config.processorUrl}/api/offers/${encodeURIComponent(id)}`),
-      services(config),
-    ]);
-    ctx.state.title = "Offer";
-    ctx.state.services = found;
+    const asked = ask<OfferView>(`${settings().processorUrl}/api/offers/${encodeURIComponent(id)}`);
+    const answer = await framed(ctx.state, "Offer", asked);
     if (answer.ok) return page({ id, offer: answer.value, away: false });
     const away = answer.status !== 404;
     return page({ id, offer: null, away }, { status: away ? 503 : 404 });
@@ -35,15 +30,10 @@ export default define.page<typeof handler>(function Offer({ data: { id, offer, a
         : away
         ? <Unavailable what="Offers are kept in the log" />
         : (
-          <div class="empty">
-            <p>
-              <strong>Nobody of this id has used anything yet.</strong>
-            </p>
-            <p class="quiet">
-              The first use brings a count, the fifth one an offer. Become a user on the{" "}
-              <a href="/" aria-current="false">live page</a>.
-            </p>
-          </div>
+          <Empty title="Nobody of this id has used anything yet.">
+            The first use brings a count, the fifth one an offer. Become a user on the{" "}
+            <a href="/" aria-current="false">live page</a>.
+          </Empty>
         )}
     </div>
   );

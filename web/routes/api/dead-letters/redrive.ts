@@ -1,7 +1,7 @@
 import type { RedriveOrder } from "../../../../contract/processor_api.ts";
 import { redriveLetters } from "../../../server/dead_letters.ts";
 import { isOwnPage } from "../../../server/same_origin.ts";
-import { answered, problem, readBounded } from "../../../server/upstream.ts";
+import { answered, problem, readBounded, tooLarge } from "../../../server/upstream.ts";
 import { define, settings } from "../../../utils.ts";
 
 const BODY_BYTES_MAX = 64 * 1024;
@@ -15,9 +15,7 @@ export const handler = define.handlers({
       return problem(415, "unsupported_media_type", "Send content-type: application/json.");
     }
     const body = await readBounded(ctx.req.body, { bytesMax: BODY_BYTES_MAX });
-    if (body === null) {
-      return problem(413, "body_too_large", `The body is longer than ${BODY_BYTES_MAX} bytes.`);
-    }
+    if (body === null) return tooLarge(BODY_BYTES_MAX);
     try {
       const order = JSON.parse(new TextDecoder().decode(body)) as RedriveOrder;
       return answered(await redriveLetters(order, config));

@@ -1,9 +1,9 @@
 import { page } from "fresh";
-import { Unavailable } from "../../../components/Unavailable.tsx";
+import { Unavailable } from "../../../components/Empty.tsx";
 import Ago from "../../../islands/Ago.tsx";
 import { type Mail, readMail } from "../../../server/mail.ts";
 import { pathSegment } from "../../../server/path.ts";
-import { services } from "../../../server/services.ts";
+import { framed } from "../../../server/services.ts";
 import { define, settings } from "../../../utils.ts";
 
 const VIEWS = ["rendered", "text", "headers", "source"] as const;
@@ -11,10 +11,8 @@ type View = typeof VIEWS[number];
 
 export const handler = define.handlers({
   async GET(ctx) {
-    const config = settings();
-    const [found, around] = await Promise.all([readMail(pathSegment(ctx.url, 1), config), services(config)]);
-    ctx.state.title = found.mail?.subject ?? "Mail";
-    ctx.state.services = around;
+    const found = await framed(ctx.state, "Mail", readMail(pathSegment(ctx.url, 1), settings()));
+    if (found.mail) ctx.state.title = found.mail.subject;
     const asked = ctx.url.searchParams.get("view");
     const view: View = VIEWS.find((name) => name === asked) ?? "rendered";
     const status = found.mail ? 200 : found.why === "missing" ? 404 : 503;
