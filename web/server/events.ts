@@ -6,6 +6,8 @@ import { fetchWithin } from "./upstream.ts";
 /** Reconnect after this long; EventSource sends the last id by itself. */
 const RETRY_MS = 1_000;
 const CONNECT_MS_MAX = 2_000;
+const QUIET_MS = 40;
+const RECENT_MS_MAX = 300;
 
 /**
  * Streams `GET /api/events` of the processor. Ends when it does, or when the browser leaves. While the processor is away
@@ -95,20 +97,15 @@ function lineWithoutRaw(line: string): string {
 
 /**
  * The steps that the processor still keeps, oldest first, for a page that is complete without script: read until the
- * stream has been quiet for `quietMs`, `limitMs` in all. Empty while it is away; the live stream brings everything again.
+ * stream has been quiet for {@link QUIET_MS}, {@link RECENT_MS_MAX} in all. Empty while it is away; the live stream brings everything again.
  */
 export async function recentSteps(
-  { processorUrl, withRaw, quietMs = 40, limitMs = 300 }: {
-    processorUrl: string;
-    withRaw: boolean;
-    quietMs?: number;
-    limitMs?: number;
-  },
+  { processorUrl, withRaw }: { processorUrl: string; withRaw: boolean },
 ): Promise<TraceStep[]> {
   let text = "";
   try {
     const response = await fetchWithin(`${processorUrl}/api/events`, {
-      limitMs,
+      limitMs: RECENT_MS_MAX,
       headers: { accept: "text/event-stream", "last-event-id": "0" },
     });
     if (!response.ok || !response.body) {
@@ -119,7 +116,7 @@ export async function recentSteps(
     const leave = () => void reader.cancel().catch(() => {});
     const decoder = new TextDecoder();
     for (;;) {
-      const quiet = setTimeout(leave, quietMs);
+      const quiet = setTimeout(leave, QUIET_MS);
       const { value, done } = await reader.read().finally(() => clearTimeout(quiet));
       if (done) break;
       text += decoder.decode(value, { stream: true });
