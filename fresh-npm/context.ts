@@ -79,10 +79,8 @@ export class Context<State> {
     const render = new PageRender(crypto.randomUUID().replaceAll("-", ""), this.url);
     // The page comes first: what it writes into the state is there when `_app` is rendered.
     const body = jsxTemplate([render.part(inner)]) as Element;
-    const document = await this.element(this.surroundings.app ?? BareDocument, {
-      data: undefined,
-      Component: () => body,
-    });
+    if (!this.surroundings.app) throw new Error("Cannot render the page: there is no routes/_app.tsx.");
+    const document = await this.element(this.surroundings.app, { data: undefined, Component: () => body });
     if (document instanceof Response) return document;
     const headers = new Headers(init.headers);
     headers.set("Content-Type", "text/html; charset=utf-8");
@@ -101,13 +99,4 @@ export class Context<State> {
     if (component.constructor.name !== "AsyncFunction") return h(component, props);
     return await (component as unknown as (props: unknown) => Promise<Element | null | Response>)(props);
   }
-}
-
-function BareDocument({ Component }: { Component: ComponentType }): Element {
-  return h(
-    "html",
-    null,
-    h("head", null, h("meta", { charset: "utf-8" })),
-    h("body", null, h(Component, null)),
-  );
 }

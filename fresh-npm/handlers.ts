@@ -19,28 +19,20 @@ export function page<Data>(data: Data, options?: Omit<PageResponse<Data>, "data"
   return { ...options, data };
 }
 
-/** Functions that return what they get and only tell the compiler its type. */
-export type Define<State> = {
-  handlers<Data, Handlers extends RouteHandler<Data, State> = RouteHandler<Data, State>>(
-    handlers: Handlers,
-  ): Handlers;
-  page<
-    // deno-lint-ignore no-explicit-any
-    Handler extends RouteHandler<any, State> = never,
-    Data = Handler extends HandlerFn<infer D, State> ? D
-      : Handler extends HandlerByMethod<infer D, State> ? D
-      : never,
-  >(page: AnyComponent<PageProps<Data, State>>): AnyComponent<PageProps<Data, State>>;
-  layout(layout: AnyComponent<PageProps<unknown, State>>): AnyComponent<PageProps<unknown, State>>;
-  middleware<M extends Middleware<State> | Middleware<State>[]>(middleware: M): M;
-};
-
-/** Fresh's `createDefine`: helpers that give handlers, pages, layouts and middlewares the type of `State`. */
-export function createDefine<State>(): Define<State> {
+/** Fresh's `createDefine`: functions that return what they get and only tell the compiler its type, that of `State` in it. */
+export function createDefine<State>() {
   return {
-    handlers: (handlers) => handlers,
-    page: (page) => page,
-    layout: (layout) => layout,
-    middleware: (middleware) => middleware,
+    handlers: <Data, Handlers extends RouteHandler<Data, State> = RouteHandler<Data, State>>(
+      handlers: Handlers,
+    ) => handlers,
+    page: <
+      // deno-lint-ignore no-explicit-any
+      Handler extends RouteHandler<any, State> = never,
+      Data = Handler extends HandlerFn<infer D, State> ? D
+        : Handler extends HandlerByMethod<infer D, State> ? D
+        : never,
+    >(page: AnyComponent<PageProps<Data, State>>) => page,
+    layout: (layout: AnyComponent<PageProps<unknown, State>>) => layout,
+    middleware: <M extends Middleware<State> | Middleware<State>[]>(middleware: M) => middleware,
   };
 }

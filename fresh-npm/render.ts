@@ -21,21 +21,15 @@ import { writeIslandProps } from "./island_props.ts";
 // deno-lint-ignore no-explicit-any
 export type Element = VNode<any>;
 
-/** One component of `islands/` and the files the browser needs for it (URLs). */
-export type Island = {
-  readonly name: string;
-  readonly exportName: string;
-  readonly script: string;
-  readonly preloads: readonly string[];
-  readonly styles: readonly string[];
-};
-
-/** The client's entry; its styles belong to every page, its script to pages with islands. */
+/** Files that the browser needs (URLs). The client's entry: its styles for every page, its script for pages with islands. */
 export type ClientEntry = {
   readonly script: string;
   readonly preloads: readonly string[];
   readonly styles: readonly string[];
 };
+
+/** One component of `islands/` and the files the browser needs for it. */
+export type Island = ClientEntry & { readonly name: string; readonly exportName: string };
 
 const islandsByComponent = new Map<unknown, Island>();
 let client: ClientEntry = { script: "", preloads: [], styles: [] };

@@ -11,7 +11,7 @@ export type Build<State> = {
   readonly islands: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly client: ClientEntry;
   /** By path of the island's module. */
-  readonly islandFiles: Readonly<Record<string, Omit<Island, "name" | "exportName">>>;
+  readonly islandFiles: Readonly<Record<string, ClientEntry>>;
   readonly files: Readonly<Record<string, StaticFile>>;
   readonly clientFolder: URL;
 };

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Plugin, Rollup, ViteBuilder } from "vite";
 import { precompile } from "./precompile.ts";
-import type { ClientEntry, Island } from "./render.ts";
+import type { ClientEntry } from "./render.ts";
 import type { StaticFile } from "./static_files.ts";
 
 const CLIENT = "fresh:client";
@@ -19,7 +19,7 @@ const MODULES: Readonly<Record<string, string>> = { "fresh": "mod.ts", "fresh/ru
 const SHARED = /^(preact|preact-render-to-string|@preact\/signals|devalue)(\/|$)/;
 const TESTS = "!**/*.test.{ts,tsx}";
 
-type IslandFiles = Record<string, Omit<Island, "name" | "exportName">>;
+type IslandFiles = Record<string, ClientEntry>;
 
 /** The Vite plugin that builds islands for the browser and everything else for the server, as Fresh's own does. */
 export function fresh(): Plugin {

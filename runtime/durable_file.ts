@@ -8,10 +8,8 @@ import { dirname } from "node:path";
 /** For the owner alone: others on this machine have no business in it. */
 export const PRIVATE = { mode: 0o600 } as const;
 
-export type NewFile = {
-  /** Of a file that is not there yet; undefined leaves it to the process's umask. */
-  readonly mode?: number;
-};
+/** The mode of a file that is not there yet; undefined leaves it to the process's umask. */
+type NewFile = { readonly mode?: number };
 
 /** Makes the directories of this path that are missing, for the owner alone. */
 export function makePrivateDirectory(path: string): void {
@@ -29,7 +27,7 @@ export function writeAll(file: Pick<Deno.FsFile, "writeSync">, bytes: Uint8Array
 }
 
 /** Writes a whole file; its name is durable only with {@link syncDirectory}. */
-export async function writeDurably(path: string, bytes: Uint8Array, made: NewFile = {}): Promise<void> {
+async function writeDurably(path: string, bytes: Uint8Array, made: NewFile = {}): Promise<void> {
   using file = Deno.openSync(path, { ...made, create: true, write: true, truncate: true });
   writeAll(file, bytes);
   await file.sync();

@@ -1,8 +1,7 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { until } from "../../tests/support/until.ts";
 import { KafkaConsumption, type KafkaConsumptionOptions, type MembershipEvents } from "./consumption.ts";
-import type { Fetched } from "./fetcher.ts";
-import { LogSetupError, type PartitionHandler, type TopicRecord } from "../topic.ts";
+import { LogSetupError, type PartitionHandler, type RecordBatch, type TopicRecord } from "../topic.ts";
 
 /**
  * What a member does when partitions come and go at the worst moment. The group and the log are in-test: a test says who
@@ -55,7 +54,7 @@ class Log {
   }
 
   readonly fetcher = {
-    fetch: async (wanted: readonly { partition: number; from: number }[]): Promise<Fetched[]> => {
+    fetch: async (wanted: readonly { partition: number; from: number }[]): Promise<RecordBatch[]> => {
       this.fetches.push([...wanted]);
       await this.fetchPasses(wanted[0]!.from);
       await new Promise((resolve) => setTimeout(resolve, 1));

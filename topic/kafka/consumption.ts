@@ -1,6 +1,6 @@
 import { systemClock } from "../../runtime/clock.ts";
 import { backOffMs, retry } from "../../runtime/retry.ts";
-import type { Fetched, KafkaFetcher } from "./fetcher.ts";
+import type { KafkaFetcher } from "./fetcher.ts";
 import { typeOf } from "./errors.ts";
 import {
   type Consumption,
@@ -375,7 +375,7 @@ class Owned {
     return this.#flowing && this.#aheadBytes < AHEAD_BYTES_MAX;
   }
 
-  push(fetched: Fetched): void {
+  push(fetched: RecordBatch): void {
     this.fetchFrom = fetched.nextOffset;
     this.#aheadOffset = fetched.nextOffset;
     this.#endOffset = fetched.endOffset;

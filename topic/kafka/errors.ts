@@ -25,14 +25,14 @@ export function portError(error: unknown, doing: string): Error {
   ) {
     return error;
   }
-  const type = typeOf(error);
+  const type = typeOf(error) ?? "";
   const reason = (error as Error).message;
-  if (type !== null && TOO_LARGE.has(type)) {
+  if (TOO_LARGE.has(type)) {
     const text =
       `Cannot ${doing}: the broker takes no record of this size. Raise max.message.bytes of the topic.`;
     return new RecordRefusedError("record_too_large", text, { cause: error });
   }
-  if (type !== null && NOT_AUTHORISED.has(type)) {
+  if (NOT_AUTHORISED.has(type)) {
     const text =
       `Cannot ${doing}: not authorised (${type}). Grant this user Read, Write, Create, Describe, ` +
       "DescribeConfigs and AlterConfigs on the pipeline's topics and Read on its consumer groups.";
@@ -40,9 +40,7 @@ export function portError(error: unknown, doing: string): Error {
       ? new RecordRefusedError("not_authorised", text, { cause: error })
       : new LogSetupError(text, { cause: error });
   }
-  if (type !== null && MISSING.has(type)) {
-    return missingTopic(doing, error);
-  }
+  if (MISSING.has(type)) return missingTopic(doing, error);
   const chain = chainOf(error);
   if (type === "SASL_AUTHENTICATION_FAILED" || chain.some(({ name }) => /SASL|authentication/i.test(name))) {
     const text = `Cannot ${doing}: the broker refused KAFKA_SASL_USERNAME and its password (${reason}).`;

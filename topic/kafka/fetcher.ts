@@ -1,4 +1,4 @@
-import type { RecordHeaders, TopicRecord } from "../topic.ts";
+import type { RecordBatch, RecordHeaders, TopicRecord } from "../topic.ts";
 import { typeOf } from "./errors.ts";
 import { unpackingAtMost } from "./kafkajs_repairs.ts";
 
@@ -22,11 +22,7 @@ export type ClientBroker = {
   }): Promise<{ responses: { topicName: string; partitions: FetchedPartition[] }[] }>;
   leaveGroup(options: { groupId: string; memberId: string }): Promise<unknown>;
 };
-type FetchedPartition = {
-  partition: number;
-  highWatermark: string;
-  messages: FetchedMessage[];
-};
+type FetchedPartition = { partition: number; highWatermark: string; messages: FetchedMessage[] };
 type FetchedMessage = {
   offset: string;
   timestamp: string;
@@ -34,14 +30,6 @@ type FetchedMessage = {
   value: Uint8Array | null;
   headers: Record<string, Uint8Array | Uint8Array[] | undefined>;
   isControlRecord?: boolean;
-};
-
-/** What one partition answered: records from the wanted offset on, and where to go on. */
-export type Fetched = {
-  readonly partition: number;
-  readonly records: TopicRecord[];
-  readonly nextOffset: number;
-  readonly endOffset: number;
 };
 
 /** Bytes asked for per partition and in all; a single larger record still comes whole. */
@@ -65,7 +53,10 @@ export class KafkaFetcher {
   }
 
   /** Waits at most `waitMs` for the first record; rejects with the client's error, after which `recover` is due. */
-  async fetch(wanted: readonly { partition: number; from: number }[], waitMs: number): Promise<Fetched[]> {
+  async fetch(
+    wanted: readonly { partition: number; from: number }[],
+    waitMs: number,
+  ): Promise<RecordBatch[]> {
     await this.connect();
     const byLeader = Map.groupBy(wanted, ({ partition }) => this.#leader(partition));
     const wait = byLeader.size > 1 ? Math.min(waitMs, 100) : waitMs;
@@ -118,7 +109,7 @@ export class KafkaFetcher {
   }
 }
 
-function fetched({ partition, highWatermark, messages }: FetchedPartition, from: number): Fetched {
+function fetched({ partition, highWatermark, messages }: FetchedPartition, from: number): RecordBatch {
   const records: TopicRecord[] = [];
   let nextOffset = from;
   for (const message of messages) {

@@ -25,16 +25,11 @@ export function takeMemberSlot(dataDir: string, group: string): MemberSlot | nul
     if (!lock) continue;
     const path = join(dir, `${group}.${n}.id`);
     return {
-      former: () => readText(path),
+      former: () => new TextDecoder().decode(readIfThere(path) ?? undefined) || null,
       remember: (memberId) => Deno.writeTextFileSync(path, memberId),
       forget: () => removeIfThere(path),
       release: () => lock.release(),
     };
   }
   return null;
-}
-
-function readText(path: string): string | null {
-  const bytes = readIfThere(path);
-  return bytes && new TextDecoder().decode(bytes);
 }

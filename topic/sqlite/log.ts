@@ -118,11 +118,7 @@ class SqliteLog implements TopicLog {
 
   read(topic: string, options: ReadOptions): AsyncIterable<RecordBatch> {
     this.#refuseIfClosed();
-    return readSqlite(this.#fileOf(topic).reader, {
-      ...options,
-      topic,
-      closing: this.#closing.signal,
-    });
+    return readSqlite(this.#fileOf(topic).reader, { ...options, topic, closing: this.#closing.signal });
   }
 
   async bounds(topic: string): Promise<readonly PartitionBounds[]> {
@@ -138,11 +134,10 @@ class SqliteLog implements TopicLog {
   async lag(topic: string, group: string, now: number): Promise<readonly PartitionLag[]> {
     this.#refuseIfClosed();
     const committed = await this.#offsets.committed(group, topic);
-    return await this.#eachPartition(
-      topic,
-      (connection, partition) =>
-        lagOf(connection, partition, { nextOffset: committed.get(partition.number) ?? null, now }),
-    );
+    return await this.#eachPartition(topic, (connection, partition) => {
+      const nextOffset = committed.get(partition.number) ?? null;
+      return lagOf(connection, partition, { nextOffset, now });
+    });
   }
 
   close(): Promise<void> {
@@ -189,11 +184,8 @@ class SqliteLog implements TopicLog {
     const path = join(this.options.dataDir, logFileOf(owner));
     const settings = WRITE_SETTINGS[this.options.role];
     const reader = new SqliteReader(path);
-    const writer = new SqliteWriter(path, {
-      synchronous: "FULL",
-      secureDelete: owner === "processor",
-      ...settings,
-    });
+    const secureDelete = owner === "processor";
+    const writer = new SqliteWriter(path, { synchronous: "FULL", secureDelete, ...settings });
     const publisher = new SqlitePublisher(writer, {
       ...settings,
       committed: () => reader.wakeWhereChanged(),

@@ -49,8 +49,8 @@ export function countdown(at: string, now: number): string {
 }
 
 /** A long id shortened to its two ends; the whole belongs into `title`. */
-export function shortId(id: string, { keep = 8 }: { keep?: number } = {}): string {
-  return id.length <= keep * 2 + 1 ? id : `${id.slice(0, keep)}…${id.slice(-4)}`;
+export function shortId(id: string): string {
+  return id.length <= 17 ? id : `${id.slice(0, 8)}…${id.slice(-4)}`;
 }
 
 /** The last part of a dataset path, without its ending: `p00003-0000`. */

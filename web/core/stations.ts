@@ -50,9 +50,12 @@ export type BrowserState = {
 const BEHIND_SECONDS = 5;
 const RAW_TOPIC = "posthog.webhooks";
 
-/** The five stations; before anything is known each is `asking`. */
+/** The five stations; before anything is known all but the first are `asking`. */
 export function stations(services: Services | null, browser: BrowserState): Station[] {
-  return [browserStation(browser), posthog(services), ingest(services), topic(services), processor(services)];
+  const others = services
+    ? [posthog(services), ingest(services), topic(services), processor(services)]
+    : ["PostHog", "Ingest", "Topic", "Processor"].map((name) => ({ name, ...ASKING }));
+  return [browserStation(browser), ...others];
 }
 
 function browserStation({ sent, connection }: BrowserState): Station {
@@ -67,8 +70,7 @@ function browserStation({ sent, connection }: BrowserState): Station {
 
 const ASKING = { tone: "quiet", word: "asking", number: null, port: null, detail: "Not asked yet." } as const;
 
-function posthog(services: Services | null): Station {
-  if (!services) return { name: "PostHog", ...ASKING };
+function posthog(services: Services): Station {
   const { name, state, port, delivered } = services.posthog;
   return {
     name,
@@ -82,8 +84,7 @@ function posthog(services: Services | null): Station {
   };
 }
 
-function ingest(services: Services | null): Station {
-  if (!services) return { name: "Ingest", ...ASKING };
+function ingest(services: Services): Station {
   const { state, port, spooled } = services.ingest;
   const detail = {
     ready: "Answers 200 once an event is durable in the log.",
@@ -101,19 +102,12 @@ function ingest(services: Services | null): Station {
   };
 }
 
-function topic(services: Services | null): Station {
-  if (!services) return { name: "Topic", ...ASKING };
-  if (!services.status) {
-    return {
-      name: "Topic",
-      tone: "quiet",
-      word: "unknown",
-      number: null,
-      port: null,
-      detail: "Only the processor can tell, and it is away.",
-    };
+function topic({ status }: Services): Station {
+  if (!status) {
+    const detail = "Only the processor can tell, and it is away.";
+    return { name: "Topic", tone: "quiet", word: "unknown", number: null, port: null, detail };
   }
-  const records = recordsOf(services.status);
+  const records = recordsOf(status);
   return {
     name: "Topic",
     tone: "ok",
@@ -130,30 +124,17 @@ function recordsOf(status: PipelineStatus): number {
   return group?.partitions.reduce((sum, partition) => sum + partition.endOffset, 0) ?? 0;
 }
 
-function processor(services: Services | null): Station {
-  if (!services) return { name: "Processor", ...ASKING };
+function processor(services: Services): Station {
   const { state, port, says } = services.processor;
   const lag = lagOf(services.status);
   if (state === "away") {
-    return {
-      name: "Processor",
-      tone: "bad",
-      word: "away",
-      number: null,
-      port,
-      detail: "It does not answer. Events wait in the topic; nothing is lost.",
-    };
+    const detail = "It does not answer. Events wait in the topic; nothing is lost.";
+    return { name: "Processor", tone: "bad", word: state, number: null, port, detail };
   }
   const number = lag ? `lag ${count(lag.records)} · ${count(Math.round(lag.seconds))} s` : null;
   if (state === "not ready") {
-    return {
-      name: "Processor",
-      tone: "warn",
-      word: "not ready",
-      number,
-      port,
-      detail: says ?? "Its groups have not joined yet.",
-    };
+    const detail = says ?? "Its groups have not joined yet.";
+    return { name: "Processor", tone: "warn", word: state, number, port, detail };
   }
   const behind = lag !== null && lag.records > 0 && lag.seconds >= BEHIND_SECONDS;
   return {

@@ -5,6 +5,8 @@ import type { TraceStep } from "../../contract/trace_step.ts";
 /** Reconnect after this long; EventSource sends the last id by itself. */
 const RETRY_MS = 1_000;
 const CONNECT_MS_MAX = 2_000;
+const QUIET_MS = 40;
+const RECENT_MS_MAX = 300;
 
 /**
  * Streams `GET /api/events` of the processor. Ends when it does, or when the browser leaves. While the processor is away
@@ -94,19 +96,15 @@ function lineWithoutRaw(line: string): string {
 
 /**
  * The steps that the processor still keeps, oldest first, for a page that is complete without script: read until the
- * stream has been quiet for `quietMs`, `limitMs` in all. Empty while it is away; the live stream brings everything again.
+ * stream has been quiet for {@link QUIET_MS}, {@link RECENT_MS_MAX} in all. Empty while it is away; the live stream
+ * brings everything again.
  */
 export async function recentSteps(
-  { processorUrl, withRaw, quietMs = 40, limitMs = 300 }: {
-    processorUrl: string;
-    withRaw: boolean;
-    quietMs?: number;
-    limitMs?: number;
-  },
+  { processorUrl, withRaw }: { processorUrl: string; withRaw: boolean },
 ): Promise<TraceStep[]> {
   const connecting = new AbortController();
   let leave = () => connecting.abort();
-  const limit = setTimeout(() => leave(), limitMs);
+  const limit = setTimeout(() => leave(), RECENT_MS_MAX);
   let text = "";
   try {
     const response = await fetch(`${processorUrl}/api/events`, {
@@ -120,7 +118,7 @@ export async function recentSteps(
     leave = () => void reader.cancel().catch(() => {});
     const decoder = new TextDecoder();
     while (response.ok) {
-      const quiet = setTimeout(leave, quietMs);
+      const quiet = setTimeout(leave, QUIET_MS);
       const { value, done } = await reader.read().finally(() => clearTimeout(quiet));
       if (done) break;
       text += decoder.decode(value, { stream: true });

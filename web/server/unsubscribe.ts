@@ -10,25 +10,22 @@ const HANDED_BACK = ["content-type", "content-security-policy", "retry-after", "
 export async function unsubscribe(request: Request, { ingestUrl }: { ingestUrl: string }): Promise<Response> {
   const body = await readBounded(request.body, { bytesMax: BODY_BYTES_MAX });
   if (body === null) return new Response("The body is too long.", { status: 413 });
-  const headers = new Headers();
-  for (const name of ["accept", "content-type"]) {
-    const value = request.headers.get(name);
-    if (value !== null) headers.set(name, value);
-  }
   try {
     const response = await fetchWithin(`${ingestUrl}/unsubscribe${new URL(request.url).search}`, {
       method: request.method,
-      headers,
+      headers: only(request.headers, ["accept", "content-type"]),
       body: request.method === "POST" ? body : undefined,
       limitMs: ANSWER_MS_MAX,
     });
-    const answer = new Headers({ "cache-control": "no-store", "x-content-type-options": "nosniff" });
-    for (const name of HANDED_BACK) {
-      const value = response.headers.get(name);
-      if (value !== null) answer.set(name, value);
-    }
-    return new Response(response.body, { status: response.status, headers: answer });
+    const headers = only(response.headers, HANDED_BACK);
+    headers.set("cache-control", "no-store");
+    headers.set("x-content-type-options", "nosniff");
+    return new Response(response.body, { status: response.status, headers });
   } catch {
     return away("Unsubscribing is not possible right now. Please use the link again in a minute.");
   }
+}
+
+function only(headers: Headers, names: readonly string[]): Headers {
+  return new Headers([...headers].filter(([name]) => names.includes(name)));
 }
