@@ -210,3 +210,12 @@ function isName(value: unknown): value is string {
 function no(reason: string): EnvelopeOutcome {
   return { ok: false, reason };
 }
+
+/** What reading gives; null where it throws, whatever it throws. */
+export function orNull<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch {
+    return null;
+  }
+}

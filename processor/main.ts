@@ -72,7 +72,10 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
   const app = createStatusApi({
     hub,
     notReady: () => notReady(config, { health, starting: starting.message }),
-    staysOut: () => messagesOf(health, "stays_out"),
+    staysOut: () =>
+      [...health].filter(([, { is }]) => is === "stays_out").map(([name, { message }]) =>
+        `${name}: ${message ?? ""}`
+      ),
     status: status.look,
     offerOf: (distinctId) => offers.offerOf(distinctId),
     codeIsValid: (code) => offers.codeIsValid(code),
@@ -145,15 +148,13 @@ async function allEnded(loops: readonly RunningLoop[]): Promise<void> {
   }
 }
 
-type OfferStatus = Pick<PipelineStatus, "offers" | "mails">;
-
 /** `/api/status`; one look at the log serves everybody who asks within a quarter of a second. */
 function statusSource(
   config: ProcessorConfig,
   { log, letters, offers }: {
     readonly log: TopicLog;
     readonly letters: DeadLetterList;
-    readonly offers: () => OfferStatus;
+    readonly offers: () => Pick<PipelineStatus, "offers" | "mails">;
   },
 ): { readonly look: () => Promise<PipelineStatus>; readonly forget: () => void } {
   const read = async (): Promise<PipelineStatus> => {
@@ -209,10 +210,6 @@ function notReady(
     if (now?.is === "ready" || now?.is === "stays_out") return [];
     return [`${name}: ${now?.message ?? now?.is ?? "starting"}`];
   });
-}
-
-function messagesOf(health: ReadonlyMap<string, LoopHealth>, is: LoopHealth["is"]): string[] {
-  return [...health].filter(([, now]) => now.is === is).map(([loop, now]) => `${loop}: ${now.message ?? ""}`);
 }
 
 const USAGE = `Usage: deno task processor

@@ -1,4 +1,5 @@
 import type { Clock } from "../../runtime/clock.ts";
+import { orNull } from "../../contract/envelope.ts";
 import type { KeyedHashes } from "../../contract/keyed_hash.ts";
 import { DISCOUNT_OFFERS_GROUP, FACTS_TOPIC, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { readSecretFact, type SecretFact } from "../../contract/secret_fact.ts";
@@ -85,7 +86,7 @@ async function firstFact(log: TopicLog): Promise<SecretFact | null> {
   for await (const { records } of log.read(FACTS_TOPIC, { partition: 0, from, until: bounds.endOffset })) {
     const record = records[0];
     if (record === undefined) continue;
-    const fact = secretIn(record.value);
+    const fact = orNull(() => readSecretFact(record.value));
     if (fact !== null) return fact;
     throw new PipelineIdentityError(
       `Cannot use ${FACTS_TOPIC}: its first record (offset ${record.offset}) is not the fact that names the secret, ` +
@@ -94,14 +95,6 @@ async function firstFact(log: TopicLog): Promise<SecretFact | null> {
     );
   }
   return null;
-}
-
-function secretIn(value: Uint8Array): SecretFact | null {
-  try {
-    return readSecretFact(value);
-  } catch {
-    return null;
-  }
 }
 
 function sameSecret(fact: SecretFact, hashes: KeyedHashes): SecretFact {

@@ -35,9 +35,7 @@ export async function runDiscountOffers(deps: OfferLoopDependencies): Promise<vo
   );
 }
 
-/**
- * Resolves once `signal` aborts and the chunk in hand is done; rejects with what no retry helps against.
- */
+/** Resolves once `signal` aborts and the chunk in hand is done; rejects with what no retry helps against. */
 export async function decideOffers(ports: DiscountOffersPorts): Promise<void> {
   const { log, clock, report, signal } = ports;
   const health = reportHealth(report);

@@ -13,9 +13,6 @@ export type PersonHashes = {
 /** About 3 MB each. */
 const REMEMBERED = { entriesMax: 20_000 };
 
-/**
- * Keyed hashes of persons and mailboxes, remembered for the ids seen last; `mailboxOf` is null for what is no address.
- */
 export function createPersonHashes(hashes: KeyedHashes): PersonHashes {
   return {
     subject: remembering(hashes.subject, REMEMBERED),

@@ -1,4 +1,4 @@
-import { decodeJson, isObject } from "../../contract/envelope.ts";
+import { decodeJson, isObject, orNull } from "../../contract/envelope.ts";
 
 /** Whose data must go, and what of theirs is new data afterwards. Persons stand here as keyed hashes only. */
 
@@ -22,12 +22,7 @@ const PSEUDONYM = /^person-([0-9a-f]{32})$/;
 
 /** The erasure in a record's value; null where the bytes are none. */
 export function readErasure(value: Uint8Array): Erasure | null {
-  let body: unknown;
-  try {
-    body = decodeJson(value);
-  } catch {
-    return null;
-  }
+  const body = orNull((): unknown => decodeJson(value));
   if (!isObject(body) || !Array.isArray(body.subjects) || typeof body.at !== "string") return null;
   const at = Date.parse(body.at);
   const subjects = body.subjects.filter((one): one is string => typeof one === "string" && SUBJECT.test(one));

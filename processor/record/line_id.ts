@@ -1,4 +1,5 @@
 import { remembering } from "../../runtime/remember.ts";
+import { orNull } from "../../contract/envelope.ts";
 import { sanitise } from "../sanitise/mod.ts";
 import { PERSON_PREFIX } from "./erasure.ts";
 
@@ -12,15 +13,10 @@ const LINE_IDS_MAX = 20_000;
  */
 export function createLineIds(subject: (distinctId: string) => string): (distinctId: string) => string {
   return remembering(
-    (distinctId) => isPlain(distinctId) ? distinctId : `${PERSON_PREFIX}${subject(distinctId)}`,
+    (distinctId) =>
+      orNull(() => sanitise(distinctId).text) === distinctId
+        ? distinctId
+        : `${PERSON_PREFIX}${subject(distinctId)}`,
     { entriesMax: LINE_IDS_MAX },
   );
-}
-
-function isPlain(distinctId: string): boolean {
-  try {
-    return sanitise(distinctId).text === distinctId;
-  } catch {
-    return false;
-  }
 }

@@ -19,7 +19,6 @@ const HELP: Record<LoopCounter, string> = {
   mails: "Mails, by outcome",
 };
 
-/** The processor's Prometheus metrics, in a registry of their own; names begin with `processor_`. */
 export function createProcessorMetrics(): ProcessorMetrics {
   const registry = new Registry();
   const counters = new Map<LoopCounter, Counter<"what">>();

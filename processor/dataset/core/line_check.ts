@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { orNull } from "../../../contract/envelope.ts";
 import { encodeEventName } from "./path.ts";
 import { formatLine } from "./line.ts";
 import { parseEventTime } from "../../record/event_time.ts";
@@ -45,10 +46,10 @@ export function lineFault(
   bytes: Uint8Array,
   { event, date }: { readonly event: string; readonly date: string },
 ): LineFault | null {
-  const text = decode(bytes);
+  const text = orNull(() => decoder.decode(bytes));
   if (text === null) return "is not well-formed UTF-8";
   if (LINE_ENDS.test(text)) return "ends a line inside a line (U+0085, U+2028 or U+2029 unescaped)";
-  const parsed = parse(text);
+  const parsed = orNull((): unknown => JSON.parse(text));
   if (parsed === null || typeof parsed !== "object" || Array.isArray(parsed)) return "is no JSON object";
   const { success, data: line } = lineSchema.safeParse(parsed);
   if (!success) return "has other keys or types than a line has";
@@ -70,22 +71,6 @@ export function parseLine(bytes: Uint8Array): StoredLine {
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-function decode(bytes: Uint8Array): string | null {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    return null;
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}
 
 function isTimestamp(text: string): boolean {
   return TIMESTAMP.test(text) && parseEventTime(text) !== null;

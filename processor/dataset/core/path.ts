@@ -1,4 +1,4 @@
-import { idFromBody } from "../../../contract/envelope.ts";
+import { idFromBody, orNull } from "../../../contract/envelope.ts";
 
 /**
  * Where a line lies below DATASET_DIR: `event=<name>/date=<UTC day>/p<partition>-<file number>.jsonl`, Hive partitions
@@ -55,7 +55,7 @@ export function parseDatasetPath(path: string): DatasetPath | null {
   const match = PATH.exec(path);
   if (!match) return null;
   return {
-    event: decodeEventName(match[1]!),
+    event: orNull(() => decodeURIComponent(match[1]!)) ?? match[1]!,
     date: match[2]!,
     partition: Number(match[3]),
     fileNumber: Number(match[4]),
@@ -88,12 +88,4 @@ function encodeCharacter(character: string): string {
     encoded += `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
   }
   return encoded;
-}
-
-function decodeEventName(encoded: string): string {
-  try {
-    return decodeURIComponent(encoded);
-  } catch {
-    return encoded;
-  }
 }

@@ -86,12 +86,12 @@ async function copyWithout(
       const kept: Uint8Array[] = [];
       for (const line of lines) {
         if (rewrite.theirs(distinctIdOf(line))) subtractPlaceholders(placeholders, line);
-        else kept.push(line, LINE_FEED);
+        else kept.push(line);
       }
-      const text = Buffer.concat(kept);
+      const text = Buffer.concat(kept.flatMap((line) => [line, LINE_FEED]));
       writeAll(file, text);
       bytes += text.length;
-      records += kept.length / 2;
+      records += kept.length;
     }
     await file.syncData();
   } finally {

@@ -73,13 +73,8 @@ function readTail(
     const bytes = Math.min(entry.bytes, opened.statSync().size);
     const text = readEnd(opened, { bytes, lines });
     const found = text.split("\n").slice(0, -1).slice(-lines);
-    return {
-      file,
-      records: entry.records,
-      bytes: entry.bytes,
-      lines: found,
-      firstLine: entry.records - found.length + 1,
-    };
+    const { records } = entry;
+    return { file, records, bytes: entry.bytes, lines: found, firstLine: records - found.length + 1 };
   } finally {
     opened.close();
   }

@@ -3,6 +3,7 @@ import {
   idFromBody,
   isErasure,
   isObject,
+  orNull,
   type PosthogEnvelope,
   readEnvelope,
   readLabel,
@@ -67,7 +68,7 @@ export function readOfferInput(record: SourceRecord): OfferInput {
     return { is: "erasure", ...erasure, position };
   }
   if (label.source === "unsubscribe") {
-    const claims = unsubscribeIn(record.value);
+    const claims = orNull(() => readUnsubscribe(record.value));
     if (claims === null) return { is: "ignored", reason: "unsubscribe record without claims" };
     return { is: "unsubscribe", claims, position, receivedAt: record.timestamp };
   }
@@ -107,12 +108,4 @@ function aliasesIn({ event, distinctId, properties }: PosthogEnvelope): readonly
     : undefined;
   if (typeof other !== "string" || other === distinctId || isNobody(other) || isNobody(distinctId)) return [];
   return [other.toWellFormed()];
-}
-
-function unsubscribeIn(value: Uint8Array): UnsubscribeClaims | null {
-  try {
-    return readUnsubscribe(value);
-  } catch {
-    return null;
-  }
 }

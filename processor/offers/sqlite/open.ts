@@ -1,6 +1,6 @@
 import type { Clock } from "../../../runtime/clock.ts";
 import type { KeyedHashes } from "../../../contract/keyed_hash.ts";
-import type { OfferView, PipelineStatus } from "../../../contract/processor_api.ts";
+import type { PipelineStatus } from "../../../contract/processor_api.ts";
 import type { OfferLoopDependencies } from "../policy.ts";
 import type { OfferStoreReader, OfferStoreWriter } from "../store.ts";
 import { createOfferStoreReader } from "./reader.ts";
@@ -42,13 +42,6 @@ export function openOfferStatusReader(
   return db === null ? null : createOfferStatusReader(db, { threshold });
 }
 
-export type OfferStatus = {
-  status(): Pick<PipelineStatus, "offers" | "mails">;
-  offerOf(distinctId: string): Promise<OfferView | null>;
-  codeIsValid(code: string): boolean;
-  close(): void;
-};
-
 /**
  * The offers as the status API shows them. Opens the view at the first question after its writer has made it; until
  * then counts are 0, no offer is found and no code is valid.
@@ -56,16 +49,16 @@ export type OfferStatus = {
 export function openOfferStatus(
   config: Pick<OfferLoopDependencies["config"], "dataDir" | "discount">,
   { hashes }: { readonly hashes: KeyedHashes },
-): OfferStatus {
+) {
   let reader: OfferStatusReader | null = null;
   const open = () => reader ??= openOfferStatusReader(config.dataDir, config.discount);
   return {
-    status: () => ({
+    status: (): Pick<PipelineStatus, "offers" | "mails"> => ({
       offers: open()?.counts() ?? { ...NO_OFFERS },
       mails: open()?.mails() ?? { accepted: 0, deferred: 0, refused: 0, unknown: 0 },
     }),
-    offerOf: (distinctId) => Promise.resolve(open()?.offerOf(distinctId, hashes) ?? null),
-    codeIsValid: (code) => open()?.codeIsValid(code) ?? false,
+    offerOf: (distinctId: string) => Promise.resolve(open()?.offerOf(distinctId, hashes) ?? null),
+    codeIsValid: (code: string) => open()?.codeIsValid(code) ?? false,
     close: () => reader?.close(),
   };
 }

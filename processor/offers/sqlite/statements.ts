@@ -3,7 +3,6 @@ import type { DatabaseSync } from "node:sqlite";
 /** What the view's writer does to rows, prepared once per connection. */
 export type OfferStatements = ReturnType<typeof prepareOfferStatements>;
 
-/** The statements of the view's writer, prepared once; they live as long as `db` is open. */
 export function prepareOfferStatements(db: DatabaseSync) {
   const below = "partition = ? and offset < ?";
   return {
