@@ -70,6 +70,7 @@ async function bench(): Promise<void> {
   const ingest = await startService("ingest", {
     ...Deno.env.toObject(),
     DATA_DIR: join(directory, "data"),
+    INGEST_PORT: "0",
     ...kafka,
   });
   try {

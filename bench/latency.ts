@@ -35,16 +35,20 @@ async function main(): Promise<number> {
     DATA_DIR: dataDir,
     DATASET_DIR: join(dataDir, "dataset"),
     SHOW_RAW: "0",
+    INGEST_PORT: "0",
+    PROCESSOR_PORT: "0",
   };
-  const own = { ...env, INGEST_PORT: "0", PROCESSOR_PORT: "0" };
+  const interrupted = Promise.withResolvers<void>();
+  Deno.addSignalListener("SIGINT", () => interrupted.resolve());
   try {
-    const processor = await startService("processor", own);
-    const ingest = await startService("ingest", own);
-    try {
-      await measure(ingest.url, dataDir);
-    } finally {
-      await Promise.all([ingest.stop(), processor.stop()]);
-    }
+    await using services = new AsyncDisposableStack();
+    const start = async (name: "ingest" | "processor") => {
+      const service = await startService(name, env);
+      services.defer(async () => void await service.stop());
+      return service.url;
+    };
+    await start("processor");
+    await Promise.race([measure(await start("ingest"), dataDir), interrupted.promise]);
     return 0;
   } catch (error) {
     console.error((error as Error).message);

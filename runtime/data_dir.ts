@@ -23,7 +23,7 @@ export function tryLockFile(path: string): HeldLock | null {
   return { release: () => file.close() };
 }
 
-/** Makes DATA_DIR where it is missing and takes the one place in it for a process of this name; null where it is taken. */
+/** Makes DATA_DIR where it is missing and takes a process's one place in it; null where another has that. */
 export function tryEnterDataDir(dataDir: string, processName: "ingest" | "processor"): HeldLock | null {
   Deno.mkdirSync(dataDir, { recursive: true });
   return tryLockFile(join(dataDir, `${processName}.lock`));

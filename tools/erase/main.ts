@@ -227,7 +227,6 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
     ? await emptyTopic(log, { erased, finder, below, at, scrubber, faultPoint })
     : null;
   await scrubber?.checkpoint();
-  const isScrubbed = topicScrubbed !== null;
   const places = await searchRemains({
     config,
     log,
@@ -235,7 +234,7 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
     data,
     erased,
     at,
-    topicScrubbed: isScrubbed,
+    topicScrubbed: topicScrubbed !== null,
     scrubber,
   });
   return {

@@ -26,8 +26,9 @@ export const SWAP_TIMING: SwapTiming = { locksMs: 30_000, pauseMs: 5_000 };
 const LOOK_EVERY_MS = 50;
 
 /**
- * Every partition's lock, and the wish for them: wants all partitions and takes their locks, those too that no manifest knows. Null where a writer has not let go in
- * time (it is stopped, or in the middle of a long erasure): all are given back meanwhile, so that it holds up nobody else.
+ * Wants all partitions and takes their locks, those too that no manifest knows; one release for all of it. Null where a
+ * writer has not let go in time (it is stopped, or in the middle of a long erasure): all are given back meanwhile, so that
+ * it holds up nobody else.
  */
 export async function takeAllPartitions(
   locks: DatasetLocks,
