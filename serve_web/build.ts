@@ -174,11 +174,14 @@ class Web {
   }
 
   async buildFromNpm(): Promise<void> {
-    const run = await this.#run(["run", "-A", join(REPOSITORY, "fresh-npm/build.ts"), this.folder], {
-      cwd: REPOSITORY,
-      limitMs: NPM_BUILD_MS_MAX,
-      what: "building the page with fresh-npm",
-    });
+    const run = await this.#run(
+      ["run", "--quiet", "-A", join(REPOSITORY, "fresh-npm/build.ts"), this.folder],
+      {
+        cwd: REPOSITORY,
+        limitMs: NPM_BUILD_MS_MAX,
+        what: "building the page with fresh-npm",
+      },
+    );
     if (!run.ok) {
       const problem = run.timedOut
         ? `it took longer than ${NPM_BUILD_MS_MAX / 1000} s`
