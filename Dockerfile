@@ -52,8 +52,9 @@ RUN install -d -o 1993 -g 1993 /data
 USER 1993:1993
 ENV DATA_DIR=/data
 VOLUME /data
-# No subprocess, no native library: the rights of `deno task ingest`. --allow-write has no path, because the dataset is
+# No subprocess, no native library: the rights of `deno task processor`. --allow-write has no path, because the dataset is
 # reached by a link and Deno makes links for nobody with less; the user and the read-only file system say what can be
-# written. --allow-sys=statfs is for the embedded log, which looks whether /data lies on a network file system.
-ENTRYPOINT ["deno", "run", "--no-prompt", "--node-modules-dir=manual", "--allow-env", "--allow-net", "--allow-read", "--allow-write", "--allow-sys=statfs"]
+# written. --allow-sys: hostname is the name by which mails are handed over, statfs tells whether /data lies on a network
+# file system.
+ENTRYPOINT ["deno", "run", "--no-prompt", "--node-modules-dir=manual", "--allow-env", "--allow-net", "--allow-read", "--allow-write", "--allow-sys=hostname,statfs"]
 CMD ["ingest/main.ts"]

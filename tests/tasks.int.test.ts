@@ -1,4 +1,5 @@
 import { join, resolve } from "node:path";
+import { SMTPServer } from "smtp-server";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { datasetLines, firstUrl, post, posthogBody, untilCaughtUp } from "./support/pipeline.ts";
 import { type CommandRun, runTask, spawnTask, type TextStream } from "./support/run_command.ts";
@@ -26,13 +27,23 @@ test("only these tasks may do everything", () => {
   expect(unlimited.sort()).toEqual(Object.keys(UNLIMITED).sort());
 });
 
-test("the services' image gives its programs the rights of their tasks", () => {
+const rightsIn = (words: readonly string[]) => words.filter((word) => word.startsWith("--allow-"));
+const rightsOf = (name: string) => rightsIn(tasks[name]!.split(" "));
+
+test("the services' image gives its programs the rights of the processor's task, and ingest's task has fewer", () => {
   const dockerfile = Deno.readTextFileSync(resolve(import.meta.dirname!, "../Dockerfile"));
   const entryPoint: string[] = JSON.parse(/^ENTRYPOINT (.*)$/m.exec(dockerfile)![1]!);
-  const rights = (words: readonly string[]) => words.filter((word) => word.startsWith("--allow-"));
-  for (const name of ["ingest", "processor"]) {
-    expect(rights(tasks[name]!.split(" ")), name).toEqual(rights(entryPoint));
-  }
+  expect(rightsIn(entryPoint)).toEqual(rightsOf("processor"));
+  expect(rightsOf("ingest").map((right) => right.replace("=statfs", "=hostname,statfs"))).toEqual(
+    rightsOf("processor"),
+  );
+});
+
+test("no task asks at a terminal for a right that it lacks: it would wait there for somebody's answer", () => {
+  const asking = Object.keys(tasks).filter((name) =>
+    rightsOf(name).length > 0 && !tasks[name]!.includes("deno run --no-prompt ")
+  );
+  expect(asking).toEqual([]);
 });
 
 let dataDir: string;
@@ -100,6 +111,39 @@ describe("the services", () => {
       expect(await service.stop()).toBe(0);
       expect(service.errors()).not.toMatch(REFUSED);
     }
+  });
+
+  test("mail by SMTP, greeting by this machine's name where it has a whole one", async () => {
+    const greetings: string[] = [];
+    const server = new SMTPServer({
+      authOptional: true,
+      disabledCommands: ["STARTTLS"],
+      onData: (stream, session, done) => {
+        stream.resume();
+        stream.on("end", () => done(null, void greetings.push(session.hostNameAppearsAs)));
+      },
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.server.address() as { port: number };
+    const place = { DATA_DIR: join(dataDir, "smtp") };
+    const ingest = await start("ingest", place);
+    const processor = await start("processor", {
+      ...place,
+      SMTP_URL: `smtp://127.0.0.1:${port}`,
+      MAIL_FROM: "offers@example.com",
+      PUBLIC_URL: "http://localhost:8000",
+      DISCOUNT_THRESHOLD: "1",
+      DISCOUNT_WAIT: "1s",
+    });
+    expect(await post(ingest.url, posthogBody({ event: "feature_used", email: "a@example.com" }))).toBe(200);
+    await until("the mail came", () => greetings.length === 1);
+    const name = Deno.hostname();
+    expect(greetings).toEqual([name.includes(".") ? name : "[127.0.0.1]"]);
+    for (const service of [ingest, processor]) {
+      expect(await service.stop()).toBe(0);
+      expect(service.errors()).not.toMatch(REFUSED);
+    }
+    await new Promise<void>((resolve) => server.close(() => resolve()));
   });
 
   test("web builds the page and serves it", { timeout: 150_000 }, async () => {
