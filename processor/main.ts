@@ -41,6 +41,10 @@ const STATUS_KEPT_MS = 250;
 /** An event stream has no end. */
 const SHUTDOWN_MS_MAX = 1_000;
 
+/**
+ * Starts the processor on its DATA_DIR: listens at once, and its loops follow when topics and secret are there. Throws
+ * where another process holds DATA_DIR, the port is taken, or a file of it cannot be used; nothing is held then.
+ */
 export async function startProcessor(config: ProcessorConfig): Promise<RunningProcessor> {
   const place = enterDataDir(config.dataDir, "processor");
   await using held = new AsyncDisposableStack();

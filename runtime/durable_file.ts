@@ -33,6 +33,7 @@ async function writeDurably(path: string, bytes: Uint8Array, made: NewFile = {})
   await file.sync();
 }
 
+/** Writes a file whole and syncs it; its name is durable only after the directory is synced. */
 export function writeDurablySync(path: string, bytes: Uint8Array, made: NewFile = {}): void {
   using file = Deno.openSync(path, { ...made, create: true, write: true, truncate: true });
   writeAll(file, bytes);
@@ -46,6 +47,7 @@ export async function replaceFile(path: string, bytes: Uint8Array, made: NewFile
   await syncDirectory(dirname(path));
 }
 
+/** As {@link replaceFile}, for who may not wait for a turn of the event loop. */
 export function replaceFileSync(path: string, bytes: Uint8Array, made: NewFile = {}): void {
   writeDurablySync(`${path}.tmp`, bytes, made);
   Deno.renameSync(`${path}.tmp`, path);
@@ -73,6 +75,7 @@ export function removeIfThere(path: string, options: Deno.RemoveOptions = {}): v
   ifThere(() => Deno.removeSync(path, options));
 }
 
+/** Whether something is at this path; a link is followed. */
 export function isThere(path: string): boolean {
   return ifThere(() => Deno.statSync(path)) !== null;
 }

@@ -80,6 +80,7 @@ export function letterView(
   return { id, reason, step, topic, partition, offset, firstSeen, redrives, redriven };
 }
 
+/** The letter of this id (`partition:offset` in the dead-letter topic), redriven ones too; null where there is none. */
 export function findLetter(list: DeadLetterList, id: string): ListedLetter | null {
   return list.letters({ all: true }).find((letter) => letter.id === id) ?? null;
 }

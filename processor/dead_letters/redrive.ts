@@ -41,6 +41,7 @@ const COPIES_BYTES_MAX = 4 * 1024 * 1024;
 
 export const WORN_OUT = `after ${REDRIVES_MAX} rounds another one does not help`;
 
+/** Whether a letter has been redriven as often as is allowed: it is refused from then on. */
 export function isWornOut(letter: { readonly redrives: number }): boolean {
   return letter.redrives >= REDRIVES_MAX;
 }

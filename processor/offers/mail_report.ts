@@ -11,6 +11,7 @@ export type MailReportPorts = Pick<LoopDependencies, "log" | "clock" | "report">
   readonly lineId: (distinctId: string) => string;
 };
 
+/** Reports what became of an attempt, with the distinct_id as the dataset has it, read from the raw record by position. */
 export async function reportMail(
   fact: AnswerFact | FactOf<"closed">,
   messageId: string | null,

@@ -13,6 +13,7 @@ export type PersonHashes = {
 /** About 3 MB each. */
 const REMEMBERED = { entriesMax: 20_000 };
 
+/** Keyed hashes that are remembered for the newest 20,000 texts of each kind. */
 export function createPersonHashes(hashes: KeyedHashes): PersonHashes {
   return {
     subject: remembering(hashes.subject, REMEMBERED),

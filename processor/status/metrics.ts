@@ -19,6 +19,7 @@ const HELP: Record<LoopCounter, string> = {
   mails: "Mails, by outcome",
 };
 
+/** Metrics in a registry of their own, so that two processors in one process do not count together. */
 export function createProcessorMetrics(): ProcessorMetrics {
   const registry = new Registry();
   const counters = new Map<LoopCounter, Counter<"what">>();

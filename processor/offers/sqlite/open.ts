@@ -13,6 +13,7 @@ import { createOfferStoreWriter } from "./writer.ts";
 /** Between two looks for a view that its writer has not made yet. */
 const POLL_MS = 10;
 
+/** Opens the view of this DATA_DIR for its one writer, and makes it where it is missing or of an older form. */
 export function openOfferStoreWriter(
   dataDir: string,
   options: Parameters<typeof createOfferStoreWriter>[1],

@@ -3,6 +3,7 @@ import type { DatabaseSync } from "node:sqlite";
 /** What the view's writer does to rows, prepared once per connection. */
 export type OfferStatements = ReturnType<typeof prepareOfferStatements>;
 
+/** Prepares all of them on an open connection; they end with it. */
 export function prepareOfferStatements(db: DatabaseSync) {
   const below = "partition = ? and offset < ?";
   return {
