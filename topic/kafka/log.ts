@@ -67,6 +67,8 @@ const COORDINATOR = new Set([
   "GROUP_COORDINATOR_NOT_AVAILABLE",
   "NOT_COORDINATOR_FOR_GROUP",
 ]);
+/** A topic that the controller has made, this handle's or another one's, and that its broker does not know of yet. */
+const MADE_JUST_NOW = "UNKNOWN_TOPIC_OR_PARTITION";
 /** How soon a member learns that its topic has more partitions, in ms. */
 const METADATA_AGE_MS_MAX = 5_000;
 /** Longest wait for the first record when a reader follows a partition, in ms. */
@@ -101,7 +103,7 @@ class KafkaLog implements TopicLog {
       const topic = this.#name(spec.name);
       if (!(await admin.listTopics()).includes(topic)) await this.#createTopic(topic, spec);
       await this.#raise(topic, spec);
-    });
+    }, MADE_JUST_NOW);
     this.#topics.delete(spec.name);
   }
 
@@ -461,7 +463,7 @@ class KafkaLog implements TopicLog {
   }
 
   /** Runs an admin call; trouble about who leads what passes, once the client has asked anew. */
-  async #doing<T>(what: string, run: () => Promise<T>): Promise<T> {
+  async #doing<T>(what: string, run: () => Promise<T>, passing: string | null = null): Promise<T> {
     for (let attempt = 0;; attempt++) {
       try {
         return await run();
@@ -469,7 +471,7 @@ class KafkaLog implements TopicLog {
         const type = typeOf(error) ?? "";
         // What another call's new connection does to one under way: the client reads a property of nothing.
         const disturbed = error instanceof TypeError;
-        const passes = disturbed || STALE.has(type) || COORDINATOR.has(type);
+        const passes = disturbed || STALE.has(type) || COORDINATOR.has(type) || type === passing;
         if (attempt >= ADMIN_RETRIES || !passes) throw portError(error, what);
         await systemClock.wait(backOffMs(attempt + 1, ADMIN_BACK_OFF));
         if (!STALE.has(type)) continue;
