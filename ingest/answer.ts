@@ -1,4 +1,5 @@
 import { systemClock, within } from "../runtime/clock.ts";
+import { textResponse } from "../runtime/http/response.ts";
 import { BodyPieces, declaredLength } from "./body.ts";
 import type { Refusal } from "./webhook.ts";
 
@@ -20,7 +21,7 @@ const TRAILING_BYTES_MAX = 1024 * 1024;
 
 /** A JSON answer; headers that are given win over those that every answer carries. */
 export function json(status: number, body: unknown, headers: Record<string, string> = {}): Response {
-  return new Response(JSON.stringify(body), { status, headers: { ...JSON_HEADERS, ...headers } });
+  return textResponse(JSON.stringify(body), { status, headers: { ...JSON_HEADERS, ...headers } });
 }
 
 /** The refusal as it goes out, where no body is left to be read. */

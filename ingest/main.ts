@@ -5,9 +5,10 @@ import type { FaultPoint } from "../runtime/fault_point.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
-import { listen } from "../runtime/listen.ts";
+import { listen, type Listener } from "../runtime/listen.ts";
 import { retry } from "../runtime/retry.ts";
 import { type RunningService, runService } from "../runtime/service.ts";
+import type { Uncaught } from "../runtime/uncaught.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
@@ -33,6 +34,8 @@ export type IngestParts = {
   readonly log?: TopicLog;
   readonly report?: Report;
   readonly faultPoint?: FaultPoint;
+  /** Errors of this process that nobody caught, for its metrics. */
+  readonly uncaught?: () => number;
 };
 
 export type RunningIngest = {
@@ -87,6 +90,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
     bytesMax: limits.inFlightBytesMax,
   });
   const body = { inFlight, deadlines: new Deadlines(clock, limits.bodyReadMsMax) };
+  let listener: Listener | null = null;
   const app = createIngestApp({
     authenticity: createAuthenticity({
       secret: config.webhookSecret,
@@ -96,18 +100,27 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
     publisher,
     inFlight,
     body,
-    metrics: createIngestMetrics({ publisher, drainer, spool, inFlight }),
+    metrics: createIngestMetrics({
+      publisher,
+      drainer,
+      spool,
+      inFlight,
+      uncaught: parts.uncaught ?? (() => 0),
+      server: () => listener?.server ?? null,
+    }),
     readiness: createReadiness(publisher, publishing),
     unsubscribe: createUnsubscribe({ hashes, confirmation, publisher, publicUrl, clock, body }),
     limits,
     clock,
     report,
   });
-  const { server, port, url } = listen((request) => app.fetch(request), {
+  listener = listen((request) => app.fetch(request), {
     host: config.host,
     port: config.port,
     portSetting: "INGEST_PORT",
+    report: (text) => report("error", text),
   });
+  const { server, port, url } = listener;
   held.defer(() => server.shutdown());
   // Deno's shutdown breaks off bodies that are being read, so they come first; whoever comes now is sent away with 503.
   held.defer(() => inFlight.close());
@@ -140,10 +153,10 @@ Takes PostHog's webhooks at POST /api/webhooks and makes each one durable in the
 Configured by the environment: DATA_DIR, HOST, INGEST_PORT, WEBHOOK_SECRET, WEBHOOK_SIGNING_SECRET, ALLOW_ANONYMOUS,
 SPOOL_MAX_BYTES, PIPELINE_SECRET, PUBLIC_URL, KAFKA_BROKERS and more: see README.md.`;
 
-async function run(environment: Environment): Promise<RunningService> {
+async function run(environment: Environment, uncaught: Uncaught): Promise<RunningService> {
   const config = readIngestConfig(environment);
   for (const warning of warningsOf(config)) reportToStderr("warn", warning);
-  const { url, stop } = await startIngest(config);
+  const { url, stop } = await startIngest(config, { uncaught: () => uncaught.count });
   return { line: `${url} (${logName(config)})`, stop, stopMsMax: config.limits.stopMsMax };
 }
 

@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Drainer } from "./spool/drainer.ts";
 import type { InFlight } from "./in_flight.ts";
+import type { HttpServer } from "../runtime/http/server.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Spool } from "./spool/spool.ts";
 
@@ -20,13 +21,18 @@ export type MetricsSources = {
   readonly drainer: Drainer;
   readonly spool: Spool;
   readonly inFlight: InFlight;
+  /** Errors of this process that nobody caught. */
+  readonly uncaught: () => number;
+  /** Null before it listens. */
+  readonly server: () => Pick<HttpServer, "open" | "shed" | "expired" | "acceptFailures"> | null;
 };
 
 /** Seconds; PostHog gives up after 3. */
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 2, 3, 5];
 
 /** Ingest's Prometheus metrics, in a registry of their own; gauges are read from their sources at each scrape. */
-export function createIngestMetrics({ publisher, drainer, spool, inFlight }: MetricsSources): IngestMetrics {
+export function createIngestMetrics(sources: MetricsSources): IngestMetrics {
+  const { publisher, drainer, spool, inFlight, uncaught, server } = sources;
   const registers = [new Registry()];
   const registry = registers[0]!;
   const webhooks = new Counter({
@@ -82,6 +88,19 @@ export function createIngestMetrics({ publisher, drainer, spool, inFlight }: Met
   fetched("ingest_spool_bytes", "Bytes of the spool's files.", () => spool.bytes);
   fetched("ingest_in_flight_requests", "Requests not yet answered.", () => inFlight.requests);
   fetched("ingest_in_flight_bytes", "Bytes of bodies not yet answered.", () => inFlight.bytes);
+  counted("ingest_uncaught_errors_total", "Errors that nobody caught.", uncaught);
+  fetched("ingest_connections", "Connections that are open.", () => server()?.open ?? 0);
+  counted("ingest_connections_shed_total", "Connections closed to make room.", () => server()?.shed ?? 0);
+  counted(
+    "ingest_connections_expired_total",
+    "Connections closed in mid-request: too slow.",
+    () => server()?.expired ?? 0,
+  );
+  counted(
+    "ingest_accept_failures_total",
+    "Connections that could not be accepted.",
+    () => server()?.acceptFailures ?? 0,
+  );
   return {
     webhook(status, seconds) {
       webhooks.inc({ status });

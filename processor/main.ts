@@ -2,6 +2,7 @@ import { systemClock, within } from "../runtime/clock.ts";
 import type { Environment } from "../runtime/environment.ts";
 import { listen } from "../runtime/listen.ts";
 import { type RunningService, runService } from "../runtime/service.ts";
+import type { Uncaught } from "../runtime/uncaught.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import type { PipelineStatus } from "../contract/processor_api.ts";
@@ -45,7 +46,10 @@ const SHUTDOWN_MS_MAX = 1_000;
  * Starts the processor on its DATA_DIR: listens at once, and its loops follow when topics and secret are there. Throws
  * where another process holds DATA_DIR, the port is taken, or a file of it cannot be used; nothing is held then.
  */
-export async function startProcessor(config: ProcessorConfig): Promise<RunningProcessor> {
+export async function startProcessor(
+  config: ProcessorConfig,
+  { uncaught = () => 0 }: { readonly uncaught?: () => number } = {},
+): Promise<RunningProcessor> {
   const place = enterDataDir(config.dataDir, "processor");
   await using held = new AsyncDisposableStack();
   held.defer(() => place.release());
@@ -55,7 +59,7 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
   held.defer(() => log.close());
 
   const hub = createTraceHub(Date.now().toString(36));
-  const metrics = createProcessorMetrics();
+  const metrics = createProcessorMetrics({ uncaught });
   const health = new Map<string, LoopHealth>();
   const starting: { message: string | null } = { message: "the log's topics and the pipeline's secret" };
   const offers = openOfferStatus(config, { hashes });
@@ -91,10 +95,11 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
     metrics: async () => await metrics.text(await status.look()),
     showsRaw: config.showRaw,
   });
-  const { server, port, url } = listen(app.fetch, {
+  const { server, port, url } = listen((request, info) => app.fetch(request, info), {
     host: config.host,
     port: config.port,
     portSetting: "PROCESSOR_PORT",
+    report: (text) => console.error(`processor: error: ${text}`),
   });
   held.defer(async () => void await within(server.shutdown(), { ms: SHUTDOWN_MS_MAX }));
 
@@ -222,10 +227,10 @@ Reads the raw topic in two consumer groups: dataset-writer writes training data,
 the one discount e-mail. Configured by the environment: DATA_DIR, DATASET_DIR, HOST, PROCESSOR_PORT, KAFKA_BROKERS,
 PROCESSOR_GROUPS, SMTP_URL and more: see README.md.`;
 
-async function run(environment: Environment): Promise<RunningService> {
+async function run(environment: Environment, uncaught: Uncaught): Promise<RunningService> {
   const config = readProcessorConfig(environment);
   warn(config);
-  const { url, ended, stop } = await startProcessor(config);
+  const { url, ended, stop } = await startProcessor(config, { uncaught: () => uncaught.count });
   return { line: `${url} (${config.log.kind === "embedded" ? "embedded log" : "Kafka"})`, ended, stop };
 }
 

@@ -1,5 +1,6 @@
 /// <reference lib="webworker" />
 import { systemClock } from "../runtime/clock.ts";
+import { createUncaught, onUncaught } from "../runtime/uncaught.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
@@ -13,6 +14,7 @@ import type { OfferLoopDependencies } from "./offers/policy.ts";
 import { createLineIds } from "./record/line_id.ts";
 import { runOfferSender } from "./offers/sender.ts";
 import { runOfferView } from "./offers/view.ts";
+import type { LoopMessage } from "./loop/loop.ts";
 import type { FromWorker, LoopName, ToWorker } from "./loop_messages.ts";
 
 /**
@@ -25,11 +27,24 @@ const post = (message: FromWorker) => worker.postMessage(message);
 
 worker.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.order === "drain") return draining.abort();
+  const fail = (error: Error) => post({ kind: "failed", message: error.message, stack: error.stack ?? "" });
   run(data.loop, { config: data.config, pipelineSecret: data.pipelineSecret }).then(
     () => post({ kind: "ended" }),
-    (error: Error) => post({ kind: "failed", message: error.message, stack: error.stack ?? "" }),
+    fail,
   );
+  void uncaught.tooMany.then((words) => fail(new Error(words)));
 };
+
+// A timer or a socket's callback that throws must not end a loop in the middle of its chunk.
+const tell = (message: LoopMessage) => post({ kind: "report", message });
+const uncaught = createUncaught({
+  clock: systemClock,
+  report: (text) => tell({ kind: "log", level: "error", text }),
+});
+onUncaught((error) => {
+  uncaught.take(error);
+  tell({ kind: "count", counter: "uncaught_errors", by: 1 });
+});
 
 async function run(
   loop: LoopName,

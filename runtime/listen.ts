@@ -1,7 +1,10 @@
+import type { Handler } from "./http/connection.ts";
+import { HttpServer } from "./http/server.ts";
+
 /** Where a service listens, and what others call that place. */
 
 export type Listener = {
-  readonly server: Deno.HttpServer<Deno.NetAddr>;
+  readonly server: HttpServer;
   readonly port: number;
   /** See {@link urlOf}. */
   readonly url: string;
@@ -13,17 +16,14 @@ export type ListenOptions = {
   readonly port: number;
   /** The variable that sets the port: named where it is taken. */
   readonly portSetting: string;
-  readonly signal?: AbortSignal;
-  readonly automaticCompression?: boolean;
+  /** Where a fault of a handler or of the listening goes; default standard error. */
+  readonly report?: (text: string) => void;
 };
 
 /** Serves HTTP; throws with what to do where the port is taken. */
-export function listen(
-  handler: Deno.ServeHandler<Deno.NetAddr>,
-  { host, port, portSetting, ...options }: ListenOptions,
-): Listener {
+export function listen(handler: Handler, { host, port, portSetting, ...options }: ListenOptions): Listener {
   try {
-    const server = Deno.serve({ ...options, hostname: host, port, onListen: () => {} }, handler);
+    const server = new HttpServer(handler, { ...options, hostname: host.replace(/^\[(.*)\]$/, "$1"), port });
     return { server, port: server.addr.port, url: urlOf(host, server.addr.port) };
   } catch (error) {
     if (!(error instanceof Deno.errors.AddrInUse)) throw error;

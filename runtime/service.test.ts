@@ -5,17 +5,22 @@ import { type Program, type RunningService, runProgram, runService } from "./ser
 
 const PROGRAM: Program = { name: "clerk", usage: "Usage: clerk", flags: ["--fast"] };
 
+const PROGRAM_WITHOUT_FLAGS: Program = { name: "clerk", usage: "Usage: clerk" };
+
 /** A process that a test holds in its hand. */
 function surroundings(...args: string[]) {
   const clock = manualClock();
   const said = { out: [] as string[], error: [] as string[] };
   const listeners: [Deno.Signal, () => void][] = [];
+  let takeUncaught: (error: unknown) => void = () => {};
   return {
     args,
     environment: { NAME: "value" },
     clock,
     said,
     onSignal: (signal: Deno.Signal, listener: () => void) => void listeners.push([signal, listener]),
+    onUncaught: (take: (error: unknown) => void) => void (takeUncaught = take),
+    throwUncaught: (error: unknown) => takeUncaught(error),
     print: (line: string) => void said.out.push(line),
     printError: (line: string) => void said.error.push(line),
     async signal(name: Deno.Signal) {
@@ -108,5 +113,35 @@ describe("runService()", () => {
     const start = () => Promise.resolve({ ...service(() => Promise.resolve()), ended });
     expect(await runService(PROGRAM, start, around)).toBe(1);
     expect(around.said.error).toEqual(["clerk: The dataset is another one."]);
+  });
+});
+
+describe("runService(), where something throws that nobody catches", () => {
+  it("goes on, and says what it was", async () => {
+    const around = surroundings();
+    const code = runService(
+      PROGRAM_WITHOUT_FLAGS,
+      () => Promise.resolve(service(() => Promise.resolve())),
+      around,
+    );
+    await settle();
+    around.throwUncaught(new Error("A timer's."));
+    await around.signal("SIGTERM");
+    expect(await code).toBe(0);
+    expect(around.said.error[0]).toMatch(/^clerk: error: nobody caught: Error: A timer's\./);
+  });
+
+  it("drains and ends with 1 where there is no end to it", async () => {
+    const around = surroundings();
+    let drained = false;
+    const stop = () => {
+      drained = true;
+      return Promise.resolve();
+    };
+    const code = runService(PROGRAM_WITHOUT_FLAGS, () => Promise.resolve(service(stop)), around);
+    await settle();
+    for (let i = 0; i < 11; i++) around.throwUncaught(new Error("again"));
+    expect([await code, drained]).toEqual([1, true]);
+    expect(around.said.error.at(-1)).toContain("more than 10 errors that nobody caught within 60 s");
   });
 });

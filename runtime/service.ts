@@ -1,5 +1,6 @@
 import { type Clock, systemClock, within } from "./clock.ts";
 import { ConfigurationError, type Environment } from "./environment.ts";
+import { createUncaught, onUncaught, type Uncaught } from "./uncaught.ts";
 
 /**
  * What is around the work of every process that runs until it is told to stop.
@@ -43,30 +44,38 @@ export type Surroundings = {
   readonly environment: Environment;
   readonly clock: Clock;
   onSignal(signal: Deno.Signal, listener: () => void): void;
+  /** What is thrown where nobody catches. */
+  onUncaught(take: (error: unknown) => void): void;
   print(line: string): void;
   printError(line: string): void;
 };
 
 const STOP_MS_MAX = 10_000;
 
-/** Runs a service until it is asked to stop, and answers the exit code. Asked while it starts, it ends at once. */
+/**
+ * Runs a service until it is asked to stop, and answers the exit code. Asked while it starts, it ends at once. What
+ * nobody caught is logged and counted, and stops it only where there is too much of it.
+ */
 export function runService(
   program: Program,
-  start: (environment: Environment) => Promise<RunningService>,
+  start: (environment: Environment, uncaught: Uncaught) => Promise<RunningService>,
   around: Surroundings = thisProcess(),
 ): Promise<number> {
+  const sayError = (text: string) => around.printError(`${program.name}: error: ${text}`);
+  const uncaught = createUncaught({ clock: around.clock, report: sayError });
+  around.onUncaught(uncaught.take);
   return runProgram(program, async ({ environment, stop }) => {
     const asked = new Promise<null>((resolve) =>
       stop.addEventListener("abort", () => resolve(null), { once: true })
     );
-    const service = await Promise.race([start(environment), asked]);
+    const service = await Promise.race([start(environment, uncaught), asked]);
     if (service === null) return 0;
     around.print(`${program.name}: ${service.line}`);
-    await Promise.race([asked, service.ended ?? asked]);
+    const trouble = await Promise.race([asked, service.ended ?? asked, uncaught.tooMany]);
+    if (trouble) sayError(trouble);
     const ms = service.stopMsMax ?? STOP_MS_MAX;
-    if (await within(service.stop(), { ms, clock: around.clock }) !== "late") return 0;
-    const words = `could not stop within ${ms} ms: the process ends all the same`;
-    around.printError(`${program.name}: error: ${words}`);
+    if (await within(service.stop(), { ms, clock: around.clock }) !== "late") return trouble ? 1 : 0;
+    sayError(`could not stop within ${ms} ms: the process ends all the same`);
     return 1;
   }, around);
 }
@@ -112,6 +121,7 @@ function thisProcess(): Surroundings {
       // Windows knows no other of these.
       if (Deno.build.os !== "windows" || signal === "SIGINT") Deno.addSignalListener(signal, listener);
     },
+    onUncaught,
     print: (line) => console.log(line),
     printError: (line) => console.error(line),
   };

@@ -1,11 +1,18 @@
 /** `deno task web`: builds web/ with the Fresh that can be had and serves it. The same line serves both. */
+import { Hono } from "hono";
+import { compress } from "hono/compress";
 import { pathToFileURL } from "node:url";
 import { within } from "../runtime/clock.ts";
 import type { Environment } from "../runtime/environment.ts";
+import type { Handler } from "../runtime/http/connection.ts";
+import { wholeRequest } from "../runtime/http/request.ts";
 import { browserUrlOf, listen } from "../runtime/listen.ts";
 import { type RunningService, runService } from "../runtime/service.ts";
 import { buildWeb } from "./build.ts";
 import { readWebConfig } from "./config.ts";
+
+type Info = Parameters<Handler>[1];
+type App = { fetch(request: Request, info: Info): Response | Promise<Response> };
 
 /** For requests under way: an event stream has no end. */
 const DRAIN_LIMIT_MS = 2_000;
@@ -18,10 +25,16 @@ async function startWeb(environment: Environment): Promise<RunningService> {
   const { host, port, fresh: choice } = readWebConfig(environment);
   const { fresh, words, serverModulePath } = await buildWeb(choice);
   Deno.env.set("FRESH", fresh);
-  const { default: app } = await import(pathToFileURL(serverModulePath).href) as {
-    default: Deno.ServeDefaultExport;
-  };
-  const web = listen(app.fetch, { host, port, portSetting: "WEB_PORT", automaticCompression: true });
+  const { default: app } = await import(pathToFileURL(serverModulePath).href) as { default: App };
+  const compressed = new Hono<{ Bindings: Info }>().use(compress()).all(
+    "*",
+    (c) => app.fetch(wholeRequest(c.req.raw), c.env),
+  );
+  const web = listen((request, info) => compressed.fetch(request, info), {
+    host,
+    port,
+    portSetting: "WEB_PORT",
+  });
   return {
     line: `${browserUrlOf(host, web.port)} (${words})`,
     stop: async () => void await within(web.server.shutdown(), { ms: DRAIN_LIMIT_MS }),

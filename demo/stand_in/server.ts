@@ -60,12 +60,15 @@ export function startPosthogStandIn(
   const db = openStore(config.directory, held);
   const queue = openDeliveryQueue(db);
   const deliveries = createDeliveries({ ...dependencies, ...config, ...config.limits, queue });
-  const cutOff = new AbortController();
   let projectUrl = "";
   const options = { ...dependencies, config, db, deliveries, projectUrl: () => projectUrl };
   const { host, port } = config;
-  const place = { host, port, portSetting: "POSTHOG_STAND_IN_PORT", signal: cutOff.signal };
-  const { server, url } = listen(buildApp(options).fetch, place);
+  const app = buildApp(options);
+  const { server, url } = listen((request) => app.fetch(request), {
+    host,
+    port,
+    portSetting: "POSTHOG_STAND_IN_PORT",
+  });
   projectUrl = `${url}/project/1`;
   deliveries.begin(queue.owed());
   const untilStopped = held.move();
@@ -75,7 +78,7 @@ export function startPosthogStandIn(
     async stop() {
       const drained = new AbortController();
       void dependencies.clock.wait(STOP_MS_MAX, drained.signal).then(() => {
-        if (!drained.signal.aborted) cutOff.abort();
+        if (!drained.signal.aborted) server.abort();
       });
       await server.shutdown();
       drained.abort();

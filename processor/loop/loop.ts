@@ -29,7 +29,8 @@ export type LoopCounter =
   | "dead_letters"
   | "ignored"
   | "facts"
-  | "mails";
+  | "mails"
+  | "uncaught_errors";
 
 /** How a loop speaks; the main file relays it from the loop's Worker. */
 export type LoopReport = (message: LoopMessage) => void;

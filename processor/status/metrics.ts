@@ -17,10 +17,15 @@ const HELP: Record<LoopCounter, string> = {
   ignored: "Records without effect, by reason",
   facts: "Facts published, by kind",
   mails: "Mails, by outcome",
+  uncaught_errors: "Errors that nobody caught, by thread",
 };
 
-/** Metrics in a registry of their own, so that two processors in one process do not count together. */
-export function createProcessorMetrics(): ProcessorMetrics {
+/**
+ * Metrics in a registry of their own, so that two processors in one process do not count together.
+ *
+ * @param uncaught Errors of the main thread that nobody caught, until now.
+ */
+export function createProcessorMetrics({ uncaught }: { readonly uncaught: () => number }): ProcessorMetrics {
   const registry = new Registry();
   const counters = new Map<LoopCounter, Counter<"what">>();
   for (const [name, help] of Object.entries(HELP) as [LoopCounter, string][]) {
@@ -38,6 +43,9 @@ export function createProcessorMetrics(): ProcessorMetrics {
   return {
     count: (counter, by, label) => counters.get(counter)!.inc({ what: label }, by),
     async text(status) {
+      const main = counters.get("uncaught_errors")!;
+      main.remove({ what: "main" });
+      main.inc({ what: "main" }, uncaught());
       for (const { group, partitions } of status.groups) {
         for (const one of partitions) {
           lag.set({ group, partition: String(one.partition) }, one.lag);

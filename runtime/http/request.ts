@@ -1,0 +1,94 @@
+type RequestHead = {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: [string, string][];
+};
+
+/** A body: bytes that have come, or what reads on. */
+export type Content = Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array<ArrayBuffer>> | null;
+
+/**
+ * A request as handlers get it: a `Request` in all that they ask of it, made only as far as they ask. A real one costs
+ * as much as the rest of reading a request (measured), and most handlers look at its address, a header and the bytes.
+ */
+class IncomingRequest {
+  #headers: Headers | null = null;
+  #body: ReadableStream<Uint8Array<ArrayBuffer>> | null = null;
+  #whole: Request | null = null;
+  #taken = false;
+
+  constructor(private readonly head: RequestHead, private readonly content: Content) {}
+
+  get method(): string {
+    return this.head.method;
+  }
+
+  get url(): string {
+    return this.head.url;
+  }
+
+  get headers(): Headers {
+    return this.#headers ??= new Headers(this.head.headers);
+  }
+
+  get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
+    if (this.#whole !== null) return this.#whole.body;
+    return this.content instanceof Uint8Array ? this.#body ??= streamOf(this.content) : this.content;
+  }
+
+  get bodyUsed(): boolean {
+    return this.#taken || (this.#whole?.bodyUsed ?? false);
+  }
+
+  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
+    if (!(this.content instanceof Uint8Array) || this.#body !== null || this.#whole !== null) {
+      return await this.whole.bytes();
+    }
+    if (this.#taken) throw new TypeError("Body already consumed.");
+    this.#taken = true;
+    return this.content;
+  }
+
+  /** The same as a real `Request`, for whoever must have one. */
+  get whole(): Request {
+    return this.#whole ??= new Request(this.url, {
+      method: this.method,
+      headers: this.headers,
+      body: this.#taken ? null : this.body,
+    });
+  }
+}
+
+for (const name of ["arrayBuffer", "blob", "formData", "json", "text", "clone"] as const) {
+  Object.defineProperty(IncomingRequest.prototype, name, {
+    value(this: IncomingRequest) {
+      return this.whole[name]();
+    },
+  });
+}
+for (const name of ["signal", "redirect", "mode", "cache", "credentials", "referrer", "integrity"] as const) {
+  Object.defineProperty(IncomingRequest.prototype, name, {
+    get(this: IncomingRequest) {
+      return this.whole[name];
+    },
+  });
+}
+Object.setPrototypeOf(IncomingRequest.prototype, Request.prototype);
+
+export function requestOf(head: RequestHead, content: Content): Request {
+  return new IncomingRequest(head, content) as unknown as Request;
+}
+
+/** A real `Request`, for a library that builds others from it. Throws where Fetch knows no such method (TRACE). */
+export function wholeRequest(request: Request): Request {
+  return request instanceof IncomingRequest ? request.whole : request;
+}
+
+function streamOf(bytes: Uint8Array<ArrayBuffer>): ReadableStream<Uint8Array<ArrayBuffer>> {
+  return new ReadableStream({
+    pull(controller) {
+      controller.enqueue(bytes);
+      controller.close();
+    },
+  }, { highWaterMark: 0 });
+}
