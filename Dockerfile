@@ -2,7 +2,7 @@
 # writable by who runs them; what is written lies in /data. tests/containers/dockerfile.int.test.ts runs these very
 # steps without Docker, so it understands the instructions used here and no others.
 
-FROM denoland/deno:2.9.6 AS deno
+FROM denoland/deno:2.9.6@sha256:2014dc167ece617ef7e7ba40631ac2234c59e75ce693e7cc2dc2602b3c87859d AS deno
 WORKDIR /app
 
 FROM deno AS dependencies

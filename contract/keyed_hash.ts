@@ -29,7 +29,11 @@ export function createHmacSha256(key: string | Uint8Array): Hmac {
   };
 }
 
-/** Keyed hashes of one pipeline, all under `PIPELINE_SECRET`; each purpose but `subject` has a key of its own. */
+/**
+ * Keyed hashes of one pipeline, all under `PIPELINE_SECRET`; each purpose but `subject` has a key of its own. `subject`
+ * is hashed under the secret itself, as the keys are made: facts of the first release hold it so. A distinct_id, which
+ * anybody may choose, that reads as the making of a key does is therefore hashed under a key of its own.
+ */
 export type KeyedHashes = {
   /** 128 bits, hex, of a distinct_id: what stands for a person in facts, stores and pseudonyms. */
   subject(distinctId: string): string;
@@ -43,6 +47,9 @@ export type KeyedHashes = {
   readonly fingerprint: string;
 };
 
+/** Before a purpose, in the text that the purpose's key is made of. */
+const KEY_PREFIX = "key\0";
+
 /**
  * The keyed hashes of the pipeline with this secret; the same secret gives the same ones for ever, on every machine.
  */
@@ -51,12 +58,13 @@ export function createKeyedHashes(pipelineSecret: string): KeyedHashes {
   const keys = new Map<string, Hmac>();
   const derive = (purpose: string, message: string | Uint8Array) => {
     let hmac = keys.get(purpose);
-    if (!hmac) keys.set(purpose, hmac = createHmacSha256(root(`key\0${purpose}`)));
+    if (!hmac) keys.set(purpose, hmac = createHmacSha256(root(`${KEY_PREFIX}${purpose}`)));
     return hmac(message);
   };
   const short = (bytes: Buffer) => bytes.toString("hex", 0, 16);
   return {
-    subject: (distinctId) => short(root(distinctId)),
+    subject: (distinctId) =>
+      short(distinctId.startsWith(KEY_PREFIX) ? derive("distinct_id", distinctId) : root(distinctId)),
     personSubject: (personId) => `p-${short(derive("person.id", personId))}`,
     mailbox: (address) => short(derive("mailbox", address)),
     derive,

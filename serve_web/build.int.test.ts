@@ -45,24 +45,28 @@ function registry(answer: (path: string) => Response): Registry {
 
 const CORE = `export const version = ${JSON.stringify(FRESH_VERSION)};`;
 
-/** Answers as JSR does, for @fresh/core alone. */
-const withVersion = (version: string) => (path: string) => {
+const OTHER_VERSION = "0.0.1";
+
+/** Answers as JSR does, for these versions of @fresh/core alone. */
+const withVersion = (...versions: string[]) => (path: string) => {
   if (path === "/@fresh/core/meta.json") {
-    return Response.json({ scope: "fresh", name: "core", latest: version, versions: { [version]: {} } });
+    const listed = Object.fromEntries(versions.map((version) => [version, {}]));
+    return Response.json({ scope: "fresh", name: "core", latest: versions[0], versions: listed });
   }
-  if (path === `/@fresh/core/${version}_meta.json`) {
-    const checksum = `sha256-${createHash("sha256").update(CORE).digest("hex")}`;
-    return Response.json({
-      manifest: { "/mod.ts": { size: CORE.length, checksum } },
-      exports: { ".": "./mod.ts" },
-    });
-  }
-  if (path === `/@fresh/core/${version}/mod.ts`) return new Response(CORE);
-  return new Response("not there", { status: 404 });
+  const [, version, what] = /^\/@fresh\/core\/([\d.]+)(_meta\.json|\/mod\.ts)$/.exec(path) ?? [];
+  if (!versions.includes(version!)) return new Response("not there", { status: 404 });
+  if (what === "/mod.ts") return new Response(CORE);
+  const checksum = `sha256-${createHash("sha256").update(CORE).digest("hex")}`;
+  return Response.json({
+    manifest: { "/mod.ts": { size: CORE.length, checksum } },
+    exports: { ".": "./mod.ts" },
+  });
 };
 
 /** An app whose build needs Fresh from the registry, and leaves a server that says its build id. */
-async function writeApp({ imports = {} }: { imports?: Record<string, string> } = {}): Promise<void> {
+async function writeApp(
+  { imports = {}, build = "" }: { imports?: Record<string, string>; build?: string } = {},
+): Promise<void> {
   await Deno.writeTextFile(
     `${folder}/deno.json`,
     JSON.stringify({
@@ -75,6 +79,7 @@ async function writeApp({ imports = {} }: { imports?: Record<string, string> } =
   await Deno.writeTextFile(
     `${folder}/build.ts`,
     `import { version } from "fresh";
+     ${build}
      Deno.mkdirSync("_fresh", { recursive: true });
      const words = version + " " + Deno.env.get("DENO_DEPLOY_BUILD_ID");
      Deno.writeTextFileSync("_fresh/server.js", "export default " + JSON.stringify(words));`,
@@ -159,6 +164,51 @@ describe("a build from JSR", () => {
     await buildWeb("jsr", { folder });
     await Deno.writeTextFile(`${folder}/routes/about.tsx`, "export default () => <p>changed</p>;");
     expect((await buildWeb("probe", { folder })).fresh).toBe("jsr");
+  });
+
+  /** The lock that a build leaves, as somebody would commit it into a fresh checkout. */
+  async function commitLock(change: (text: string) => string = (text) => text): Promise<void> {
+    await buildWeb("jsr", { folder });
+    const lock = change(await Deno.readTextFile(`${folder}/deno.lock`));
+    for (const path of ["node_modules", "_fresh"]) {
+      await Deno.remove(`${folder}/${path}`, { recursive: true });
+    }
+    await Deno.writeTextFile(`${folder}/deno.lock`, lock);
+  }
+
+  test("keeps to the lock that was committed: what does not fit it fails, and the lock stays", async () => {
+    registry(withVersion(FRESH_VERSION, OTHER_VERSION));
+    await commitLock();
+    expect((await buildWeb("jsr", { folder })).fresh).toBe("jsr");
+    await writeApp({ imports: { other: `jsr:@fresh/core@${OTHER_VERSION}` } });
+    const lock = await Deno.readTextFile(`${folder}/deno.lock`);
+    await expect(buildWeb("jsr", { folder })).rejects.toThrow("The lockfile is out of date");
+    expect(await Deno.readTextFile(`${folder}/deno.lock`)).toBe(lock);
+  });
+
+  test("fails where the build itself fetches what no lock holds", async () => {
+    registry(withVersion(FRESH_VERSION, OTHER_VERSION));
+    await commitLock();
+    await writeApp({ build: `await import("jsr:@fresh/core@" + ${JSON.stringify(OTHER_VERSION)});` });
+    await expect(buildWeb("jsr", { folder })).rejects.toThrow(
+      "the build needs what web/deno.lock does not hold",
+    );
+  });
+
+  test("refuses a Fresh whose bytes are not those that were locked", async () => {
+    registry(withVersion(FRESH_VERSION));
+    await commitLock((text) =>
+      text.replace(/"integrity": "[0-9a-f]{64}"/, `"integrity": "${"0".repeat(64)}"`)
+    );
+    await expect(buildWeb("jsr", { folder })).rejects.toThrow(/Integrity check failed|out of date/);
+  });
+
+  test("takes a lock that an earlier build wrote by itself for no promise", async () => {
+    registry(withVersion(FRESH_VERSION, OTHER_VERSION));
+    await buildWeb("jsr", { folder });
+    await writeApp({ imports: { other: `jsr:@fresh/core@${OTHER_VERSION}` } });
+    expect((await buildWeb("jsr", { folder })).fresh).toBe("jsr");
+    expect(await Deno.readTextFile(`${folder}/deno.lock`)).toContain(`@fresh/core@${OTHER_VERSION}`);
   });
 
   test("is made anew where the lock has become another one", async () => {

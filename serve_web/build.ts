@@ -128,6 +128,8 @@ class Web {
   readonly serverModulePath: string;
   readonly #stampPath: string;
   readonly #answerPath: string;
+  /** Holds the hash of a lock that a build wrote because there was none. */
+  readonly #ownLockPath: string;
   readonly #clock: Clock;
   readonly #say: (line: string) => void;
 
@@ -142,6 +144,7 @@ class Web {
     this.serverModulePath = join(folder, "_fresh/server.js");
     this.#stampPath = join(folder, "_fresh/built_from.json");
     this.#answerPath = join(folder, "node_modules/.fresh_from_jsr.json");
+    this.#ownLockPath = join(folder, "node_modules/.own_deno_lock");
     this.#clock = clock;
     this.#say = say;
   }
@@ -158,10 +161,16 @@ class Web {
     }
   }
 
-  /** Installs and builds as a Fresh engineer would by hand; what went wrong, in words, or null. */
+  /**
+   * Installs and builds as a Fresh engineer would by hand; what went wrong, in words, or null. A lock that somebody put
+   * there is frozen. One that an earlier build wrote only says what that was made of: the next may need something else.
+   */
   async buildFromJsr(): Promise<string | null> {
     const end = performance.now() + JSR_BUILD_MS_MAX;
-    for (const args of [["install"], ["task", "build"]]) {
+    const before = await this.#lockHash();
+    const own = await Deno.readTextFile(this.#ownLockPath).catch(() => null);
+    const frozen = before !== null && before !== own;
+    for (const args of [["install", ...frozen ? ["--frozen"] : []], ["task", "build"]]) {
       const run = await this.#run(args, {
         cwd: this.folder,
         limitMs: end - performance.now(),
@@ -170,7 +179,15 @@ class Web {
       if (run.timedOut) return `deno ${args.join(" ")} took longer than ${JSR_BUILD_MS_MAX / 1000} s`;
       if (!run.ok) return problemIn(run.stderr || run.stdout) || `deno ${args.join(" ")} failed`;
     }
+    const after = await this.#lockHash();
+    // Only the installing heeds --frozen: what the build itself fetched shows in the lock.
+    if (frozen && after !== before) return "the build needs what web/deno.lock does not hold";
+    if (!frozen && after !== null) await Deno.writeTextFile(this.#ownLockPath, after);
     return await this.#stamp("jsr").then(() => null, () => "the build left no _fresh/server.js");
+  }
+
+  #lockHash(): Promise<string | null> {
+    return hashFile(join(this.folder, LOCK)).catch(() => null);
   }
 
   async buildFromNpm(): Promise<void> {
@@ -244,8 +261,7 @@ class Web {
   }
 
   async #stampOf(fresh: Stamp["fresh"]): Promise<Stamp> {
-    const lock = await hashFile(join(this.folder, LOCK)).catch(() => null);
-    return { fresh, inputs: this.inputs, output: this.#hashOutput(), lock };
+    return { fresh, inputs: this.inputs, output: this.#hashOutput(), lock: await this.#lockHash() };
   }
 
   #hashOutput(): string {

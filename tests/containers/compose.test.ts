@@ -165,7 +165,7 @@ test("PUBLIC_URL leads to the published page", () => {
 
 test("every image has an exact version, and our own are built here", () => {
   for (const [name, { image, build }] of everyService) {
-    if (build === undefined) expect(image, name).toMatch(/:v?\d+\.\d+\.\d+$/);
+    if (build === undefined) expect(image, name).toMatch(/:v?\d+\.\d+\.\d+(@|$)/);
     else {
       expect(image, name).toMatch(/^posthog-pipeline\/\w+:local$/);
       expect(build.context, name).toBe(".");
@@ -329,7 +329,7 @@ function kafkaListeners(flag = "--kafka-addr"): { name: string; host: string; po
 }
 
 test("Deno has one version: in the image, in CI and in the GitHub workflow", () => {
-  const version = /^denoland\/deno:(\d+\.\d+\.\d+)$/.exec(DOCKERFILE.stages[0]!.from)![1];
+  const version = /^denoland\/deno:(\d+\.\d+\.\d+)@/.exec(DOCKERFILE.stages[0]!.from)![1];
   expect(Deno.readTextFileSync(`${ROOT}/.ci/run`)).toContain(`deno@${version} `);
   expect(Deno.readTextFileSync(`${ROOT}/.github/workflows/ci.yml`)).toContain(`deno-version: v${version}\n`);
 });
