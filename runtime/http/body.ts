@@ -30,6 +30,11 @@ export class BodyReader {
     this.done = framing.is === "none";
   }
 
+  /** Bytes to come; Infinity where only the chunks will tell. */
+  get left(): number {
+    return this.framing.is === "chunked" ? Infinity : this.#left;
+  }
+
   /** The next piece, or null at the body's end. Throws {@link BrokenBodyError}. */
   async next(): Promise<Uint8Array<ArrayBuffer> | null> {
     if (this.done) return null;

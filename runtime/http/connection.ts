@@ -139,8 +139,6 @@ export class Connection implements ByteSource {
       const request = requestOf(head, bodyless ? null : await this.#contentOf(head, body));
       return await this.options.handler(request, { remoteAddr: this.peer });
     } catch (error) {
-      // Fetch knows no such methods: a handler that makes a Request of it fails.
-      if (/^(CONNECT|TRACE|TRACK)$/i.test(head.method)) return refusal(405, "no method of ours");
       this.#report("a request failed", error);
       return refusal(500, "internal error: see the service's log");
     }
@@ -168,12 +166,12 @@ export class Connection implements ByteSource {
     }, { highWaterMark: 0 });
   }
 
-  /** True where nothing of the body is left but what has come already, which is passed over. */
+  /** True where nothing of the body is left but what has come already, which is passed over; nothing is waited for. */
   async #isAtEnd(body: BodyReader): Promise<boolean> {
-    try {
-      while (!body.done && this.#end > this.#start && this.#filling === null) await body.next();
-    } catch {
-      return false;
+    if (this.#filling === null) {
+      while (!body.done && body.left <= this.#end - this.#start) {
+        await body.next();
+      }
     }
     return body.done;
   }

@@ -65,6 +65,8 @@ describe("parseHead() refuses what two readers could take for two requests", () 
     ["G@T / HTTP/1.1", 400],
     ["GET /", 400],
     ["GET https://a.example/ HTTP/1.1", 400],
+    ["TRACE / HTTP/1.1", 405],
+    ["CONNECT a.example:443 HTTP/1.1", 405],
     ["PRI * HTTP/2.0", 505],
     ["GET / HTTP/1.2", 505],
     ["", 400],

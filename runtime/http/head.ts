@@ -26,7 +26,7 @@ export type Framing = { readonly is: "none" } | { readonly is: "length"; readonl
 };
 
 /** What is answered to a head that cannot be read; the connection ends with it. */
-export type HeadRefusal = { readonly refused: 400 | 417 | 431 | 501 | 505; readonly message: string };
+export type HeadRefusal = { readonly refused: 400 | 405 | 417 | 431 | 501 | 505; readonly message: string };
 
 export const HEADERS_MAX = 100;
 
@@ -41,6 +41,8 @@ export function parseHead(text: string): Head | HeadRefusal {
   const [, method, target, major, minor] = REQUEST_LINE.exec(lines[0]!) ?? [];
   if (method === undefined || target === undefined) return refuse(400, "the request line cannot be read");
   if (major !== "1" || (minor !== "0" && minor !== "1")) return refuse(505, "only HTTP/1.1 is spoken here");
+  // Fetch has no such requests.
+  if (/^(CONNECT|TRACE|TRACK)$/i.test(method)) return refuse(405, `${method} is not served`);
   if (lines.length - 1 > HEADERS_MAX) return refuse(431, `more than ${HEADERS_MAX} headers`);
 
   const headers: [string, string][] = [];

@@ -79,7 +79,7 @@ export function requestOf(head: RequestHead, content: Content): Request {
   return new IncomingRequest(head, content) as unknown as Request;
 }
 
-/** A real `Request`, for a library that builds others from it. Throws where Fetch knows no such method (TRACE). */
+/** A real `Request`, for a library that builds others from it. */
 export function wholeRequest(request: Request): Request {
   return request instanceof IncomingRequest ? request.whole : request;
 }
