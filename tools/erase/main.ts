@@ -6,9 +6,7 @@ import { ERASE } from "../../contract/product_events.ts";
 import { openDatasetLocks } from "../../processor/dataset/mod.ts";
 import { openOfferStatusReader, openOfferStoreReader, raiseBarrier } from "../../processor/offers/mod.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
-import { subjectsOf } from "../../processor/record/erasure.ts";
 import { checkSecret } from "../../processor/facts/identity.ts";
-import { pipelineSecret } from "../../runtime/data_dir.ts";
 import { faultPointFrom } from "../../runtime/stop_at_fault_point.ts";
 import { createLogScrubber, type LogScrubber } from "../../topic/sqlite/scrub.ts";
 import type { RecordPosition, TopicLog } from "../../topic/topic.ts";
@@ -22,16 +20,24 @@ import {
   withLog,
   workAlone,
 } from "../command.ts";
+import { Finder } from "./finder.ts";
 import { eraseLetters, findLetters } from "./letters.ts";
 import { datasetBehind, type Loops, startLoops, untilNothingIsLeft } from "./loops.ts";
-import { type Erased, erasedBy, needlesOf, readPersonalData, withoutSharedPrompts } from "./person.ts";
+import {
+  type Erased,
+  erasedBy,
+  readPersonalData,
+  rootsOf,
+  wantedOf,
+  withoutSharedPrompts,
+} from "./person.ts";
 import { searchRemains } from "./remains.ts";
 import { type EraseReport, printPlan, printReport } from "./report.ts";
+import { refuseUnseen } from "./seen.ts";
 import { eraseRefused, spoolBehind } from "./spool.ts";
 import { eraseInStandIn } from "./stand_in.ts";
 import { copiesOf, eraseCopies, eraseMails } from "./sweep.ts";
 import { scrubTopic } from "./topic.ts";
-import { NeedleFinder } from "./needles.ts";
 
 /** `deno task erase`: a person leaves everything that the pipeline keeps. */
 export const eraseCommand: Command = {
@@ -59,13 +65,13 @@ export again. At the end every file under DATA_DIR is searched; what is kept, an
         "Cannot scrub the topic on Kafka: it keeps its bytes for its retention. Leave --scrub-topic out.",
       );
     }
+    refuseMissing(config.dataDir);
+    const secret = secretOfServices(config, "erase");
+    const hashes = createKeyedHashes(secret);
     if (line.values["dry-run"] === true) {
-      refuseMissing(config.dataDir);
-      const hashes = createKeyedHashes(secretOfServices(config, "erase"));
       return await withLog(config, (log) => printDryRun(log, { person: { given, config, hashes }, line }));
     }
-    const secret = pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined);
-    const run = { given, config, secret, hashes: createKeyedHashes(secret), scrubs };
+    const run = { given, config, secret, hashes, scrubs };
     const message = { verb: "erase", what: "an erasure" };
     const locks = openDatasetLocks(config.datasetDir);
     const report = await workAlone(locks, message, () => withLog(config, (log) => erase(log, run)));
@@ -91,23 +97,30 @@ async function printDryRun(
   const { given, config, hashes } = person;
   await checkSecret(log, hashes);
   const erased = erasedBy(namedSubjects(person), hashes);
+  await refuseUnseen(log, { given, roots: rootsOf(given, hashes.subject), erased, config });
   const data = await readPersonalData(log, { erased, given });
-  const finder = new NeedleFinder(needlesOf({ ...data, prompts: [] }, erased));
+  const finder = new Finder(wantedOf({ ...data, prompts: [] }, erased));
   const { sources } = await findLetters(log, { erased, finder, below: () => Infinity });
   const lags = await log.lag(WEBHOOKS_TOPIC, DISCOUNT_OFFERS_GROUP, Date.now());
   printPlan({
     subjects: erased.subjects,
     ids: data.ids,
     records: data.records,
+    erasedBefore: timeOf(data.erasedBefore),
+    newRecords: data.newRecords,
     letters: sources.length,
     copies: copiesOf(config),
     behind: lags.reduce((sum, { lag }) => sum + lag, 0),
   }, line);
 }
 
+function timeOf(at: number | null): string | null {
+  return at === null ? null : new Date(at).toISOString();
+}
+
 /** The person by the view, with those of every earlier erasure that names one of them. */
 function namedSubjects({ given, config, hashes }: Person): string[] {
-  const roots = subjectsOf(given, hashes.subject);
+  const roots = rootsOf(given, hashes.subject);
   const view = openOfferStatusReader(config.dataDir, config.discount);
   try {
     return [...new Set(roots.flatMap((root) => view?.subjectsToErase(root) ?? [root]))].sort();
@@ -131,6 +144,7 @@ async function erase(log: TopicLog, run: Run): Promise<EraseReport> {
     await checkSecret(log, hashes);
     await untilKnown(log, { config, loops });
     const erased = erasedBy(namedSubjects(run), hashes);
+    await refuseUnseen(log, { given, roots: rootsOf(given, hashes.subject), erased, config });
     faultPoint("erasing.named");
     const at = Date.now();
     const positions = await publishErasure(log, { erased, at, key: hashes.subject(given) });
@@ -216,12 +230,12 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
   const offsets = new Map(options.positions.map(({ partition, offset }) => [partition, offset]));
   const below = (partition: number) => offsets.get(partition) ?? 0;
   const standInPersons = await eraseInStandIn(dataDir, erased);
-  const all = await readPersonalData(log, { erased, given });
+  const all = await readPersonalData(log, { erased, given, below });
   const data = await withoutSharedPrompts(log, { data: all, erased });
-  const finder = new NeedleFinder(needlesOf(data, erased));
+  const finder = new Finder(wantedOf(data, erased));
   const letters = await eraseLetters(log, { erased, finder, below, now: at, scrubber, faultPoint });
   const removed = [...eraseCopies(config), ...eraseRefused(dataDir, { erased, finder })];
-  await eraseMails(log, { dataDir, erased, finder });
+  const othersMails = await eraseMails(log, { dataDir, erased, finder });
   faultPoint("erasing.swept");
   const topicScrubbed = scrubs && scrubber
     ? await emptyTopic(log, { erased, finder, below, at, scrubber, faultPoint })
@@ -236,6 +250,7 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
     at,
     topicScrubbed: topicScrubbed !== null,
     scrubber,
+    othersMails,
   });
   return {
     log: log.kind,
@@ -243,13 +258,15 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
     subjects: erased.subjects,
     at: new Date(at).toISOString(),
     records: data.records,
+    erasedBefore: timeOf(data.erasedBefore),
+    newRecords: data.newRecords,
     topicScrubbed,
     letters: letters.sources.length,
     standInPersons,
     removed,
     lookedFor: {
       ids: data.ids.length,
-      addresses: new Set(data.addresses.map((address) => address.toLowerCase())).size,
+      addresses: data.mailboxes.length + data.addresses.length,
       prompts: data.prompts.length,
     },
     places,

@@ -13,6 +13,10 @@ export type EraseReport = {
   readonly at: string;
   /** Records of theirs in the raw topic. */
   readonly records: number;
+  /** ISO 8601, UTC: when they were last erased before; null where they were not. */
+  readonly erasedBefore: string | null;
+  /** Those of the records that have come, and happened, since then. */
+  readonly newRecords: number;
   /** Records of the raw topic that were emptied; null without `--scrub-topic`. */
   readonly topicScrubbed: number | null;
   /** Source positions whose dead letters went. */
@@ -33,6 +37,8 @@ export type ErasePlan = {
   /** distinct_ids and person.ids that the topic tells in plain. */
   readonly ids: readonly string[];
   readonly records: number;
+  readonly erasedBefore: string | null;
+  readonly newRecords: number;
   readonly letters: number;
   readonly copies: readonly string[];
   /** Records that discount-offers has not handled yet: whom they join is not known. */
@@ -47,6 +53,7 @@ export function printPlan(plan: ErasePlan, { json }: CommandLine): void {
   for (const subject of plan.subjects) print(`  ${PERSON_PREFIX}${subject}`);
   const [records, letters] = [countOf(plan.records, "record"), countOf(plan.letters, "dead letter")];
   print(`${records} of theirs in the raw topic, ${letters}.`);
+  printBefore(plan);
   for (const copy of plan.copies) print(`Would delete ${copy}`);
   if (plan.behind === 0) return;
   const behind = countOf(plan.behind, "record");
@@ -73,6 +80,7 @@ function printText(report: EraseReport): void {
   const standIn = report.standInPersons > 0 ? `, ${persons} of the PostHog stand-in` : "";
   const letters = countOf(report.letters, "dead letter");
   print(`Gone: their lines of the dataset, their offers and mail files, ${letters}${standIn}.`);
+  printBefore(report);
   for (const path of report.removed) print(`Deleted ${path}`);
   print("");
   const [ids, prompts] = [countOf(lookedFor.ids, "id"), countOf(lookedFor.prompts, "prompt")];
@@ -82,6 +90,12 @@ function printText(report: EraseReport): void {
   print(table(["PLACE", "FILES", "BYTES", "LEFT", "KEPT"], rows));
   print("");
   for (const sentence of keptText(report)) print(sentence);
+}
+
+function printBefore({ erasedBefore, newRecords }: Pick<ErasePlan, "erasedBefore" | "newRecords">): void {
+  if (erasedBefore === null) return;
+  const since = newRecords === 0 ? "nothing new" : countOf(newRecords, "new record");
+  print(`They had been erased before, up to ${erasedBefore}; since then: ${since}.`);
 }
 
 /** Why something may stay where KEPT is not 0, and what cannot be seen from here. */
