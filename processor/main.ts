@@ -25,6 +25,7 @@ import { listMails, readMail } from "./offers/mail/list.ts";
 import { createProcessorMetrics } from "./status/metrics.ts";
 import { createStatusApi } from "./status/api.ts";
 import { createTraceHub } from "./status/trace_hub.ts";
+import { logError } from "../runtime/printable.ts";
 
 /** The composition root of the processor: its loops, each in a Worker, and the status API over what they tell. */
 
@@ -103,7 +104,7 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
     else if (message.kind === "forget") hub.forget();
     else if (message.kind === "health") health.set(name, message.health);
     else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
-    else console.error(`processor: ${message.level}: ${name}: ${message.text}`);
+    else logError(`processor: ${message.level}: ${name}: ${message.text}`);
   };
   const stopping = new AbortController();
   const loops: RunningLoop[] = [];

@@ -1,5 +1,6 @@
 import { type Clock, systemClock, within } from "./clock.ts";
 import { ConfigurationError, type Environment } from "./environment.ts";
+import { logError, printableLines } from "./printable.ts";
 
 /**
  * What is around the work of every process that runs until it is told to stop.
@@ -112,7 +113,7 @@ function thisProcess(): Surroundings {
       // Windows knows no other of these.
       if (Deno.build.os !== "windows" || signal === "SIGINT") Deno.addSignalListener(signal, listener);
     },
-    print: (line) => console.log(line),
-    printError: (line) => console.error(line),
+    print: (line) => console.log(printableLines(line)),
+    printError: logError,
   };
 }

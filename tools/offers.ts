@@ -8,6 +8,8 @@ import {
   CommandFailedError,
   type CommandLine,
   print,
+  printable,
+  printJson,
   refuseMissing,
   runCommand,
   secretOfServices,
@@ -72,7 +74,7 @@ function fail(error: Error): never {
 function list(offers: readonly ListedOffer[], { json }: CommandLine): void {
   if (json) {
     for (const { offer: _, subject, attempt: __, ...one } of offers) {
-      print(JSON.stringify({ ...one, person: `person-${subject}` }));
+      printJson({ ...one, person: `person-${subject}` });
     }
     return;
   }
@@ -89,9 +91,11 @@ function list(offers: readonly ListedOffer[], { json }: CommandLine): void {
 }
 
 function show(offer: OfferView, { json }: CommandLine): void {
-  if (json) return print(JSON.stringify(offer));
+  if (json) return printJson(offer);
   const { timeline, ...rest } = offer;
-  for (const [name, value] of Object.entries(rest)) print(`${`${name}:`.padEnd(14)}${value ?? "–"}`);
+  for (const [name, value] of Object.entries(rest)) {
+    print(`${`${name}:`.padEnd(14)}${printable(String(value ?? "–"))}`);
+  }
   print("");
   print(table(["AT", "WHAT"], timeline.map(({ at, what }) => [at, what])));
 }
@@ -127,7 +131,7 @@ async function resend(
       after: attempt,
       reason: line.values.reason as string,
     }]));
-  if (line.json) return print(JSON.stringify({ person: `person-${subject}`, reopened: true }));
+  if (line.json) return printJson({ person: `person-${subject}`, reopened: true });
   print(`Opened again: the processor sends it now, as attempt ${attempt + 1}, if nothing forbids it.`);
 }
 

@@ -13,6 +13,7 @@ import type { RecordPosition, TopicLog } from "../../topic/topic.ts";
 import {
   type Command,
   type CommandLine,
+  printError,
   refuseMissing,
   runCommand,
   secretOfServices,
@@ -50,7 +51,8 @@ Usage: deno task erase DISTINCT_ID [--scrub-topic] [--dry-run] [--json]
   --scrub-topic  empties their records in the raw topic too, for ever (embedded log only)
   --json         the result as one JSON object
 
-DISTINCT_ID may be person-… as a line of the dataset has it. Works beside running services; where no processor runs, it
+DISTINCT_ID may be person-… as a line of the dataset has it. One that nobody has seen is refused (exit code 1), an address
+too: the message names the ids that have it. Erasing somebody again is no failure. Works beside running services; where no processor runs, it
 does the processor's work itself and sends no mail. Killed at any moment, the same command again finishes. When more data
 has come, call it again. Other datasets and exports under DATA_DIR, unfinished rebuilds too, are deleted: replay and
 export again. At the end every file under DATA_DIR is searched; what is kept, and why, stands in docs/erasure.md.
@@ -132,7 +134,7 @@ function namedSubjects({ given, config, hashes }: Person): string[] {
 type Run = Person & { readonly secret: string; readonly scrubs: boolean };
 
 function notify(text: string): void {
-  console.error(`erase: ${text}`);
+  printError(`erase: ${text}`);
 }
 
 /** The order is the promise: what lies in the topic is known → named → told to every partition → handled → swept. */

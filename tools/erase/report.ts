@@ -1,6 +1,14 @@
 import { PERSON_PREFIX } from "../../processor/record/erasure.ts";
 import { logFileOf } from "../../topic/sqlite/file.ts";
-import { CommandFailedError, type CommandLine, grouped, print, table } from "../command.ts";
+import {
+  CommandFailedError,
+  type CommandLine,
+  grouped,
+  print,
+  printable,
+  printJson,
+  table,
+} from "../command.ts";
 import type { SearchedPlace } from "./remains.ts";
 
 /** What an erasure did, and where it looked afterwards. Holds keyed hashes, and neither ids nor addresses. */
@@ -47,14 +55,14 @@ export type ErasePlan = {
 
 /** Prints to standard output whom and what `erase` would erase, as one line of JSON where asked for. */
 export function printPlan(plan: ErasePlan, { json }: CommandLine): void {
-  if (json) return print(JSON.stringify({ dryRun: true, ...plan }));
+  if (json) return printJson({ dryRun: true, ...plan });
   print(`Would erase ${countOf(plan.subjects.length, "joined id")}:`);
-  for (const id of plan.ids) print(`  ${id}`);
+  for (const id of plan.ids) print(`  ${printable(id)}`);
   for (const subject of plan.subjects) print(`  ${PERSON_PREFIX}${subject}`);
   const [records, letters] = [countOf(plan.records, "record"), countOf(plan.letters, "dead letter")];
   print(`${records} of theirs in the raw topic, ${letters}.`);
   printBefore(plan);
-  for (const copy of plan.copies) print(`Would delete ${copy}`);
+  for (const copy of plan.copies) print(`Would delete ${printable(copy)}`);
   if (plan.behind === 0) return;
   const behind = countOf(plan.behind, "record");
   print(`discount-offers is ${behind} behind: whom those join is not shown, and is erased too.`);
@@ -62,7 +70,7 @@ export function printPlan(plan: ErasePlan, { json }: CommandLine): void {
 
 /** Throws {@link CommandFailedError}, after printing, where something is left. */
 export function printReport(report: EraseReport, { json }: CommandLine): void {
-  if (json) print(JSON.stringify(report));
+  if (json) printJson(report);
   else printText(report);
   const places = report.places.filter(({ left }) => left > 0).map(({ place }) => place).join(", ");
   if (places === "") return;
@@ -81,7 +89,7 @@ function printText(report: EraseReport): void {
   const letters = countOf(report.letters, "dead letter");
   print(`Gone: their lines of the dataset, their offers and mail files, ${letters}${standIn}.`);
   printBefore(report);
-  for (const path of report.removed) print(`Deleted ${path}`);
+  for (const path of report.removed) print(`Deleted ${printable(path)}`);
   print("");
   const [ids, prompts] = [countOf(lookedFor.ids, "id"), countOf(lookedFor.prompts, "prompt")];
   const addresses = countOf(lookedFor.addresses, "address", "addresses");
