@@ -12,6 +12,7 @@ import { until } from "./support/until.ts";
  * clear the screen, rewrite lines above, turn text round, and pass for a line of the command's own.
  */
 const HOSTILE = "\x1b[2J\x1b]0;t\x07\x9b31m\x7f\u202etxt\u2066\r\nFORGED: all is well";
+// deno-lint-ignore no-control-regex
 const OBEYED = /[\0-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]|^FORGED/m;
 
 let parent: string;

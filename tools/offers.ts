@@ -63,7 +63,8 @@ function verbOf({ positionals, values }: CommandLine): ["list" | "show" | "resen
 
 function nobody(id: string): CommandFailedError {
   return new CommandFailedError(
-    `Cannot find "${id}": nobody of this id has used anything, or no processor has run on this DATA_DIR.`,
+    `Cannot find "${id}": nobody of this id has used anything, or no processor has run on this DATA_DIR. Upper and ` +
+      "lower case count, and an address is no id.",
   );
 }
 
@@ -112,7 +113,9 @@ async function resend(
   },
 ): Promise<void> {
   const current = view.currentOf(id, hashes);
-  if (!current) throw new CommandFailedError(`Cannot resend to "${id}": there is no offer.`);
+  if (!current) {
+    throw new CommandFailedError(`Cannot resend to "${id}": there is no offer. Upper and lower case count.`);
+  }
   if (!REOPENABLE.includes(current.state)) {
     throw new CommandFailedError(
       `Cannot resend to "${id}": the offer is ${current.state}; only one that was sent, failed or closed can be.`,

@@ -332,6 +332,7 @@ describe("an id is seen", () => {
     await publishInto(context.dataDir, [
       webhook("$identify", "user-8001", { properties: { $anon_distinct_id: "visitor-8001" } }),
     ]);
+    expect((await run("visitor-8001", "--dry-run")).code).toBe(0);
     expect((await run("visitor-8001")).code).toBe(0);
   });
 

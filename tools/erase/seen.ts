@@ -36,7 +36,8 @@ export async function refuseUnseen(log: TopicLog, options: SeenOptions): Promise
   if (data.records > 0 || data.erasedBefore !== null) return;
   if (knownInStandIn(config.dataDir, erased) || await datasetKnows(data.ids, options)) return;
   const meant = await whoIsMeant(log, given);
-  if (meant !== null) throw unseen(given, meant);
+  if (meant === "joined") return;
+  if (meant !== null) throw unseen(given, meant.words);
   const judging = { erased, finder: new Finder(wantedOf(data, erased)) };
   const { sources } = await findLetters(log, { ...judging, below: () => Infinity });
   if (sources.length > 0 || refusedOf(config.dataDir, judging).length > 0) return;
@@ -79,22 +80,29 @@ async function datasetKnows(
 /** Ids that a message names at most. */
 const NAMED_MAX = 20;
 
-/** In words: whose address or person.id this is, or whose id but for upper and lower case; null where it is nobody's. */
-async function whoIsMeant(log: TopicLog, given: string): Promise<string | null> {
+/**
+ * In words: whose address or person.id this is, or whose id but for upper and lower case; `joined` where somebody's event
+ * says that it is another id of theirs, which the offers may not have handled yet; null where it is nobody's.
+ */
+async function whoIsMeant(
+  log: TopicLog,
+  given: string,
+): Promise<{ readonly words: string } | "joined" | null> {
   const [mailbox] = mailboxesIn([given]);
   const [byAddress, byPersonId, byCase] = [new Set<string>(), new Set<string>(), new Set<string>()];
   for await (const record of everyRecord(log, WEBHOOKS_TOPIC)) {
     const envelope = eventIn(record);
     if (envelope === null) continue;
-    const { distinctId, person } = envelope;
+    const { distinctId, person, properties } = envelope;
+    if (properties.$anon_distinct_id === given || properties.alias === given) return "joined";
     const addresses = [...addressesIn(envelope), distinctId];
     if (mailbox !== undefined && mailboxesIn(addresses).includes(mailbox)) byAddress.add(distinctId);
     if (person.id === given) byPersonId.add(distinctId);
     if (folded(distinctId) === folded(given)) byCase.add(distinctId);
   }
-  if (byAddress.size > 0) return `it is an address of ${named(byAddress)}`;
-  if (byPersonId.size > 0) return `it is the person.id of ${named(byPersonId)}`;
-  return byCase.size > 0 ? `there is ${named(byCase)}` : null;
+  if (byAddress.size > 0) return { words: `it is an address of ${named(byAddress)}` };
+  if (byPersonId.size > 0) return { words: `it is the person.id of ${named(byPersonId)}` };
+  return byCase.size > 0 ? { words: `there is ${named(byCase)}` } : null;
 }
 
 function eventIn(record: Parameters<typeof isScrubbed>[0]): PosthogEnvelope | null {
