@@ -80,7 +80,13 @@ export type Judging = {
 /** True for a record of theirs, and for one of nobody's in whose bytes they are named. */
 export function isTheirRecord(record: Readable, { erased, finder }: Judging): boolean {
   const ownership = ownershipOf(record, erased);
-  return ownership?.is === "nobodys" ? namesThem(record.value, finder) : ownership !== null;
+  return ownership?.is === "nobodys" ? recordNamesThem(record, finder) : ownership !== null;
+}
+
+/** True where they are named in a record's value, key or headers: what another program published may be anywhere. */
+export function recordNamesThem({ key, value, headers }: Readable, finder: Finder): boolean {
+  return namesThem(value, finder) || key !== null && namesThem(key, finder) ||
+    namesThem(new TextEncoder().encode(JSON.stringify(headers)), finder);
 }
 
 /** True where one of their ids or addresses stands in these bytes. */
