@@ -7,6 +7,7 @@ import { runServices, type ServicesEnd } from "./services.ts";
 import { sampleEvents, sendAsPosthogJs } from "./traffic.ts";
 import { whatPageLacks } from "../serve_web/page.ts";
 import { JSR_BUILD_MS_MAX, NPM_BUILD_MS_MAX } from "../serve_web/build.ts";
+import { logError, printable } from "../runtime/printable.ts";
 
 /** `deno task demo`: the whole pipeline on one machine, from one command. */
 
@@ -37,10 +38,10 @@ async function run(
   stop.addEventListener("abort", () => console.log("Stopping: what is under way is finished first."));
   const end = await runServices(plan.services, {
     clock: systemClock,
-    print: (line) => console.log(line),
+    print: (line) => console.log(printable(line)),
     async whenReady() {
       const lack = await whatPageLacks(plan.webUrl);
-      if (lack !== null) console.error(lack);
+      if (lack !== null) logError(lack);
       await playSample(plan, { withSample });
       const seconds = (performance.now() / 1000).toFixed(1);
       console.log(`Ready in ${seconds} s: ${plan.webUrl} · data in ${plan.dataDir} · Ctrl-C stops all of it`);
@@ -49,7 +50,7 @@ async function run(
     readyMsMax: READY_MS_MAX,
     stopMsMax: STOP_MS_MAX,
   });
-  for (const line of endText(end)) console.error(line);
+  for (const line of endText(end)) logError(line);
   return end.is === "stopped" && end.killed.length === 0 ? 0 : 1;
 }
 

@@ -2,6 +2,7 @@ import { gzipSync } from "node:zlib";
 import { FEATURE_USED, GENERATION_FAILED } from "../contract/product_events.ts";
 import { readScriptOptions } from "../runtime/script_options.ts";
 import { uuidV5 } from "./stand_in/uuid_v5.ts";
+import { logError } from "../runtime/printable.ts";
 
 /**
  * Fictional people and what they do: the sample of the demo's first start, and as much traffic of the same kind as
@@ -180,7 +181,7 @@ async function main(): Promise<number> {
     try {
       await sendAsPosthogJs(events, { posthogUrl, key, fetch, now });
     } catch (error) {
-      console.error((error as Error).message);
+      logError((error as Error).message);
       return 1;
     }
     sent += batch;

@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import type { Clock } from "../runtime/clock.ts";
+import { stackOf } from "../runtime/uncaught.ts";
 import { json, refusalResponse, refuseUnread } from "./answer.ts";
 import type { Authenticity } from "./authenticity.ts";
 import { type BodyOptions, readBody, tooBusy } from "./body.ts";
@@ -61,7 +62,7 @@ export function createIngestApp(options: IngestAppOptions): Hono {
     refuseUnread(req.raw, { status: 404, code: "not_found", message: "webhooks go to POST /api/webhooks" })
   );
   app.onError((error, { req }) => {
-    options.report("error", `a request failed: ${error.stack ?? error.message}`);
+    options.report("error", `a request failed: ${stackOf(error)}`);
     return refuseUnread(req.raw, { status: 500, code: "internal", message: "ingest failed: see its log" });
   });
   return app;

@@ -25,6 +25,7 @@ import { createReadiness } from "./readiness.ts";
 import { SecretConfirmation } from "./unsubscribe/secret_confirmation.ts";
 import { Spool } from "./spool/spool.ts";
 import { createUnsubscribe } from "./unsubscribe/handler.ts";
+import { logError } from "../runtime/printable.ts";
 
 /** The composition root of ingest. */
 
@@ -145,7 +146,7 @@ async function prepareTopic(options: PublisherOptions, signal: AbortSignal): Pro
   return !signal.aborted;
 }
 
-const reportToStderr: Report = (level, text) => console.error(`ingest: ${level}: ${text}`);
+const reportToStderr: Report = (level, text) => logError(`ingest: ${level}: ${text}`);
 
 const USAGE = `Usage: deno task ingest
 

@@ -26,6 +26,7 @@ import { listMails, readMail } from "./offers/mail/list.ts";
 import { createProcessorMetrics } from "./status/metrics.ts";
 import { createStatusApi } from "./status/api.ts";
 import { createTraceHub } from "./status/trace_hub.ts";
+import { logError } from "../runtime/printable.ts";
 
 /** The composition root of the processor: its loops, each in a Worker, and the status API over what they tell. */
 
@@ -99,7 +100,7 @@ export async function startProcessor(
     host: config.host,
     port: config.port,
     portSetting: "PROCESSOR_PORT",
-    report: (text) => console.error(`processor: error: ${text}`),
+    report: (text) => logError(`processor: error: ${text}`),
   });
   held.defer(async () => void await within(server.shutdown(), { ms: SHUTDOWN_MS_MAX }));
 
@@ -108,7 +109,7 @@ export async function startProcessor(
     else if (message.kind === "forget") hub.forget();
     else if (message.kind === "health") health.set(name, message.health);
     else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
-    else console.error(`processor: ${message.level}: ${name}: ${message.text}`);
+    else logError(`processor: ${message.level}: ${name}: ${message.text}`);
   };
   const stopping = new AbortController();
   const loops: RunningLoop[] = [];

@@ -8,6 +8,7 @@ import type { ProcessorConfig } from "./config.ts";
 import { manifestPartitions, readManifest } from "./dataset/files/manifest.ts";
 import { committedBefore, confirmSecret } from "./facts/identity.ts";
 import { retrying } from "./loop/consume.ts";
+import { logError } from "../runtime/printable.ts";
 
 /** Makes the topics and confirms the secret, however long the log is away; rejects where the secret is another one. */
 export async function prepare(
@@ -35,7 +36,7 @@ export async function prepare(
     signal,
     trouble: ({ error, waitMs }) => {
       starting.message = error.message;
-      console.error(`processor: warn: ${error.message} Trying again in ${waitMs} ms.`);
+      logError(`processor: warn: ${error.message} Trying again in ${waitMs} ms.`);
     },
   });
 }

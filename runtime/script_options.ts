@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { logError } from "./printable.ts";
 
 /** What a script takes beside `--help`. */
 export type ScriptOptions<N extends string, T extends string, F extends string> = {
@@ -28,7 +29,8 @@ export function readScriptOptions<
     if (!given.help) return given;
     console.log(usage);
   } catch (error) {
-    console.error(`${(error as Error).message}\nSee --help.`);
+    logError((error as Error).message);
+    logError("See --help.");
     Deno.exit(2);
   }
   Deno.exit(0);

@@ -1,5 +1,6 @@
 import { type Clock, systemClock, within } from "./clock.ts";
 import { ConfigurationError, type Environment } from "./environment.ts";
+import { logError, printableLines } from "./printable.ts";
 import { createUncaught, onUncaught, type Uncaught } from "./uncaught.ts";
 
 /**
@@ -122,7 +123,7 @@ function thisProcess(): Surroundings {
       if (Deno.build.os !== "windows" || signal === "SIGINT") Deno.addSignalListener(signal, listener);
     },
     onUncaught,
-    print: (line) => console.log(line),
-    printError: (line) => console.error(line),
+    print: (line) => console.log(printableLines(line)),
+    printError: logError,
   };
 }

@@ -14,7 +14,7 @@ it("each is logged with its stack, and counted", () => {
   uncaught.take(new Error("No more ink."));
   uncaught.take("a text that was thrown");
   expect(uncaught.count).toBe(2);
-  expect(said[0]).toMatch(/^nobody caught: Error: No more ink\.\n\s+at /);
+  expect(said[0]).toMatch(/^nobody caught: Error: No more ink\. at /);
   expect(said[1]).toBe("nobody caught: a text that was thrown");
 });
 

@@ -30,7 +30,7 @@ export function createUncaught(
     tooMany,
     take(error) {
       count++;
-      report(`nobody caught: ${error instanceof Error ? error.stack ?? error.message : String(error)}`);
+      report(`nobody caught: ${stackOf(error)}`);
       const now = clock.monotonic();
       recent = [...recent.filter((at) => now - at < UNCAUGHT_MS), now];
       if (recent.length > UNCAUGHT_MAX) {
@@ -52,4 +52,10 @@ export function onUncaught(take: (error: unknown) => void): void {
     event.preventDefault();
     take(event.reason);
   });
+}
+
+/** An error with its stack as one line, as a log has them. */
+export function stackOf(error: unknown): string {
+  const text = error instanceof Error ? error.stack ?? error.message : String(error);
+  return text.replaceAll(/\n\s*/g, " ");
 }

@@ -5,6 +5,7 @@ import type { DatasetLocks } from "../processor/dataset/mod.ts";
 import { pipelineSecret } from "../runtime/data_dir.ts";
 import { ifThere, readIfThere, writeAll } from "../runtime/durable_file.ts";
 import { ConfigurationError } from "../runtime/environment.ts";
+import { logError, printable, printableJson, printableLines } from "../runtime/printable.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import type { TopicLog } from "../topic/topic.ts";
 
@@ -48,8 +49,9 @@ export async function runCommand(command: Command, args: readonly string[]): Pro
     return 0;
   } catch (error) {
     const wrongUsage = error instanceof UsageError || error instanceof ConfigurationError;
-    console.error((error as Error).message);
-    if (error instanceof UsageError) console.error("See --help.");
+    const problems = error instanceof ConfigurationError ? error.problems : [(error as Error).message];
+    for (const problem of problems) printError(problem);
+    if (error instanceof UsageError) printError("See --help.");
     return wrongUsage ? 2 : 1;
   }
 }
@@ -107,10 +109,23 @@ export async function workAlone<T>(
   }
 }
 
-/** One line on standard output; see {@link writeOut}. */
+/**
+ * Text on standard output, its control characters shown and not carried out but for line breaks: where a foreign text
+ * must not begin a line of its own, it goes through {@link printable} before. See {@link writeOut}.
+ */
 export function print(text: string): void {
-  writeOut(new TextEncoder().encode(`${text}\n`));
+  writeOut(new TextEncoder().encode(`${printableLines(text)}\n`));
 }
+
+/** A value as one line of JSON on standard output. */
+export function printJson(value: unknown): void {
+  print(printableJson(JSON.stringify(value)));
+}
+
+/** One line on standard error, its control characters shown and not carried out. */
+export const printError = logError;
+
+export { printable, printableJson, printableLines };
 
 /** Bytes to standard output; ends the process quietly where nobody reads any more. */
 export function writeOut(bytes: Uint8Array): void {
@@ -122,11 +137,11 @@ export function writeOut(bytes: Uint8Array): void {
   }
 }
 
-/** A table with its columns aligned: numbers to the right, everything else to the left. */
+/** A table with its columns aligned: numbers to the right, everything else to the left; a cell is one line. */
 export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
   const cells = [
     head,
-    ...rows.map((row) => row.map((cell) => typeof cell === "number" ? grouped(cell) : cell)),
+    ...rows.map((row) => row.map((cell) => typeof cell === "number" ? grouped(cell) : printable(cell))),
   ];
   const widths = head.map((_, column) => Math.max(...cells.map((row) => String(row[column] ?? "").length)));
   const right = head.map((_, column) =>

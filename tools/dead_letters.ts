@@ -18,6 +18,8 @@ import {
   CommandFailedError,
   type CommandLine,
   print,
+  printable,
+  printJson,
   refuseMissing,
   runCommand,
   table,
@@ -75,7 +77,7 @@ function find(list: DeadLetterList, id: string): ListedLetter {
 
 function printList(letters: readonly ListedLetter[], { json }: CommandLine): void {
   if (json) {
-    for (const letter of letters) print(JSON.stringify(letterView(letter)));
+    for (const letter of letters) printJson(letterView(letter));
     return;
   }
   if (letters.length === 0) return print("No dead letters.");
@@ -98,9 +100,9 @@ async function printLetter(
   const value = new TextDecoder().decode(record.value);
   const key = record.key === null ? null : new TextDecoder().decode(record.key);
   const whole = { ...letterView(letter), headers: letter.headers, key, value };
-  if (line.json) return print(JSON.stringify(whole));
+  if (line.json) return printJson(whole);
   for (const [name, one] of Object.entries(whole)) {
-    print(`${`${name}:`.padEnd(12)}${typeof one === "string" ? one : JSON.stringify(one)}`);
+    print(`${`${name}:`.padEnd(12)}${printable(typeof one === "string" ? one : JSON.stringify(one))}`);
   }
 }
 
@@ -158,11 +160,8 @@ function printOutcome(
     readonly why?: string;
   },
 ): void {
-  print(
-    line.json
-      ? JSON.stringify({ ...letterView(letter), outcome, ...(why === undefined ? {} : { why }) })
-      : `${letter.id}  ${outcome}  ${letter.reason}`,
-  );
+  if (line.json) return printJson({ ...letterView(letter), outcome, ...(why === undefined ? {} : { why }) });
+  print(`${letter.id}  ${outcome}  ${printable(letter.reason)}`);
 }
 
 function failWhereWornOut(refused: number, all: number): void {

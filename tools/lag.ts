@@ -1,7 +1,16 @@
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import { groupLag } from "../topic/group_lag.ts";
-import { type Command, print, refuseMissing, runCommand, table, UsageError, withLog } from "./command.ts";
+import {
+  type Command,
+  print,
+  printJson,
+  refuseMissing,
+  runCommand,
+  table,
+  UsageError,
+  withLog,
+} from "./command.ts";
 
 /** `deno task lag`: how far each consumer group is behind, from the log itself; no processor has to run. */
 export const lagCommand: Command = {
@@ -29,7 +38,7 @@ DATA_DIR, or KAFKA_BROKERS and what goes with it, say which log.
           groupLag(log, { topic: WEBHOOKS_TOPIC, group, now })
         ),
       );
-      if (json) return print(JSON.stringify(groups));
+      if (json) return printJson(groups);
       const rows = groups.flatMap(({ group, partitions }) =>
         partitions.map((one) => [
           group,

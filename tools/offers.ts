@@ -8,6 +8,8 @@ import {
   CommandFailedError,
   type CommandLine,
   print,
+  printable,
+  printJson,
   refuseMissing,
   runCommand,
   secretOfServices,
@@ -61,7 +63,8 @@ function verbOf({ positionals, values }: CommandLine): ["list" | "show" | "resen
 
 function nobody(id: string): CommandFailedError {
   return new CommandFailedError(
-    `Cannot find "${id}": nobody of this id has used anything, or no processor has run on this DATA_DIR.`,
+    `Cannot find "${id}": nobody of this id has used anything, or no processor has run on this DATA_DIR. Upper and ` +
+      "lower case count, and an address is no id.",
   );
 }
 
@@ -72,7 +75,7 @@ function fail(error: Error): never {
 function list(offers: readonly ListedOffer[], { json }: CommandLine): void {
   if (json) {
     for (const { offer: _, subject, attempt: __, ...one } of offers) {
-      print(JSON.stringify({ ...one, person: `person-${subject}` }));
+      printJson({ ...one, person: `person-${subject}` });
     }
     return;
   }
@@ -89,9 +92,11 @@ function list(offers: readonly ListedOffer[], { json }: CommandLine): void {
 }
 
 function show(offer: OfferView, { json }: CommandLine): void {
-  if (json) return print(JSON.stringify(offer));
+  if (json) return printJson(offer);
   const { timeline, ...rest } = offer;
-  for (const [name, value] of Object.entries(rest)) print(`${`${name}:`.padEnd(14)}${value ?? "–"}`);
+  for (const [name, value] of Object.entries(rest)) {
+    print(`${`${name}:`.padEnd(14)}${printable(String(value ?? "–"))}`);
+  }
   print("");
   print(table(["AT", "WHAT"], timeline.map(({ at, what }) => [at, what])));
 }
@@ -108,7 +113,9 @@ async function resend(
   },
 ): Promise<void> {
   const current = view.currentOf(id, hashes);
-  if (!current) throw new CommandFailedError(`Cannot resend to "${id}": there is no offer.`);
+  if (!current) {
+    throw new CommandFailedError(`Cannot resend to "${id}": there is no offer. Upper and lower case count.`);
+  }
   if (!REOPENABLE.includes(current.state)) {
     throw new CommandFailedError(
       `Cannot resend to "${id}": the offer is ${current.state}; only one that was sent, failed or closed can be.`,
@@ -127,7 +134,7 @@ async function resend(
       after: attempt,
       reason: line.values.reason as string,
     }]));
-  if (line.json) return print(JSON.stringify({ person: `person-${subject}`, reopened: true }));
+  if (line.json) return printJson({ person: `person-${subject}`, reopened: true });
   print(`Opened again: the processor sends it now, as attempt ${attempt + 1}, if nothing forbids it.`);
 }
 

@@ -5,7 +5,15 @@ import {
   SanitiseError,
   TEXT_BYTES_MAX,
 } from "../processor/sanitise/mod.ts";
-import { type Command, CommandFailedError, print, runCommand, UsageError } from "./command.ts";
+import {
+  type Command,
+  CommandFailedError,
+  printableJson,
+  printableLines,
+  runCommand,
+  UsageError,
+  writeOut,
+} from "./command.ts";
 import { isObject } from "../contract/envelope.ts";
 import { readLines } from "../runtime/lines.ts";
 
@@ -39,7 +47,10 @@ A line that cannot be sanitised (over ${TEXT_BYTES_MAX} bytes) comes out as ${RE
     ) {
       const answers = lines.map((line) => json ? answerJson(line) : answerText(line));
       refused += answers.filter((answer) => answer.refused).length;
-      if (answers.length > 0) print(answers.map((answer) => answer.line).join("\n"));
+      // To the byte as the sanitiser made them where no terminal shows them: what comes out of a filter goes into the next one.
+      const text = answers.map((answer) => `${answer.line}\n`).join("");
+      const isShown = Deno.stdout.isTerminal();
+      writeOut(new TextEncoder().encode(json ? printableJson(text) : isShown ? printableLines(text) : text));
     }
     if (refused > 0) {
       throw new CommandFailedError(`Cannot sanitise ${refused} of the lines: see where they stood.`);

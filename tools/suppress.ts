@@ -4,7 +4,15 @@ import { readAddress } from "../processor/offers/mod.ts";
 import { committedBefore, confirmSecret } from "../processor/facts/identity.ts";
 import { publishFacts } from "../processor/facts/topic.ts";
 import { pipelineSecret } from "../runtime/data_dir.ts";
-import { type Command, CommandFailedError, print, runCommand, UsageError, withLog } from "./command.ts";
+import {
+  type Command,
+  CommandFailedError,
+  print,
+  printJson,
+  runCommand,
+  UsageError,
+  withLog,
+} from "./command.ts";
 import { systemClock } from "../runtime/clock.ts";
 
 /** `deno task suppress FILE`: addresses that never get mail, such as an unsubscribe list from elsewhere. */
@@ -34,11 +42,8 @@ Repeating the command changes nothing.
         await publishFacts(log, facts.slice(from, from + FACTS_AT_ONCE_MAX));
       }
     });
-    print(
-      json
-        ? JSON.stringify({ suppressed: mailboxes.length, refused: refused.length })
-        : `${mailboxes.length} suppressed.`,
-    );
+    if (json) printJson({ suppressed: mailboxes.length, refused: refused.length });
+    else print(`${mailboxes.length} suppressed.`);
     if (refused.length > 0) {
       throw new CommandFailedError(
         `Cannot read line ${refused.join(", ")}: no address. The others are suppressed.`,

@@ -4,6 +4,7 @@ import type { Environment } from "../../runtime/environment.ts";
 import { type RunningService, runService } from "../../runtime/service.ts";
 import { startPosthogStandIn } from "./server.ts";
 import { readStandInConfig } from "./config.ts";
+import { logError } from "../../runtime/printable.ts";
 
 /** `deno task posthog-stand-in`: the stand-in alone, configured by the environment. */
 
@@ -24,7 +25,7 @@ function run(environment: Environment): Promise<RunningService> {
     random: Math.random,
     newId: randomUUID,
     onFailure: ({ event, uuid, attempts, words: message }) =>
-      console.error(
+      logError(
         `${NAME}: warn: webhook of ${event} ${uuid} failed after ${attempts} of 3 attempts: ${message}`,
       ),
   });

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { STATUS_CODES } from "node:http";
+import { stackOf } from "../uncaught.ts";
 import { BodyReader, BrokenBodyError, type ByteSource } from "./body.ts";
 import { type Head, type HeadRefusal, parseHead } from "./head.ts";
 import { type Content, requestOf } from "./request.ts";
@@ -344,7 +345,7 @@ export class Connection implements ByteSource {
   }
 
   #report(what: string, error: unknown): void {
-    this.options.report(`${what}: ${error instanceof Error ? error.stack ?? error.message : error}`);
+    this.options.report(`${what}: ${stackOf(error)}`);
   }
 }
 

@@ -203,7 +203,7 @@ describe("HttpServer", () => {
     });
     const answer = await exchange(GET.replace("/ ", "/broken ") + LAST);
     expect(answer).toMatch(/^HTTP\/1\.1 500 [^]*HTTP\/1\.1 200 OK[^]*fine$/);
-    expect(said[0]).toMatch(/^a request failed: Error: No more ink\.\n\s+at /);
+    expect(said[0]).toMatch(/^a request failed: Error: No more ink\. at /);
   });
 
   it("a stream that fails breaks its answer off, so that nobody takes it for whole", async () => {

@@ -13,6 +13,8 @@ import {
   type CommandLine,
   grouped,
   print,
+  printError,
+  printJson,
   runCommand,
   UsageError,
   withLog,
@@ -48,7 +50,8 @@ data and count, but never arm a mail and never change an address.
     const counted = `${grouped(read)} read, ${grouped(published)} published, ${
       grouped(held)
     } in the topic already`;
-    print(line.json ? JSON.stringify(result) : `${counted}, ${grouped(refused)} refused`);
+    if (line.json) printJson(result);
+    else print(`${counted}, ${grouped(refused)} refused`);
     if (refused > 0) {
       throw new CommandFailedError(
         `Cannot publish ${refused} of ${read}: they are named above; the others are in the topic.`,
@@ -159,7 +162,7 @@ async function publishMissing(
     waiting = [];
   };
   const refuse = (where: string, reason: string) => {
-    if (++result.refused <= NAMED_MAX) console.error(`${where}: ${reason}`);
+    if (++result.refused <= NAMED_MAX) printError(`${where}: ${reason}`);
   };
   for await (const event of events) {
     result.read++;

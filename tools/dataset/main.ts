@@ -6,6 +6,9 @@ import {
   type CommandLine,
   grouped,
   print,
+  printable,
+  printableJson,
+  printJson,
   refuseMissing,
   runCommand,
   table,
@@ -85,7 +88,7 @@ function verbOf({ positionals, values }: CommandLine): Verb {
 async function printVerification(datasetDir: string, { json }: CommandLine): Promise<void> {
   const verification = await verifyDataset(datasetDir);
   const { files, records, bytes, findings, notPartOfTheDataset } = verification;
-  if (json) print(JSON.stringify(verification));
+  if (json) printJson(verification);
   else {
     print(`Verified ${grouped(records)} records, ${grouped(bytes)} bytes, in ${grouped(files)} files.`);
     if (notPartOfTheDataset.length > 0) {
@@ -109,13 +112,17 @@ async function printVerification(datasetDir: string, { json }: CommandLine): Pro
   }
 }
 
-/** Bytes go through as they are, block by block. */
+/** Bytes go through as they are, block by block; a terminal is shown JSON that means the same. */
 async function cat(datasetDir: string): Promise<void> {
   const files = new DatasetFiles(datasetDir);
   for (const path of files.paths()) {
     const opened = openWhole(files, path);
     if (opened === null) continue;
-    for await (const block of blocksOf(opened.file, opened.entry.bytes)) writeOut(block);
+    const decoder = new TextDecoder();
+    for await (const block of blocksOf(opened.file, opened.entry.bytes)) {
+      if (!Deno.stdout.isTerminal()) writeOut(block);
+      else writeOut(new TextEncoder().encode(printableJson(decoder.decode(block, { stream: true }))));
+    }
   }
 }
 
@@ -126,9 +133,9 @@ async function printExport(
   const marker = await withSignals((signal) =>
     exportDataset(datasetDir, { format, to, now: Date.now(), signal })
   );
-  if (json) return print(JSON.stringify(marker));
+  if (json) return printJson(marker);
   const records = marker.files.reduce((sum, file) => sum + file.records, 0);
-  print(`Exported ${grouped(records)} records to "${to}".`);
+  print(`Exported ${grouped(records)} records to "${printable(to)}".`);
   if (marker.files.length === 0) return;
   print(table(["RECORDS", "BYTES", "FILE"], marker.files.map((one) => [one.records, one.bytes, one.path])));
 }

@@ -1,12 +1,12 @@
 import { DatasetFiles, listDataset } from "../../processor/dataset/mod.ts";
-import { type CommandLine, grouped, print, table } from "../command.ts";
+import { type CommandLine, grouped, print, printable, printJson, table } from "../command.ts";
 
 /** Prints what the manifests say of the dataset; reads no line. A dataset that nobody has begun is an empty one. */
 export function printStats(datasetDir: string, { json }: CommandLine): void {
   const { records, bytes, files, sanitiserVersion, partitions } = listDataset(datasetDir);
   const counted = partitions.map(({ paths: _, ...one }) => one);
-  if (json) return print(JSON.stringify({ records, bytes, files, sanitiserVersion, partitions: counted }));
-  if (records === 0) return print(`No lines in "${datasetDir}" yet.`);
+  if (json) return printJson({ records, bytes, files, sanitiserVersion, partitions: counted });
+  if (records === 0) return print(`No lines in "${printable(datasetDir)}" yet.`);
   const rows = counted.map((
     { event, date, records, bytes, files, placeholders },
   ) => [event, date, records, bytes, files, placeholderText(placeholders)]);
@@ -21,8 +21,12 @@ export function printStats(datasetDir: string, { json }: CommandLine): void {
   print(`bytes         ${grouped(bytes)}`);
   print(`files         ${grouped(files)}`);
   print(`days          ${dates[0]} to ${dates.at(-1)}`);
-  print(`placeholders  ${placeholderText(all) || "none"}`);
-  print(`sanitisers    ${sanitiserVersionsIn(datasetDir).join(", ")} (this software: ${sanitiserVersion})`);
+  print(`placeholders  ${printable(placeholderText(all)) || "none"}`);
+  print(
+    `sanitisers    ${
+      sanitiserVersionsIn(datasetDir).map(printable).join(", ")
+    } (this software: ${sanitiserVersion})`,
+  );
 }
 
 function placeholderText(placeholders: Readonly<Record<string, number>>): string {

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { createKeyedHashes } from "../../contract/keyed_hash.ts";
@@ -20,6 +21,7 @@ import {
   processorRuns,
   publishInto,
   recordOf,
+  recordOfText,
   repeatLetters,
   setAsideWithoutBytes,
   SHARED_PROMPT,
@@ -256,14 +258,196 @@ describe("a person is erased where no processor runs", () => {
     expect(filesThatHold(context.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
   });
 
-  test("somebody whom nobody knows is erased too: what comes late of them gives no line", async () => {
-    const { code, stdout } = await run("user-nobody-knows", "--json");
-    expect([code, JSON.parse(stdout).records]).toEqual([0, 0]);
-    await publishInto(context.dataDir, [failed("user-nobody-knows", "late", SOON)]);
-    await processorRuns(context);
-    expect(datasetLines(context.dataDir).filter((line) => line.distinct_id === "user-nobody-knows")).toEqual(
-      [],
+  test("erased again without new data: says so and is no failure, so that a script may repeat it", async () => {
+    const first = await erase();
+    expect(first).toMatchObject({ erasedBefore: null, newRecords: 10 });
+    expect(await erase()).toMatchObject({ erasedBefore: first.at, newRecords: 0, left: 0, letters: 0 });
+    const { code, stdout } = await run(JANE.id, "--dry-run");
+    expect([code, stdout]).toEqual([0, expect.stringContaining("since then: nothing new.")]);
+    await publishInto(context.dataDir, [
+      failed(JANE.id, "late", SOON),
+      failed(JANE.id, "later", { at: new Date(Date.now() + 60_000).toISOString() }),
+    ]);
+    expect((await run(JANE.id)).stdout).toContain("since then: 1 new record.");
+  });
+});
+
+/** It printed "Erased" and answered 0 for an id in another case, for an address, and for whatever text there was. */
+describe("an id that nobody has seen", () => {
+  inContextOf(FEW);
+  const ends = () => withLog(context.dataDir, (log) => log.bounds(WEBHOOKS_TOPIC));
+
+  async function refused(given: string): Promise<string> {
+    const before = await ends();
+    const outcomes = [await run(given), await run(given, "--dry-run"), await run(given, "--json")];
+    expect(outcomes.map(({ code, stdout }) => [code, stdout])).toEqual([[1, ""], [1, ""], [1, ""]]);
+    expect(new Set(outcomes.map(({ stderr }) => stderr)).size).toBe(1);
+    expect(await ends()).toEqual(before);
+    expect(filesThatHold(context.dataDir, HERS)).toContain("log/processor.db");
+    expect(outcomes[0]!.stderr).toContain(`Cannot erase "${given}": nobody of this id has been seen`);
+    return outcomes[0]!.stderr;
+  }
+
+  test("is refused, and nothing is done", async () => {
+    expect(await refused("user-nobody-knows")).toContain("Take the distinct_id from PostHog");
+    await refused(`person-${subject("user-nobody-knows")}`);
+  });
+
+  test("is not taken for one in another case, which is named", async () => {
+    expect(await refused(JANE.id.toUpperCase())).toContain(`there is "${JANE.id}". Erase by that id.`);
+  });
+
+  test("but is a known address, in whatever spelling, has its id named", async () => {
+    for (const address of [JANE.email, "JANE.ROE+news@EXAMPLE.org"]) {
+      expect(await refused(address)).toContain(`it is an address of "${JANE.id}". Erase by that id.`);
+    }
+  });
+
+  test("but is the address of several, has all of them named", async () => {
+    const email = JANE.email.toUpperCase();
+    await publishInto(context.dataDir, [webhook("feature_used", "user-7002", { email })]);
+    expect(await refused(JANE.email)).toContain(
+      `it is an address of "${JANE.id}" and "user-7002". Erase by one of these ids.`,
     );
+  });
+
+  test("but is a person.id, has the distinct_ids named", async () => {
+    expect(await refused(JANE.personId)).toContain(
+      `it is the person.id of "${JANE.anonymous}" and "${JANE.id}"`,
+    );
+  });
+
+  test("in a DATA_DIR that is not there: it is not made", async () => {
+    const env = { ...context.env, DATA_DIR: join(context.dataDir, "mistyped") };
+    const { code, stderr } = await runProgram("tools/erase/main.ts", { args: [JANE.id], env });
+    expect([code, stderr]).toEqual([1, expect.stringContaining("there is no such directory")]);
+    expect([...Deno.readDirSync(context.dataDir)].map(({ name }) => name)).not.toContain("mistyped");
+  });
+});
+
+describe("an id is seen", () => {
+  inContextOf(FEW);
+
+  test("where only a join names it", async () => {
+    await publishInto(context.dataDir, [
+      webhook("$identify", "user-8001", { properties: { $anon_distinct_id: "visitor-8001" } }),
+    ]);
+    expect((await run("visitor-8001", "--dry-run")).code).toBe(0);
+    expect((await run("visitor-8001")).code).toBe(0);
+  });
+
+  test("where only a webhook that has not been handled yet has it", async () => {
+    await publishInto(context.dataDir, [failed("user-8001", "a prompt of somebody who is new")]);
+    const { code, stdout } = await run("user-8001", "--json");
+    expect([code, JSON.parse(stdout)]).toEqual([0, expect.objectContaining({ records: 1, left: 0 })]);
+  });
+
+  test("where only a dead letter without a distinct_id has it, an address too", async () => {
+    await publishInto(context.dataDir, [recordOf({ note: "call nobody.else\u0040example.org" })]);
+    await processorRuns(context);
+    const before = (await letters()).length;
+    expect((await run("Nobody.Else@example.org")).code).toBe(0);
+    expect(await letters()).toHaveLength(before - 1);
+  });
+
+  test("where only a line of the dataset has it: the topic keeps its records for less time", async () => {
+    const [path, text] = [...datasetFiles(context.dataDir)].find(([, text]) => text.includes("user-100000"))!;
+    expect(text).toContain("user-100000");
+    const line = text.split("\n")[0]!.replace(/"distinct_id":"[^"]*"/, '"distinct_id":"user-of-old"');
+    Deno.writeTextFileSync(join(context.dataDir, "dataset", path), `${line}\n`, { append: true });
+    expect((await run("user-of-old", "--dry-run")).code).toBe(0);
+  });
+
+  test("by every name that --dry-run shows", async () => {
+    for (const { subjects } of [JSON.parse((await run(JANE.id, "--dry-run", "--json")).stdout)]) {
+      for (const one of subjects) expect((await run(`person-${one}`, "--dry-run")).code).toBe(0);
+    }
+  });
+});
+
+/** LEFT said 0 while letters, mails and files held the address in another case, with a tag, or behind escapes. */
+describe("in every spelling", () => {
+  inContextOf(FEW);
+
+  const base64 = (text: string) => Buffer.from(text).toString("base64");
+  const SPELLINGS = [
+    '{"note":"JANE.ROE@EXAMPLE.ORG"}',
+    '{"note":"jane.roe+shop@example.org"}',
+    String.raw`{"note":"Jane.Roe\u0040example.org"}`,
+    String.raw`{"\u006aane\u002eroe\u0040EXAMPLE\u002eorg":true}`,
+    String.raw`{"note":"\"jane.roe\"@example.org"}`,
+    '{"note":"ｊａｎｅ.roe＠example.org"}',
+    '{"link":"https://x.example/?mail=jane.roe%40example.org"}',
+    '{"html":"jane.roe&#64;example.org"}',
+    `{"mail":"${base64("to JANE.roe@example.org please")}"}`,
+    String.raw`{"user":"user\u002d7001"}`,
+    String.raw`{"nested":"{\"user\":\"user-7001\"}"}`,
+  ];
+
+  test("dead letters that are no events go, and those of others stay", async () => {
+    const others = ['{"note":"mary.JANE.roe\\u0040example.org"}', '{"user":"user\\u002d70012"}'];
+    const before = (await letters()).length;
+    await publishInto(context.dataDir, [...SPELLINGS, ...others].map((text) => recordOfText(text)));
+    const key = new TextEncoder().encode("JANE.ROE@EXAMPLE.ORG");
+    await publishInto(context.dataDir, [{ ...recordOfText('{"by":"another program"}'), key }]);
+    await processorRuns(context);
+    expect(await letters()).toHaveLength(before + SPELLINGS.length + others.length + 1);
+    const report = await erase("--scrub-topic");
+    expect(report).toMatchObject({ left: 0, letters: 3 + SPELLINGS.length });
+    expect(await letters()).toHaveLength(before - 2 + others.length);
+    const held = SPELLINGS.map((text) => text.slice(1, -1));
+    expect(filesThatHold(context.dataDir, [...HERS, ...held])).toEqual([]);
+    expect(filesThatHold(context.dataDir, others)).toEqual(["log/ingest.db", "log/processor.db"]);
+  });
+
+  const MAILS = {
+    "quoted-printable": "Content-Transfer-Encoding: quoted-printable\r\n\r\nDear JANE.RO=\r\nE=40example.org",
+    "base64": `Content-Transfer-Encoding: base64\r\n\r\n${
+      base64(`${"x".repeat(50)} for Jane.ROE@example.org`).replace(/.{76}/g, "$&\r\n")
+    }`,
+    "a-header": "Subject: =?utf-8?q?for_jane=2Eroe=40EXAMPLE=2Eorg?=\r\n\r\nhello",
+    "a-tag": "To: <jane.roe+shop@example.org>\r\n\r\nhello",
+  };
+
+  test("mails that an older version left go, and what somebody else put there is found and named", async () => {
+    const newMails = join(context.dataDir, "mail", "new");
+    for (const [name, text] of Object.entries(MAILS)) {
+      Deno.writeTextFileSync(join(newMails, `${name}.eml`), text);
+      Deno.writeTextFileSync(join(context.dataDir, `${name}.txt`), text);
+    }
+    const { code, stdout, stderr } = await run(JANE.id, "--json");
+    const places = JSON.parse(stdout).places.filter(({ left }: { left: number }) => left > 0);
+    expect(places.map(({ place }: { place: string }) => place).sort()).toEqual(
+      Object.keys(MAILS).map((name) => `${name}.txt`).sort(),
+    );
+    expect([code, stderr]).toEqual([1, expect.stringContaining("a-header.txt, a-tag.txt")]);
+    expect(mailFiles(context.dataDir)).toHaveLength(1);
+  });
+
+  test("spooled webhooks that the log never took go", async () => {
+    const directory = join(context.dataDir, "spool", "refused");
+    Deno.mkdirSync(directory, { recursive: true });
+    for (const [n, value] of SPELLINGS.entries()) {
+      const file = { reason: "too large", key: "a key", headers: {}, value };
+      Deno.writeTextFileSync(join(directory, `1-${n}.json`), JSON.stringify(file));
+      Deno.writeTextFileSync(join(directory, `1-${n}.damaged`), `\x00\x01${value}`);
+    }
+    expect(await erase()).toMatchObject({ left: 0 });
+    expect([...Deno.readDirSync(directory)]).toEqual([]);
+  });
+
+  test("a mail of somebody else to the same mailbox stays, and is counted as kept", async () => {
+    const [mail] = mailFiles(context.dataDir).filter((name) =>
+      Deno.readTextFileSync(join(context.dataDir, "mail", "new", name)).includes(NEIGHBOUR.email)
+    );
+    const path = join(context.dataDir, "mail", "new", mail!);
+    Deno.writeTextFileSync(path, Deno.readTextFileSync(path) + "jane.roe+family@example.org\r\n");
+    const { places, left } = await erase();
+    expect(left).toBe(0);
+    expect(places.find(({ place }: { place: string }) => place === "mail/")).toMatchObject({
+      left: 0,
+      kept: 1,
+    });
   });
 });
 

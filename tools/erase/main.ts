@@ -6,15 +6,14 @@ import { ERASE } from "../../contract/product_events.ts";
 import { openDatasetLocks } from "../../processor/dataset/mod.ts";
 import { openOfferStatusReader, openOfferStoreReader, raiseBarrier } from "../../processor/offers/mod.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
-import { subjectsOf } from "../../processor/record/erasure.ts";
 import { checkSecret } from "../../processor/facts/identity.ts";
-import { pipelineSecret } from "../../runtime/data_dir.ts";
 import { faultPointFrom } from "../../runtime/stop_at_fault_point.ts";
 import { createLogScrubber, type LogScrubber } from "../../topic/sqlite/scrub.ts";
 import type { RecordPosition, TopicLog } from "../../topic/topic.ts";
 import {
   type Command,
   type CommandLine,
+  printError,
   refuseMissing,
   runCommand,
   secretOfServices,
@@ -22,16 +21,24 @@ import {
   withLog,
   workAlone,
 } from "../command.ts";
+import { Finder } from "./finder.ts";
 import { eraseLetters, findLetters } from "./letters.ts";
 import { datasetBehind, type Loops, startLoops, untilNothingIsLeft } from "./loops.ts";
-import { type Erased, erasedBy, needlesOf, readPersonalData, withoutSharedPrompts } from "./person.ts";
+import {
+  type Erased,
+  erasedBy,
+  readPersonalData,
+  rootsOf,
+  wantedOf,
+  withoutSharedPrompts,
+} from "./person.ts";
 import { searchRemains } from "./remains.ts";
 import { type EraseReport, printPlan, printReport } from "./report.ts";
+import { refuseUnseen } from "./seen.ts";
 import { eraseRefused, spoolBehind } from "./spool.ts";
 import { eraseInStandIn } from "./stand_in.ts";
 import { copiesOf, eraseCopies, eraseMails } from "./sweep.ts";
 import { scrubTopic } from "./topic.ts";
-import { NeedleFinder } from "./needles.ts";
 
 /** `deno task erase`: a person leaves everything that the pipeline keeps. */
 export const eraseCommand: Command = {
@@ -44,7 +51,8 @@ Usage: deno task erase DISTINCT_ID [--scrub-topic] [--dry-run] [--json]
   --scrub-topic  empties their records in the raw topic too, for ever (embedded log only)
   --json         the result as one JSON object
 
-DISTINCT_ID may be person-… as a line of the dataset has it. Works beside running services; where no processor runs, it
+DISTINCT_ID may be person-… as a line of the dataset has it. One that nobody has seen is refused (exit code 1), an address
+too: the message names the ids that have it. Erasing somebody again is no failure. Works beside running services; where no processor runs, it
 does the processor's work itself and sends no mail. Killed at any moment, the same command again finishes. When more data
 has come, call it again. Other datasets and exports under DATA_DIR, unfinished rebuilds too, are deleted: replay and
 export again. At the end every file under DATA_DIR is searched; what is kept, and why, stands in docs/erasure.md.
@@ -59,13 +67,13 @@ export again. At the end every file under DATA_DIR is searched; what is kept, an
         "Cannot scrub the topic on Kafka: it keeps its bytes for its retention. Leave --scrub-topic out.",
       );
     }
+    refuseMissing(config.dataDir);
+    const secret = secretOfServices(config, "erase");
+    const hashes = createKeyedHashes(secret);
     if (line.values["dry-run"] === true) {
-      refuseMissing(config.dataDir);
-      const hashes = createKeyedHashes(secretOfServices(config, "erase"));
       return await withLog(config, (log) => printDryRun(log, { person: { given, config, hashes }, line }));
     }
-    const secret = pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined);
-    const run = { given, config, secret, hashes: createKeyedHashes(secret), scrubs };
+    const run = { given, config, secret, hashes, scrubs };
     const message = { verb: "erase", what: "an erasure" };
     const locks = openDatasetLocks(config.datasetDir);
     const report = await workAlone(locks, message, () => withLog(config, (log) => erase(log, run)));
@@ -91,23 +99,30 @@ async function printDryRun(
   const { given, config, hashes } = person;
   await checkSecret(log, hashes);
   const erased = erasedBy(namedSubjects(person), hashes);
+  await refuseUnseen(log, { given, roots: rootsOf(given, hashes.subject), erased, config });
   const data = await readPersonalData(log, { erased, given });
-  const finder = new NeedleFinder(needlesOf({ ...data, prompts: [] }, erased));
+  const finder = new Finder(wantedOf({ ...data, prompts: [] }, erased));
   const { sources } = await findLetters(log, { erased, finder, below: () => Infinity });
   const lags = await log.lag(WEBHOOKS_TOPIC, DISCOUNT_OFFERS_GROUP, Date.now());
   printPlan({
     subjects: erased.subjects,
     ids: data.ids,
     records: data.records,
+    erasedBefore: timeOf(data.erasedBefore),
+    newRecords: data.newRecords,
     letters: sources.length,
     copies: copiesOf(config),
     behind: lags.reduce((sum, { lag }) => sum + lag, 0),
   }, line);
 }
 
+function timeOf(at: number | null): string | null {
+  return at === null ? null : new Date(at).toISOString();
+}
+
 /** The person by the view, with those of every earlier erasure that names one of them. */
 function namedSubjects({ given, config, hashes }: Person): string[] {
-  const roots = subjectsOf(given, hashes.subject);
+  const roots = rootsOf(given, hashes.subject);
   const view = openOfferStatusReader(config.dataDir, config.discount);
   try {
     return [...new Set(roots.flatMap((root) => view?.subjectsToErase(root) ?? [root]))].sort();
@@ -119,7 +134,7 @@ function namedSubjects({ given, config, hashes }: Person): string[] {
 type Run = Person & { readonly secret: string; readonly scrubs: boolean };
 
 function notify(text: string): void {
-  console.error(`erase: ${text}`);
+  printError(`erase: ${text}`);
 }
 
 /** The order is the promise: what lies in the topic is known → named → told to every partition → handled → swept. */
@@ -131,6 +146,7 @@ async function erase(log: TopicLog, run: Run): Promise<EraseReport> {
     await checkSecret(log, hashes);
     await untilKnown(log, { config, loops });
     const erased = erasedBy(namedSubjects(run), hashes);
+    await refuseUnseen(log, { given, roots: rootsOf(given, hashes.subject), erased, config });
     faultPoint("erasing.named");
     const at = Date.now();
     const positions = await publishErasure(log, { erased, at, key: hashes.subject(given) });
@@ -216,12 +232,12 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
   const offsets = new Map(options.positions.map(({ partition, offset }) => [partition, offset]));
   const below = (partition: number) => offsets.get(partition) ?? 0;
   const standInPersons = await eraseInStandIn(dataDir, erased);
-  const all = await readPersonalData(log, { erased, given });
+  const all = await readPersonalData(log, { erased, given, below });
   const data = await withoutSharedPrompts(log, { data: all, erased });
-  const finder = new NeedleFinder(needlesOf(data, erased));
+  const finder = new Finder(wantedOf(data, erased));
   const letters = await eraseLetters(log, { erased, finder, below, now: at, scrubber, faultPoint });
   const removed = [...eraseCopies(config), ...eraseRefused(dataDir, { erased, finder })];
-  await eraseMails(log, { dataDir, erased, finder });
+  const othersMails = await eraseMails(log, { dataDir, erased, finder });
   faultPoint("erasing.swept");
   const topicScrubbed = scrubs && scrubber
     ? await emptyTopic(log, { erased, finder, below, at, scrubber, faultPoint })
@@ -236,6 +252,7 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
     at,
     topicScrubbed: topicScrubbed !== null,
     scrubber,
+    othersMails,
   });
   return {
     log: log.kind,
@@ -243,13 +260,15 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
     subjects: erased.subjects,
     at: new Date(at).toISOString(),
     records: data.records,
+    erasedBefore: timeOf(data.erasedBefore),
+    newRecords: data.newRecords,
     topicScrubbed,
     letters: letters.sources.length,
     standInPersons,
     removed,
     lookedFor: {
       ids: data.ids.length,
-      addresses: new Set(data.addresses.map((address) => address.toLowerCase())).size,
+      addresses: data.mailboxes.length + data.addresses.length,
       prompts: data.prompts.length,
     },
     places,

@@ -1,12 +1,12 @@
-import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { Finder } from "./finder.ts";
 import { NeedleFinder, needlesOfName, needlesOfPrompt } from "./needles.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const found = (finder: NeedleFinder, text: string) => [...finder.find(bytes(text))].map(({ at }) => at);
 const holds = (name: string, text: string, kind: "id" | "address" = "id") =>
-  new NeedleFinder(needlesOfName(name, kind)).holds(bytes(text), [kind]);
+  new Finder({ needles: needlesOfName(name, kind), mailboxes: [] }).holds(bytes(text), [kind]);
 
 describe("an id or an address", () => {
   test.each([
@@ -34,12 +34,6 @@ describe("an id or an address", () => {
   test("a short one counts only in quotes", () => {
     expect(holds("42", '{"distinct_id":"42"}')).toBe(true);
     expect(holds("42", '{"count":42,"text":"page 42"}')).toBe(false);
-  });
-
-  test("is found in the base64 of any longer text", () => {
-    fc.assert(fc.property(fc.string({ minLength: 0, maxLength: 9 }), fc.string({ maxLength: 9 }), (a, b) => {
-      expect(holds("ada@example.org", Buffer.from(`${a}ada@example.org${b}`).toString("base64"))).toBe(true);
-    }));
   });
 });
 

@@ -21,18 +21,16 @@ const ID_BYTES_MIN = 6;
 /** Shorter prompts say nothing of anybody; of longer ones so many bytes at the beginning are enough to find them. */
 export const PROMPT_BYTES_MIN = 16;
 const PROMPT_BYTES_MAX = 120;
-/** Base64 of fewer bytes would be found by chance. */
-const BASE64_BYTES_MIN = 9;
 
-/** The forms of an id or an address: as it is, as JSON, percent-encoded, and within base64 at each of its three places. */
+/**
+ * The forms of an id, or of what should be an address: as it is, as JSON, and percent-encoded. `Finder` takes escapes away
+ * before it looks; these find also what an id itself has of what looks like one.
+ */
 export function needlesOfName(text: string, kind: "id" | "address"): Needle[] {
   const short = Buffer.byteLength(text) < ID_BYTES_MIN;
   const plain = [text, ...jsonForms(text), encodeURIComponent(text.toWellFormed())]
     .map((form) => short ? `"${form}"` : form);
-  return [
-    ...unique(plain.map((form) => Buffer.from(form))).map((bytes) => ({ kind, bytes, whole: !short })),
-    ...base64Forms(Buffer.from(text)).map((bytes) => ({ kind, bytes, whole: false })),
-  ];
+  return unique(plain.map((form) => Buffer.from(form))).map((bytes) => ({ kind, bytes, whole: !short }));
 }
 
 /** The forms of a prompt's beginning: as it is and as JSON; none where it is too short to say anything. */
@@ -47,18 +45,6 @@ function jsonForms(text: string): string[] {
   const json = JSON.stringify(text).slice(1, -1);
   const ascii = json.replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
   return [json, ascii];
-}
-
-/** What stands for certain in the base64 of a longer text that holds these bytes. */
-function base64Forms(bytes: Uint8Array): Uint8Array[] {
-  if (bytes.length < BASE64_BYTES_MIN) return [];
-  return [0, 1, 2].map((before) => {
-    const text = Buffer.concat([Buffer.alloc(before), bytes]).toString("base64").replace(/=+$/, "");
-    // Digits that share their bits with what stands before or behind are left out.
-    const from = Math.ceil(before * 8 / 6);
-    const to = Math.floor((before + bytes.length) * 8 / 6);
-    return Buffer.from(text.slice(from, to));
-  });
 }
 
 function unique(forms: readonly Buffer[]): Buffer[] {
@@ -96,12 +82,6 @@ export class NeedleFinder {
         }
       }
     }
-  }
-
-  /** True where one of these kinds is there. */
-  holds(bytes: Uint8Array, kinds: readonly NeedleKind[]): boolean {
-    for (const { needle } of this.find(bytes)) if (kinds.includes(this.needles[needle]!.kind)) return true;
-    return false;
   }
 
   #add(bytes: Uint8Array, needle: number): void {

@@ -1,12 +1,20 @@
 import { isScrubbed } from "../../contract/dead_letter.ts";
-import { isObject, type PosthogEnvelope, readEnvelope, readLabel } from "../../contract/envelope.ts";
+import {
+  isErasure,
+  isObject,
+  type PosthogEnvelope,
+  readEnvelope,
+  readLabel,
+} from "../../contract/envelope.ts";
 import type { KeyedHashes } from "../../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { PERSON_PREFIX, subjectsOf } from "../../processor/record/erasure.ts";
+import { PERSON_PREFIX, readErasure, subjectsOf } from "../../processor/record/erasure.ts";
+import { eventTime } from "../../processor/record/event_time.ts";
 import { readAddress } from "../../processor/offers/mod.ts";
 import { remembering } from "../../runtime/remember.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
-import { type Needle, NeedleFinder, needlesOfName, needlesOfPrompt } from "./needles.ts";
+import { Finder, type Wanted } from "./finder.ts";
+import { needlesOfName, needlesOfPrompt } from "./needles.ts";
 
 /** Who is erased, as keyed hashes, and how their records are told from others'. */
 export type Erased = {
@@ -66,17 +74,23 @@ export function ownershipOf(record: Readable, erased: Erased): Ownership {
 export type Judging = {
   readonly erased: Erased;
   /** Finds ids and addresses in what is no event. */
-  readonly finder: NeedleFinder;
+  readonly finder: Finder;
 };
 
 /** True for a record of theirs, and for one of nobody's in whose bytes they are named. */
 export function isTheirRecord(record: Readable, { erased, finder }: Judging): boolean {
   const ownership = ownershipOf(record, erased);
-  return ownership?.is === "nobodys" ? namesThem(record.value, finder) : ownership !== null;
+  return ownership?.is === "nobodys" ? recordNamesThem(record, finder) : ownership !== null;
+}
+
+/** True where they are named in a record's value, key or headers: what another program published may be anywhere. */
+export function recordNamesThem({ key, value, headers }: Readable, finder: Finder): boolean {
+  return namesThem(value, finder) || key !== null && namesThem(key, finder) ||
+    namesThem(new TextEncoder().encode(JSON.stringify(headers)), finder);
 }
 
 /** True where one of their ids or addresses stands in these bytes. */
-export function namesThem(bytes: Uint8Array, finder: NeedleFinder): boolean {
+export function namesThem(bytes: Uint8Array, finder: Finder): boolean {
   return finder.holds(bytes, ["id", "address"]);
 }
 
@@ -84,41 +98,107 @@ export function namesThem(bytes: Uint8Array, finder: NeedleFinder): boolean {
 export type PersonalData = {
   /** distinct_ids and PostHog's person.ids. */
   readonly ids: readonly string[];
+  /** As `readAddress` normalises them, so that every spelling is found. */
+  readonly mailboxes: readonly string[];
+  /** What came as an address and is none that mail could be sent to; looked for as it was written. */
   readonly addresses: readonly string[];
   readonly prompts: readonly string[];
   /** Records of theirs. */
   readonly records: number;
+  /** Those of them that an erasure from before has not made go. */
+  readonly newRecords: number;
+  /** When they were last erased before, in milliseconds since 1970; null where the topic knows of no time. */
+  readonly erasedBefore: number | null;
 };
 
 /** Prompts that are looked for at most, the newest. */
 const PROMPTS_MAX = 20_000;
 
-/** Reads the whole raw topic. `given` is what the command was called with. */
+/**
+ * Reads the whole raw topic.
+ *
+ * @param options.given What the command was called with.
+ * @param options.below Offset of this erasure's own record by partition: what lies behind it is no earlier erasure.
+ */
 export async function readPersonalData(
   log: TopicLog,
-  { erased, given }: { readonly erased: Erased; readonly given: string },
+  { erased, given, below = () => Infinity }: {
+    readonly erased: Erased;
+    readonly given: string;
+    readonly below?: (partition: number) => number;
+  },
 ): Promise<PersonalData> {
-  const ids = new Set(isPseudonym(given) ? [] : [given]);
-  const addresses = new Set<string>();
+  const ids = new Set(namesSubject(given) ? [] : [given]);
+  const texts = new Set<string>();
   const prompts = new Set<string>();
+  const erasures = new EarlierErasures(erased);
   let records = 0;
   for await (const record of everyRecord(log, WEBHOOKS_TOPIC)) {
+    if (record.offset < below(record.partition)) erasures.note(record);
     const ownership = ownershipOf(record, erased);
     if (ownership?.is !== "theirs") continue;
     records++;
+    erasures.noteTheirs(record, ownership.envelope);
     if (ownership.envelope === null) continue;
     noteIds(ownership.envelope, { erased, ids });
-    for (const address of addressesIn(ownership.envelope)) addresses.add(address);
+    for (const address of addressesIn(ownership.envelope)) texts.add(address);
     const { input_prompt: prompt } = ownership.envelope.properties;
     if (typeof prompt === "string") prompts.add(prompt);
   }
-  for (const id of ids) for (const address of spellings(id)) addresses.add(address);
-  return { ids: [...ids], addresses: [...addresses], prompts: [...prompts].slice(-PROMPTS_MAX), records };
+  const { newRecords, at: erasedBefore } = erasures;
+  return {
+    ids: [...ids],
+    mailboxes: mailboxesIn([...texts, ...ids]),
+    addresses: [...texts].filter((text) => readAddress(text) === null && ADDRESS_LIKE.test(text)),
+    prompts: [...prompts].slice(-PROMPTS_MAX),
+    records,
+    newRecords,
+    erasedBefore,
+  };
+}
+
+/** Other words in place of an address (`unknown`) would be found everywhere. */
+const ADDRESS_LIKE = /[^\s@]@[^\s@]{2}/;
+
+/** Which records of theirs are newer than every erasure before; fed partition by partition, in order. */
+class EarlierErasures {
+  readonly #subjects: ReadonlySet<string>;
+  readonly #new = new Map<number, number>();
+  at: number | null = null;
+
+  constructor({ subjects }: Erased) {
+    this.#subjects = new Set(subjects);
+  }
+
+  get newRecords(): number {
+    return [...this.#new.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  note(record: TopicRecord): void {
+    if (!isErasure(readLabel(record.headers))) return;
+    const erasure = readErasure(record.value);
+    if (!erasure?.subjects.some((subject) => this.#subjects.has(subject))) return;
+    this.#new.set(record.partition, 0);
+    this.at = Math.max(erasure.at, this.at ?? -Infinity);
+  }
+
+  noteTheirs({ partition, timestamp }: TopicRecord, envelope: PosthogEnvelope | null): void {
+    if (this.at !== null && eventTime(envelope?.timestamp ?? null, timestamp) <= this.at) return;
+    this.#new.set(partition, (this.#new.get(partition) ?? 0) + 1);
+  }
+}
+
+const PSEUDONYM = /^person-((?:p-)?[0-9a-f]{32})$/;
+
+/** The subjects that the command's argument may stand for: a distinct_id, or `person-…` as lines and `--dry-run` have it. */
+export function rootsOf(given: string, subject: (distinctId: string) => string): readonly string[] {
+  const pseudonym = PSEUDONYM.exec(given)?.[1];
+  return pseudonym === undefined ? [subject(given)] : [subject(given), pseudonym];
 }
 
 /** It stands for a subject beside its own. */
-function isPseudonym(given: string): boolean {
-  return subjectsOf(given, (distinctId) => distinctId).length > 1;
+function namesSubject(given: string): boolean {
+  return PSEUDONYM.test(given);
 }
 
 function noteIds(
@@ -132,26 +212,29 @@ function noteIds(
   if (person.id !== null && erased.isTheirPersonId(person.id)) ids.add(person.id);
 }
 
-function addressesIn({ properties, person }: PosthogEnvelope): string[] {
+/** Addresses that an event gives, as they were written. */
+export function addressesIn({ properties, person }: PosthogEnvelope): string[] {
   const sources = [person.properties, properties.$set, properties.$set_once].filter(isObject);
-  return sources.flatMap(({ email }) => typeof email === "string" ? spellings(email) : []);
+  return sources.flatMap(({ email }) => typeof email === "string" ? [email.trim()] : []);
 }
 
-/** An address as it was written, as mail is addressed to it, and as it is compared; none where it is no address. */
-function spellings(text: string): string[] {
-  const address = readAddress(text);
-  if (address === null) return [];
-  return [text.trim(), text.trim().toLowerCase(), address.deliverable, address.normalised];
+/** The mailboxes of those texts that are addresses, as the pipeline compares them. */
+export function mailboxesIn(texts: readonly string[]): string[] {
+  return [...new Set(texts.flatMap((text) => readAddress(text)?.normalised ?? []))];
 }
 
 /** What is looked for on the disk: ids, also as lines have them, addresses, and the prompts that nobody else wrote. */
-export function needlesOf(data: PersonalData, { subjects }: Erased): Needle[] {
-  return [
+export function wantedOf(
+  data: Pick<PersonalData, "ids" | "mailboxes" | "addresses" | "prompts">,
+  { subjects }: Erased,
+): Wanted {
+  const needles = [
     ...data.ids.filter((id) => id !== "").flatMap((id) => needlesOfName(id, "id")),
     ...subjects.flatMap((subject) => needlesOfName(`${PERSON_PREFIX}${subject}`, "id")),
     ...data.addresses.flatMap((address) => needlesOfName(address, "address")),
     ...data.prompts.flatMap(needlesOfPrompt),
   ];
+  return { needles, mailboxes: data.mailboxes };
 }
 
 /** The same data without prompts that stand in other people's records too: finding those would say nothing. */
@@ -163,11 +246,11 @@ export async function withoutSharedPrompts(
     needlesOfPrompt(prompt).map((needle) => ({ needle, prompt }))
   );
   if (needles.length === 0) return data;
-  const finder = new NeedleFinder(needles.map(({ needle }) => needle));
+  const finder = new Finder({ needles: needles.map(({ needle }) => needle), mailboxes: [] });
   const shared = new Set<string>();
   for await (const record of everyRecord(log, WEBHOOKS_TOPIC)) {
     if (ownershipOf(record, erased)?.is === "theirs") continue;
-    for (const { needle } of finder.find(record.value)) shared.add(needles[needle]!.prompt);
+    for (const { needle } of finder.find(record.value)) shared.add(needles[needle!]!.prompt);
   }
   return { ...data, prompts: data.prompts.filter((prompt) => !shared.has(prompt)) };
 }

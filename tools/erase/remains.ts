@@ -1,4 +1,4 @@
-import { join, relative } from "node:path";
+import { basename, join, relative } from "node:path";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC, writerOf } from "../../contract/names.ts";
 import { PERSON_PREFIX } from "../../processor/record/erasure.ts";
 import type { ProcessorConfig } from "../../processor/config.ts";
@@ -8,6 +8,7 @@ import type { TopicLog } from "../../topic/topic.ts";
 import { datasetRoot } from "../../processor/dataset/mod.ts";
 import type { Judging, PersonalData } from "./person.ts";
 import { type FileFound, hitsOf, placeOf, searchEverything, type SearchResult } from "./search.ts";
+import { hitsInStandIn } from "./stand_in.ts";
 import { hitsInRecords } from "./topic.ts";
 
 /** What is left on this disk after an erasure, place by place. */
@@ -32,6 +33,8 @@ export type RemainsOptions = Judging & {
   /** True where the raw topic's records have been emptied, so that nothing of them may be left in its file. */
   readonly topicScrubbed: boolean;
   readonly scrubber: LogScrubber | null;
+  /** Names of `.eml` files that are other people's. */
+  readonly othersMails: readonly string[];
 };
 
 /**
@@ -57,36 +60,40 @@ async function searchOnce(options: RemainsOptions): Promise<readonly SearchedPla
   const isInside = root === null || root.startsWith(`${dataDir}/`);
   const result = await searchEverything({
     roots: isInside ? [dataDir] : [dataDir, root],
-    needles: finder.needles,
+    wanted: finder.wanted,
     dataset: root === null ? null : { root, ids, until: at },
   });
   const explained = await explainedHits(result, { dataDir, options });
   return [
-    ...placesIn(dataDir, { result, explained }),
+    ...placesIn(dataDir, { result, explained, othersMails: options.othersMails }),
     ...(isInside ? [] : [wholeRoot(root, result)]),
   ];
 }
 
-/** By log file: how many hits of it stand in records that may stay. Read only where there are hits. */
+/** By place: how many hits stand in records and rows that may stay. Read only where there are hits. */
 async function explainedHits(
   { files }: SearchResult,
   { dataDir, options }: { readonly dataDir: string; readonly options: RemainsOptions },
 ): Promise<ReadonlyMap<string, number>> {
   const explained = new Map<string, number>();
+  const hasHits = (place: string) => files.some(({ path }) => placeOf(relative(dataDir, path)) === place);
+  if (hasHits(STAND_IN)) explained.set(STAND_IN, hitsInStandIn(dataDir, options.finder));
   if (options.config.log.kind !== "embedded") return explained;
   const { log, finder } = options;
   for (const topic of [WEBHOOKS_TOPIC, DEAD_LETTER_TOPIC]) {
     const place = logFileOf(writerOf(topic));
-    if (!files.some(({ path }) => placeOf(relative(dataDir, path)) === place)) continue;
+    if (!hasHits(place)) continue;
     const isRaw = topic === WEBHOOKS_TOPIC && !options.topicScrubbed;
     explained.set(place, isRaw ? Infinity : await hitsInRecords(log, { topic, finder }));
   }
   return explained;
 }
 
+const STAND_IN = "posthog-stand-in/";
+
 function placesIn(
   dataDir: string,
-  { result, explained }: {
+  { result, explained, othersMails }: Pick<RemainsOptions, "othersMails"> & {
     readonly result: SearchResult;
     readonly explained: ReadonlyMap<string, number>;
   },
@@ -95,9 +102,10 @@ function placesIn(
     path.startsWith(`${dataDir}/`) && placeOf(relative(dataDir, path)) === place;
   return Object.entries(result.roots[0]!.places).map(([place, sums]) => {
     let [left, kept] = [0, 0];
-    for (const { found, others } of result.files.filter(isIn(place))) {
+    for (const { path, found, others } of result.files.filter(isIn(place))) {
       const hits = hitsOf(found);
-      const known = Math.min(hits, explained.get(place) ?? 0);
+      const isOthers = place === "mail/" && othersMails.includes(basename(path));
+      const known = isOthers ? hits : Math.min(hits, explained.get(place) ?? 0);
       left += hits - known;
       kept += known + others;
     }

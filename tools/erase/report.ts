@@ -1,6 +1,14 @@
 import { PERSON_PREFIX } from "../../processor/record/erasure.ts";
 import { logFileOf } from "../../topic/sqlite/file.ts";
-import { CommandFailedError, type CommandLine, grouped, print, table } from "../command.ts";
+import {
+  CommandFailedError,
+  type CommandLine,
+  grouped,
+  print,
+  printable,
+  printJson,
+  table,
+} from "../command.ts";
 import type { SearchedPlace } from "./remains.ts";
 
 /** What an erasure did, and where it looked afterwards. Holds keyed hashes, and neither ids nor addresses. */
@@ -13,6 +21,10 @@ export type EraseReport = {
   readonly at: string;
   /** Records of theirs in the raw topic. */
   readonly records: number;
+  /** ISO 8601, UTC: when they were last erased before; null where they were not. */
+  readonly erasedBefore: string | null;
+  /** Those of the records that have come, and happened, since then. */
+  readonly newRecords: number;
   /** Records of the raw topic that were emptied; null without `--scrub-topic`. */
   readonly topicScrubbed: number | null;
   /** Source positions whose dead letters went. */
@@ -33,6 +45,8 @@ export type ErasePlan = {
   /** distinct_ids and person.ids that the topic tells in plain. */
   readonly ids: readonly string[];
   readonly records: number;
+  readonly erasedBefore: string | null;
+  readonly newRecords: number;
   readonly letters: number;
   readonly copies: readonly string[];
   /** Records that discount-offers has not handled yet: whom they join is not known. */
@@ -41,13 +55,14 @@ export type ErasePlan = {
 
 /** Prints to standard output whom and what `erase` would erase, as one line of JSON where asked for. */
 export function printPlan(plan: ErasePlan, { json }: CommandLine): void {
-  if (json) return print(JSON.stringify({ dryRun: true, ...plan }));
+  if (json) return printJson({ dryRun: true, ...plan });
   print(`Would erase ${countOf(plan.subjects.length, "joined id")}:`);
-  for (const id of plan.ids) print(`  ${id}`);
+  for (const id of plan.ids) print(`  ${printable(id)}`);
   for (const subject of plan.subjects) print(`  ${PERSON_PREFIX}${subject}`);
   const [records, letters] = [countOf(plan.records, "record"), countOf(plan.letters, "dead letter")];
   print(`${records} of theirs in the raw topic, ${letters}.`);
-  for (const copy of plan.copies) print(`Would delete ${copy}`);
+  printBefore(plan);
+  for (const copy of plan.copies) print(`Would delete ${printable(copy)}`);
   if (plan.behind === 0) return;
   const behind = countOf(plan.behind, "record");
   print(`discount-offers is ${behind} behind: whom those join is not shown, and is erased too.`);
@@ -55,7 +70,7 @@ export function printPlan(plan: ErasePlan, { json }: CommandLine): void {
 
 /** Throws {@link CommandFailedError}, after printing, where something is left. */
 export function printReport(report: EraseReport, { json }: CommandLine): void {
-  if (json) print(JSON.stringify(report));
+  if (json) printJson(report);
   else printText(report);
   const places = report.places.filter(({ left }) => left > 0).map(({ place }) => place).join(", ");
   if (places === "") return;
@@ -73,7 +88,8 @@ function printText(report: EraseReport): void {
   const standIn = report.standInPersons > 0 ? `, ${persons} of the PostHog stand-in` : "";
   const letters = countOf(report.letters, "dead letter");
   print(`Gone: their lines of the dataset, their offers and mail files, ${letters}${standIn}.`);
-  for (const path of report.removed) print(`Deleted ${path}`);
+  printBefore(report);
+  for (const path of report.removed) print(`Deleted ${printable(path)}`);
   print("");
   const [ids, prompts] = [countOf(lookedFor.ids, "id"), countOf(lookedFor.prompts, "prompt")];
   const addresses = countOf(lookedFor.addresses, "address", "addresses");
@@ -82,6 +98,12 @@ function printText(report: EraseReport): void {
   print(table(["PLACE", "FILES", "BYTES", "LEFT", "KEPT"], rows));
   print("");
   for (const sentence of keptText(report)) print(sentence);
+}
+
+function printBefore({ erasedBefore, newRecords }: Pick<ErasePlan, "erasedBefore" | "newRecords">): void {
+  if (erasedBefore === null) return;
+  const since = newRecords === 0 ? "nothing new" : countOf(newRecords, "new record");
+  print(`They had been erased before, up to ${erasedBefore}; since then: ${since}.`);
 }
 
 /** Why something may stay where KEPT is not 0, and what cannot be seen from here. */

@@ -12,7 +12,7 @@ afterEach(() => Deno.remove(root, { recursive: true }));
 const BLOCK_BYTES = 4 * 1024 * 1024;
 const order = (...names: string[]) => ({
   roots: [root],
-  needles: names.flatMap((name) => needlesOfName(name, "id")),
+  wanted: { needles: names.flatMap((name) => needlesOfName(name, "id")), mailboxes: [] },
   dataset: null,
 });
 const write = (path: string, text: string | Uint8Array) => {
@@ -72,10 +72,26 @@ test("search() tells lines of other people, and later lines of the erased, from 
   write("dataset.1/event=e/g.jsonl", line("jane-1", "2026-01-01T00:00:00Z"));
   const dataset = { root: join(root, "dataset.1"), ids: ["jane-1"], until: Date.UTC(2026, 0, 2) };
   const needles = [...needlesOfName("jane-1", "id"), ...needlesOfPrompt(prompt)];
-  const { files } = await searchEverything({ roots: [root], needles, dataset });
+  const { files } = await searchEverything({
+    roots: [root],
+    wanted: { needles, mailboxes: ["jane.roe@example.org"] },
+    dataset,
+  });
   expect(files.toSorted((a, b) => a.path < b.path ? -1 : 1).map(({ found, others }) => ({ found, others })))
     .toEqual([
       { found: { id: 0, address: 0, prompt: 0 }, others: 3 },
       { found: { id: 1, address: 0, prompt: 1 }, others: 0 },
     ]);
+});
+
+test("search() finds an address in whatever spelling, also where it meets the end of a block", () => {
+  const spelling = "JANE.ROE+news\\u0040Example\\u002eORG";
+  for (const at of [0, BLOCK_BYTES - 20, BLOCK_BYTES - spelling.length, BLOCK_BYTES - 1]) {
+    write("large", Buffer.concat([Buffer.alloc(at, 32), Buffer.from(spelling), Buffer.alloc(100, 32)]));
+    const { files } = search({
+      ...order(),
+      wanted: { needles: [], mailboxes: ["jane.roe@example.org"] },
+    });
+    expect([at, files.map(({ found }) => found)]).toEqual([at, [{ id: 0, address: 1, prompt: 0 }]]);
+  }
 });

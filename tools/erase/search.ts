@@ -2,17 +2,18 @@ import { Buffer } from "node:buffer";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ifThere } from "../../runtime/durable_file.ts";
-import { type Needle, NeedleFinder, type NeedleKind } from "./needles.ts";
+import { Finder, type Wanted } from "./finder.ts";
+import type { NeedleKind } from "./needles.ts";
 
 /**
  * Looks for bytes in every file under some directories. Runs as a process of its own, which has no log open: SQLite's
  * files are read as bytes here, and closing such a file would take a process's own locks on it away.
  */
 
-/** What a search is asked. The needles are personal data: they go by standard input and never by arguments. */
+/** What a search is asked. What is wanted is personal data: it goes by standard input and never by arguments. */
 export type SearchOrder = {
   readonly roots: readonly string[];
-  readonly needles: readonly Needle[];
+  readonly wanted: Wanted;
   /** The live dataset, where a line says itself whose it is; null where there is none. */
   readonly dataset: {
     readonly root: string;
@@ -64,22 +65,25 @@ export async function searchEverything(order: SearchOrder): Promise<SearchResult
 }
 
 function encodeOrder(order: SearchOrder): string {
-  const needles = order.needles.map((one) => ({ ...one, bytes: Buffer.from(one.bytes).toString("base64") }));
-  return JSON.stringify({ ...order, needles });
+  const needles = order.wanted.needles.map((one) => ({
+    ...one,
+    bytes: Buffer.from(one.bytes).toString("base64"),
+  }));
+  return JSON.stringify({ ...order, wanted: { ...order.wanted, needles } });
 }
 
 function decodeOrder(text: string): SearchOrder {
   const order = JSON.parse(text);
-  const needles = order.needles.map((one: { bytes: string }) => ({
+  const needles = order.wanted.needles.map((one: { bytes: string }) => ({
     ...one,
     bytes: Buffer.from(one.bytes, "base64"),
   }));
-  return { ...order, needles };
+  return { ...order, wanted: { ...order.wanted, needles } };
 }
 
 /** The search itself. */
-export function search({ roots, needles, dataset }: SearchOrder): SearchResult {
-  const finder = new NeedleFinder(needles);
+export function search({ roots, wanted, dataset }: SearchOrder): SearchResult {
+  const finder = new Finder(wanted);
   const files: FileFound[] = [];
   const sums = roots.map((root) => {
     const sum = { files: 0, bytes: 0 };
@@ -122,15 +126,15 @@ function* filesUnder(directory: string): Generator<string> {
 }
 
 const BLOCK_BYTES = 4 * 1024 * 1024;
-/** What the rule of whole words looks at on either side. */
-const CONTEXT_BYTES = 2;
+/** What tells on either side whether a word is whole: a local part, with its escapes. */
+const CONTEXT_BYTES = 2_048;
 
 type Looked = { bytes: number; found: Record<NeedleKind, number>; others: number };
 
 /** Null where the file has gone since its directory was read. */
 function lookInto(
   path: string,
-  { finder, whose }: { readonly finder: NeedleFinder; readonly whose: SearchOrder["dataset"] },
+  { finder, whose }: { readonly finder: Finder; readonly whose: SearchOrder["dataset"] },
 ): Looked | null {
   using file = ifThere(() => Deno.openSync(path, { read: true }));
   if (file === null) return null;
@@ -145,7 +149,7 @@ function lookInto(
 /** Every hit with its place in the file; blocks overlap by what a needle and its neighbours may take. */
 function* hitsIn(
   file: Deno.FsFile,
-  finder: NeedleFinder,
+  finder: Finder,
   read: (bytes: number) => void,
 ): Generator<{ readonly at: number; readonly kind: NeedleKind }> {
   const buffer = new Uint8Array(CONTEXT_BYTES + BLOCK_BYTES + finder.bytesMax + CONTEXT_BYTES);
@@ -155,7 +159,7 @@ function* hitsIn(
     const end = Math.min(from + BLOCK_BYTES, begin + bytes.length);
     for (const hit of finder.find(bytes)) {
       const at = begin + hit.at;
-      if (at >= from && at < end) yield { at, kind: finder.needles[hit.needle]!.kind };
+      if (at >= from && at < end) yield { at, kind: hit.kind };
     }
     read(end - from);
     if (end < from + BLOCK_BYTES) return;

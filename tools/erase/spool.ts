@@ -57,18 +57,27 @@ async function drain(
 
 const DRAIN_LOOK_MS = 20;
 
-/** Deletes webhooks that were set aside for good and are theirs, and damaged pieces that hold them; answers their paths. */
+/** Deletes what {@link refusedOf} finds; answers the paths. */
 export function eraseRefused(dataDir: string, judging: Judging): string[] {
-  const directory = join(dataDir, "spool", "refused");
-  const theirs = namesIn(directory).map((name) => join(directory, name)).filter((path) => {
+  const theirs = refusedOf(dataDir, judging);
+  for (const path of theirs) Deno.removeSync(path);
+  if (theirs.length > 0) syncDirectorySync(refusedDir(dataDir));
+  return theirs;
+}
+
+/** Webhooks that were set aside for good and are theirs, and damaged pieces that hold them. */
+export function refusedOf(dataDir: string, judging: Judging): string[] {
+  const directory = refusedDir(dataDir);
+  return namesIn(directory).map((name) => join(directory, name)).filter((path) => {
     const bytes = Deno.readFileSync(path);
     // A file of `Spool.setAside`; one that cannot be read as such is judged by its bytes.
     const record = path.endsWith(".json") ? recordIn(bytes) : null;
     return record === null ? namesThem(bytes, judging.finder) : isTheirRecord(record, judging);
   });
-  for (const path of theirs) Deno.removeSync(path);
-  if (theirs.length > 0) syncDirectorySync(directory);
-  return theirs;
+}
+
+function refusedDir(dataDir: string): string {
+  return join(dataDir, "spool", "refused");
 }
 
 function recordIn(bytes: Uint8Array) {

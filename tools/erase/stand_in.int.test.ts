@@ -7,7 +7,8 @@ import { type PosthogStandIn, startPosthogStandIn } from "../../demo/stand_in/se
 import { readStandInConfig } from "../../demo/stand_in/config.ts";
 import { until } from "../../tests/support/until.ts";
 import { erasedBy } from "./person.ts";
-import { eraseInStandIn } from "./stand_in.ts";
+import { Finder } from "./finder.ts";
+import { eraseInStandIn, hitsInStandIn, knownInStandIn } from "./stand_in.ts";
 import { filesThatHold } from "./fixtures/pipeline.ts";
 
 const hashes = createKeyedHashes("a secret of sixteen characters");
@@ -108,6 +109,18 @@ describe("the PostHog stand-in's persons", () => {
     standIn = start();
     await standIn.deliveries.settled();
     expect(standIn.deliveries.status()).toMatchObject({ delivered: 1 });
+  });
+
+  test("of others who have the same mailbox stay, and explain what a search finds of it", async () => {
+    await janeAndCarl();
+    await capture("feature_used", "carl-1", { $set: { email: "JANE+carl@example.org" } });
+    await standIn.deliveries.settled();
+    expect(knownInStandIn(dataDir, jane)).toBe(true);
+    await eraseInStandIn(dataDir, jane);
+    expect(knownInStandIn(dataDir, jane)).toBe(false);
+    const finder = new Finder({ needles: [], mailboxes: ["jane@example.org"] });
+    expect(hitsInStandIn(dataDir, finder)).toBe(1);
+    expect(hitsInStandIn(join(dataDir, "posthog-stand-in"), finder)).toBe(0);
   });
 
   test("are passed over where there is no stand-in", async () => {

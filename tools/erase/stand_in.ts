@@ -1,8 +1,10 @@
 import { DatabaseSync } from "node:sqlite";
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { Buffer } from "node:buffer";
+import { dirname, join } from "node:path";
 import { systemClock } from "../../runtime/clock.ts";
 import { tryLockFile } from "../../runtime/data_dir.ts";
+import type { Finder } from "./finder.ts";
 import { type Erased, ownershipOf } from "./person.ts";
 
 /**
@@ -17,10 +19,9 @@ const BUSY_MS_MAX = 30_000;
 
 /** Takes the persons, and what is owed of their events, out of the stand-in's file; answers how many persons. */
 export async function eraseInStandIn(dataDir: string, erased: Erased): Promise<number> {
-  const directory = join(dataDir, "posthog-stand-in");
-  const path = join(directory, "stand_in.sqlite");
+  const path = fileIn(dataDir);
   if (!existsSync(path)) return 0;
-  const lock = tryLockFile(join(directory, "stand-in.lock"));
+  const lock = tryLockFile(join(dirname(path), "stand-in.lock"));
   const db = new DatabaseSync(path);
   try {
     db.exec("PRAGMA busy_timeout=5000; PRAGMA secure_delete=ON");
@@ -34,6 +35,44 @@ export async function eraseInStandIn(dataDir: string, erased: Erased): Promise<n
   } finally {
     db.close();
     lock?.release();
+  }
+}
+
+function fileIn(dataDir: string): string {
+  return join(dataDir, "posthog-stand-in", "stand_in.sqlite");
+}
+
+/** True where the stand-in knows a person of theirs. */
+export function knownInStandIn(dataDir: string, erased: Erased): boolean {
+  return readStandIn(dataDir, (db) => personsOf(db, erased).size > 0) ?? false;
+}
+
+/** How often the rows that are left, other people's, hold something of what is looked for. */
+export function hitsInStandIn(dataDir: string, finder: Finder): number {
+  return readStandIn(dataDir, (db) => {
+    let hits = 0;
+    for (const table of ["person", "distinct_id", "delivery"].filter((name) => hasTable(db, name))) {
+      for (const row of db.prepare(`SELECT * FROM ${table}`).iterate()) {
+        for (const value of Object.values(row as Record<string, string | number | Uint8Array>)) {
+          const bytes = value instanceof Uint8Array ? value : Buffer.from(String(value));
+          for (const _ of finder.find(bytes)) hits++;
+        }
+      }
+    }
+    return hits;
+  }) ?? 0;
+}
+
+/** Null where no stand-in has worked here. */
+function readStandIn<T>(dataDir: string, read: (db: DatabaseSync) => T): T | null {
+  const path = fileIn(dataDir);
+  if (!existsSync(path)) return null;
+  const db = new DatabaseSync(path, { readOnly: true });
+  try {
+    db.exec("PRAGMA busy_timeout=5000");
+    return read(db);
+  } finally {
+    db.close();
   }
 }
 
@@ -56,15 +95,8 @@ function removeOwed(db: DatabaseSync, erased: Erased): void {
 }
 
 function removePersons(db: DatabaseSync, erased: Erased): number {
-  if (!hasTable(db, "distinct_id")) return 0;
-  const rows = db.prepare("SELECT distinct_id, person_id FROM distinct_id").all() as {
-    distinct_id: string;
-    person_id: string;
-  }[];
-  const persons = new Set(
-    rows.filter((row) => erased.isTheirs(row.distinct_id) || erased.isTheirPersonId(row.person_id))
-      .map((row) => row.person_id),
-  );
+  const persons = personsOf(db, erased);
+  if (persons.size === 0) return 0;
   db.exec("BEGIN IMMEDIATE");
   for (const person of persons) {
     db.prepare("DELETE FROM distinct_id WHERE person_id = ?").run(person);
@@ -72,6 +104,18 @@ function removePersons(db: DatabaseSync, erased: Erased): number {
   }
   db.exec("COMMIT");
   return persons.size;
+}
+
+function personsOf(db: DatabaseSync, erased: Erased): ReadonlySet<string> {
+  if (!hasTable(db, "distinct_id")) return new Set();
+  const rows = db.prepare("SELECT distinct_id, person_id FROM distinct_id").all() as {
+    distinct_id: string;
+    person_id: string;
+  }[];
+  return new Set(
+    rows.filter((row) => erased.isTheirs(row.distinct_id) || erased.isTheirPersonId(row.person_id))
+      .map((row) => row.person_id),
+  );
 }
 
 function hasTable(db: DatabaseSync, name: string): boolean {

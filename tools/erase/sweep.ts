@@ -64,19 +64,20 @@ function directoriesIn(directory: string): string[] {
 /**
  * Deletes the `.eml` files of the erased: those whose claims name them, and any other that holds an address or an id of
  * theirs, unless its claim names somebody who is not erased. Each processor has deleted its own by then; this takes what
- * an older one left.
+ * an older one left. Answers the names of files that are left and hold something of theirs: other people's, with whom
+ * they share a mailbox.
  */
 export async function eraseMails(
   log: TopicLog,
   { dataDir, erased, finder }: Judging & { readonly dataDir: string },
-): Promise<void> {
+): Promise<readonly string[]> {
   const { theirs, others } = await claimedMessages(log, erased);
   removeMails(dataDir, theirs);
   const kept = new Set(others.map(mailFileName));
-  const held = mailFiles(dataDir).filter(({ messageId, path }) =>
-    !kept.has(`${messageId}.eml`) && namesThem(readIfThere(path) ?? NOTHING, finder)
-  );
-  removeMails(dataDir, held.map(({ messageId }) => messageId));
+  const held = mailFiles(dataDir).filter(({ path }) => namesThem(readIfThere(path) ?? NOTHING, finder));
+  const isKept = ({ messageId }: { messageId: string }) => kept.has(`${messageId}.eml`);
+  removeMails(dataDir, held.filter((mail) => !isKept(mail)).map(({ messageId }) => messageId));
+  return held.filter(isKept).map(({ messageId }) => `${messageId}.eml`);
 }
 
 /** A mail that has gone meanwhile. */

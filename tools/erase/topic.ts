@@ -2,8 +2,8 @@ import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { eventTime } from "../../processor/record/event_time.ts";
 import type { LogScrubber } from "../../topic/sqlite/scrub.ts";
 import type { RecordPosition, TopicLog, TopicRecord } from "../../topic/topic.ts";
-import { everyRecord, type Judging, namesThem, ownershipOf } from "./person.ts";
-import type { NeedleFinder } from "./needles.ts";
+import { everyRecord, type Judging, ownershipOf, recordNamesThem } from "./person.ts";
+import type { Finder } from "./finder.ts";
 
 /** `--scrub-topic`: the records of the erased in the raw topic of the embedded log, emptied in their place. */
 
@@ -29,12 +29,12 @@ async function positionsOf(log: TopicLog, { erased, finder, below, at }: ScrubTo
   const theirs: RecordPosition[] = [];
   const nobodys: RecordPosition[] = [];
   for await (const record of everyRecord(log, WEBHOOKS_TOPIC)) {
-    const { partition, offset, timestamp, value } = record;
+    const { partition, offset, timestamp } = record;
     const ownership = ownershipOf(record, erased);
     if (ownership === null) continue;
     const isBelow = offset < below(partition);
     if (ownership.is === "nobodys") {
-      if (isBelow && namesThem(value, finder)) nobodys.push({ partition, offset });
+      if (isBelow && recordNamesThem(record, finder)) nobodys.push({ partition, offset });
     } else if (isBelow || eventTime(ownership.envelope?.timestamp ?? null, timestamp) <= at) {
       theirs.push({ partition, offset });
     }
@@ -45,7 +45,7 @@ async function positionsOf(log: TopicLog, { erased, finder, below, at }: ScrubTo
 /** How often the records that a topic still holds hold something of what is looked for. */
 export async function hitsInRecords(
   log: TopicLog,
-  { topic, finder }: { readonly topic: string; readonly finder: NeedleFinder },
+  { topic, finder }: { readonly topic: string; readonly finder: Finder },
 ): Promise<number> {
   let hits = 0;
   for await (const record of everyRecord(log, topic)) for (const _ of finder.find(asStored(record))) hits++;

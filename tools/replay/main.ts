@@ -15,6 +15,7 @@ import {
   type CommandLine,
   grouped,
   print,
+  printJson,
   refuseMissing,
   runCommand,
   secretOfServices,
@@ -199,7 +200,7 @@ async function replay(
 }
 
 function printResult(result: ReplayResult, json: boolean): void {
-  if (json) return print(JSON.stringify(result));
+  if (json) return printJson(result);
   const { records, lines, deadLetters, partitions } = result;
   if (partitions.length > 0) {
     const rows = partitions.map((

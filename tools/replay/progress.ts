@@ -1,5 +1,5 @@
 import type { Clock } from "../../runtime/clock.ts";
-import { grouped } from "../command.ts";
+import { grouped, printable } from "../command.ts";
 
 /** How far a replay is, on standard error: a bar on a terminal, a plain line now and then elsewhere. */
 export type Progress = {
@@ -71,7 +71,8 @@ export function createProgress(
       now = null;
     },
     say(text) {
-      write(columns === null || !now ? `replay: ${text}\n` : `\r\x1b[2Kreplay: ${text}\n`);
+      const shown = `replay: ${printable(text)}\n`;
+      write(columns === null || !now ? shown : `\r\x1b[2K${shown}`);
     },
   };
 }

@@ -26,6 +26,8 @@ export type OfferStatusReader = {
   codeIsValid(code: string): boolean;
   /** The subject with all that are one person with it, and those of every earlier erasure that names one of them. */
   subjectsToErase(subject: string): string[];
+  /** True where a fact names the subject, an erasure too. */
+  hasSeen(subject: string): boolean;
   /** Every fact below it is applied. */
   nextFact(): number;
   close(): void;
@@ -128,6 +130,7 @@ export function createOfferStatusReader(
       }
       return [...found].sort();
     },
+    hasSeen: (subject) => rows.personOf(subject) !== null || sql.erasedWith.get(subject) !== undefined,
     nextFact: () => end().nextFact,
     close: () => db.close(),
   };
