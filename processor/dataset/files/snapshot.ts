@@ -36,8 +36,8 @@ export function entryBeforeIn({ manifest, sealed }: PartitionSnapshot, path: str
 /** Reads the manifests of a tree once and again: parsed anew is only what has been replaced meanwhile. */
 export class SnapshotReader {
   readonly #kept = new Map<number, Kept>();
-  /** Sealed files as they were read. */
-  readonly #files = new Map<string, { readonly id: string; readonly files: FileEntries | null }>();
+  /** Sealed files of a partition as they were read last, by path. */
+  readonly #files = new Map<number, ReadonlyMap<string, SealedFile>>();
 
   constructor(readonly root: string) {}
 
@@ -78,18 +78,21 @@ export class SnapshotReader {
 
   /** The path of one that is missing where a manifest names it. */
   #sealedOf(partition: number, manifest: StoredManifest): FileEntries | string {
-    const all: FileEntries[] = [];
+    const before = this.#files.get(partition);
+    const now = new Map<string, SealedFile>();
+    this.#files.set(partition, now);
     for (const path of sealedPaths(this.root, { partition, manifest })) {
       const id = idOf(path);
-      const known = this.#files.get(path);
+      const known = before?.get(path);
       const files = known?.id === id ? known.files : readSealed(path);
       if (files === null && manifest.sealed) return path;
-      this.#files.set(path, { id, files });
-      all.push(files ?? {});
+      now.set(path, { id, files: files ?? {} });
     }
-    return Object.assign({}, ...all);
+    return Object.assign({}, ...now.values().map(({ files }) => files));
   }
 }
+
+type SealedFile = { readonly id: string; readonly files: FileEntries };
 
 type Kept = {
   readonly bytes: Uint8Array;
