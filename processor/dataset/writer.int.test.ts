@@ -93,6 +93,22 @@ describe("a line", () => {
     for (const { path, timestamp } of lines) expect(path).toContain(`date=${timestamp.slice(0, 10)}/`);
   });
 
+  it("of any day that a stranger names makes no more files than ten years have days", async () => {
+    const received = Date.UTC(2025, 10, 30, 17);
+    // Every tenth of 12,000 days back.
+    const days = Array.from(
+      { length: 1_200 },
+      (_, n) => new Date(received - n * 10 * 86_400_000).toISOString(),
+    );
+    await publish(log, days.map((timestamp, n) => failure(n, { timestamp, distinctId: "one" })));
+    await writeAllOf({ log, dataDir });
+    const files = readFiles(dataDir);
+    expect(Object.keys(files)).toHaveLength(366);
+    expect(Object.keys(files)[0]).toContain("/date=2015-12-03/");
+    expect(Object.values(files).join("").split("\n")).toHaveLength(1_201);
+    expect(Object.keys(Object.values(readManifests(dataDir))[0]!.files)).toHaveLength(366);
+  });
+
   it("has null for a reason that is missing or no text", async () => {
     await publish(log, [
       failure(1, { reason: 7, distinctId: "one" }),

@@ -141,7 +141,7 @@ describe("the counts by reason", () => {
     await list.catchUp();
     expect(Object.entries(list.byReason())).toEqual([["two", 3], ["one", 1]]);
     for (const letter of ["0:0", "0:0", "0:1"]) {
-      await log.publish(DEAD_LETTER_TOPIC, [redriveMarkRecord({ mark: "done", letter }, 0)]);
+      await log.publish(DEAD_LETTER_TOPIC, [redriveMarkRecord({ mark: "done", letter, endOffset: null }, 0)]);
     }
     await list.catchUp();
     const letters = vi.spyOn(list, "letters");
