@@ -47,7 +47,7 @@ export type OfferView = {
   timeline: { at: string; what: string }[];
 };
 
-/** `GET /api/dataset`. */
+/** A dataset's partitions with their files. */
 export type DatasetListing = {
   records: number;
   bytes: number;
@@ -62,6 +62,17 @@ export type DatasetListing = {
     placeholders: Record<string, number>;
     paths: string[];
   }[];
+};
+
+/**
+ * `GET /api/dataset?before=CURSOR&limit=50`: a page of the dataset's partitions, the newest date first; counts are of the
+ * whole dataset. A partition names its last 24 files at most.
+ */
+export type DatasetPage = DatasetListing & {
+  /** What `before` takes for the next page; null on the last one. */
+  older: string | null;
+  /** What `after` takes for the page before; null on the first one. */
+  newer: string | null;
 };
 
 /** `GET /api/dataset?file=…`: the end of one file, whole lines, oldest first. */

@@ -12,7 +12,7 @@ import { groupLag } from "../topic/group_lag.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import { openDatasetLocks } from "./dataset/files/locks.ts";
-import { listDataset, tailDataset } from "./dataset/files/dataset.ts";
+import { DatasetView } from "./dataset/files/dataset.ts";
 import { openOfferStatus } from "./offers/sqlite/open.ts";
 import { isLoopback, type ProcessorConfig, readProcessorConfig } from "./config.ts";
 import { deadLetterApi } from "./dead_letters/api.ts";
@@ -22,7 +22,7 @@ import type { LoopHealth, LoopMessage } from "./loop/loop.ts";
 import type { LoopName } from "./loop_messages.ts";
 import { prepare } from "./prepare.ts";
 import { type RunningLoop, startLoop } from "./start_loop.ts";
-import { listMails, readMail } from "./offers/mail/list.ts";
+import { openMailList, readMail } from "./offers/mail/list.ts";
 import { createProcessorMetrics } from "./status/metrics.ts";
 import { createStatusApi } from "./status/api.ts";
 import { createTraceHub } from "./status/trace_hub.ts";
@@ -66,7 +66,8 @@ export async function startProcessor(
   const offers = openOfferStatus(config, { hashes });
   held.defer(() => offers.close());
   const list = new DeadLetterList(log);
-  const status = statusSource(config, { log, letters: list, offers: () => offers.status() });
+  const dataset = new DatasetView(config.datasetDir);
+  const status = statusSource({ log, letters: list, dataset, offers: () => offers.status() });
 
   const letters = createDeadLetters({
     log,
@@ -88,9 +89,9 @@ export async function startProcessor(
     status: status.look,
     offerOf: (distinctId) => offers.offerOf(distinctId),
     codeIsValid: (code) => offers.codeIsValid(code),
-    dataset: () => listDataset(config.datasetDir),
-    tail: (file, lines) => tailDataset(config.datasetDir, { file, lines }),
-    mails: () => listMails(config.dataDir, config.smtpUrl === null ? "maildir" : "smtp"),
+    dataset: (query) => dataset.page(query),
+    tail: (file, lines) => dataset.tail({ file, lines }),
+    mails: openMailList(config.dataDir, config.smtpUrl === null ? "maildir" : "smtp"),
     mailSource: (messageId) => readMail(config.dataDir, messageId),
     deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw, onLoopback: isLoopback(config.host) }),
     metrics: async () => await metrics.text(await status.look()),
@@ -160,10 +161,10 @@ async function allEnded(loops: readonly RunningLoop[]): Promise<void> {
 
 /** `/api/status`; one look at the log serves everybody who asks within a quarter of a second. */
 function statusSource(
-  config: ProcessorConfig,
-  { log, letters, offers }: {
+  { log, letters, dataset, offers }: {
     readonly log: TopicLog;
     readonly letters: DeadLetterList;
+    readonly dataset: DatasetView;
     readonly offers: () => Pick<PipelineStatus, "offers" | "mails">;
   },
 ): { readonly look: () => Promise<PipelineStatus>; readonly forget: () => void } {
@@ -177,13 +178,12 @@ function statusSource(
       ),
       letters.catchUp(),
     ]);
-    const { records, bytes, files } = listDataset(config.datasetDir);
     const byReason = letters.byReason();
     const total = Object.values(byReason).reduce((sum, count) => sum + count, 0);
     return {
       log: log.kind,
       groups,
-      dataset: { records, bytes, files },
+      dataset: dataset.totals(),
       ...offers(),
       deadLetters: { total, byReason },
     };

@@ -196,7 +196,7 @@ export class PartitionBuild {
     const { store } = this;
     const { additions, letters } = this.#pending;
     if (this.#next === store.manifest.nextOffset) return;
-    await store.intend([...additions.keys()]);
+    await store.intend([...additions.keys()], this.parts.context.faultPoint);
     store.append(additions);
     await store.sync();
     await store.advance({

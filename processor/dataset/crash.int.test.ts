@@ -15,6 +15,8 @@ import { hashes, readManifests, SECRET, sums } from "./fixtures/run.ts";
  */
 
 const RUNNER = new URL("./fixtures/writer_process.ts", import.meta.url).pathname;
+/** So few that entries are sealed within one offset range. */
+const MANIFEST_ENTRIES = 2;
 const jane = personIn(3, 1);
 const carl = personIn(3, 2);
 
@@ -25,7 +27,7 @@ const RECORDS: readonly RecordToPublish[] = Array.from({ length: 150 }, (_, n) =
   if (n % 11 === 7) return failure(n, { distinctId, prompt: n });
   if (n % 10 === 9) return use(n, distinctId);
   const which = n % 13 === 5 ? n - 1 : n;
-  const timestamp = `2025-11-${27 + n % 3}T10:00:00Z`;
+  const timestamp = `2025-11-${20 + n % 9}T10:00:00Z`;
   return failure(which, { distinctId, timestamp, prompt: `write to a${n}@b.example about ${"ü".repeat(n)}` });
 });
 
@@ -58,7 +60,7 @@ function startProcess(
   { chunkRecords, faultPoint }: { readonly chunkRecords: number; readonly faultPoint?: string },
 ) {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", RUNNER, SECRET, String(chunkRecords)],
+    args: ["run", "-A", RUNNER, SECRET, String(chunkRecords), String(MANIFEST_ENTRIES)],
     env: { DATA_DIR: dataDir, ...(faultPoint === undefined ? {} : { FAULT_POINT: faultPoint }) },
     stdin: "null",
     stdout: "inherit",
@@ -127,6 +129,10 @@ describe("a run that nothing stops", () => {
 
 describe("a writer that is killed with -9 between two effects", () => {
   const places = [
+    "dataset.sealed:1",
+    "dataset.sealed:6",
+    "dataset.unsealed:1",
+    "dataset.unsealed:7",
     "dataset.intended:2",
     "dataset.appended:1",
     "dataset.appended:9",

@@ -34,7 +34,7 @@ export type PartitionManifest = {
   /** Where this dataset begins in the partition. */
   readonly firstOffset: number;
   readonly nextOffset: number;
-  /** Those of the current 250,000 offsets; earlier ones are sealed. */
+  /** Those written to last, of the current 250,000 offsets; the others are sealed. */
   readonly files: FileEntries;
   /** Of the last chunk. */
   readonly letters: readonly PendingLetter[];
@@ -69,8 +69,13 @@ export interface PartitionStore {
   readonly erased: ErasedSubjects;
   /** Cuts every file back to its manifest, removes left-over temporary files and finishes an erasure that had begun. */
   recover(): Promise<void>;
-  /** Records new paths in the manifest before their first byte; entries of closed offset ranges are sealed with it. */
-  intend(paths: readonly string[]): Promise<void>;
+  /**
+   * Records new paths in the manifest before their first byte. Entries of closed offset ranges are sealed with it, and so
+   * are those of this one where the manifest has many: what a chunk costs hangs on what it touches alone.
+   */
+  intend(paths: readonly string[], faultPoint?: FaultPoint): Promise<void>;
+  /** Records of a file of the current offset range; 0 where it is new. */
+  recordsIn(path: string): number;
   /** Writes lines behind what the manifest says of each file; not yet durable. */
   append(additions: ReadonlyMap<string, FileAddition>): void;
   /** Makes what was appended durable, with the names of new files and directories. */

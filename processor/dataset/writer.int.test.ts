@@ -77,7 +77,9 @@ describe("a line", () => {
   it("lies under the event's own UTC day, and under the received one where that is not to be believed", async () => {
     const days = [
       ["2025-11-30T23:30:00-02:00", "2025-12-01T01:30:00.000Z"],
-      ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z"],
+      ["2015-11-30T17:00:00Z", "2015-11-30T17:00:00.000Z"],
+      ["2015-11-30T16:59:59Z", "2025-11-30T17:00:00.000Z"],
+      ["0001-01-01T00:00:00Z", "2025-11-30T17:00:00.000Z"],
       ["9999-12-31T23:59:59Z", "2025-11-30T17:00:00.000Z"],
       ["no time at all", "2025-11-30T17:00:00.000Z"],
       [null, "2025-11-30T17:00:00.000Z"],
@@ -89,6 +91,22 @@ describe("a line", () => {
     );
     expect(lines.map((line) => line.timestamp).sort()).toEqual(days.map((day) => day[1]).sort());
     for (const { path, timestamp } of lines) expect(path).toContain(`date=${timestamp.slice(0, 10)}/`);
+  });
+
+  it("of any day that a stranger names makes no more files than ten years have days", async () => {
+    const received = Date.UTC(2025, 10, 30, 17);
+    // Every tenth of 12,000 days back.
+    const days = Array.from(
+      { length: 1_200 },
+      (_, n) => new Date(received - n * 10 * 86_400_000).toISOString(),
+    );
+    await publish(log, days.map((timestamp, n) => failure(n, { timestamp, distinctId: "one" })));
+    await writeAllOf({ log, dataDir });
+    const files = readFiles(dataDir);
+    expect(Object.keys(files)).toHaveLength(366);
+    expect(Object.keys(files)[0]).toContain("/date=2015-12-03/");
+    expect(Object.values(files).join("").split("\n")).toHaveLength(1_201);
+    expect(Object.keys(Object.values(readManifests(dataDir))[0]!.files)).toHaveLength(366);
   });
 
   it("has null for a reason that is missing or no text", async () => {

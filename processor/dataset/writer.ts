@@ -17,6 +17,8 @@ import type { LoopHealth } from "../loop/loop.ts";
 export type DatasetWriterOptions = {
   /** Most records written in one go; default 1000. Any value gives the same files. */
   readonly chunkRecordsMax?: number;
+  /** Entries of a manifest above which they are sealed; default 500. Any value gives the same files. */
+  readonly manifestEntriesMax?: number;
   /**
    * Asked once before the group is joined: null where this dataset is the one that the group writes, else why this
    * processor stays out, in words. Default: it is.
@@ -46,7 +48,12 @@ export async function runDatasetWriter(
   refuseNamesThatMeet(config.trainingEvents);
   const health = reportHealth(report);
   health("starting", null);
-  const dataset = openJsonlDataset(config.datasetDir, { dedupWindow: config.dedupWindow, clock });
+  const { manifestEntriesMax } = options;
+  const dataset = openJsonlDataset(config.datasetDir, {
+    dedupWindow: config.dedupWindow,
+    clock,
+    manifestEntriesMax,
+  });
   try {
     const identity = await retrying(async () => {
       await deps.log.ensureTopic(WEBHOOKS_TOPIC_SPEC);

@@ -26,8 +26,9 @@ export async function writeChunk(
   });
   reporter.decided(decided);
   const additions = additionsOf(decided);
-  const filesBefore = store.manifest.files;
-  await store.intend([...additions.keys()]);
+  const paths = [...additions.keys()];
+  const recordsBefore = new Map(paths.map((path) => [path, store.recordsIn(path)]));
+  await store.intend(paths, faultPoint);
   faultPoint("dataset.intended");
   store.append(additions);
   faultPoint("dataset.appended");
@@ -43,7 +44,7 @@ export async function writeChunk(
   await letters.publish(decided.flatMap(letterOf));
   faultPoint("dataset.letters");
   window.fedTo = chunk.nextOffset;
-  reporter.written(decided, (path) => filesBefore[path]?.records ?? 0);
+  reporter.written(decided, (path) => recordsBefore.get(path) ?? 0);
 }
 
 /** The lines of the erased leave this partition, and the offset moves on behind the record that says so. */

@@ -19,6 +19,8 @@ export class DeadLetterList {
   /** Ids of the letters by source; empty for one that an erasure has taken. */
   readonly #sources = new Map<string, string>();
   readonly #done = new Set<string>();
+  /** Letters that wait, by reason: status asks for them all the time, however many strangers have made. */
+  readonly #waiting = new Map<string, number>();
   /** Raw end offset when a letter's redrive began. */
   readonly #begun = new Map<string, number>();
   /** Reads up to the topic's end of this moment; a topic that is not there yet holds nothing. */
@@ -42,24 +44,39 @@ export class DeadLetterList {
 
   /** Listed letters by reason, the most frequent first. */
   byReason(): Record<string, number> {
-    return countsByReason(this.letters({ all: false }));
+    return mostFirst(this.#waiting);
+  }
+
+  #count(id: string, by: 1 | -1): void {
+    const reason = this.#done.has(id) ? undefined : this.#letters.get(id)?.reason;
+    if (reason === undefined) return;
+    const count = (this.#waiting.get(reason) ?? 0) + by;
+    if (count > 0) this.#waiting.set(reason, count);
+    else this.#waiting.delete(reason);
   }
 
   #apply(record: TopicRecord): void {
     const entry = readDeadLetterEntry(record);
     if (entry.is === "redrive") {
       const { mark, letter, endOffset } = entry.redrive;
-      if (mark === "done") this.#done.add(letter);
+      if (mark === "done") {
+        this.#count(letter, -1);
+        this.#done.add(letter);
+        return;
+      }
       // The first beginning stands: a copy that was published after it lies above it.
-      else if (!this.#begun.has(letter)) this.#begun.set(letter, endOffset ?? 0);
+      if (!this.#begun.has(letter)) this.#begun.set(letter, endOffset ?? 0);
     } else if (entry.is === "letter") {
       const source = sourceText(entry.letter.source);
       if (this.#sources.has(source)) return;
       this.#sources.set(source, entry.letter.id);
       this.#letters.set(entry.letter.id, entry.letter);
+      this.#count(entry.letter.id, 1);
     } else if (entry.is === "erased") {
       const source = sourceText(entry.source);
-      this.#letters.delete(this.#sources.get(source) ?? "");
+      const id = this.#sources.get(source) ?? "";
+      this.#count(id, -1);
+      this.#letters.delete(id);
       this.#sources.set(source, "");
     }
   }
@@ -69,6 +86,10 @@ export class DeadLetterList {
 export function countsByReason(letters: readonly ListedLetter[]): Record<string, number> {
   const counts = new Map<string, number>();
   for (const { reason } of letters) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+  return mostFirst(counts);
+}
+
+function mostFirst(counts: ReadonlyMap<string, number>): Record<string, number> {
   return Object.fromEntries([...counts].sort((a, b) => b[1] - a[1]));
 }
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { deadLetterRecord, redriveMarkRecord } from "../../contract/dead_letter.ts";
 import { DEAD_LETTER_TOPIC, RECORD_BYTES_MAX, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { createDeadLettersContext, type DeadLettersContext } from "./fixtures/dead_letters.ts";
@@ -128,5 +128,24 @@ describe("bytes", () => {
     ]);
     expect(context.copies().map(({ headers }) => headers.id)).toEqual(["a", "b"]);
     expect(waiting(context)).toEqual(["0:1"]);
+  });
+});
+
+describe("the counts by reason", () => {
+  test("are kept while letters come and are redriven, and asking for them looks at no letter", async () => {
+    const context = createDeadLettersContext();
+    const { list, log } = context;
+    for (const [id, reason] of [["a", "one"], ["b", "two"], ["c", "two"], ["d", "two"]] as const) {
+      await context.setAside({ id, reason });
+    }
+    await list.catchUp();
+    expect(Object.entries(list.byReason())).toEqual([["two", 3], ["one", 1]]);
+    for (const letter of ["0:0", "0:0", "0:1"]) {
+      await log.publish(DEAD_LETTER_TOPIC, [redriveMarkRecord({ mark: "done", letter, endOffset: null }, 0)]);
+    }
+    await list.catchUp();
+    const letters = vi.spyOn(list, "letters");
+    expect(list.byReason()).toEqual({ two: 2 });
+    expect(letters).not.toHaveBeenCalled();
   });
 });

@@ -378,3 +378,22 @@ describe("the pipeline's secret", () => {
 
 const LOSE_FACTS =
   "delete from record where id / (1 << 40) in (select id from topic_partition where topic = 'discount.facts')";
+
+describe("the timeline of a person", () => {
+  it("shows the last 500 facts: a stranger may bring any number of addresses", async () => {
+    await place.publish(uses(2, "ada"));
+    await whileRunning(place, { clock }, async (running) => {
+      const addresses = Array.from(
+        { length: 600 },
+        (_, n) => webhook("seen", "ada", { email: `a${n}@example.org`, receivedAt: START + n }),
+      );
+      await place.publish(addresses);
+      await place.publish(uses(1, "ada"));
+      await settled(place, running);
+      const { timeline, uses: counted } = offerOf("ada")!;
+      expect([timeline.length, counted]).toEqual([500, 3]);
+      expect(timeline.filter(({ what }) => what.startsWith("use")).map(({ what }) => what.slice(0, 13)))
+        .toEqual(["use 3 counted"]);
+    });
+  });
+});

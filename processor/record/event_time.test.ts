@@ -72,8 +72,15 @@ describe("isoTime()", () => {
 });
 
 describe("eventTime()", () => {
-  it("is the event's own time, also long ago", () => {
-    expect(eventTime("0001-01-01T00:00:00Z", received)).toBe(Date.parse("0001-01-01T00:00:00Z"));
+  it("is the event's own time, also years ago", () => {
+    expect(eventTime("2016-01-01T00:00:00Z", received)).toBe(Date.parse("2016-01-01T00:00:00Z"));
+  });
+
+  it("believes 10 years behind and not a millisecond more", () => {
+    expect(eventTime("2015-11-30T17:00:00.000Z", received)).toBe(Date.parse("2015-11-30T17:00:00Z"));
+    expect(eventTime("2015-11-30T16:59:59.999Z", received)).toBe(received);
+    expect(eventTime("0001-01-01T00:00:00Z", received)).toBe(received);
+    expect(eventTime("1970-01-01T00:00:00Z", received)).toBe(received);
   });
   it("is the received time where the own one is missing or unparsable", () => {
     expect(eventTime(null, received)).toBe(received);

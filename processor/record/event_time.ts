@@ -2,6 +2,11 @@
 
 /** An event's own time further ahead of its received time than this is not believed. */
 export const EVENT_TIME_AHEAD_MS_MAX = 24 * 3_600_000;
+/**
+ * Nor one further behind it: ten years with three leap days. Each day is a file of its own, and strangers choose it: this
+ * bounds how many there can be.
+ */
+export const EVENT_TIME_BEHIND_MS_MAX = 3_653 * 24 * 3_600_000;
 
 /** 0001-01-01 and the last millisecond of 9999: outside of them no four digits hold the year. */
 export const TIME_MIN = -62_135_596_800_000;
@@ -92,12 +97,17 @@ function timeOf({ year, month, day, hour, minute, second, millisecond, zone }: W
   return time >= TIME_MIN && time <= TIME_MAX ? time : null;
 }
 
-/** The event's own time, or the received one where that is missing, unparsable or more than 24 h ahead. */
+/**
+ * The event's own time, or the received one where that is missing, unparsable, more than 24 h ahead of it or more than
+ * 3,653 days (10 years) before it.
+ */
 export function eventTime(own: string | null, receivedAt: number): number {
   const received = receivedAt >= TIME_MIN && receivedAt <= TIME_MAX ? receivedAt : 0;
   if (own === null) return received;
   const time = parseEventTime(own);
-  return time === null || time - received > EVENT_TIME_AHEAD_MS_MAX ? received : time;
+  if (time === null) return received;
+  const ahead = time - received;
+  return ahead > EVENT_TIME_AHEAD_MS_MAX || -ahead > EVENT_TIME_BEHIND_MS_MAX ? received : time;
 }
 
 function zoneMinutes(zone: string | undefined): number | null {

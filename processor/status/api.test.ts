@@ -21,7 +21,15 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     status: () => Promise.reject(new Error("the log is away")),
     offerOf: () => Promise.resolve(null),
     codeIsValid: () => false,
-    dataset: () => ({ records: 0, bytes: 0, files: 0, sanitiserVersion: "1", partitions: [] }),
+    dataset: () => ({
+      records: 0,
+      bytes: 0,
+      files: 0,
+      sanitiserVersion: "1",
+      partitions: [],
+      older: null,
+      newer: null,
+    }),
     tail: () => null,
     mails: () => Promise.resolve({ mailer: "maildir", mails: [] }),
     mailSource: () => null,
@@ -111,6 +119,12 @@ describe("answers of the status API", () => {
       error: { code: "not_found", message: expect.any(String) },
     }],
     ["/api/dataset?file=a&lines=0", 400, { error: { code: "bad_request", message: expect.any(String) } }],
+    ["/api/dataset?limit=0", 400, { error: { code: "bad_request", message: expect.any(String) } }],
+    ["/api/dataset?limit=501", 400, { error: { code: "bad_request", message: expect.any(String) } }],
+    ["/api/dataset?before=x", 400, { error: { code: "bad_request", message: expect.any(String) } }],
+    ["/api/dataset?before=2025-11-30/a&after=2025-11-30/a", 400, {
+      error: { code: "bad_request", message: expect.any(String) },
+    }],
     ["/api/mails/none", 404, { error: { code: "not_found", message: expect.any(String) } }],
     ["/api/dead-letters", 200, expect.objectContaining({ total: 0, letters: [] })],
     ["/api/dead-letters/0:0", 404, { error: { code: "not_found", message: expect.any(String) } }],
@@ -120,6 +134,22 @@ describe("answers of the status API", () => {
   ])("GET %s is %i", async (path, status, body) => {
     const response = await get({}, path);
     expect([response.status, await response.json()]).toEqual([status, body]);
+  });
+
+  test("the dataset comes in pages of 50, or as many as were asked for, from where a page ended", async () => {
+    const asked: unknown[] = [];
+    const dataset: StatusSources["dataset"] = (query) => {
+      asked.push(query);
+      return sources().dataset(query);
+    };
+    await get({ dataset }, "/api/dataset");
+    await get({ dataset }, "/api/dataset?limit=500&before=2025-11-30%2Fgeneration_failed");
+    await get({ dataset }, "/api/dataset?after=2025-11-30%2Fa%2520b");
+    expect(asked).toEqual([
+      { limit: 50, before: null, after: null },
+      { limit: 500, before: "2025-11-30/generation_failed", after: null },
+      { limit: 50, before: null, after: "2025-11-30/a%20b" },
+    ]);
   });
 
   test("a valid code is valid", async () => {

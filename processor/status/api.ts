@@ -1,7 +1,7 @@
 import { Hono } from "hono";
 import { hostNameIn, isLoopback } from "../../contract/loopback.ts";
 import type {
-  DatasetListing,
+  DatasetPage,
   DatasetTail,
   MailListing,
   OfferView,
@@ -19,7 +19,7 @@ export type StatusSources = {
   readonly status: () => Promise<PipelineStatus>;
   readonly offerOf: (distinctId: string) => Promise<OfferView | null>;
   readonly codeIsValid: (code: string) => boolean;
-  readonly dataset: () => DatasetListing;
+  readonly dataset: (query: { limit: number; before: string | null; after: string | null }) => DatasetPage;
   readonly tail: (file: string, lines: number) => DatasetTail | null;
   readonly mails: () => Promise<MailListing>;
   /** The `.eml` of one message; null where there is none. */
@@ -35,6 +35,11 @@ export type StatusSources = {
 const LISTENER_BYTES_MAX = 8 * 1024 * 1024;
 const KEEP_ALIVE_MS = 15_000;
 const TAIL_LINES_MAX = 1_000;
+/** Dataset partitions of a page, at most and unless another number is asked for. */
+const DATASET_LIMIT_MAX = 500;
+const DATASET_LIMIT = 50;
+/** Where a page of the dataset goes on: a date and an event's name as its directory has it. */
+const DATASET_CURSOR = /^\d{4}-\d\d-\d\d\/.{1,1000}$/s;
 
 /**
  * The processor's HTTP API: health, metrics, status, trace steps as server-sent events, offers, dataset, mails and
@@ -77,7 +82,20 @@ export function createStatusApi(sources: StatusSources): Hono {
   });
   app.get("/api/dataset", (c) => {
     const file = c.req.query("file");
-    if (file === undefined) return c.json(sources.dataset());
+    if (file === undefined) {
+      const limit = Number(c.req.query("limit") ?? DATASET_LIMIT);
+      const [before = null, after = null] = [c.req.query("before"), c.req.query("after")];
+      const isKnown = [before, after].every((cursor) => cursor === null || DATASET_CURSOR.test(cursor));
+      if (
+        Number.isInteger(limit) && limit >= 1 && limit <= DATASET_LIMIT_MAX && isKnown && !(before && after)
+      ) {
+        return c.json(sources.dataset({ limit, before, after }));
+      }
+      const message =
+        `Expected limit from 1 to ${DATASET_LIMIT_MAX}, and before or after as "older" and "newer" ` +
+        "of a page have it.";
+      return c.json(problem("bad_request", message), 400);
+    }
     const lines = Number(c.req.query("lines") ?? "50");
     if (!Number.isInteger(lines) || lines < 1 || lines > TAIL_LINES_MAX) {
       return c.json(

@@ -7,12 +7,12 @@
  * recognised by its uuid.
  */
 import { gunzipSync } from "node:zlib";
-import type { DatasetListing, MailListing, OfferView, PipelineStatus } from "../../contract/processor_api.ts";
+import type { DatasetPage, MailListing, OfferView, PipelineStatus } from "../../contract/processor_api.ts";
 import { FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import { deadLetterApi } from "../../processor/dead_letters/api.ts";
 import { createDeadLettersContext } from "../../processor/dead_letters/fixtures/dead_letters.ts";
-import { createStatusApi } from "../../processor/status/api.ts";
+import { createStatusApi, type StatusSources } from "../../processor/status/api.ts";
 import { createTraceHub } from "../../processor/status/trace_hub.ts";
 
 /** One request as it came to the fake PostHog. */
@@ -35,6 +35,8 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
   const captured: Captured[] = [];
   const unsubscribed: { method: string; search: string; body: string }[] = [];
   const lines: string[] = [];
+  /** Days that the dataset claims to have, each with the same lines. */
+  const dates = ["2026-01-01"];
   const seen = new Set<string>();
   const offers = new Map<string, OfferView>();
   const deadLetters = createDeadLettersContext();
@@ -184,19 +186,30 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
     return new Response("", { status: 404 });
   });
 
-  function dataset(): DatasetListing {
+  function dataset({ limit, before, after }: Parameters<StatusSources["dataset"]>[0]): DatasetPage {
     const bytes = lines.reduce((sum, line) => sum + line.length + 1, 0);
-    const partition = {
-      event: GENERATION_FAILED,
-      date: "2026-01-01",
+    const all = (lines.length > 0 ? dates : []).map((date) => `${date}/${GENERATION_FAILED}`).sort()
+      .reverse();
+    const some = all.filter((key) => (before === null || key < before) && (after === null || key > after));
+    const keys = after === null ? some.slice(0, limit) : some.slice(-limit);
+    const placeholders = { EMAIL_ADDRESS: lines.filter((line) => line.includes("<EMAIL_ADDRESS>")).length };
+    return {
       records: lines.length,
       bytes,
-      files: 1,
-      placeholders: { EMAIL_ADDRESS: lines.filter((line) => line.includes("<EMAIL_ADDRESS>")).length },
-      paths: [FILE],
+      files: all.length,
+      sanitiserVersion: "test",
+      partitions: keys.map((key) => ({
+        event: GENERATION_FAILED,
+        date: key.slice(0, 10),
+        records: lines.length,
+        bytes,
+        files: 1,
+        placeholders,
+        paths: [FILE.replace("2026-01-01", key.slice(0, 10))],
+      })),
+      older: keys.at(-1) === all.at(-1) ? null : keys.at(-1)!,
+      newer: keys[0] === all[0] ? null : keys[0]!,
     };
-    const partitions = lines.length > 0 ? [partition] : [];
-    return { records: lines.length, bytes, files: partitions.length, sanitiserVersion: "test", partitions };
   }
 
   async function status(): Promise<PipelineStatus> {
@@ -251,7 +264,7 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
             ? {
               file,
               records: lines.length,
-              bytes: dataset().bytes,
+              bytes: dataset({ limit: 1, before: null, after: null }).bytes,
               lines: lines.slice(-count),
               firstLine: Math.max(1, lines.length - count + 1),
             }
@@ -279,6 +292,7 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
     deadLetters,
     unsubscribed,
     lines,
+    dates,
     offers,
     /** Who hears the processor's events now. */
     listeners: () => listeners.size,

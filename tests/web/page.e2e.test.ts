@@ -300,6 +300,26 @@ describe("by HTTP", () => {
     expect(await (await get("/api/offers?distinct_id=nobody")).json()).toEqual({ offers: [], known: true });
   });
 
+  test("a dataset of many days comes in pages, each with its way to the next and back", async () => {
+    fakes.take(failure());
+    for (let day = 1; day < 120; day++) {
+      fakes.dates.push(new Date(Date.UTC(2026, 0, 1) - day * 86_400_000).toISOString().slice(0, 10));
+    }
+    const days = (html: string) =>
+      [...html.matchAll(/<td class="mono">(\d{4}-\d\d-\d\d)</g)].map(([, day]) => day);
+    const link = (html: string, to: string) =>
+      new RegExp(`href="(/dataset\\?[^"]*)"[^>]*>\\s*${to}\\s*<`).exec(html)?.[1];
+    const first = await text("/dataset");
+    const second = await text(link(first, "older")!);
+    const third = await text(link(second, "older")!);
+    expect([first, second, third].flatMap(days)).toEqual(fakes.dates);
+    expect([first, second, third].map((html) => days(html).length)).toEqual([50, 50, 20]);
+    expect([link(first, "newer"), link(third, "older")]).toEqual([undefined, undefined]);
+    expect(days(await text(link(third, "newer")!))).toEqual(days(second));
+    expect((await (await get("/api/dataset?limit=3")).json()).partitions).toHaveLength(3);
+    expect(days(await text("/dataset?before=nonsense"))).toEqual(days(first));
+  });
+
   test("the processor's answers are handed on", async () => {
     fakes.take(failure());
     expect((await (await get("/api/status")).json()).dataset.records).toBe(1);

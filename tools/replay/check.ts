@@ -179,6 +179,10 @@ class SummingStore implements PartitionStore {
     }
   }
 
+  recordsIn(): number {
+    return 0;
+  }
+
   append(additions: ReadonlyMap<string, FileAddition>): void {
     for (const [path, { lines }] of additions) {
       let sum = this.#open.get(path);

@@ -1,5 +1,5 @@
 import { page } from "fresh";
-import type { DatasetListing, DatasetTail } from "../../contract/processor_api.ts";
+import type { DatasetPage, DatasetTail } from "../../contract/processor_api.ts";
 import { OneLiners } from "../components/OneLiners.tsx";
 import { Empty, Unavailable } from "../components/Empty.tsx";
 import DatasetTable from "../islands/DatasetTable.tsx";
@@ -14,18 +14,31 @@ export const handler = define.handlers({
   async GET(ctx) {
     const config = settings();
     const api = `${config.processorUrl}/api/dataset`;
-    const listing = await framed(ctx.state, "Dataset", ask<DatasetListing>(api));
+    const query = pageQuery(ctx.url);
+    const listing = await framed(ctx.state, "Dataset", ask<DatasetPage>(`${api}${query}`));
     const dataset = listing.ok ? listing.value : null;
     const asked = ctx.url.searchParams.get("file");
-    const file = asked ?? dataset?.partitions.at(-1)?.paths.at(-1) ?? null;
+    const file = asked ?? dataset?.partitions[0]?.paths.at(-1) ?? null;
     const tail = file === null
       ? null
       : await ask<DatasetTail>(`${api}?file=${encodeURIComponent(file)}&lines=${TAIL_LINES}`);
-    return page({ dataset, file, tail: tail?.ok ? tail.value : null, datasetDir: config.datasetDir });
+    return page({ dataset, query, file, tail: tail?.ok ? tail.value : null, datasetDir: config.datasetDir });
   },
 });
 
-export default define.page<typeof handler>(function Dataset({ data: { dataset, file, tail, datasetDir } }) {
+/** Which page of the list an address asks for, as a query: the newest, or what its links lead to; anything else is passed over. */
+function pageQuery(url: URL): string {
+  for (const name of ["before", "after"]) {
+    const cursor = url.searchParams.get(name);
+    if (cursor !== null && /^\d{4}-\d\d-\d\d\/./.test(cursor)) {
+      return `?${new URLSearchParams({ [name]: cursor })}`;
+    }
+  }
+  return "";
+}
+
+export default define.page<typeof handler>(function Dataset({ data }) {
+  const { dataset, query, file, tail, datasetDir } = data;
   if (!dataset) {
     return (
       <div class="page">
@@ -37,14 +50,14 @@ export default define.page<typeof handler>(function Dataset({ data: { dataset, f
   return (
     <div class="page">
       <h1>Dataset</h1>
-      {dataset.partitions.length === 0
+      {dataset.records === 0
         ? (
           <Empty title="No line yet.">
             Click “Simulate Generation Failure” on the{" "}
             <a href="/" aria-current="false">live page</a>: its line stands here a moment later.
           </Empty>
         )
-        : <DatasetTable initial={dataset} chosen={file} />}
+        : <DatasetTable initial={dataset} query={query} chosen={file} />}
       {file !== null && (
         <section id="tail" aria-labelledby="tail-title">
           <h2 id="tail-title">End of a file</h2>

@@ -2,8 +2,10 @@ import { dirname, join } from "node:path";
 import { DatasetStateError } from "../core/state_error.ts";
 import { ifThere, syncDirectory, writeAll } from "../../../runtime/durable_file.ts";
 
-/** Descriptors that stay open between two chunks of a partition; a chunk may touch more, one per record at most. */
+/** Descriptors of a partition that stay open: a chunk may touch a file per record, and a process may have 1,024 of them. */
 const OPEN_FILES_MAX = 64;
+/** Syncs of a partition that are under way at once; each takes up to two descriptors more. */
+const SYNCS_MAX = 32;
 
 /**
  * The growing files of one partition: appends at a known place and makes it durable. After a rejection it is good for
@@ -12,7 +14,7 @@ const OPEN_FILES_MAX = 64;
 export class JsonlFiles {
   /** Descriptors by path, the one used longest ago first. */
   readonly #open = new Map<string, { readonly file: Deno.FsFile; bytes: number }>();
-  readonly #touched = new Map<string, Deno.FsFile>();
+  readonly #touched = new Set<string>();
   readonly #newNames = new Set<string>();
 
   constructor(private readonly root: string) {}
@@ -22,18 +24,21 @@ export class JsonlFiles {
     const open = this.#at(path, bytes);
     writeAll(open.file, text);
     open.bytes = bytes + text.length;
-    this.#touched.set(path, open.file);
+    this.#touched.add(path);
     return open.bytes;
   }
 
+  /** A file whose descriptor has made room for others is opened anew: what was written by any of them is synced. */
   async sync(): Promise<void> {
-    const syncs = [...this.#touched.values()].map((file) => file.syncData());
-    for (const directory of this.#newNames) syncs.push(syncDirectory(directory));
-    const failed = (await Promise.allSettled(syncs)).find((one) => one.status === "rejected");
-    if (failed) throw failed.reason;
+    await inTurns(this.#touched, async (path) => {
+      const open = this.#open.get(path);
+      if (open) return await open.file.syncData();
+      using file = Deno.openSync(join(this.root, path), { write: true });
+      await file.syncData();
+    });
+    await inTurns(this.#newNames, syncDirectory);
     this.#touched.clear();
     this.#newNames.clear();
-    this.#closeOldest();
   }
 
   close(): void {
@@ -49,6 +54,7 @@ export class JsonlFiles {
       return known;
     }
     if (known) throw new Error(`Cannot write "${path}" at byte ${bytes}: this process is at ${known.bytes}.`);
+    if (this.#open.size >= OPEN_FILES_MAX) this.#closeOldest();
     const opened = { file: this.#openAt(path, bytes), bytes };
     this.#open.set(path, opened);
     return opened;
@@ -76,10 +82,20 @@ export class JsonlFiles {
 
   #closeOldest(): void {
     for (const [path, { file }] of this.#open) {
-      if (this.#open.size <= OPEN_FILES_MAX) return;
       file.close();
       this.#open.delete(path);
+      return;
     }
+  }
+}
+
+/** {@link SYNCS_MAX} at once; rejects once those under way have ended. */
+async function inTurns(paths: ReadonlySet<string>, sync: (path: string) => Promise<void>): Promise<void> {
+  const all = [...paths];
+  for (let from = 0; from < all.length; from += SYNCS_MAX) {
+    const turn = await Promise.allSettled(all.slice(from, from + SYNCS_MAX).map(sync));
+    const failed = turn.find((one) => one.status === "rejected");
+    if (failed) throw failed.reason;
   }
 }
 

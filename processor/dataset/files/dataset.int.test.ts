@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { systemClock } from "../../../runtime/clock.ts";
 import type { DatasetStore, FileAddition, PartitionStore } from "../store.ts";
 import { DedupWindow } from "../core/dedup_window.ts";
@@ -200,25 +200,39 @@ describe("an I/O error", () => {
   });
 });
 
+/** Open descriptors of this process at each file that is opened meanwhile. */
+async function descriptorsDuring(run: () => Promise<void>): Promise<number[]> {
+  const counts: number[] = [];
+  const { openSync } = Deno;
+  const spy = vi.spyOn(Deno, "openSync").mockImplementation((path, options) => {
+    counts.push([...Deno.readDirSync("/proc/self/fd")].length);
+    return openSync(path, options);
+  });
+  await run();
+  spy.mockRestore();
+  return counts;
+}
+
 describe("many files", () => {
   const hasProc = Deno.build.os === "linux";
   it.skipIf(!hasProc)(
-    "are written with few descriptors open, each at its own end (counts in /proc)",
+    "are written with few descriptors open, within one chunk too, each at its own end (counts in /proc)",
     async () => {
       const store = await openPartition();
+      const before = [...Deno.readDirSync("/proc/self/fd")].length;
       const path = (n: number) =>
         `event=generation_failed/date=2025-${String(1 + Math.floor(n / 28)).padStart(2, "0")}-${
           String(1 + n % 28).padStart(2, "0")
         }/p00003-0000.jsonl`;
       for (let round = 0; round < 3; round++) {
         const files = Object.fromEntries(
-          Array.from({ length: 150 }, (_, n) => [path(n), [line(`${round}:${n}`)]]),
+          Array.from({ length: 300 }, (_, n) => [path(n), [line(`${round}:${n}`)]]),
         );
-        await write(store, { nextOffset: (round + 1) * 150, files });
-        const descriptors = [...Deno.readDirSync("/proc/self/fd")].length;
-        expect(descriptors).toBeLessThan(140);
+        const counts = await descriptorsDuring(() => write(store, { nextOffset: (round + 1) * 300, files }));
+        expect(Math.max(...counts)).toBeLessThan(before + 140);
+        expect([...Deno.readDirSync("/proc/self/fd")].length).toBeLessThan(before + 70);
       }
-      for (let n = 0; n < 150; n++) {
+      for (let n = 0; n < 300; n++) {
         expect(read(path(n))).toBe([0, 1, 2].map((round) => line(`${round}:${n}`)).join(""));
       }
     },

@@ -10,7 +10,7 @@ import { readIdentity, readManifest, saveIdentity } from "./manifest.ts";
 import { ifThere, syncDirectory } from "../../../runtime/durable_file.ts";
 import { JsonlPartition } from "./partition.ts";
 
-export { listDataset, tailDataset } from "./listing.ts";
+export { DatasetView, listDataset, tailDataset } from "./listing.ts";
 
 /**
  * The dataset as JSON Lines on a local disk. DATASET_DIR is a link to `dataset.<build>/` beside it, made at the first
@@ -18,7 +18,12 @@ export { listDataset, tailDataset } from "./listing.ts";
  */
 export function openJsonlDataset(
   datasetDir: string,
-  { dedupWindow, clock }: { readonly dedupWindow: number; readonly clock: Clock },
+  { dedupWindow, clock, manifestEntriesMax }: {
+    readonly dedupWindow: number;
+    readonly clock: Clock;
+    /** Entries of a manifest above which they are sealed. Default 500. */
+    readonly manifestEntriesMax?: number | undefined;
+  },
 ): DatasetStore {
   Deno.mkdirSync(dirname(datasetDir), { recursive: true });
   const locks = openDatasetLocks(datasetDir);
@@ -31,10 +36,10 @@ export function openJsonlDataset(
       const root = await ensureRoot(datasetDir, { dedupWindow, clock });
       checkWindow(identityOf(root), { dedupWindow, datasetDir });
       const manifest = readManifest(root, partition);
-      if (manifest) return new JsonlPartition(root, { partition, manifest });
+      if (manifest) return new JsonlPartition(root, { partition, manifest, manifestEntriesMax });
       refuseFilesWithoutManifest(root, partition);
       const empty = { firstOffset: startOffset, nextOffset: startOffset, files: {}, letters: [] };
-      return new JsonlPartition(root, { partition, manifest: empty });
+      return new JsonlPartition(root, { partition, manifest: empty, manifestEntriesMax });
     },
   };
 }

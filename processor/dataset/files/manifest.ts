@@ -7,12 +7,26 @@ import type { DatasetIdentity, FileEntries, PartitionManifest } from "../store.t
 import { readIfThere, replaceFile } from "../../../runtime/durable_file.ts";
 
 /**
- * The files below `_manifest/`: `dataset.json`, and per partition `p00003.json` (the manifest), `p00003.sealed.json`
- * (entries of closed offset ranges), `p00003.erased.json` (erased subjects, for late events). Each is replaced whole.
+ * The files below `_manifest/`: `dataset.json`, and per partition `p00003.json` (the manifest), `p00003.sealed.json` and
+ * `p00003.sealed-<n>.json` (entries that have left the manifest), `p00003.erased.json` (erased subjects, for late
+ * events). Each is replaced whole.
  */
 
-/** A manifest as it lies on disk; `erasing` stands there while an erasure puts its files in place. */
-export type StoredManifest = PartitionManifest & { readonly erasing?: Erasing };
+/**
+ * A manifest as it lies on disk; `erasing` stands there while an erasure puts its files in place. Without `sealed`
+ * (earlier versions) the one sealed file is `p00003.sealed.json`, where it is there.
+ */
+export type StoredManifest = PartitionManifest & {
+  readonly erasing?: Erasing | undefined;
+  readonly sealed?: SealedNumbers | undefined;
+};
+
+/**
+ * Numbers of the sealed files, 0 being `p00003.sealed.json` and n `p00003.sealed-<n>.json`: of closed offset ranges, and
+ * of the one that is being written. Of two that name a file the later goes before the earlier, an open one before a
+ * closed one.
+ */
+export type SealedNumbers = { readonly closed: readonly number[]; readonly open: readonly number[] };
 
 /** Where an erasure leads: the entries of the rewritten files, and the offset behind its record. */
 export type Erasing = { readonly nextOffset: number; readonly files: FileEntries };
@@ -37,6 +51,7 @@ const manifest = z.looseObject({
   )
     .default([]),
   erasing: z.object({ nextOffset: count, files }).optional(),
+  sealed: z.object({ closed: z.array(count), open: z.array(count) }).optional(),
 });
 const sealed = z.looseObject({ files });
 const erased = z.record(z.string(), z.object({ offset: count, at: z.int() }));
@@ -49,7 +64,7 @@ export function manifestPaths(root: string, partition: number) {
   return {
     directory,
     manifest: `${prefix}.json`,
-    sealed: `${prefix}.sealed.json`,
+    sealed: (number: number) => number === 0 ? `${prefix}.sealed.json` : `${prefix}.sealed-${number}.json`,
     erased: `${prefix}.erased.json`,
     window: `${prefix}.window`,
     /** Directory of files that an erasure has rewritten and not put in place yet. */
@@ -80,9 +95,14 @@ export function readManifest(root: string, partition: number): StoredManifest | 
   return readJson(manifestPaths(root, partition).manifest, manifest);
 }
 
-/** Entries of closed offset ranges. */
-export function readSealed(root: string, partition: number): FileEntries {
-  return readJson(manifestPaths(root, partition).sealed, sealed)?.files ?? {};
+/** A manifest's bytes as what they say; `path` is for the words of an error. Throws {@link DatasetStateError}. */
+export function parseManifest(path: string, bytes: Uint8Array): StoredManifest {
+  return parseJson(path, { bytes, schema: manifest });
+}
+
+/** Entries of one sealed file, as {@link SealedNumbers} names it; null where it is missing. */
+export function readSealed(path: string): FileEntries | null {
+  return readJson(path, sealed)?.files ?? null;
 }
 
 /**
@@ -105,9 +125,9 @@ export function saveManifest(
   return replaceFile(manifestPaths(root, partition).manifest, encode(value));
 }
 
-/** Replaces a partition's sealed entries, which must be durable before the manifest leaves them out. */
-export function saveSealed(root: string, { partition, value }: { partition: number; value: FileEntries }) {
-  return replaceFile(manifestPaths(root, partition).sealed, encode({ files: value }));
+/** Replaces a sealed file, which must be durable before a manifest leaves its entries out. */
+export function saveSealed(path: string, files: FileEntries): Promise<void> {
+  return replaceFile(path, encode({ files }));
 }
 
 /** Replaces a partition's erased subjects; durable once it resolves. */
@@ -131,15 +151,24 @@ function encode(value: unknown): Uint8Array {
 
 function readJson<T>(path: string, schema: z.ZodType<T>): T | null {
   const bytes = readIfThere(path);
-  if (!bytes) return null;
+  return bytes && parseJson(path, { bytes, schema });
+}
+
+function parseJson<T>(
+  path: string,
+  { bytes, schema }: { readonly bytes: Uint8Array; readonly schema: z.ZodType<T> },
+): T {
   const parsed = schema.safeParse(parse(bytes));
   if (parsed.success) return parsed.data;
-  throw new DatasetStateError(
+  throw damaged(path, `it is damaged (${z.prettifyError(parsed.error).split("\n")[0]})`);
+}
+
+/** The error of a file of the manifest that cannot be used; `state` says what is wrong with it. */
+export function damaged(path: string, state: string): DatasetStateError {
+  return new DatasetStateError(
     "dataset_damaged",
-    `Cannot read "${path}": it is damaged (${
-      z.prettifyError(parsed.error).split("\n")[0]
-    }). Rebuild the dataset ` +
-      `with \`deno task replay\`, or put this file back from a backup.`,
+    `Cannot read "${path}": ${state}. Rebuild the dataset with \`deno task replay\`, or put this file back from a ` +
+      `backup.`,
   );
 }
 

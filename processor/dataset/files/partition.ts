@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type { FaultPoint } from "../../../runtime/fault_point.ts";
+import { type FaultPoint, noFaultPoint } from "../../../runtime/fault_point.ts";
 import { parseDatasetPath } from "../core/path.ts";
 import { type ErasedSubjects, subjectsOf, withErasure } from "../../record/erasure.ts";
 import { removeIfThere } from "../../../runtime/durable_file.ts";
@@ -16,39 +16,39 @@ import type {
 } from "../store.ts";
 import type { DedupWindow } from "../core/dedup_window.ts";
 import { putInPlace, rewriteWithout } from "./erasing.ts";
-import {
-  manifestPaths,
-  readErased,
-  readSealed,
-  saveErased,
-  saveManifest,
-  saveSealed,
-  type StoredManifest,
-} from "./manifest.ts";
+import { manifestPaths, readErased, saveErased, saveManifest, type StoredManifest } from "./manifest.ts";
+import { SealedEntries } from "./sealed.ts";
 import { cutBack, JsonlFiles } from "./append.ts";
 import { loadWindowCache, saveWindowCache } from "./window_cache.ts";
 
 /** Distinct ids whose answer is kept while an erasure reads a file: it has many lines of few people. */
 const REMEMBERED_MAX = 100_000;
 
+/** Entries of a manifest above which they are sealed, beside those of the chunk in hand: about 75 KB, as a chunk's own. */
+const MANIFEST_ENTRIES_MAX = 500;
+
 /** One partition's JSONL files and manifest; whoever opens it holds the partition's lock. */
 export class JsonlPartition implements PartitionStore {
   manifest: StoredManifest;
   erased: ErasedSubjects;
   readonly #files: JsonlFiles;
+  readonly #sealed: SealedEntries;
   /** Bytes of the files that the chunk in hand has written to. */
   readonly #appended = new Map<string, number>();
   readonly #partition: number;
   readonly #keepsLetters: boolean;
+  readonly #entriesMax: number;
   readonly #paths: ReturnType<typeof manifestPaths>;
 
   constructor(
     private readonly root: string,
-    { partition, manifest, keepsLetters = false }: {
+    { partition, manifest, keepsLetters = false, manifestEntriesMax = MANIFEST_ENTRIES_MAX }: {
       readonly partition: number;
       readonly manifest: StoredManifest;
       /** Nobody publishes the letters of a dataset that is being rebuilt: they stay until it is the live one. */
       readonly keepsLetters?: boolean;
+      /** Default 500. */
+      readonly manifestEntriesMax?: number | undefined;
     },
   ) {
     this.#partition = partition;
@@ -56,28 +56,43 @@ export class JsonlPartition implements PartitionStore {
     this.#paths = manifestPaths(root, partition);
     this.manifest = manifest;
     this.erased = readErased(root, partition);
+    this.#entriesMax = manifestEntriesMax;
+    this.#sealed = new SealedEntries(root, { partition, manifest, manifestEntriesMax });
     this.#files = new JsonlFiles(root);
   }
 
   async recover(): Promise<void> {
-    if (this.manifest.erasing) await this.#finishErasing({ faultPoint: () => {} });
-    for (const path of [this.#paths.manifest, this.#paths.sealed, this.#paths.erased, this.#paths.window]) {
+    if (this.manifest.erasing) await this.#finishErasing({ faultPoint: noFaultPoint });
+    for (const path of [this.#paths.manifest, this.#paths.erased, this.#paths.window]) {
       removeIfThere(`${path}.tmp`);
     }
     removeIfThere(this.#paths.erasing, { recursive: true });
-    for (const entries of [readSealed(this.root, this.#partition), this.manifest.files]) {
-      for (const [path, { bytes }] of Object.entries(entries)) cutBack(this.root, { path, bytes });
-    }
+    this.#sealed.removeUnnamed();
+    for (const [path, { bytes }] of Object.entries(this.#entries())) cutBack(this.root, { path, bytes });
   }
 
-  async intend(paths: readonly string[]): Promise<void> {
-    const added = paths.filter((path) => this.manifest.files[path] === undefined);
-    if (added.length === 0) return;
-    const open = await this.#seal(Math.min(...added.map(fileNumberIn)));
-    const files = { ...open };
+  async intend(paths: readonly string[], faultPoint: FaultPoint = noFaultPoint): Promise<void> {
+    const added = paths.filter((path) => this.#entryOf(path) === undefined);
+    const seals = await this.#seal(added);
+    if (added.length === 0 && !seals) return;
+    if (seals) faultPoint("dataset.sealed");
+    const files = { ...(seals ?? this.manifest.files) };
     for (const path of added) files[path] = { bytes: 0, records: 0, placeholders: {}, sanitiserVersions: [] };
     // The letters of the chunk before have been published by now.
-    await this.#save({ ...this.manifest, files, letters: this.#lettersLeft() });
+    const letters = this.#lettersLeft();
+    await this.#save({
+      ...this.manifest,
+      files,
+      letters,
+      ...(seals ? { sealed: this.#sealed.numbers } : {}),
+    });
+    if (!seals) return;
+    faultPoint("dataset.unsealed");
+    this.#sealed.removeDropped();
+  }
+
+  recordsIn(path: string): number {
+    return this.#entryOf(path)?.records ?? 0;
   }
 
   append(additions: ReadonlyMap<string, FileAddition>): void {
@@ -108,7 +123,7 @@ export class JsonlPartition implements PartitionStore {
     await saveErased(this.root, { partition: this.#partition, value: this.erased });
     this.#files.close();
     const gone = new Set(erasure.subjects);
-    const entries = { ...readSealed(this.root, this.#partition), ...this.manifest.files };
+    const entries = this.#entries();
     removeIfThere(this.#paths.erasing, { recursive: true });
     const files = await rewriteWithout(entries, {
       root: this.root,
@@ -139,14 +154,22 @@ export class JsonlPartition implements PartitionStore {
     this.#files.close();
   }
 
-  /** Moves entries below `fileNumber` into the sealed file and answers the others. A crash in between leaves both alike. */
-  async #seal(fileNumber: number): Promise<FileEntries> {
-    const entries = Object.entries(this.manifest.files);
-    const closed = entries.filter(([path]) => fileNumberIn(path) < fileNumber);
-    if (closed.length === 0) return this.manifest.files;
-    const value = { ...readSealed(this.root, this.#partition), ...Object.fromEntries(closed) };
-    await saveSealed(this.root, { partition: this.#partition, value });
-    return Object.fromEntries(entries.filter(([path]) => fileNumberIn(path) >= fileNumber));
+  /**
+   * Seals what the manifest need not hold any more, and answers what stays in it: at the first path of a new offset range
+   * that range's, above `manifestEntriesMax` nothing. Null where all stays.
+   */
+  async #seal(added: readonly string[]): Promise<FileEntries | null> {
+    const { files } = this.manifest;
+    const fileNumber = Math.min(...added.map(fileNumberIn));
+    const entries = Object.entries(files);
+    const below = entries.filter(([path]) => fileNumberIn(path) < fileNumber);
+    if (added.length > 0 && (below.length > 0 || this.#sealed.isBelow(fileNumber))) {
+      await this.#sealed.close(Object.fromEntries(below));
+      return Object.fromEntries(entries.filter(([path]) => fileNumberIn(path) >= fileNumber));
+    }
+    if (entries.length <= this.#entriesMax) return null;
+    await this.#sealed.seal(files);
+    return {};
   }
 
   /** From a manifest with `erasing` to one without; every step may be found done already. */
@@ -154,15 +177,10 @@ export class JsonlPartition implements PartitionStore {
     const { erasing, ...manifest } = this.manifest;
     if (!erasing) return;
     await putInPlace(erasing.files, { root: this.root, directory: this.#paths.erasing, faultPoint });
-    const sealed = readSealed(this.root, this.#partition);
-    const replaced = (entries: FileEntries) =>
-      Object.fromEntries(
-        Object.entries(entries).map(([path, entry]) => [path, erasing.files[path] ?? entry]),
-      );
-    if (Object.keys(sealed).some((path) => erasing.files[path])) {
-      await saveSealed(this.root, { partition: this.#partition, value: replaced(sealed) });
-    }
-    const files = replaced(manifest.files);
+    await this.#sealed.replace(erasing.files);
+    const files = Object.fromEntries(
+      Object.entries(manifest.files).map(([path, entry]) => [path, erasing.files[path] ?? entry]),
+    );
     await this.#save({ ...manifest, files, nextOffset: erasing.nextOffset, letters: this.#lettersLeft() });
     removeIfThere(this.#paths.erasing, { recursive: true });
   }
@@ -177,9 +195,19 @@ export class JsonlPartition implements PartitionStore {
   }
 
   #entry(path: string): FileEntry {
-    const entry = this.manifest.files[path];
+    const entry = this.#entryOf(path);
     if (!entry) throw new Error(`Cannot write "${join(this.root, path)}": it was not recorded as intended.`);
     return entry;
+  }
+
+  /** Of the range that is being written. */
+  #entryOf(path: string): FileEntry | undefined {
+    return this.manifest.files[path] ?? this.#sealed.entryOf(path);
+  }
+
+  /** Of every file. */
+  #entries(): FileEntries {
+    return { ...this.#sealed.all(), ...this.manifest.files };
   }
 }
 

@@ -1,14 +1,7 @@
 import { join } from "node:path";
-import {
-  hasIdentity,
-  identityPath,
-  manifestPartitions,
-  manifestPaths,
-  readErased,
-  readIdentity,
-} from "./manifest.ts";
-import { areEqual, type PartitionSnapshot, readSnapshot } from "./snapshot.ts";
-import { ifThere, readIfThere } from "../../../runtime/durable_file.ts";
+import { hasIdentity, identityPath, manifestPartitions, readErased, readIdentity } from "./manifest.ts";
+import { entriesIn, entryBeforeIn, type PartitionSnapshot, SnapshotReader } from "./snapshot.ts";
+import { ifThere } from "../../../runtime/durable_file.ts";
 import { parseDatasetPath } from "../core/path.ts";
 import { DatasetReadError } from "../core/read_error.ts";
 import type { DatasetIdentity, FileEntries, FileEntry } from "../store.ts";
@@ -23,10 +16,8 @@ export class DatasetFiles {
   /** The tree that DATASET_DIR led to when this was made. */
   readonly root: string;
   readonly #datasetDir: string;
-  readonly #snapshots = new Map<
-    number,
-    { readonly bytes: readonly (Uint8Array | null)[]; readonly snapshot: PartitionSnapshot }
-  >();
+  /** A dataset has many files of one manifest. */
+  readonly #snapshots: SnapshotReader;
 
   /** Throws {@link DatasetReadError} where there is no dataset. */
   constructor(datasetDir: string) {
@@ -39,6 +30,7 @@ export class DatasetFiles {
     }
     this.#datasetDir = datasetDir;
     this.root = root;
+    this.#snapshots = new SnapshotReader(root);
   }
 
   /** What the dataset is called. Throws `DatasetStateError` where that is damaged. */
@@ -85,7 +77,7 @@ export class DatasetFiles {
 
   /** What the manifests of one partition say now, sealed entries too; while an erasure is under way: what it leads to. */
   entriesOf(partition: number): FileEntries {
-    return this.#snapshotOf(partition).entries;
+    return entriesIn(this.#snapshotOf(partition));
   }
 
   /**
@@ -98,8 +90,8 @@ export class DatasetFiles {
     const { partition } = parseDatasetPath(path)!;
     for (let wasMissing = false;;) {
       const file = this.#openFile(path);
-      const { manifest, entriesBefore } = this.#snapshotOf(partition);
-      const entry = entriesBefore[path];
+      const snapshot = this.#snapshotOf(partition);
+      const entry = entryBeforeIn(snapshot, path);
       if (file === null) {
         if (entry === undefined || entry.bytes === 0) return null;
         // A writer may have made it between the two looks.
@@ -112,7 +104,11 @@ export class DatasetFiles {
       const { size, ino } = file.statSync();
       const now = ifThere(() => Deno.statSync(join(this.root, path)));
       if (entry !== undefined && now?.ino === ino) {
-        return { file, size, entry: entryThatFits(entry, { size, erased: manifest?.erasing?.files[path] }) };
+        return {
+          file,
+          size,
+          entry: entryThatFits(entry, { size, erased: snapshot.manifest?.erasing?.files[path] }),
+        };
       }
       // An erasure has put another file here between the two looks, or the manifest has gone with its tree.
       file.close();
@@ -129,15 +125,14 @@ export class DatasetFiles {
     return file;
   }
 
-  /** Parsed anew only where its bytes are others: a dataset has many files of one manifest. */
   #snapshotOf(partition: number): PartitionSnapshot {
-    const paths = manifestPaths(this.root, partition);
-    const kept = this.#snapshots.get(partition);
-    const bytes = [paths.manifest, paths.sealed].map(readIfThere);
-    if (kept && bytes.every((one, n) => areEqual(one, kept.bytes[n]!))) return kept.snapshot;
-    const snapshot = readSnapshot(this.root, partition);
-    this.#snapshots.set(partition, { bytes, snapshot });
-    return snapshot;
+    try {
+      return this.#snapshots.read(partition);
+    } catch (error) {
+      // A tree that is being removed loses its files one by one.
+      if (this.isReplaced()) throw new DatasetReplacedError();
+      throw error;
+    }
   }
 }
 

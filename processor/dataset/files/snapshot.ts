@@ -1,10 +1,11 @@
 import { Buffer } from "node:buffer";
-import { readIfThere } from "../../../runtime/durable_file.ts";
-import type { FileEntries } from "../store.ts";
+import { ifThere, readIfThere } from "../../../runtime/durable_file.ts";
+import type { FileEntries, FileEntry } from "../store.ts";
 import {
+  damaged,
   manifestPartitions,
   manifestPaths,
-  readManifest,
+  parseManifest,
   readSealed,
   type StoredManifest,
 } from "./manifest.ts";
@@ -13,38 +14,126 @@ import {
 export type PartitionSnapshot = {
   /** Null where there is none: then nothing of the partition is the dataset's. */
   readonly manifest: StoredManifest | null;
-  /** Of every file. While an erasure puts its files in place: what it leads to. */
-  readonly entries: FileEntries;
-  /** The same as it was before that erasure. */
-  readonly entriesBefore: FileEntries;
+  /** Those that the manifest or its erasure names too are of before. The same object while nothing of it has changed. */
+  readonly sealed: FileEntries;
 };
 
-/** Of two that name a file the manifest goes before the sealed entries, and an erasure before both. */
-export function readSnapshot(root: string, partition: number): PartitionSnapshot {
-  const path = manifestPaths(root, partition).sealed;
-  for (let before = readIfThere(path);;) {
-    const manifest = readManifest(root, partition);
-    if (manifest === null) return { manifest, entries: {}, entriesBefore: {} };
-    const sealed = readSealed(root, partition);
-    const after = readIfThere(path);
-    if (areEqual(before, after)) {
-      const entriesBefore = { ...sealed, ...manifest.files };
-      return { manifest, entriesBefore, entries: { ...entriesBefore, ...manifest.erasing?.files } };
+/** Every file. While an erasure puts its files in place: what it leads to. */
+export function entriesIn({ manifest, sealed }: PartitionSnapshot): FileEntries {
+  return { ...sealed, ...manifest?.files, ...manifest?.erasing?.files };
+}
+
+/** What {@link entriesIn} says of one file, without making all of them. */
+export function entryIn({ manifest, sealed }: PartitionSnapshot, path: string): FileEntry | undefined {
+  return manifest?.erasing?.files[path] ?? manifest?.files[path] ?? sealed[path];
+}
+
+/** The same as it was before an erasure that is under way. */
+export function entryBeforeIn({ manifest, sealed }: PartitionSnapshot, path: string): FileEntry | undefined {
+  return manifest?.files[path] ?? sealed[path];
+}
+
+/** Reads the manifests of a tree once and again: parsed anew is only what has been replaced meanwhile. */
+export class SnapshotReader {
+  readonly #kept = new Map<number, Kept>();
+  /** Sealed files of a partition as they were read last, by path. */
+  readonly #files = new Map<number, ReadonlyMap<string, SealedFile>>();
+
+  constructor(readonly root: string) {}
+
+  /** The same object as before while nothing has changed. Throws `DatasetStateError` where something is damaged. */
+  read(partition: number): PartitionSnapshot {
+    const path = manifestPaths(this.root, partition).manifest;
+    for (;;) {
+      const bytes = readIfThere(path);
+      if (bytes === null) {
+        this.#kept.delete(partition);
+        return { manifest: null, sealed: {} };
+      }
+      const kept = this.#kept.get(partition);
+      const isSame = kept !== undefined && areEqual(bytes, kept.bytes);
+      const manifest = isSame ? kept.snapshot.manifest : parseManifest(path, bytes);
+      const ids = this.#idsOf(partition, manifest);
+      if (kept && ids === kept.ids) {
+        if (isSame) return kept.snapshot;
+        return this.#keep(partition, { bytes, ids, snapshot: { manifest, sealed: kept.snapshot.sealed } });
+      }
+      const sealed = this.#sealedOf(partition, manifest);
+      // Entries that were sealed between the two looks may speak of files that this manifest has never known.
+      if (!areEqual(bytes, readIfThere(path)) || ids !== this.#idsOf(partition, manifest)) continue;
+      if (typeof sealed === "string") throw damaged(sealed, "it is missing");
+      return this.#keep(partition, { bytes, ids, snapshot: { manifest, sealed } });
     }
-    // Entries that were sealed between the two looks may speak of files that the manifest has never known.
-    before = after;
   }
+
+  #keep(partition: number, kept: Kept): PartitionSnapshot {
+    this.#kept.set(partition, kept);
+    return kept.snapshot;
+  }
+
+  /** What tells a state of the sealed files from every other one. */
+  #idsOf(partition: number, manifest: StoredManifest): string {
+    return sealedPaths(this.root, { partition, manifest }).map((path) => `${path} ${idOf(path)}`).join("\n");
+  }
+
+  /** The path of one that is missing where a manifest names it. */
+  #sealedOf(partition: number, manifest: StoredManifest): FileEntries | string {
+    const before = this.#files.get(partition);
+    const now = new Map<string, SealedFile>();
+    this.#files.set(partition, now);
+    for (const path of sealedPaths(this.root, { partition, manifest })) {
+      const id = idOf(path);
+      const known = before?.get(path);
+      const files = known?.id === id ? known.files : readSealed(path);
+      if (files === null && manifest.sealed) return path;
+      now.set(path, { id, files: files ?? {} });
+    }
+    return Object.assign({}, ...now.values().map(({ files }) => files));
+  }
+}
+
+type SealedFile = { readonly id: string; readonly files: FileEntries };
+
+type Kept = {
+  readonly bytes: Uint8Array;
+  readonly ids: string;
+  readonly snapshot: PartitionSnapshot & { readonly manifest: StoredManifest };
+};
+
+/** The earlier first. */
+function sealedPaths(
+  root: string,
+  { partition, manifest }: { readonly partition: number; readonly manifest: StoredManifest },
+): readonly string[] {
+  const { closed, open } = manifest.sealed ?? { closed: [0], open: [] };
+  return [...closed, ...open].map(manifestPaths(root, partition).sealed);
+}
+
+/** They are never written in place: one that has been replaced is another file. */
+function idOf(path: string): string {
+  const found = ifThere(() => Deno.statSync(path));
+  return found === null ? "missing" : `${found.ino} ${found.size} ${found.mtime?.getTime()}`;
+}
+
+/** A partition's manifest and every file of it, read once. */
+export function readSnapshot(
+  root: string,
+  partition: number,
+): { readonly manifest: StoredManifest | null; readonly entries: FileEntries } {
+  const snapshot = new SnapshotReader(root).read(partition);
+  return { manifest: snapshot.manifest, entries: entriesIn(snapshot) };
 }
 
 /** Every file of a tree. */
 export function readEntries(root: string): FileEntries {
+  const reader = new SnapshotReader(root);
   return Object.assign(
     {},
-    ...manifestPartitions(root).map((partition) => readSnapshot(root, partition).entries),
+    ...manifestPartitions(root).map((partition) => entriesIn(reader.read(partition))),
   );
 }
 
 /** The same bytes, or neither there. */
-export function areEqual(a: Uint8Array | null, b: Uint8Array | null): boolean {
+function areEqual(a: Uint8Array | null, b: Uint8Array | null): boolean {
   return a === b || (a !== null && b !== null && Buffer.compare(a, b) === 0);
 }

@@ -1,8 +1,9 @@
 import PostalMime from "postal-mime";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { renderDiscountEmail } from "../core/discount_email.ts";
-import { mailDir } from "./files.ts";
+import { mailDir, removeMails } from "./files.ts";
+import { openMailList } from "./list.ts";
 import { createMaildirMailer } from "./maildir.ts";
 
 const MAIL = renderDiscountEmail({
@@ -74,5 +75,30 @@ describe("a mail written as a file", () => {
     await mailer.send({ ...MAIL, to: '"a,b<c>"@example.org' }, () => Promise.resolve(true));
     const parsed = await PostalMime.parse(Deno.readFileSync(join(mailDir(dataDir), files()[0]!)));
     expect(parsed.to?.map((to) => to.address)).toHaveLength(1);
+  });
+});
+
+describe("the list of mails", () => {
+  const write = async (n: number) => {
+    const messageId = `<offer.${n}@shop.example>`;
+    await createMaildirMailer(dataDir, { now }).send({ ...MAIL, messageId }, () => Promise.resolve(true));
+    Deno.utimeSync(join(mailDir(dataDir), `offer.${n}@shop.example.eml`), n, n);
+  };
+
+  test("has the last 200, reads each once, and none that an erasure has taken", async () => {
+    for (let n = 1; n <= 205; n++) await write(n);
+    const list = openMailList(dataDir, "maildir");
+    const messageIds = async () => (await list()).mails.map(({ messageId }) => messageId);
+    expect(await messageIds()).toEqual(
+      Array.from({ length: 200 }, (_, n) => `offer.${205 - n}@shop.example`),
+    );
+    const read = vi.spyOn(Deno, "readFileSync");
+    await write(206);
+    expect((await messageIds()).slice(0, 2)).toEqual(["offer.206@shop.example", "offer.205@shop.example"]);
+    removeMails(dataDir, ["offer.206@shop.example"]);
+    expect((await messageIds())[0]).toBe("offer.205@shop.example");
+    // The new one, and the 200th that its going brought back.
+    expect(read.mock.calls.map(([path]) => String(path).slice(-22))).toHaveLength(2);
+    read.mockRestore();
   });
 });

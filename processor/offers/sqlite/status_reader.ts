@@ -40,6 +40,8 @@ export type ListedOffer = Omit<OfferView, "timeline"> & {
   readonly attempt: number;
 };
 
+/** Facts that a person's timeline shows, the last ones: a stranger may bring any number of addresses and joins. */
+const TIMELINE_MAX = 500;
 const PSEUDONYM = /^person-((?:p-)?[0-9a-f]{32})$/;
 export const NO_OFFERS: Readonly<Record<OfferState, number>> = {
   counting: 0,
@@ -87,12 +89,12 @@ export function createOfferStatusReader(
       const subject = PSEUDONYM.exec(id)?.[1];
       const person = rows.personOf(subject ?? hashes.subject(id));
       if (person === null) return null;
-      const timeline = sql.timeline.all(person).map((row) => row as { fact: number; body: string });
-      const { optedOut, hasOffer } = rows.summaryOf(person);
+      const timeline = sql.timeline.all(person, TIMELINE_MAX).reverse().map((row) => row as { body: string });
+      const { uses, optedOut, hasOffer } = rows.summaryOf(person);
       if (timeline.length === 0 && !optedOut && !hasOffer) return null;
       const distinctId = subject === undefined ? id : null;
       const offer = rows.currentOf(person);
-      return { ...shown(person, { distinctId, offer, hashes }), timeline: timelineOf(timeline) };
+      return { ...shown(person, { distinctId, offer, hashes }), timeline: timelineOf(timeline, { uses }) };
     },
     currentOf(id, hashes) {
       const person = rows.personOf(PSEUDONYM.exec(id)?.[1] ?? hashes.subject(id));
@@ -165,22 +167,28 @@ function datesOf(offer: Offer | null, hashes: KeyedHashes) {
   };
 }
 
-function timelineOf(rows: readonly { body: string }[]): OfferView["timeline"] {
-  const uuids = new Set<string>();
-  return rows.flatMap(({ body }) => {
+function timelineOf(
+  rows: readonly { body: string }[],
+  { uses }: { readonly uses: number },
+): OfferView["timeline"] {
+  const facts = rows.flatMap(({ body }): readonly Fact[] => {
     const outcome = decodeFact(body);
-    if (!outcome.ok) return [];
-    const fact: Fact = outcome.fact;
+    return outcome.ok ? [outcome.fact] : [];
+  });
+  const all = new Set(facts.flatMap((fact) => fact.fact === "counted" ? [fact.uuid] : []));
+  const before = rows.length < TIMELINE_MAX ? 0 : Math.max(0, uses - all.size);
+  const uuids = new Set<string>();
+  return facts.map((fact) => {
     // Two ids of one person may have counted the same event.
     if (fact.fact === "counted") uuids.add(fact.uuid);
-    return [{ at: new Date(fact.at).toISOString(), what: timelineText(fact, { uses: uuids.size }) }];
+    return { at: new Date(fact.at).toISOString(), what: timelineText(fact, { uses: before + uuids.size }) };
   });
 }
 
 function statements(db: DatabaseSync) {
   return {
     timeline: db.prepare(
-      "select t.fact, t.body from subject s join timeline t on t.subject = s.subject where s.person = ? order by t.fact",
+      "select t.fact, t.body from subject s join timeline t on t.subject = s.subject where s.person = ? order by t.fact desc limit ?",
     ),
     counts: db.prepare("select state, count(*) as n from person where state is not null group by state"),
     outcomes: db.prepare("select kind, count from outcome"),
