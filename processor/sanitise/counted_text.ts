@@ -89,54 +89,49 @@ export type Match = {
 /** A text as rules see it: there is no way to look at it that is not counted. */
 export class CountedText {
   readonly length: number;
+  readonly looks: Looks;
   readonly #text: string;
-  readonly #looks: Looks;
 
   constructor(text: string, looks: Looks) {
     this.#text = text;
-    this.#looks = looks;
+    this.looks = looks;
     this.length = text.length;
-  }
-
-  /** Counts looks at something that was made of the text. */
-  spend(characters: number): void {
-    this.#looks.spend(characters);
   }
 
   /** The UTF-16 unit at `at`; NaN beyond the text. */
   code(at: number): number {
-    this.#looks.spend(1);
+    this.looks.spend(1);
     return this.#text.charCodeAt(at);
   }
 
   /** As {@link code}, as a text; empty beyond the text. */
   char(at: number): string {
-    this.#looks.spend(1);
+    this.looks.spend(1);
     return this.#text.charAt(at);
   }
 
   /** What stands between, as far as the text goes. */
   slice(from: number, to: number): string {
     const piece = this.#text.slice(from < 0 ? 0 : from, to);
-    this.#looks.spend(piece.length);
+    this.looks.spend(piece.length);
     return piece;
   }
 
-  /** The whole text, for one pass over it that adds nothing to what it costs. */
+  /** The whole text, to be passed over once. */
   whole(): string {
-    this.#looks.spend(this.length);
+    this.looks.spend(this.length);
     return this.#text;
   }
 
   startsWith(word: string, at: number): boolean {
-    this.#looks.spend(word.length);
+    this.looks.spend(word.length);
     return this.#text.startsWith(word, at);
   }
 
   /** −1 where it is not there. */
   indexOf(word: string, from = 0): number {
     const at = this.#text.indexOf(word, from);
-    this.#looks.spend((at < 0 ? Math.max(0, this.length - from) : at - from) + word.length);
+    this.looks.spend((at < 0 ? Math.max(0, this.length - from) : at - from) + word.length);
     return at;
   }
 
@@ -149,11 +144,11 @@ export class CountedText {
     word.lastIndex = from;
     const match = word.exec(this.#text);
     if (match === null) {
-      this.#looks.spend(Math.max(0, this.length - from));
+      this.looks.spend(Math.max(0, this.length - from));
       return null;
     }
     const end = match.index + match[0].length;
-    this.#looks.spend(end - from);
+    this.looks.spend(end - from);
     return { start: match.index, end };
   }
 
@@ -161,7 +156,7 @@ export class CountedText {
   match({ sticky, back, reach }: Piece, at: number): Match | null {
     const from = Math.max(0, at - back);
     const window = this.#text.slice(from, at + reach);
-    this.#looks.spend(window.length);
+    this.looks.spend(window.length);
     sticky.lastIndex = at - from;
     const match = sticky.exec(window);
     if (match === null) return null;
@@ -173,7 +168,7 @@ export class CountedText {
     const last = Math.min(limit, this.length);
     let end = from;
     while (end < last && characters[Math.min(this.#text.charCodeAt(end), 128)] === 1) end++;
-    this.#looks.spend(end - from + 1);
+    this.looks.spend(end - from + 1);
     return end;
   }
 
@@ -199,7 +194,7 @@ export class CountedText {
     start.lastIndex = from;
     const at = start.exec(this.#text)?.index ?? -1;
     const end = at < 0 ? this.length : start.lastIndex;
-    if (end > from) this.#looks.spend(end - from);
+    if (end > from) this.looks.spend(end - from);
     return at;
   }
 
@@ -209,7 +204,7 @@ export class CountedText {
     const match = characters.exec(this.#text);
     const end = match === null ? this.length : match.index + match[0].length;
     // Of a shorter one every character is looked at by its first, and looked back at by the next one.
-    this.#looks.spend(2 * Math.max(0, end - from));
+    this.looks.spend(2 * Math.max(0, end - from));
     return match && { start: match.index, end, text: match[0], groups: match };
   }
 }

@@ -27,12 +27,16 @@ function isCredential(text: CountedText, { start, text: name }: Match): boolean 
   return !/^key$/i.test(name) || KEY_OF.test(text.slice(start - 12, start));
 }
 
-/** As {@link findCredentials}, for the word "password" in other languages. */
+/**
+ * As {@link findCredentials}, for the word "password" in other languages. Where no space parts them, a value ends at the
+ * next of these words: else every value would hold all that follow, and each round would find but the last one.
+ */
 export function findForeignPasswords(text: CountedText, found: Found): void {
   for (let name = text.next(FOREIGN, 0); name !== null;) {
-    const value = valueAfter(text, { ...name, kind: "password" });
+    const next = text.next(FOREIGN, name.end);
+    const value = valueAfter(text, { ...name, kind: "password", limit: next?.start });
     if (value !== null) found(value.start, value.end);
-    name = text.next(FOREIGN, value?.end ?? name.end);
+    name = next;
   }
 }
 
@@ -93,9 +97,15 @@ const BARE_SEPARATOR = piece(/\s{1,2}(\\?["'`])?/, 4);
 
 type Value = { readonly start: number; readonly end: number };
 
-type Name = { readonly start: number; readonly end: number; readonly kind: Kind };
+type Name = {
+  readonly start: number;
+  readonly end: number;
+  readonly kind: Kind;
+  /** The value goes no further; else as far as it may. */
+  readonly limit?: number | undefined;
+};
 
-function valueAfter(text: CountedText, { start, end, kind }: Name): Value | null {
+function valueAfter(text: CountedText, { start, end, kind, limit = text.length }: Name): Value | null {
   const rest = text.match(REST, end)!.text;
   if (ABOUT.test(rest) || (/^[a-z]{3,}/.test(rest) && !/^(?:key|hash|value|word|code)/.test(rest))) {
     return null;
@@ -108,12 +118,12 @@ function valueAfter(text: CountedText, { start, end, kind }: Name): Value | null
     }
     const natural = /\s[a-zèéä]{2,4}\s/.test(separator.text);
     const quote = separator.groups[1] ?? "";
-    return readValue(text, { from: separator.end, quote, kind, natural, exact: rest === "" });
+    return readValue(text, { from: separator.end, limit, quote, kind, natural, exact: rest === "" });
   }
   if (!isOption(text, { start, end })) return null;
   const bare = text.match(BARE_SEPARATOR, at);
   const quote = bare?.groups[1] ?? "";
-  return bare && readValue(text, { from: bare.end, quote, kind, natural: true, exact: false });
+  return bare && readValue(text, { from: bare.end, limit, quote, kind, natural: true, exact: false });
 }
 
 /** `--password X`, `Bearer X`, `login me password X`, `PASSWORD 'X'`: no separator is needed. */
@@ -127,6 +137,7 @@ function isOption(text: CountedText, { start, end }: Value): boolean {
 
 type Reading = {
   readonly from: number;
+  readonly limit: number;
   readonly quote: string;
   readonly kind: Kind;
   /** Said in a sentence: the value must stand out from words. */
@@ -136,32 +147,37 @@ type Reading = {
 };
 
 const VALUE_MAX = 256;
+/** Patterns and measures that a value passes, each of which looks at all of it. */
+const VALUE_CHECKS = 16;
+const PASSWORD_MAX = 200;
+const KEY_DIGITS_MIN = 2;
 /** What a value without quotes may hold. */
 const UNQUOTED = alphabet(/[^\0-\x20"'`<>,;(){}[\]\\]/, true);
 
 function readValue(text: CountedText, reading: Reading): Value | null {
-  const { from, quote } = reading;
-  const end = quote === "" ? unquotedEnd(text, from) : quotedEnd(text, from, quote);
-  if (end <= from) return null;
-  const value = text.slice(from, end);
+  const { from, limit, quote, kind } = reading;
+  const value = quote === ""
+    ? unquoted(text.slice(from, text.endOf(UNQUOTED, from, Math.min(limit, from + VALUE_MAX))))
+    : quoted(text.slice(from, from + VALUE_MAX + quote.length), quote);
+  if (kind === "password" ? value.length > PASSWORD_MAX : countDigits(value) < KEY_DIGITS_MIN) return null;
+  text.looks.spend(VALUE_CHECKS * value.length);
+  const end = from + value.length;
   if (quote === "" && /[([]/.test(text.char(end)) && isIdentifier(value)) return null;
-  const secret = reading.kind === "password" ? isPassword(value, reading) : isKey(value, quote !== "");
+  const secret = kind === "password" ? isPassword(value, reading) : isKey(value, quote !== "");
   return secret ? { start: from, end } : null;
 }
 
-function unquotedEnd(text: CountedText, from: number): number {
-  let end = text.endOf(UNQUOTED, from, from + VALUE_MAX);
-  const value = text.slice(from, end);
+function unquoted(value: string): string {
   const parameter = value.includes("&") ? /&(?:amp;)?[\w.-]{1,40}=/.exec(value) : null;
-  if (parameter !== null) end = from + parameter.index;
-  while (end > from && ".,:。，；、".includes(text.char(end - 1))) end--;
-  return end;
+  let end = parameter?.index ?? value.length;
+  while (end > 0 && ".,:。，；、".includes(value[end - 1]!)) end--;
+  return value.slice(0, end);
 }
 
-function quotedEnd(text: CountedText, from: number, quote: string): number {
-  const value = text.slice(from, from + VALUE_MAX + quote.length);
-  const length = value.indexOf(quote);
-  return length < 0 || /[\n\0]/.test(value.slice(0, length)) ? -1 : from + length;
+/** Empty where the quote is not closed on the same line. */
+function quoted(ahead: string, quote: string): string {
+  const value = ahead.slice(0, Math.max(0, ahead.indexOf(quote)));
+  return /[\n\0]/.test(value) ? "" : value;
 }
 
 const PLACEHOLDER =
@@ -181,7 +197,7 @@ function isIdentifier(value: string): boolean {
 }
 
 function isPassword(value: string, { quote, natural, exact }: Reading): boolean {
-  if (value.length < 4 || value.length > 200 || isSettled(value)) return false;
+  if (value.length < 4 || isSettled(value)) return false;
   if (quote !== "" && /\s/.test(value)) return isPassphrase(value);
   const digits = countDigits(value);
   const letters = value.replace(/[^\p{L}]/gu, "").length;
@@ -225,7 +241,7 @@ function isVersionOrPath(value: string): boolean {
 
 /** Whether a value looks drawn by lot: enough characters, digits and surprise, and no name, version, path or digest. */
 export function isKey(value: string, quoted: boolean): boolean {
-  if (value.length < 10 || countDigits(value) < 2 || entropy(value) < 3.1) return false;
+  if (value.length < 10 || countDigits(value) < KEY_DIGITS_MIN || entropy(value) < 3.1) return false;
   if (/\s/.test(value) || isSettled(value)) return false;
   if (!/^[\w\-+/=.~!@#$%^&*:|]+$/.test(value) || !/[A-Za-z]/.test(value)) return false;
   if (isVersionOrPath(value) || isWords(value)) return false;
@@ -260,6 +276,7 @@ export function findNamedKeys(text: CountedText, found: Found): void {
     const { start, end, text: written } = match;
     if (end - start > STRETCH_MAX || text.char(start - 1) === "=") continue;
     const value = (written + paddingAt(text, end)).replace(/[.]+$/, "");
+    text.looks.spend(VALUE_CHECKS * value.length);
     if (countDigits(value) < 3 || !isKey(value, false) || entropy(value) < 3.3) continue;
     if (
       value.replace(/[^A-Za-z]/g, "").length < 4 ||

@@ -1,5 +1,5 @@
-import { isDigit, isWord } from "./checks.ts";
-import { type CountedText, type Match, pattern, piece, stretches, words } from "./counted_text.ts";
+import { isDigit } from "./checks.ts";
+import { alphabet, type CountedText, type Match, pattern, piece, stretches, words } from "./counted_text.ts";
 import { FILE_EXTENSIONS } from "./words.ts";
 
 /**
@@ -25,6 +25,8 @@ const DOMAIN_MAX = 253;
 /** Scripts that are written without spaces: an address stands in them with nothing before or after it. */
 const UNSPACED =
   /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u;
+const LOCAL_ASCII = alphabet(/[\w.+\-%']/);
+const HOST_ASCII = alphabet(/[A-Za-z0-9-]/);
 const LOCAL = /[\p{L}\p{M}\p{N}]/u;
 /** `=`, `:`, `/`, `&`, a space and others that end what stands before an address, percent-encoded. */
 const ENCODED_DELIMITER = /^(?:.*)%(?:3[ABCDEF]|2[0236789BCF]|5[BD]|7[BCD]|0[9AD])/is;
@@ -55,7 +57,7 @@ function quotedStart(text: CountedText, at: number, limit: number): number {
 
 function isLocal(text: CountedText, at: number): boolean {
   const code = text.code(at);
-  if (code < 128) return isWord(code) || ".+-%'".includes(String.fromCharCode(code));
+  if (code < 128) return LOCAL_ASCII[code] === 1;
   return LOCAL.test(String.fromCharCode(code)) || (code & 0xf800) === 0xd800 && isAstralLetter(text, at);
 }
 
@@ -81,7 +83,7 @@ function domainEnd(text: CountedText, from: number): number {
   let script: "plain" | "unspaced" | null = null;
   for (; at <= limit; at++) {
     const code = at < limit ? text.code(at) : NaN;
-    const plain = code < 128 && (isWord(code) && code !== 95 || code === 45);
+    const plain = code < 128 && HOST_ASCII[code] === 1;
     if (
       plain ||
       code >= 128 &&

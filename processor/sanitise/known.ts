@@ -35,7 +35,7 @@ export function findKnownValues(
   const view = ascii || ASCII.test(whole) ? bareAscii(whole) : bare(whole);
   let spaced: Bare | null = null;
   for (const wanted of wantedOf(known)) {
-    text.spend(view.text.length);
+    text.looks.spend(view.text.length);
     if (!view.text.includes(wanted.first)) continue;
     spaced ??= withSingleSpaces(view);
     findWhole(text, { view: spaced, wanted }, report);
@@ -172,7 +172,7 @@ type Place = { readonly view: Bare; readonly wanted: Wanted };
 
 /** One pass, however often the value nearly stands there: a name may be made to keep the search busy. */
 function findWhole(counted: CountedText, { view: { text, at }, wanted }: Place, report: Report): void {
-  counted.spend(2 * text.length);
+  counted.looks.spend(2 * text.length);
   let floor = 0;
   for (let i = 0, met = 0; i < text.length; i++) {
     met = goOn(met, text.charCodeAt(i), wanted);

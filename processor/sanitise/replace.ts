@@ -59,23 +59,18 @@ const ROUNDS_MAX = 8;
  */
 function findAll(text: string, { known, traits: given, looks }: Means): Span[] {
   const hits: Span[] = [];
-  let masked = text.includes("<") ? text.replace(PLACEHOLDER, (found) => "\0".repeat(found.length)) : text;
+  const brought = text.includes("<") ? text.replace(PLACEHOLDER, (found) => "\0".repeat(found.length)) : text;
+  let masked = new CountedText(brought, looks);
   let traits = given;
+  looks.spend(text.length);
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const before = hits.length;
-    looks.spend(masked.length);
-    let counted = new CountedText(masked, looks);
-    const take = (found: Span[]) => {
-      if (found.length === 0) return;
-      masked = hide(masked, hits, found);
-      counted = new CountedText(masked, looks);
-    };
-    if (hasKnownValues(known)) take(knownIn(counted, { known, traits }));
+    if (hasKnownValues(known)) masked = hide(masked, hits, knownIn(masked, { known, traits }));
     for (const rule of RULES) {
-      if (rule.when(traits, counted)) take(foundBy(rule, counted));
+      if (rule.when(traits, masked)) masked = hide(masked, hits, foundBy(rule, masked));
     }
     if (hits.length === before) break;
-    traits = traitsOf(masked);
+    traits = traitsOf(masked.whole());
   }
   return hits.length > 1 ? hits.sort((a, b) => a.start - b.start) : hits;
 }
@@ -101,7 +96,9 @@ function reportTo(found: Span[]): Report {
 }
 
 /** Adds what was found to `hits`, the longest of those that begin alike, and gives the text with that overwritten. */
-function hide(text: string, hits: Span[], found: Span[]): string {
+function hide(counted: CountedText, hits: Span[], found: Span[]): CountedText {
+  if (found.length === 0) return counted;
+  const text = counted.whole();
   let masked = "";
   let from = 0;
   for (const hit of found.sort((a, b) => a.start - b.start || b.end - a.end)) {
@@ -110,5 +107,5 @@ function hide(text: string, hits: Span[], found: Span[]): string {
     masked += text.slice(from, hit.start) + "\0".repeat(hit.end - hit.start);
     from = hit.end;
   }
-  return masked + text.slice(from);
+  return new CountedText(masked + text.slice(from), counted.looks);
 }

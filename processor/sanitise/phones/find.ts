@@ -20,14 +20,20 @@ export function findPhones(text: CountedText, found: (start: number, end: number
       floor = withExtension(text, endOf(text, candidate, count));
       found(candidate.start, floor);
     }
-    digit = text.next(DIGIT, count > 0 ? floor : digitsEnd(text, digit.end));
+    digit = text.next(DIGIT, count > 0 ? floor : text.endOf(DIGITS, digit.end));
   }
 }
 
 const DIGIT = words(/\d/);
 const DIGITS = alphabet(/\d/);
 const GROUPS_MAX = 9;
+/** Patterns that what is written passes, each of which looks at all of it. */
+const SHAPE_CHECKS = 16;
+const DIGITS_MIN = 4;
 const DIGITS_MAX = 17;
+const SEPARATOR_MAX = 4;
+/** All groups of one number, and a digit too many. */
+const CANDIDATE_MAX = DIGITS_MAX + 1 + (GROUPS_MAX - 1) * SEPARATOR_MAX;
 const SEPARATORS: ReadonlySet<string> = new Set(
   [
     " ",
@@ -80,32 +86,33 @@ type Shape = {
 };
 
 function readCandidate(text: CountedText, at: number, floor: number): Candidate | null {
+  const groups = groupsAt(text, at);
+  if (groups === null) return null;
   let start = at;
   while (start > floor && at - start < 3 && "(+".includes(text.char(start - 1))) start--;
-  const plus = text.slice(start, at).includes("+");
-  if (!opensHere(text, start)) return null;
+  return opensHere(text, start) ? { start, plus: text.slice(start, at).includes("+"), groups } : null;
+}
+
+/** Null where they have too few digits for any number. */
+function groupsAt(text: CountedText, at: number): Candidate["groups"] | null {
+  const ahead = text.slice(at, at + CANDIDATE_MAX);
   const groups = [];
   let digits = 0;
-  for (let from = at; groups.length < GROUPS_MAX;) {
-    const end = digitsEnd(text, from, from + DIGITS_MAX + 1);
+  for (let from = 0; from >= 0 && groups.length < GROUPS_MAX;) {
+    let end = from;
+    while (isDigit(ahead.charCodeAt(end))) end++;
+    if (digits + end - from > DIGITS_MAX) break;
     digits += end - from;
-    if (digits > DIGITS_MAX) break;
-    groups.push({ start: from, end });
-    const next = nextGroup(text, end);
-    if (next < 0) break;
-    from = next;
+    groups.push({ start: at + from, end: at + end });
+    from = nextGroup(ahead, end);
   }
-  return groups.length === 0 ? null : { start, plus, groups };
+  return digits < DIGITS_MIN ? null : groups;
 }
 
-function digitsEnd(text: CountedText, from: number, limit = text.length): number {
-  return text.endOf(DIGITS, from, limit);
-}
-
-function nextGroup(text: CountedText, end: number): number {
+function nextGroup(ahead: string, end: number): number {
   let next = end;
-  while (next - end < 4 && !isDigit(text.code(next))) next++;
-  return next > end && isDigit(text.code(next)) && SEPARATORS.has(text.slice(end, next)) ? next : -1;
+  while (next - end < SEPARATOR_MAX && !isDigit(ahead.charCodeAt(next))) next++;
+  return next > end && isDigit(ahead.charCodeAt(next)) && SEPARATORS.has(ahead.slice(end, next)) ? next : -1;
 }
 
 /** Whether a number may begin here: not inside a word, a path, a decimal or an amount of money. */
@@ -151,6 +158,7 @@ function accepted(text: CountedText, candidate: Candidate, floor: number): numbe
     if (!isPossible(candidate, count)) continue;
     if (!candidate.plus && look() === null && !isLikely(text, candidate, count)) continue;
     const shape = shapeOf(text, candidate, count);
+    text.looks.spend(SHAPE_CHECKS * shape.written.length);
     if (!isBalanced(shape.written) || !closesHere(text, shape.end) || isDate(shape.written)) continue;
     if (isTelephone(text, shape, { look, floor })) return count;
   }
@@ -165,7 +173,7 @@ function isPossible({ groups, plus }: Candidate, count: number): boolean {
     if (length === 1 && i > 0 && !plus) return false;
     digits += length;
   }
-  return digits >= 4 && digits <= 16;
+  return digits >= DIGITS_MIN && digits <= 16;
 }
 
 /** A cheap look that says no to nearly all numbers without a cue that could not be telephone numbers by their shape. */
