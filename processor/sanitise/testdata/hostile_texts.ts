@@ -76,7 +76,7 @@ function samplesOf(members: string): readonly string[] {
   return [...open, ...plain.replace(/(.)-(.)/gu, "$1$2")];
 }
 
-/** Every pattern and word list of the rules, as its tokens. */
+/** Every pattern and word list of the rules, and every sample of their tests, as its tokens. */
 export function alphabetsOf(rules: URL): ReadonlyMap<string, readonly string[]> {
   const alphabets = new Map<string, readonly string[]>();
   for (const { name, isDirectory } of Deno.readDirSync(rules)) {
@@ -84,10 +84,12 @@ export function alphabetsOf(rules: URL): ReadonlyMap<string, readonly string[]> 
     if (isDirectory && name !== "testdata") {
       for (const [pattern, tokens] of alphabetsOf(url)) alphabets.set(pattern, tokens);
     }
-    if (isDirectory || !name.endsWith(".ts") || name.endsWith(".test.ts")) continue;
+    if (isDirectory || !name.endsWith(".ts")) continue;
     for (const [, regex, quoted, template] of Deno.readTextFileSync(url).matchAll(LITERALS)) {
       const pattern = regex ?? quoted ?? template!;
-      const tokens = tokensOf(pattern);
+      // Texts of the rules and of their tests also whole: what is found makes rules do what follows a find.
+      const whole = regex === undefined && pattern.length <= 64 ? [pattern] : [];
+      const tokens = [...whole, ...whole, ...tokensOf(pattern)];
       if (tokens.length > 0) alphabets.set(pattern, tokens);
     }
   }
