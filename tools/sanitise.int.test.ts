@@ -3,9 +3,11 @@ import { until } from "../tests/support/until.ts";
 
 const encoder = new TextEncoder();
 
-function start(...args: string[]): Deno.ChildProcess {
+const COMMAND = ["run", "-A", new URL("./sanitise.ts", import.meta.url).pathname];
+
+function start(args: readonly string[] = [], command: readonly string[] = COMMAND): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", new URL("./sanitise.ts", import.meta.url).pathname, ...args],
+    args: [...command, ...args],
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
@@ -15,8 +17,9 @@ function start(...args: string[]): Deno.ChildProcess {
 async function run(
   args: string[],
   input: string | Uint8Array,
+  command = COMMAND,
 ): Promise<{ code: number; out: string; err: string }> {
-  const child = start(...args);
+  const child = start(args, command);
   const writer = child.stdin.getWriter();
   await writer.write(typeof input === "string" ? encoder.encode(input) : input);
   await writer.close();
@@ -54,6 +57,25 @@ describe("deno task sanitise", () => {
       '{"text":"ask <PERSON>\\u2028now","spans":[{"start":4,"end":12,"entity":"PERSON"}]}',
     ]);
     expect(lines.slice(2).map((line) => JSON.parse(line).error.code)).toEqual(["bad_input", "bad_input"]);
+    expect(code).toBe(1);
+  });
+
+  test("a text that takes the rules too many looks is refused with its code, and the next line is answered", async () => {
+    const at = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
+    const script = `
+      import { RULES } from ${at("../processor/sanitise/rules.ts")};
+      import { runCommand } from ${at("./command.ts")};
+      import { sanitiseCommand } from ${at("./sanitise.ts")};
+      const find = (text) => { while (text.indexOf("fine") < 0); };
+      RULES.push({ name: "defective", when: () => true, find });
+      Deno.exit(await runCommand(sanitiseCommand, ["--json"]));
+    `;
+    const input = '{"text":"this one never ends"}\n{"text":"fine"}\n';
+    const { code, out } = await run([], input, ["eval", script]);
+    const [refused, answered] = out.trimEnd().split("\n").map((line) => JSON.parse(line));
+    expect(refused.error.code).toBe("too_complex");
+    expect(refused.error.message).toMatch(/^Cannot sanitise this text: /);
+    expect(answered.text).toBe("fine");
     expect(code).toBe(1);
   });
 

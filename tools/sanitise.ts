@@ -34,7 +34,8 @@ Usage: deno task sanitise [--json] [FILE]
            units of the text that came in) or {"error":{"code":"…","message":"…"}}
   --help   this text
 
-A line that cannot be sanitised (over ${TEXT_BYTES_MAX} bytes) comes out as ${REFUSED}; the exit code is then 1.
+A line that cannot be sanitised (too_large: over ${TEXT_BYTES_MAX} bytes; too_complex: made to keep the rules busy) comes
+out as ${REFUSED}; the exit code is then 1.
 `,
   async run({ positionals, json }) {
     if (positionals.length > 1) {

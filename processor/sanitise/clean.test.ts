@@ -1,6 +1,8 @@
 import { idFromBody } from "../../contract/envelope.ts";
 import { expect, test } from "vitest";
-import { sanitise } from "./mod.ts";
+import { LOOKS_PER_CHARACTER_MAX } from "./counted_text.ts";
+import { NO_KNOWN_VALUES, sanitise } from "./mod.ts";
+import { looksOf } from "./testdata/search_growth.ts";
 
 /** Prompts as people write them, full of numbers, words and code that have been taken for personal data elsewhere. */
 const PROMPTS = [
@@ -60,6 +62,11 @@ const PROMPTS = [
   "Train on 012 345 678 901 samples? no",
   "Section 4.1.2.4 of the 5.10.2.1 specification",
 ];
+
+test("no prompt takes a tenth of the looks that it may", () => {
+  const most = Math.max(...PROMPTS.map((prompt) => looksOf(prompt, NO_KNOWN_VALUES) / prompt.length));
+  expect(most).toBeLessThan(LOOKS_PER_CHARACTER_MAX / 10);
+});
 
 test.each(PROMPTS)("stays as it is: %s", (prompt) => {
   const { text, spans } = sanitise(prompt);

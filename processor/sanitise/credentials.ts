@@ -1,4 +1,5 @@
 import { countDigits, entropy } from "./checks.ts";
+import { alphabet, type CountedText, type Match, piece, stretches, words } from "./counted_text.ts";
 import { isWords } from "./keys.ts";
 import { before } from "./numbers.ts";
 
@@ -11,32 +12,31 @@ type Kind = "password" | "key";
  * "my password is …". The name, quotes and separators stay. Found are two kinds: passwords, and keys (which must look
  * drawn by lot).
  */
-export function findCredentials(text: string, { password, key }: { password: Found; key: Found }): void {
-  STEM.lastIndex = 0;
-  for (let stem = STEM.exec(text); stem !== null; stem = STEM.exec(text)) {
-    NAMES.lastIndex = stem.index;
-    const name = NAMES.exec(text);
-    if (
-      name === null ||
-      (/^key$/i.test(name[0]) && !KEY_OF.test(text.slice(Math.max(0, stem.index - 12), stem.index)))
-    ) continue;
-    const kind: Kind = name[1] === undefined ? "key" : "password";
-    const value = valueAfter(text, { start: stem.index, end: NAMES.lastIndex, kind });
-    if (value === null) continue;
-    if (kind === "password") password(value.start, value.end);
-    else key(value.start, value.end);
-    STEM.lastIndex = value.end;
+export function findCredentials(text: CountedText, { password, key }: { password: Found; key: Found }): void {
+  for (let stem = text.next(STEM, 0); stem !== null;) {
+    const name = text.match(NAMES, stem.start);
+    const kind: Kind = name?.groups[1] === undefined ? "key" : "password";
+    const value = name !== null && isCredential(text, name) ? valueAfter(text, { ...name, kind }) : null;
+    if (value !== null && kind === "password") password(value.start, value.end);
+    if (value !== null && kind === "key") key(value.start, value.end);
+    stem = text.next(STEM, value?.end ?? stem.end);
   }
 }
 
-/** As {@link findCredentials}, for the word "password" in other languages. */
-export function findForeignPasswords(text: string, found: Found): void {
-  FOREIGN.lastIndex = 0;
-  for (let name = FOREIGN.exec(text); name !== null; name = FOREIGN.exec(text)) {
-    const value = valueAfter(text, { start: name.index, end: FOREIGN.lastIndex, kind: "password" });
-    if (value === null) continue;
-    found(value.start, value.end);
-    FOREIGN.lastIndex = value.end;
+function isCredential(text: CountedText, { start, text: name }: Match): boolean {
+  return !/^key$/i.test(name) || KEY_OF.test(text.slice(start - 12, start));
+}
+
+/**
+ * As {@link findCredentials}, for the word "password" in other languages. Where no space parts them, a value ends at the
+ * next of these words: else every value would hold all that follow, and each round would find but the last one.
+ */
+export function findForeignPasswords(text: CountedText, found: Found): void {
+  for (let name = text.next(FOREIGN, 0); name !== null;) {
+    const next = text.next(FOREIGN, name.end);
+    const value = valueAfter(text, { ...name, kind: "password", limit: next?.start });
+    if (value !== null) found(value.start, value.end);
+    name = next;
   }
 }
 
@@ -54,17 +54,20 @@ const STEMS = [
   "session",
   "otp",
 ];
-const STEM = new RegExp(`${STEMS.join("|")}|[_-]pw|\\bpw`, "gi");
+const STEM = words(new RegExp(`${STEMS.join("|")}|[_-]pw|\\bpw`, "i"));
 /** An ASCII text without any of these holds nothing for {@link findCredentials}. */
 export const CREDENTIAL_CUES: readonly string[] = [...STEMS, "pw"];
-const NAMES =
-  /(?:(passw(?:or)?d|passwd|pass ?phrase|pass ?code|passwort|pwd|(?<=[_-]|\b)pass(?![a-z])|[_-]?pw(?![a-z]))|secret|token|key|credentials?|bearer|authorization|auth(?![a-z])|auth(?=key|token)|jwt|session[_-]?id|otp[_-]?secret)/iy;
+const NAMES = piece(
+  /(?:(passw(?:or)?d|passwd|pass ?phrase|pass ?code|passwort|pwd|(?<=[_-]|\b)pass(?![a-z])|[_-]?pw(?![a-z]))|secret|token|key|credentials?|bearer|authorization|auth(?![a-z])|auth(?=key|token)|jwt|session[_-]?id|otp[_-]?secret)/i,
+  16,
+);
 /** A key is a credential where one of these says so. */
 const KEY_OF =
   /(?:api|access|auth|private|client|license|licence|app|account|signing|encryption|master|service|shared|secret)[ _-]?$/i;
 /** Passwords in other languages, none of them part of a longer word. */
-const FOREIGN =
-  /(?<!\p{L})(?:contraseña|mot de passe|kennwort|senha|wachtwoord|парол[ьяею]|parola|hasło|şifre|lösenord|salasana|adgangskode|passord|mật khẩu|kata sandi|heslo|jelszó|κωδικός|كلمة (?:المرور|السر)|סיסמה|पासवर्ड)|密码|密碼|口令|パスワード|비밀번호|รหัสผ่าน/giu;
+const FOREIGN = words(
+  /(?<!\p{L})(?:contraseña|mot de passe|kennwort|senha|wachtwoord|парол[ьяею]|parola|hasło|şifre|lösenord|salasana|adgangskode|passord|mật khẩu|kata sandi|heslo|jelszó|κωδικός|كلمة (?:المرور|السر)|סיסמה|पासवर्ड)|密码|密碼|口令|パスワード|비밀번호|รหัสผ่าน/iu,
+);
 /** Those of them that a text of ASCII alone can hold. */
 export const FOREIGN_PASSWORD_CUES: readonly string[] = [
   "mot de passe",
@@ -80,48 +83,53 @@ export const FOREIGN_PASSWORD_CUES: readonly string[] = [
 ];
 
 /** What else may belong to the name; a name that goes on like {@link ABOUT} is about a credential and holds none. */
-const REST = /[\w-]{0,30}/y;
+const REST = piece(/[\w-]{0,30}/, 30);
 const ABOUT =
   /^(?:s?[_-]?(?:iz|type|name|len|count|limit|ur[il]|path|file|dir|endpoint|expir|field|label|hint|placeholder|regex|pattern|policy|version|size|ttl|class|header|prefix|suffix|index|min|max|format|manager|provider|service|store|usage|algorithm|method|per|ed$|ing$|ary|arial|ori[sz]|or$|entic|errors?$|valid|required|reset|confirm$|strength|visible|required))/i;
 
 /** Between name and value, in order: closing quote, separator, opening quote. */
-const SEPARATOR =
-  /(?:\\?["'`]|\]|\))?(?:\s{0,4}(?::=|=>|->|===?|[:=：＝])\s{0,4}|\s{1,3}(?:is|was|ist|est|es|è|é|är|er|=)(?: now| set to|:)?\s{1,3}|(?:は|是|为|為)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s?,\s{0,2}\\?["']value\\?["']\s{0,2}:\s{0,2}|\s{1,4}[|│]\s{1,4}|>)(?:(?:Bearer|Basic|Token|token|bearer|basic)\s)?(?:[brfu@]{1,2}(?=["']))?(\\?["'`]{1,3})?/y;
+const SEPARATOR = piece(
+  /(?:\\?["'`]|\]|\))?(?:\s{0,4}(?::=|=>|->|===?|[:=：＝])\s{0,4}|\s{1,3}(?:is|was|ist|est|es|è|é|är|er|=)(?: now| set to|:)?\s{1,3}|(?:は|是|为|為)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s?,\s{0,2}\\?["']value\\?["']\s{0,2}:\s{0,2}|\s{1,4}[|│]\s{1,4}|>)(?:(?:Bearer|Basic|Token|token|bearer|basic)\s)?(?:[brfu@]{1,2}(?=["']))?(\\?["'`]{1,3})?/,
+  48,
+);
 /** Without a separator only what is an option or a header's scheme: `--password X`, `Bearer X`. */
-const BARE_SEPARATOR = /\s{1,2}(\\?["'`])?/y;
+const BARE_SEPARATOR = piece(/\s{1,2}(\\?["'`])?/, 4);
 
 type Value = { readonly start: number; readonly end: number };
 
-type Name = { readonly start: number; readonly end: number; readonly kind: Kind };
+type Name = {
+  readonly start: number;
+  readonly end: number;
+  readonly kind: Kind;
+  /** The value goes no further; else as far as it may. */
+  readonly limit?: number | undefined;
+};
 
-function valueAfter(text: string, { start, end, kind }: Name): Value | null {
-  REST.lastIndex = end;
-  const rest = REST.exec(text)![0];
+function valueAfter(text: CountedText, { start, end, kind, limit = text.length }: Name): Value | null {
+  const rest = text.match(REST, end)!.text;
   if (ABOUT.test(rest) || (/^[a-z]{3,}/.test(rest) && !/^(?:key|hash|value|word|code)/.test(rest))) {
     return null;
   }
   const at = end + rest.length;
-  SEPARATOR.lastIndex = at;
-  const separator = SEPARATOR.exec(text);
+  const separator = text.match(SEPARATOR, at);
   if (separator !== null) {
-    if (separator[0].trim().startsWith("(") && /^[_-]?(?:pass|pw)$/i.test(text.slice(start, end))) {
+    if (separator.text.trim().startsWith("(") && /^[_-]?(?:pass|pw)$/i.test(text.slice(start, end))) {
       return null;
     }
-    const natural = /\s[a-zèéä]{2,4}\s/.test(separator[0]);
-    const from = at + separator[0].length;
-    return readValue(text, { from, quote: separator[1] ?? "", kind, natural, exact: rest === "" });
+    const natural = /\s[a-zèéä]{2,4}\s/.test(separator.text);
+    const quote = separator.groups[1] ?? "";
+    return readValue(text, { from: separator.end, limit, quote, kind, natural, exact: rest === "" });
   }
   if (!isOption(text, { start, end })) return null;
-  BARE_SEPARATOR.lastIndex = at;
-  const bare = BARE_SEPARATOR.exec(text);
-  const from = at + (bare?.[0].length ?? 0);
-  return bare && readValue(text, { from, quote: bare[1] ?? "", kind, natural: true, exact: false });
+  const bare = text.match(BARE_SEPARATOR, at);
+  const quote = bare?.groups[1] ?? "";
+  return bare && readValue(text, { from: bare.end, limit, quote, kind, natural: true, exact: false });
 }
 
 /** `--password X`, `Bearer X`, `login me password X`, `PASSWORD 'X'`: no separator is needed. */
-function isOption(text: string, { start, end }: Value): boolean {
+function isOption(text: CountedText, { start, end }: Value): boolean {
   const name = text.slice(start, end).toLowerCase();
-  const before = text.slice(Math.max(0, start - 30), start);
+  const before = text.slice(start - 30, start);
   if (name === "bearer" || /(?:^|\s)--?[\w-]{0,24}$/.test(before)) return true;
   return name.startsWith("passw") &&
     (/^\s{1,2}'/.test(text.slice(end, end + 3)) || /login \S{1,20}\s+$/.test(before));
@@ -129,6 +137,7 @@ function isOption(text: string, { start, end }: Value): boolean {
 
 type Reading = {
   readonly from: number;
+  readonly limit: number;
   readonly quote: string;
   readonly kind: Kind;
   /** Said in a sentence: the value must stand out from words. */
@@ -138,40 +147,37 @@ type Reading = {
 };
 
 const VALUE_MAX = 256;
-/** Where a value without quotes ends. */
-const UNQUOTED_STOP = Uint8Array.from(
-  { length: 128 },
-  (_, code) => code <= 32 || "\"'`<>,;(){}[]\\".includes(String.fromCharCode(code)) ? 1 : 0,
-);
+/** Patterns and measures that a value passes, each of which looks at all of it. */
+const VALUE_CHECKS = 16;
+const PASSWORD_MAX = 200;
+const KEY_DIGITS_MIN = 2;
+/** What a value without quotes may hold. */
+const UNQUOTED = alphabet(/[^\0-\x20"'`<>,;(){}[\]\\]/, true);
 
-function readValue(text: string, reading: Reading): Value | null {
-  const { from, quote } = reading;
-  const end = quote === "" ? unquotedEnd(text, from) : quotedEnd(text, from, quote);
-  if (end <= from) return null;
-  const value = text.slice(from, end);
-  if (quote === "" && /[([]/.test(text[end] ?? "") && isIdentifier(value)) return null;
-  const secret = reading.kind === "password" ? isPassword(value, reading) : isKey(value, quote !== "");
+function readValue(text: CountedText, reading: Reading): Value | null {
+  const { from, limit, quote, kind } = reading;
+  const value = quote === ""
+    ? unquoted(text.slice(from, text.endOf(UNQUOTED, from, Math.min(limit, from + VALUE_MAX))))
+    : quoted(text.slice(from, from + VALUE_MAX + quote.length), quote);
+  if (kind === "password" ? value.length > PASSWORD_MAX : countDigits(value) < KEY_DIGITS_MIN) return null;
+  text.looks.spend(VALUE_CHECKS * value.length);
+  const end = from + value.length;
+  if (quote === "" && /[([]/.test(text.char(end)) && isIdentifier(value)) return null;
+  const secret = kind === "password" ? isPassword(value, reading) : isKey(value, quote !== "");
   return secret ? { start: from, end } : null;
 }
 
-function unquotedEnd(text: string, from: number): number {
-  const limit = Math.min(text.length, from + VALUE_MAX);
-  let end = from;
-  while (end < limit && UNQUOTED_STOP[text.charCodeAt(end)] !== 1) end++;
-  const value = text.slice(from, end);
+function unquoted(value: string): string {
   const parameter = value.includes("&") ? /&(?:amp;)?[\w.-]{1,40}=/.exec(value) : null;
-  if (parameter !== null) end = from + parameter.index;
-  while (end > from && ".,:。，；、".includes(text[end - 1]!)) end--;
-  return end;
+  let end = parameter?.index ?? value.length;
+  while (end > 0 && ".,:。，；、".includes(value[end - 1]!)) end--;
+  return value.slice(0, end);
 }
 
-function quotedEnd(text: string, from: number, quote: string): number {
-  const end = text.indexOf(quote, from);
-  const limit = Math.min(text.length, from + VALUE_MAX);
-  const stop = end < 0 || end > limit ? -1 : end;
-  if (stop < 0) return -1;
-  const value = text.slice(from, stop);
-  return /[\n\0]/.test(value) ? -1 : stop;
+/** Empty where the quote is not closed on the same line. */
+function quoted(ahead: string, quote: string): string {
+  const value = ahead.slice(0, Math.max(0, ahead.indexOf(quote)));
+  return /[\n\0]/.test(value) ? "" : value;
 }
 
 const PLACEHOLDER =
@@ -191,7 +197,7 @@ function isIdentifier(value: string): boolean {
 }
 
 function isPassword(value: string, { quote, natural, exact }: Reading): boolean {
-  if (value.length < 4 || value.length > 200 || isSettled(value)) return false;
+  if (value.length < 4 || isSettled(value)) return false;
   if (quote !== "" && /\s/.test(value)) return isPassphrase(value);
   const digits = countDigits(value);
   const letters = value.replace(/[^\p{L}]/gu, "").length;
@@ -235,7 +241,7 @@ function isVersionOrPath(value: string): boolean {
 
 /** Whether a value looks drawn by lot: enough characters, digits and surprise, and no name, version, path or digest. */
 export function isKey(value: string, quoted: boolean): boolean {
-  if (value.length < 10 || countDigits(value) < 2 || entropy(value) < 3.1) return false;
+  if (value.length < 10 || countDigits(value) < KEY_DIGITS_MIN || entropy(value) < 3.1) return false;
   if (/\s/.test(value) || isSettled(value)) return false;
   if (!/^[\w\-+/=.~!@#$%^&*:|]+$/.test(value) || !/[A-Za-z]/.test(value)) return false;
   if (isVersionOrPath(value) || isWords(value)) return false;
@@ -260,21 +266,30 @@ const KEY_WORDS: ReadonlySet<string> = new Set(
 );
 const NOT_KEYS =
   /^(?:public|primary|foreign|cache|sort|partition|row|object|idempotency|hash|sha|sha1|sha256|md5|digest|commit|checksum|etag|fingerprint|integrity|revision|uuid|guid|image|model|path|url|file|id|ref|branch|version)$/;
-const STRETCH = /(?<![A-Za-z0-9_\-+/=.~])[A-Za-z0-9_\-+/.~]{20,512}={0,2}(?![A-Za-z0-9_\-+/.~])/g;
+const STRETCH = stretches("[A-Za-z0-9_\\-+/.~]", 20);
+/** Longest stretch that is looked at; a key has hardly more than 200 characters. */
+const STRETCH_MAX = 512;
 
 /** Long values drawn by lot that stand after a word like "key", or after a provider's name and a separator. */
-export function findNamedKeys(text: string, found: Found): void {
-  STRETCH.lastIndex = 0;
-  for (let match = STRETCH.exec(text); match !== null; match = STRETCH.exec(text)) {
-    const value = match[0].replace(/[.]+$/, "");
+export function findNamedKeys(text: CountedText, found: Found): void {
+  for (let match = text.stretch(STRETCH, 0); match !== null; match = text.stretch(STRETCH, match.end)) {
+    const { start, end, text: written } = match;
+    if (end - start > STRETCH_MAX || text.char(start - 1) === "=") continue;
+    const value = (written + paddingAt(text, end)).replace(/[.]+$/, "");
+    text.looks.spend(VALUE_CHECKS * value.length);
     if (countDigits(value) < 3 || !isKey(value, false) || entropy(value) < 3.3) continue;
     if (
       value.replace(/[^A-Za-z]/g, "").length < 4 ||
-      (text[match.index + value.length] === "(" && isIdentifier(value))
+      (text.char(start + value.length) === "(" && isIdentifier(value))
     ) continue;
-    if (isUuid(value) || !isNamedKey(before(text, match.index, 48), value)) continue;
-    found(match.index, match.index + value.length);
+    if (isUuid(value) || !isNamedKey(before(text, start, 48), value)) continue;
+    found(start, start + value.length);
   }
+}
+
+/** At most two `=`, where nothing goes on behind them. */
+function paddingAt(text: CountedText, end: number): string {
+  return /^={0,2}(?![A-Za-z0-9_\-+/.~])/.exec(text.slice(end, end + 3))?.[0] ?? "";
 }
 
 function isUuid(value: string): boolean {
@@ -296,12 +311,14 @@ function isMixed(value: string): boolean {
 }
 
 /** Passwords in addresses: `postgres://app:PW@db.internal:5432/x`. The user's name and the host stay. */
-export function findUrlPasswords(text: string, found: Found): void {
-  for (let at = text.indexOf("://"); at >= 0; at = text.indexOf("://", at + 3)) {
-    const authority = /^[^\s:/@?#"'`<>\0]{0,128}:([^\s"'`<>\0]{1,256})@(?=[\w[.{$%-])/.exec(
-      authorityOf(text, at + 3),
-    );
-    if (authority === null || !isSchemeBefore(text, at)) continue;
+export function findUrlPasswords(text: CountedText, found: Found): void {
+  for (let at = text.indexOf("://"), next = at; at >= 0; at = next) {
+    next = text.indexOf("://", at + 3);
+    if (!/[a-z0-9]/i.test(text.char(at - 1))) continue;
+    // Nothing of the next address.
+    const end = Math.min(at + 3 + AUTHORITY_MAX, next < 0 ? text.length : next);
+    const authority = AUTHORITY.exec(text.slice(at + 3, end));
+    if (authority === null) continue;
     const password = authority[1]!.slice(0, lastAt(authority[1]!));
     if (/^\d{1,5}\//.test(password) || isTemplate(password)) continue;
     const start = at + 3 + authority[0].indexOf(":") + 1;
@@ -309,21 +326,13 @@ export function findUrlPasswords(text: string, found: Found): void {
   }
 }
 
-/** At most 400 characters, and nothing of the next address. */
-function authorityOf(text: string, from: number): string {
-  const piece = text.slice(from, from + 400);
-  const next = piece.indexOf("://");
-  return next < 0 ? piece : piece.slice(0, next);
-}
+const AUTHORITY_MAX = 400;
+const AUTHORITY = /^[^\s:/@?#"'`<>\0]{0,128}:([^\s"'`<>\0]{1,256})@(?=[\w[.{$%-])/;
 
 /** A path may hold an `@` too: the password ends at the first `@` whose next slash, if any, comes after it. */
 function lastAt(password: string): number {
   const slash = password.search(/@[^@]*\//);
   return slash < 0 ? password.length : slash;
-}
-
-function isSchemeBefore(text: string, at: number): boolean {
-  return /[a-z0-9]/i.test(text[at - 1] ?? "");
 }
 
 function isTemplate(password: string): boolean {

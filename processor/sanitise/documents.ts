@@ -1,3 +1,5 @@
+import { type CountedText, type Pattern, pattern, words } from "./counted_text.ts";
+
 /**
  * Numbers that only the word before them gives away: passports, driver licences, bank accounts. Without the word ten
  * digits are ten digits, so each of these needs it right before the number.
@@ -5,6 +7,8 @@
 
 type Found = (start: number, end: number) => void;
 
+/** The longest of the numbers, with what must not follow it. */
+const NUMBER_REACH = 36;
 const GAP =
   "(?:\\s?(?:no|number|num|nr|#|n°|id|is|code))*[.\\s:#=\"'()-]{0,6}(?:(?:is|was|of)[\\s:\"']{1,3})?(?:[A-Z]{2}[ :-]{1,2})?";
 const PASSPORT = numbered(
@@ -21,28 +25,35 @@ const ACCOUNT = numbered(
 );
 
 /** The name in any case, the number in capitals; the match is the number alone. */
-function numbered(name: string, number: string): { name: RegExp; number: RegExp } {
+function numbered(name: string, number: string): Numbered {
   return {
     name: new RegExp(`(?<![A-Za-z])(?:${name})$`, "i"),
-    number: new RegExp(`(?<![\\w.\\-/])${number}(?![\\w]|[.-]\\d)`, "g"),
+    number: pattern(
+      /(?<![\w.\-/])[A-Z0-9]/,
+      new RegExp(`(?<![\\w.\\-/])${number}(?![\\w]|[.-]\\d)`),
+      NUMBER_REACH,
+    ),
   };
 }
 
-export function findPassports(text: string, found: Found): void {
+type Numbered = { readonly name: RegExp; readonly number: Pattern };
+
+export function findPassports(text: CountedText, found: Found): void {
   findNumbered(text, PASSPORT, found);
 }
 
-export function findDriverLicences(text: string, found: Found): void {
+export function findDriverLicences(text: CountedText, found: Found): void {
   findNumbered(text, LICENCE, found);
 }
 
-export function findBankAccounts(text: string, found: Found): void {
+export function findBankAccounts(text: CountedText, found: Found): void {
   findNumbered(text, ACCOUNT, found);
 }
 
 /** Each of the names has one of these. */
-const NAMED =
-  /passp|reisep|pasap|passap|licen|drivi|\bd\.?l\b|acc(?:oun)?t|a\/c|routing|bank|\b(?:aba|rtn)\b/i;
+const NAMED = words(
+  /passp|reisep|pasap|passap|licen|drivi|\bd\.?l\b|acc(?:oun)?t|a\/c|routing|bank|\b(?:aba|rtn)\b/i,
+);
 /** An ASCII text without any of these has none of the names. */
 export const DOCUMENT_CUES: readonly string[] = [
   "passp",
@@ -63,11 +74,9 @@ export const DOCUMENT_CUES: readonly string[] = [
 ];
 const NAME_REACH = 48;
 
-function findNumbered(text: string, { name, number }: { name: RegExp; number: RegExp }, found: Found): void {
-  if (!NAMED.test(text)) return;
-  for (const match of text.matchAll(number)) {
-    if (name.test(text.slice(Math.max(0, match.index - NAME_REACH), match.index))) {
-      found(match.index, match.index + match[0].length);
-    }
-  }
+function findNumbered(text: CountedText, { name, number }: Numbered, found: Found): void {
+  if (text.next(NAMED, 0) === null) return;
+  text.each(number, ({ start, end }) => {
+    if (name.test(text.slice(start - NAME_REACH, start))) found(start, end);
+  });
 }

@@ -1,4 +1,5 @@
-import { isDigit, isWord } from "./checks.ts";
+import { isDigit } from "./checks.ts";
+import { alphabet, type CountedText, type Match, pattern, piece, stretches, words } from "./counted_text.ts";
 import { FILE_EXTENSIONS } from "./words.ts";
 
 /**
@@ -7,104 +8,106 @@ import { FILE_EXTENSIONS } from "./words.ts";
  * Known spellings of the `@`: itself, percent-encoded, as an HTML or JavaScript escape; see {@link findSpelledEmails}
  * for "jane at example dot com".
  */
-export function findEmails(text: string, found: (start: number, end: number) => void): void {
-  AT.lastIndex = 0;
+export function findEmails(text: CountedText, found: (start: number, end: number) => void): void {
   let floor = 0;
-  for (let at = AT.exec(text); at !== null; at = AT.exec(text)) {
-    const end = domainEnd(text, at.index + at[0].length);
-    const start = end < 0 ? -1 : localStart(text, at.index, floor);
-    if (start >= 0 && isAddress(text, { start, at: at.index, domain: at.index + at[0].length, end })) {
-      found(start, end);
-      floor = end;
-    } else floor = at.index + at[0].length;
+  for (let at = text.find(AT, 0); at !== null; at = text.find(AT, floor)) {
+    const end = domainEnd(text, at.end);
+    const start = end < 0 ? -1 : localStart(text, at.start, floor);
+    const taken = start >= 0 && isAddress(text, { start, at: at.start, domain: at.end, end });
+    if (taken) found(start, end);
+    floor = taken ? end : at.end;
   }
 }
 
-const AT = /@|%40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\\u0040|\\x40/g;
+const AT = pattern(/[@%&\\]/, /@|%40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\\u0040|\\x40/, 10);
 const LOCAL_MAX = 64;
 const DOMAIN_MAX = 253;
 /** Scripts that are written without spaces: an address stands in them with nothing before or after it. */
 const UNSPACED =
   /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u;
+const LOCAL_ASCII = alphabet(/[\w.+\-%']/);
+const HOST_ASCII = alphabet(/[A-Za-z0-9-]/);
 const LOCAL = /[\p{L}\p{M}\p{N}]/u;
 /** `=`, `:`, `/`, `&`, a space and others that end what stands before an address, percent-encoded. */
 const ENCODED_DELIMITER = /^(?:.*)%(?:3[ABCDEF]|2[0236789BCF]|5[BD]|7[BCD]|0[9AD])/is;
 
 type Parts = { readonly start: number; readonly at: number; readonly domain: number; readonly end: number };
 
-function localStart(text: string, at: number, floor: number): number {
+function localStart(text: CountedText, at: number, floor: number): number {
   const limit = Math.max(floor, at - LOCAL_MAX);
-  if (text[at - 1] === '"') return quotedStart(text, at, limit);
+  if (text.char(at - 1) === '"') return quotedStart(text, at, limit);
   let start = at;
   while (start > limit && isLocal(text, start - 1)) start--;
   start = afterUnspaced(text, start, at);
   const encoded = text.slice(start, at);
   if (encoded.includes("%")) start += ENCODED_DELIMITER.exec(encoded)?.[0].length ?? 0;
-  if (text[start - 1] === "\\" && /[nrtbf]/.test(text[start] ?? "")) start++;
-  while (start < at && ".-'%+".includes(text[start]!)) start++;
-  return start < at && text[at - 1] !== "." ? start : -1;
+  if (text.char(start - 1) === "\\" && /[nrtbf]/.test(text.char(start))) start++;
+  while (start < at && ".-'%+".includes(text.char(start))) start++;
+  return start < at && text.char(at - 1) !== "." ? start : -1;
 }
 
-function quotedStart(text: string, at: number, limit: number): number {
+function quotedStart(text: CountedText, at: number, limit: number): number {
   for (let start = at - 2; start >= limit; start--) {
-    if (text[start] === '"') return at - start > 2 ? start : -1;
-    if (text[start] === "\n" || text[start] === "\0") return -1;
+    const sign = text.char(start);
+    if (sign === '"') return at - start > 2 ? start : -1;
+    if (sign === "\n" || sign === "\0") return -1;
   }
   return -1;
 }
 
-function isLocal(text: string, at: number): boolean {
-  const code = text.charCodeAt(at);
-  if (code < 128) return isWord(code) || ".+-%'".includes(text[at]!);
-  return LOCAL.test(text[at]!) || (code & 0xf800) === 0xd800 && isAstralLetter(text, at);
+function isLocal(text: CountedText, at: number): boolean {
+  const code = text.code(at);
+  if (code < 128) return LOCAL_ASCII[code] === 1;
+  return LOCAL.test(String.fromCharCode(code)) || (code & 0xf800) === 0xd800 && isAstralLetter(text, at);
 }
 
-function isAstralLetter(text: string, at: number): boolean {
-  const start = (text.charCodeAt(at) & 0xfc00) === 0xdc00 ? at - 1 : at;
-  return /^[\p{L}\p{M}]/u.test(text.slice(Math.max(0, start), start + 2));
+function isAstralLetter(text: CountedText, at: number): boolean {
+  const start = (text.code(at) & 0xfc00) === 0xdc00 ? at - 1 : at;
+  return /^[\p{L}\p{M}]/u.test(text.slice(start, start + 2));
 }
 
 /** `我的邮箱是jane` is a sentence and a name: the name is what stands in plain letters at its end. */
-function afterUnspaced(text: string, start: number, at: number): number {
+function afterUnspaced(text: CountedText, start: number, at: number): number {
   let plain = at;
-  while (plain > start && text.charCodeAt(plain - 1) < 0x250) plain--;
-  return plain < at && plain > start && UNSPACED.test(text[plain - 1]!) ? plain : start;
+  while (plain > start && text.code(plain - 1) < 0x250) plain--;
+  return plain < at && plain > start && UNSPACED.test(text.char(plain - 1)) ? plain : start;
 }
 
 /** Where the domain that starts at `from` ends, or −1 where none does. */
-function domainEnd(text: string, from: number): number {
-  if (text[from] === "[") return literalEnd(text, from);
+function domainEnd(text: CountedText, from: number): number {
+  if (text.char(from) === "[") return literalEnd(text, from);
   const limit = Math.min(text.length, from + DOMAIN_MAX);
   let at = from;
   let label = from;
   let end = -1;
   let script: "plain" | "unspaced" | null = null;
   for (; at <= limit; at++) {
-    const code = at < limit ? text.charCodeAt(at) : NaN;
-    const plain = code < 128 && (isWord(code) && code !== 95 || code === 45);
+    const code = at < limit ? text.code(at) : NaN;
+    const plain = code < 128 && HOST_ASCII[code] === 1;
     if (
       plain ||
-      code >= 128 && (LOCAL.test(text[at]!) || (code & 0xf800) === 0xd800 && isAstralLetter(text, at))
+      code >= 128 &&
+        (LOCAL.test(String.fromCharCode(code)) || (code & 0xf800) === 0xd800 && isAstralLetter(text, at))
     ) {
-      const now = code >= 128 && UNSPACED.test(text[at]!) ? "unspaced" : "plain";
+      const now = code >= 128 && UNSPACED.test(String.fromCharCode(code)) ? "unspaced" : "plain";
       if (at === label || script === null) script = now;
       if (now === script) continue;
     }
     if (at > label && label > from && isTopLevel(text.slice(label, at))) end = trimmed(text, label, at);
-    if (text[at] !== "." || at === label) break;
+    if (code !== 46 || at === label) break;
     label = at + 1;
     script = null;
   }
   return end;
 }
 
-function trimmed(text: string, label: number, at: number): number {
+function trimmed(text: CountedText, label: number, at: number): number {
   let end = at;
-  while (end > label && text[end - 1] === "-") end--;
+  while (end > label && text.char(end - 1) === "-") end--;
   return end;
 }
 
-function literalEnd(text: string, from: number): number {
+function literalEnd(text: CountedText, from: number): number {
   const literal = /^\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9a-fA-F:.]{2,45})\]/.exec(
     text.slice(from, from + 60),
   );
@@ -122,35 +125,44 @@ const VERSION = /^v?\d+\.\d+/;
 /** Words before an `@` that make it a label, a decorator or a checkout and no mailbox. */
 const CODE_LOCALS = /^(?:this|super|return|break|continue|npm|jsr)$/;
 
-function isAddress(text: string, { start, at, domain, end }: Parts): boolean {
+function isAddress(text: CountedText, { start, at, domain, end }: Parts): boolean {
   const local = text.slice(start, at);
-  const last = text.slice(text.lastIndexOf(".", end - 1) + 1, end).toLowerCase();
+  const host = text.slice(domain, end);
+  const last = host.slice(host.lastIndexOf(".") + 1).toLowerCase();
   if (CODE_LOCALS.test(local) || VERSION.test(text.slice(domain, domain + 12))) return false;
-  if (local === "git" && (text[end] === ":" || text[end] === "/" || text.startsWith("//", start - 2))) {
-    return false;
-  }
-  if (FILE_EXTENSIONS.has(last) && isDigit(text.charCodeAt(domain))) return false;
-  return !(text[end] === "(" && FILE_EXTENSIONS.has(last));
+  if (local === "git" && (/[:/]/.test(text.char(end)) || text.startsWith("//", start - 2))) return false;
+  if (FILE_EXTENSIONS.has(last) && isDigit(host.charCodeAt(0))) return false;
+  return !(text.char(end) === "(" && FILE_EXTENSIONS.has(last));
 }
 
 /**
  * Addresses spelled to fool harvesters: `john.smith [at] gmail [dot] com`, `john dot smith at gmail dot com`.
  * Without brackets, both "at" and "dot" must be there, and what follows must be a common top-level domain.
  */
-export function findSpelledEmails(text: string, found: (start: number, end: number) => void): void {
-  if (!SPELLED_AT.test(text)) return;
-  SPELLED.lastIndex = 0;
-  for (let match = SPELLED.exec(text); match !== null; match = SPELLED.exec(text)) {
-    const [whole, local, bracketedAt, dot] = match;
-    const bare = bracketedAt === undefined;
-    if ((bare && dot === ".") || (bare && COMMON_WORDS.test(lastWord(local!)))) continue;
-    const skipped = bare && !/ dot /i.test(local!) ? local!.length - lastWord(local!).length : 0;
-    found(match.index + skipped, match.index + whole.length);
+export function findSpelledEmails(text: CountedText, found: (start: number, end: number) => void): void {
+  if (text.next(SPELLED_AT, 0) === null) return;
+  for (let name = text.stretch(NAMES, 0); name !== null;) {
+    const match = opensSpelled(text, name) ? text.match(SPELLED, name.start) : null;
+    if (match !== null) reportSpelled(match, found);
+    name = text.stretch(NAMES, match?.end ?? name.end);
   }
 }
 
+function opensSpelled(text: CountedText, { start, end }: Match): boolean {
+  return end - start <= NAME_MAX && /^(?: dot | at |\.|\s{0,2}[[({<])/i.test(text.slice(end, end + 5)) &&
+    text.char(start - 1) !== ".";
+}
+
+function reportSpelled({ start, end, groups }: Match, found: (start: number, end: number) => void): void {
+  const [, local, bracketedAt, dot] = groups;
+  const bare = bracketedAt === undefined;
+  if ((bare && dot === ".") || (bare && COMMON_WORDS.test(lastWord(local!)))) return;
+  const skipped = bare && !/ dot /i.test(local!) ? local!.length - lastWord(local!).length : 0;
+  found(start + skipped, end);
+}
+
 /** Every spelled address has one of these between its parts. */
-const SPELLED_AT = / dot |[[({<] ?(?:at|@|arroba|chez) ?[\])}>]/i;
+const SPELLED_AT = words(/ dot |[[({<] ?(?:at|@|arroba|chez) ?[\])}>]/i);
 /** An ASCII text without any of these has none of them. */
 export const SPELLED_CUES: readonly string[] = [
   " dot ",
@@ -159,15 +171,20 @@ export const SPELLED_CUES: readonly string[] = [
   ),
 ];
 
-const NAME = "[a-z0-9_+%-]{1,40}";
+const NAME_MAX = 40;
+const NAMES = stretches("[a-z0-9_+%-]", 1);
+const NAME = `[a-z0-9_+%-]{1,${NAME_MAX}}`;
 const DOT_OPEN = "\\s{0,2}[\\[({<]\\s?(?:dot|\\.|punkt|punto|point)\\s?[\\])}>]\\s{0,2}";
-const SPELLED = new RegExp(
-  `(?<![a-z0-9_+%.-])(${NAME}(?:(?: dot |${DOT_OPEN}|\\.)${NAME}){0,4})` +
-    `(?:\\s{0,2}([\\[({<]\\s?(?:at|@|arroba|chez)\\s?[\\])}>])\\s{0,2}| at )` +
-    `[a-z0-9-]{1,40}(?:(?: dot |${DOT_OPEN}|\\.)[a-z0-9-]{1,40}(?= dot |${DOT_OPEN}|\\.)){0,3}` +
-    `( dot |${DOT_OPEN}|\\.)(?:com|net|org|edu|gov|io|co|dev|app|ai|me|info|biz|de|uk|fr|es|it|nl|eu|ca|au|in|jp|br|ch|at|us|ru|pl|se)` +
-    `(?![a-z0-9_-])`,
-  "gi",
+const SPELLED = piece(
+  new RegExp(
+    `(?<![a-z0-9_+%.-])(${NAME}(?:(?: dot |${DOT_OPEN}|\\.)${NAME}){0,4})` +
+      `(?:\\s{0,2}([\\[({<]\\s?(?:at|@|arroba|chez)\\s?[\\])}>])\\s{0,2}| at )` +
+      `[a-z0-9-]{1,40}(?:(?: dot |${DOT_OPEN}|\\.)[a-z0-9-]{1,40}(?= dot |${DOT_OPEN}|\\.)){0,3}` +
+      `( dot |${DOT_OPEN}|\\.)(?:com|net|org|edu|gov|io|co|dev|app|ai|me|info|biz|de|uk|fr|es|it|nl|eu|ca|au|in|jp|br|ch|at|us|ru|pl|se)` +
+      `(?![a-z0-9_-])`,
+    "i",
+  ),
+  540,
 );
 /** "look at google dot com": what stands before the "at" is no mailbox. */
 const COMMON_WORDS =

@@ -1,4 +1,12 @@
 import { countDigits, entropy, isWord } from "./checks.ts";
+import {
+  type Alphabet,
+  alphabet,
+  type CountedText,
+  type Pattern,
+  pattern,
+  stretches,
+} from "./counted_text.ts";
 import { KEY_FORMATS, type KeyFormat } from "./key_formats.ts";
 
 type Found = (start: number, end: number) => void;
@@ -7,13 +15,11 @@ type Found = (start: number, end: number) => void;
  * Keys with a provider's prefix. The text's long unbroken stretches are looked at once; at each start of a word in them
  * the prefixes with the same two first letters are tried.
  */
-export function findKeys(text: string, found: Found): void {
-  STRETCH.lastIndex = 0;
-  for (let match = STRETCH.exec(text); match !== null; match = STRETCH.exec(text)) {
-    const from = match.index;
-    const to = from + match[0].length;
-    for (let at = from; at < to; at++) {
-      if (isAlnum(text.charCodeAt(at - 1))) continue;
+export function findKeys(text: CountedText, found: Found): void {
+  for (let match = text.stretch(STRETCH, 0); match !== null; match = text.stretch(STRETCH, match.end)) {
+    const { start, end: to, text: written } = match;
+    for (let at = start; at < to; at++) {
+      if (at > start ? isAlnum(written.charCodeAt(at - 1 - start)) : isAlnum(text.code(at - 1))) continue;
       const end = keyEnd(text, at, to);
       if (end < 0) continue;
       found(at, end);
@@ -23,31 +29,21 @@ export function findKeys(text: string, found: Found): void {
 }
 
 /** Shortest stretch that can hold a key. */
-const STRETCH = /[\w\-./+$]{16,}/g;
+const STRETCH = stretches("[\\w\\-./+$]", 16);
 
 /** Bodies may go on with these, in segments: `SG.….…`, `xoxb-…-…`. */
-const BODIES = {
-  hex: /[0-9a-fA-F]/,
-  alnum: /[A-Za-z0-9]/,
-  word: /[A-Za-z0-9_-]/,
-  base64: /[A-Za-z0-9_\-+/=.]/,
-} as const;
-const BODY: Record<KeyFormat["body"], Uint8Array> = {
-  hex: table(BODIES.hex),
-  alnum: table(BODIES.alnum),
-  word: table(BODIES.word),
-  base64: table(BODIES.base64),
+const BODIES: Record<KeyFormat["body"], Alphabet> = {
+  hex: alphabet(/[0-9a-fA-F]/),
+  alnum: alphabet(/[A-Za-z0-9]/),
+  word: alphabet(/[A-Za-z0-9_-]/),
+  base64: alphabet(/[A-Za-z0-9_\-+/=.]/),
 };
-
-function table(pattern: RegExp): Uint8Array {
-  return Uint8Array.from({ length: 128 }, (_, code) => pattern.test(String.fromCharCode(code)) ? 1 : 0);
-}
 
 type Row = { readonly prefix: string; readonly format: KeyFormat };
 const ROWS = new Map<number, Row[]>();
 for (const format of KEY_FORMATS) {
   for (const prefix of format.prefixes.split(" ")) {
-    const key = firstTwo(prefix, 0);
+    const key = firstTwo(prefix);
     ROWS.set(
       key,
       [...ROWS.get(key) ?? [], { prefix, format }].sort((a, b) => b.prefix.length - a.prefix.length),
@@ -55,18 +51,18 @@ for (const format of KEY_FORMATS) {
   }
 }
 
-function firstTwo(text: string, at: number): number {
-  return text.charCodeAt(at) * 65536 + text.charCodeAt(at + 1);
+function firstTwo(word: string): number {
+  return word.charCodeAt(0) * 65536 + word.charCodeAt(1);
 }
 
 /** Characters that tell whether a body was drawn by lot. */
 const SAMPLE = 96;
 
-function keyEnd(text: string, at: number, to: number): number {
-  for (const { prefix, format } of ROWS.get(firstTwo(text, at)) ?? []) {
+function keyEnd(text: CountedText, at: number, to: number): number {
+  for (const { prefix, format } of ROWS.get(firstTwo(text.slice(at, at + 2))) ?? []) {
     if (!text.startsWith(prefix, at)) continue;
     const from = at + prefix.length;
-    if (to - from < format.min || (format.random && isLowerCase(text, from, from + 16))) continue;
+    if (to - from < format.min || (format.random && isLowerCase(text.slice(from, from + 16)))) continue;
     const enough = bodyEnd(text, { from, limit: from + Math.max(format.min, SAMPLE) }, format);
     if (enough - from < format.min || !isDrawn(text.slice(from, Math.min(enough, from + SAMPLE)), format)) {
       continue;
@@ -77,30 +73,25 @@ function keyEnd(text: string, at: number, to: number): number {
 }
 
 /** A cheap look: sixteen characters drawn by lot hold a digit or a capital. */
-function isLowerCase(text: string, from: number, to: number): boolean {
-  for (let at = from; at < to; at++) {
-    const code = text.charCodeAt(at);
-    if (code >= 48 && code <= 90) return false;
-  }
-  return true;
+function isLowerCase(body: string): boolean {
+  return !/[0-Z]/.test(body);
 }
 
 type Reach = { readonly from: number; readonly limit: number };
 
 /** Where the key's characters end, at `limit` the latest; `from` where a longer word goes on behind them. */
-function bodyEnd(text: string, { from, limit }: Reach, { body, min, exact }: KeyFormat): number {
-  const allowed = BODY[body];
+function bodyEnd(text: CountedText, { from, limit }: Reach, { body, min, exact }: KeyFormat): number {
   const last = exact ? from + min : limit;
-  let end = from;
-  while (end < last && allowed[text.charCodeAt(end)] === 1) end++;
-  const goesOn = (exact || end < last) && isAlnum(text.charCodeAt(end));
+  let end = text.endOf(BODIES[body], from, last);
+  const goesOn = (exact || end < last) && isAlnum(text.code(end));
   if (goesOn) return from;
-  while (end > from && ".-+/".includes(text[end - 1]!)) end--;
+  while (end > from && ".-+/".includes(text.char(end - 1))) end--;
   return end;
 }
 
 /** Further segments of the same key, `.…` or `_…`, are part of it. */
-function tailEnd(text: string, end: number): number {
+function tailEnd(text: CountedText, end: number): number {
+  if (!/^[.$_:-][A-Za-z0-9_-]/.test(text.slice(end, end + 2))) return end;
   const tail = /^(?:[.$_:-][A-Za-z0-9_-]{8,256}){1,4}/.exec(text.slice(end, end + 1024));
   return tail !== null && /\d/.test(tail[0]) ? end + tail[0].length : end;
 }
@@ -135,137 +126,218 @@ function isAlnum(code: number): boolean {
 
 /**
  * Keys whose shape speaks for itself without standing at the start of a word: webhook paths, bot tokens, connection
- * strings. The group `key` is what is replaced; `needs` is a text that each of them holds.
+ * strings. `needs` is a text that each of them holds.
  */
 export const KEY_SHAPES: readonly {
   readonly provider: string;
   readonly needs: string;
-  readonly shape: RegExp;
+  readonly shape: Pattern;
 }[] = [
   {
     provider: "Slack webhook",
     needs: "hooks.slack",
-    shape: /(?<=hooks\.slack(?:-gov)?\.com\/(?:services|workflows|triggers)\/)[A-Za-z0-9_/]{20,150}/g,
+    shape: pattern(
+      /(?<=s\/)[A-Za-z0-9_/]/,
+      /(?<=hooks\.slack(?:-gov)?\.com\/(?:services|workflows|triggers)\/)[A-Za-z0-9_/]{20,150}/,
+      150,
+      32,
+    ),
   },
   {
     provider: "Discord webhook",
     needs: "/webhooks/",
-    shape: /(?<=\/api\/(?:v\d{1,2}\/)?webhooks\/)\d{16,20}\/[\w-]{40,100}/g,
+    shape: pattern(
+      /(?<=webhooks\/)\d/,
+      /(?<=\/api\/(?:v\d{1,2}\/)?webhooks\/)\d{16,20}\/[\w-]{40,100}/,
+      121,
+      18,
+    ),
   },
   {
     provider: "Teams webhook",
     needs: ".webhook.office",
-    shape: /(?<=\.webhook\.office\.com\/webhookb2\/)[\w@\-/]{40,200}/g,
+    shape: pattern(
+      /(?<=webhookb2\/)[\w@\-/]/,
+      /(?<=\.webhook\.office\.com\/webhookb2\/)[\w@\-/]{40,200}/,
+      200,
+      30,
+    ),
   },
   {
     provider: "Zapier webhook",
     needs: "hooks.zapier",
-    shape: /(?<=hooks\.zapier\.com\/hooks\/catch\/)\d{4,12}\/[a-z0-9]{5,20}/gi,
+    shape: pattern(
+      /(?<=hooks\/catch\/)\d/i,
+      /(?<=hooks\.zapier\.com\/hooks\/catch\/)\d{4,12}\/[a-z0-9]{5,20}/i,
+      33,
+      29,
+    ),
   },
   {
     provider: "Google Chat webhook",
     needs: "chat.googleapis",
-    shape: /(?<=chat\.googleapis\.com\/v1\/spaces\/[\w-]{5,40}\/messages\?)[^\s"'<>\0]{20,300}/g,
+    shape: pattern(
+      /(?<=messages\?)[^\s"'<>\0]/,
+      /(?<=chat\.googleapis\.com\/v1\/spaces\/[\w-]{5,40}\/messages\?)[^\s"'<>\0]{20,300}/,
+      300,
+      82,
+    ),
   },
   {
     provider: "Telegram bot",
     needs: ":A",
-    shape: /(?<![A-Za-z0-9])\d{8,10}:A[A-Za-z0-9_-]{32,35}(?![A-Za-z0-9_-])/g,
+    shape: pattern(
+      /(?<![A-Za-z0-9])\d\d\d\d\d\d\d\d\d?\d?:A/,
+      /(?<![A-Za-z0-9])\d{8,10}:A[A-Za-z0-9_-]{32,35}(?![A-Za-z0-9_-])/,
+      48,
+    ),
   },
   {
     provider: "Discord bot",
     needs: ".",
-    shape:
-      /(?<![A-Za-z0-9_-])[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}(?![A-Za-z0-9_-])/g,
+    shape: pattern(
+      /(?<![A-Za-z0-9_-])[MNO][A-Za-z0-9_-][A-Za-z0-9_-]/,
+      /(?<![A-Za-z0-9_-])[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}(?![A-Za-z0-9_-])/,
+      77,
+    ),
   },
-  { provider: "Mailchimp", needs: "-us", shape: /(?<![A-Za-z0-9])[0-9a-f]{32}-us\d{1,2}(?![A-Za-z0-9])/g },
+  {
+    provider: "Mailchimp",
+    needs: "-us",
+    shape: pattern(
+      /(?<![A-Za-z0-9])[0-9a-f][0-9a-f][0-9a-f]/,
+      /(?<![A-Za-z0-9])[0-9a-f]{32}-us\d{1,2}(?![A-Za-z0-9])/,
+      38,
+    ),
+  },
   {
     provider: "Azure AD client secret",
     needs: "Q~",
-    shape: /(?<![A-Za-z0-9])[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~-])/g,
+    shape: pattern(
+      /(?<![A-Za-z0-9])[A-Za-z0-9_~.-][A-Za-z0-9_~.-][A-Za-z0-9_~.-]\dQ~/,
+      /(?<![A-Za-z0-9])[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~-])/,
+      41,
+    ),
   },
   {
     provider: "Azure DevOps",
     needs: "AZDO",
-    shape: /(?<![A-Za-z0-9])[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}(?![A-Za-z0-9])/g,
+    shape: pattern(
+      /(?<![A-Za-z0-9])[A-Za-z0-9][A-Za-z0-9][A-Za-z0-9]/,
+      /(?<![A-Za-z0-9])[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}(?![A-Za-z0-9])/,
+      85,
+    ),
   },
   {
     provider: "Azure key",
     needs: "AccountKey=",
-    shape: /(?<=(?:AccountKey|SharedAccessKey)=)[A-Za-z0-9+/]{40,100}={0,2}/g,
+    shape: pattern(
+      /(?<=Key=)[A-Za-z0-9+/]/,
+      /(?<=(?:AccountKey|SharedAccessKey)=)[A-Za-z0-9+/]{40,100}={0,2}/,
+      102,
+      16,
+    ),
   },
   {
     provider: "Azure key",
     needs: "SharedAccessKey=",
-    shape: /(?<=SharedAccessKey=)[A-Za-z0-9+/]{40,100}={0,2}/g,
+    shape: pattern(/(?<=Key=)[A-Za-z0-9+/]/, /(?<=SharedAccessKey=)[A-Za-z0-9+/]{40,100}={0,2}/, 102, 16),
   },
   {
     provider: "Azure shared access signature",
     needs: "sig=",
-    shape: /(?<=[?&]sig=)[A-Za-z0-9%+/]{30,120}={0,2}/g,
+    shape: pattern(/(?<=[?&]sig=)[A-Za-z0-9%+/]/, /(?<=[?&]sig=)[A-Za-z0-9%+/]{30,120}={0,2}/, 122, 5),
   },
   {
     provider: "Terraform Cloud",
     needs: ".atlasv1.",
-    shape: /(?<![A-Za-z0-9])[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,80}/g,
+    shape: pattern(
+      /(?<![A-Za-z0-9])[A-Za-z0-9][A-Za-z0-9][A-Za-z0-9]/,
+      /(?<![A-Za-z0-9])[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,80}/,
+      103,
+    ),
   },
   {
     provider: "Airtable",
     needs: "pat",
-    shape: /(?<![A-Za-z0-9])pat[A-Za-z0-9]{14}\.[0-9a-f]{64}(?![A-Za-z0-9])/g,
+    shape: pattern(
+      /(?<![A-Za-z0-9])pat[A-Za-z0-9]/,
+      /(?<![A-Za-z0-9])pat[A-Za-z0-9]{14}\.[0-9a-f]{64}(?![A-Za-z0-9])/,
+      83,
+    ),
   },
   {
     provider: "Asana",
     needs: "/",
-    shape: /(?<![\w./-])[0-2]\/(?:\d{10,20}(?:\/\d{10,20})?:)?[0-9a-f]{32}(?![\w/])/g,
+    shape: pattern(
+      /(?<![\w./-])[0-2]\/[0-9a-f]/,
+      /(?<![\w./-])[0-2]\/(?:\d{10,20}(?:\/\d{10,20})?:)?[0-9a-f]{32}(?![\w/])/,
+      77,
+    ),
   },
   {
     provider: "Salesforce",
     needs: "00D",
-    shape: /(?<![A-Za-z0-9])00D[A-Za-z0-9]{12,15}![A-Za-z0-9._]{60,120}/g,
+    shape: pattern(
+      /(?<![A-Za-z0-9])00D/,
+      /(?<![A-Za-z0-9])00D[A-Za-z0-9]{12,15}![A-Za-z0-9._]{60,120}/,
+      139,
+    ),
   },
   {
     provider: "Sentry DSN",
     needs: "@",
-    shape: /(?<=https?:\/\/)[0-9a-f]{32}(?=(?::[0-9a-f]{32})?@[\w.-]{1,80}\/\d)/g,
+    shape: pattern(
+      /(?<=:\/\/)[0-9a-f][0-9a-f]/,
+      /(?<=https?:\/\/)[0-9a-f]{32}(?=(?::[0-9a-f]{32})?@[\w.-]{1,80}\/\d)/,
+      148,
+      8,
+    ),
   },
   {
     provider: "Twitter bearer",
     needs: "AAAAAAAAA",
-    shape: /(?<![A-Za-z0-9])A{18,22}[A-Za-z0-9%+/=]{60,120}/g,
+    shape: pattern(
+      /(?<![A-Za-z0-9])AAAAAAAAA/,
+      /(?<![A-Za-z0-9])A{18,22}[A-Za-z0-9%+/=]{60,120}/,
+      142,
+    ),
   },
   {
     provider: "HTTP basic",
     needs: "asic ",
-    shape: /(?<=\bBasic )[A-Za-z0-9+/]{8,200}={0,2}(?![A-Za-z0-9+/=])/g,
+    shape: pattern(
+      /(?<=\bBasic )[A-Za-z0-9+/]/,
+      /(?<=\bBasic )[A-Za-z0-9+/]{8,200}={0,2}(?![A-Za-z0-9+/=])/,
+      203,
+      8,
+    ),
   },
 ];
 
-export function findKeyShapes(text: string, found: Found): void {
+export function findKeyShapes(text: CountedText, found: Found): void {
   for (const { needs, shape } of KEY_SHAPES) {
     if (!text.includes(needs)) continue;
-    for (const match of text.matchAll(shape)) {
-      if (entropy(match[0]) >= 2.5 && countDigits(match[0]) > 0) {
-        found(match.index, match.index + match[0].length);
-      }
-    }
+    text.each(shape, ({ start, end, text: key }) => {
+      if (entropy(key) >= 2.5 && countDigits(key) > 0) found(start, end);
+    });
   }
 }
 
 /** JSON web tokens, signed or encrypted: two to five Base64url parts of which the first is an object. */
-export function findJwts(text: string, found: Found): void {
+export function findJwts(text: CountedText, found: Found): void {
   for (let at = text.indexOf("eyJ"); at >= 0;) {
     const end = jwtEnd(text, at);
-    if (end > 0 && !isWord(text.charCodeAt(at - 1))) found(at, end);
+    if (end > 0 && !isWord(text.code(at - 1))) found(at, end);
     at = text.indexOf("eyJ", end > 0 ? end : Math.max(at + 3, partEnd(text, at)));
   }
 }
 
-function jwtEnd(text: string, at: number): number {
+function jwtEnd(text: CountedText, at: number): number {
   let end = partEnd(text, at);
   if (end - at < 10) return -1;
   let parts = 1;
-  for (; parts < 5 && text[end] === "."; parts++) {
+  for (; parts < 5 && text.char(end) === "."; parts++) {
     const next = partEnd(text, end + 1);
     if (next === end + 1 && !(parts === 2 || parts === 1)) break;
     if (parts === 1 && next - end < 6) return -1;
@@ -275,18 +347,15 @@ function jwtEnd(text: string, at: number): number {
   return parts >= 2 ? end : -1;
 }
 
-function partEnd(text: string, from: number): number {
-  const allowed = BODY.word;
-  let end = from;
-  while (end < text.length && allowed[text.charCodeAt(end)] === 1) end++;
-  return end;
+function partEnd(text: CountedText, from: number): number {
+  return text.endOf(BODIES.word, from);
 }
 
 /**
  * Private keys in PEM's armour, from BEGIN to END; where the end is missing, as far as lines of Base64 go. Newlines may
  * be written `\n`.
  */
-export function findPrivateKeys(text: string, found: Found): void {
+export function findPrivateKeys(text: CountedText, found: Found): void {
   let close = 0;
   for (let at = text.indexOf(BEGIN); at >= 0;) {
     const label = LABEL.exec(text.slice(at + BEGIN.length, at + BEGIN.length + 70));
@@ -307,19 +376,44 @@ const BEGIN = "-----BEGIN ";
 /** Largest armour with an end that is replaced whole; a 16,384-bit RSA key has 13 KB. */
 const ARMOUR_MAX = 65_536;
 
-function armourEnd(text: string, close: number): number {
+function armourEnd(text: CountedText, close: number): number {
   const end = text.slice(close, close + 90).indexOf("-----", END.length);
   return end >= 0 ? close + end + 5 : close + END.length;
 }
 
+/** A header, or Base64 with something that a word has not: its padding, a checksum, a figure or a sign. */
 const ARMOUR_LINE =
-  /(?:\s|\\[nr]|["'+,])*(?:(?:Proc-Type|DEK-Info|Comment|Version|Hash): [^\n\\]{0,80}|[A-Za-z0-9+/]{20,}={0,2}|[A-Za-z0-9+/]{1,19}={1,2}|=[A-Za-z0-9+/]{4}(?![A-Za-z0-9])|[A-Za-z0-9+/]*[0-9+/][A-Za-z0-9+/]*(?![\w:.]))/y;
+  /^(?:(?:Proc-Type|DEK-Info|Comment|Version|Hash): [^\n\\]{0,80}|[A-Za-z0-9+/]{1,19}={1,2}|=[A-Za-z0-9+/]{4}(?![A-Za-z0-9])|[A-Za-z0-9+/]*[0-9+/][A-Za-z0-9+/]*(?![\w:.]))/;
+const ARMOUR_LINE_MAX = 92;
+/** Base64 of at least this length is a line of the key whatever it holds. */
+const LINE_UNITS_MIN = 20;
+const BASE64 = alphabet(/[A-Za-z0-9+/]/);
 
-function base64End(text: string, from: number): number {
+function base64End(text: CountedText, from: number): number {
   let end = from;
   for (;;) {
-    ARMOUR_LINE.lastIndex = end;
-    if (!ARMOUR_LINE.test(text) || ARMOUR_LINE.lastIndex === end) return end;
-    end = ARMOUR_LINE.lastIndex;
+    const at = gapEnd(text, end);
+    const next = lineEnd(text, at);
+    if (next === at) return end;
+    end = next;
   }
+}
+
+/** What stands between two lines: white space, also written `\n`, and the signs that join texts in programs. */
+function gapEnd(text: CountedText, from: number): number {
+  for (let at = from;;) {
+    const sign = text.char(at);
+    if (sign === "\\" && /[nr]/.test(text.char(at + 1))) at += 2;
+    else if (/[\s"',]/.test(sign)) at++;
+    else return at;
+  }
+}
+
+function lineEnd(text: CountedText, at: number): number {
+  let end = text.endOf(BASE64, at);
+  if (end - at < LINE_UNITS_MIN) {
+    return at + (ARMOUR_LINE.exec(text.slice(at, at + ARMOUR_LINE_MAX))?.[0].length ?? 0);
+  }
+  for (let padding = 0; padding < 2 && text.char(end) === "="; padding++) end++;
+  return end;
 }

@@ -1,7 +1,8 @@
 import { remembering } from "../../runtime/remember.ts";
 import { digitsOf } from "./checks.ts";
+import { type CountedText, words } from "./counted_text.ts";
 import { fold } from "./fold.ts";
-import type { Entity, Report } from "./rules.ts";
+import type { Entity, Report, Traits } from "./rules.ts";
 
 /** What an event itself says about its person: looked for as whole words, whatever their case, accents or spacing. */
 export type KnownValues = {
@@ -24,25 +25,32 @@ export function hasKnownValues({ emails, names, phones, ips }: KnownValues): boo
   return emails.length + names.length + phones.length + ips.length > 0;
 }
 
-/** Finds known values in folded text; `ascii` where it is known to hold nothing else. */
+/** Finds known values in folded text. */
 export function findKnownValues(
-  text: string,
-  { known, ascii }: { readonly known: KnownValues; readonly ascii: boolean },
+  text: CountedText,
+  { known, traits: { ascii, digits } }: { readonly known: KnownValues; readonly traits: Traits },
   report: Report,
 ): void {
-  const view = ascii || ASCII.test(text) ? bareAscii(text) : bare(text);
+  const whole = text.whole();
+  const view = ascii || ASCII.test(whole) ? bareAscii(whole) : bare(whole);
+  let spaced: Bare | null = null;
   for (const wanted of wantedOf(known)) {
-    if (view.text.includes(wanted.first)) findWhole(view, wanted, report);
+    text.looks.spend(view.text.length);
+    if (!view.text.includes(wanted.first)) continue;
+    spaced ??= withSingleSpaces(view);
+    findWhole(text, { view: spaced, wanted }, report);
   }
+  if (digits < PHONE_DIGITS_MIN) return;
   for (const phone of known.phones) findPhone(text, digitsOf(fold(phone).text), report);
 }
 
 /** A value as it is looked for. */
 type Wanted = {
   readonly entity: Entity;
+  /** In lower case, without accents, one space between its words. */
   readonly text: string;
-  /** Where it has several words: what may stand between them. */
-  readonly spaced: RegExp | null;
+  /** By how many of its characters have been met: with how many to go on where the next one differs (Knuth, Morris, Pratt). */
+  readonly fallback: Uint16Array;
   /** Its first word: most texts lack it, so that no more of it need be looked for. */
   readonly first: string;
   /** What makes a longer word of it, before or after. */
@@ -64,8 +72,8 @@ function wantedAs(entity: Entity, inside: RegExp): (value: string) => Wanted | n
     if ([...text].length < CHARACTERS_MIN || text.length > CHARACTERS_MAX) return null;
     if (entity === "PERSON" && NO_NAMES.test(text)) return null;
     const words = text.split(/\s+/);
-    const spaced = words.length > 1 ? new RegExp(words.map(RegExp.escape).join("\\s{1,4}"), "g") : null;
-    return { entity, text, spaced, first: words[0]!, inside };
+    const wanted = words.join(" ");
+    return { entity, text: wanted, fallback: fallbackOf(wanted), first: words[0]!, inside };
   };
   const remembered = remembering(make, { entriesMax: WANTED_MAX });
   return (value) => value.length > REMEMBERED_UNITS_MAX ? make(value) : remembered(value);
@@ -122,30 +130,59 @@ function makeBare(unit: string): string {
   return letters.length > 0 && letters.length <= 2 ? letters : unit;
 }
 
-function findWhole({ text, at }: Bare, wanted: Wanted, report: Report): void {
+/** Most units of white space between two words of a value. */
+const SPACES_MAX = 4;
+
+/** As it is, with one space for white space that may stand between the words of a value, and two for more. */
+function withSingleSpaces({ text, at }: Bare): Bare {
+  const places = new Int32Array(text.length + 1);
+  let single = "";
   let from = 0;
-  for (;;) {
-    const match = wanted.spaced === null
-      ? plainMatch(text, wanted.text, from)
-      : spacedMatch(text, wanted.spaced, from);
-    if (match === null) return;
-    const [start, end] = match;
-    from = start + 1;
-    if (isInside(text, { start, end, inside: wanted.inside })) continue;
-    from = end;
-    report(wanted.entity, at === null ? start : at[start]!, at === null ? end : at[end - 1]! + 1);
+  const take = (to: number, spaces: string) => {
+    for (let i = from; i < to; i++) places[single.length + i - from] = at === null ? i : at[i]!;
+    single += text.slice(from, to);
+    for (let i = 0; i < spaces.length; i++) places[single.length + i] = at === null ? to : at[to]!;
+    single += spaces;
+  };
+  for (const { index, 0: { length } } of text.matchAll(/\s+/g)) {
+    take(index, length > SPACES_MAX ? "  " : " ");
+    from = index + length;
   }
+  take(text.length, "");
+  return { text: single, at: places };
 }
 
-function plainMatch(text: string, wanted: string, from: number): readonly [number, number] | null {
-  const start = text.indexOf(wanted, from);
-  return start < 0 ? null : [start, start + wanted.length];
+function fallbackOf(wanted: string): Uint16Array {
+  const fallback = new Uint16Array(wanted.length + 1);
+  for (let i = 1, met = 0; i < wanted.length; i++) {
+    met = goOn(met, wanted.charCodeAt(i), { text: wanted, fallback });
+    fallback[i + 1] = met;
+  }
+  return fallback;
 }
 
-function spacedMatch(text: string, wanted: RegExp, from: number): readonly [number, number] | null {
-  wanted.lastIndex = from;
-  const match = wanted.exec(text);
-  return match === null ? null : [match.index, match.index + match[0].length];
+/** How many of the characters have been met once the next one has. */
+function goOn(met: number, code: number, { text, fallback }: Pick<Wanted, "text" | "fallback">): number {
+  let now = met;
+  while (now > 0 && text.charCodeAt(now) !== code) now = fallback[now]!;
+  return text.charCodeAt(now) === code ? now + 1 : 0;
+}
+
+type Place = { readonly view: Bare; readonly wanted: Wanted };
+
+/** One pass, however often the value nearly stands there: a name may be made to keep the search busy. */
+function findWhole(counted: CountedText, { view: { text, at }, wanted }: Place, report: Report): void {
+  counted.looks.spend(2 * text.length);
+  let floor = 0;
+  for (let i = 0, met = 0; i < text.length; i++) {
+    met = goOn(met, text.charCodeAt(i), wanted);
+    if (met < wanted.text.length) continue;
+    met = wanted.fallback[met]!;
+    const [start, end] = [i + 1 - wanted.text.length, i + 1];
+    if (start < floor || isInside(text, { start, end, inside: wanted.inside })) continue;
+    floor = end;
+    report(wanted.entity, at![start]!, at![end - 1]! + 1);
+  }
 }
 
 const UNSPACED = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\p{sc=Thai}]/u;
@@ -166,14 +203,42 @@ function isInside(
 const PHONE_DIGITS = 9;
 const PHONE_DIGITS_MIN = 7;
 
-function findPhone(text: string, digits: string, report: Report): void {
+const DIGIT = words(/\d/);
+/** Most signs between two digits of one number. */
+const GAP_MAX = 3;
+const GAP = new RegExp(`^[ ().\\-/]{0,${GAP_MAX}}$`);
+/** What may stand before the digits that decide: a calling code, a trunk 0. */
+const PHONE_START = /(?<![\p{L}\p{N}_])(?:\+?\(?\d[\d ().\-/]{0,8})?$/gu;
+const PHONE_START_MAX = 11;
+
+function findPhone(text: CountedText, digits: string, report: Report): void {
   if (digits.length < PHONE_DIGITS_MIN || digits.length > 15) return;
-  const decisive = digits.slice(-PHONE_DIGITS).split("").join("[ ().\\-/]{0,3}");
-  const pattern = new RegExp(
-    `(?<![\\p{L}\\p{N}_])(?:\\+?\\(?\\d[\\d ().\\-/]{0,8})?${decisive}(?![\\p{L}\\p{N}_])`,
-    "gu",
-  );
-  for (const match of text.matchAll(pattern)) {
-    report("PHONE_NUMBER", match.index, match.index + match[0].length);
+  const wanted = digits.slice(-PHONE_DIGITS);
+  const fallback = fallbackOf(wanted);
+  /** Where the last digits stood, in a ring. */
+  const places = new Int32Array(wanted.length);
+  let count = 0, met = 0, last = 0, floor = 0;
+  for (let digit = text.next(DIGIT, 0); digit !== null; digit = text.next(DIGIT, digit.end)) {
+    const { start: at, end } = digit;
+    if (met > 0 && at > last + 1 && !GAP.test(text.slice(last + 1, Math.min(at, last + GAP_MAX + 2)))) {
+      met = 0;
+    }
+    met = goOn(met, text.code(at), { text: wanted, fallback });
+    places[count++ % wanted.length] = last = at;
+    if (met < wanted.length) continue;
+    met = fallback[met]!;
+    const start = phoneStart(text, places[count % wanted.length]!, floor);
+    if (start < 0 || /^[\p{L}\p{N}_]/u.test(text.slice(end, end + 2))) continue;
+    report("PHONE_NUMBER", start, end);
+    floor = end;
   }
+}
+
+/** Where the number begins of which the digits that decide begin at `at`; −1 where a longer word or number does. */
+function phoneStart(text: CountedText, at: number, floor: number): number {
+  // Two units more, for what must not stand before it.
+  const from = Math.max(floor - 2, at - PHONE_START_MAX - 2, 0);
+  PHONE_START.lastIndex = Math.max(0, floor - from);
+  const match = PHONE_START.exec(text.slice(from, at));
+  return match === null ? -1 : from + match.index;
 }

@@ -154,6 +154,7 @@ describe("secrets", () => {
     [`postgres://app:${alnum(12)}@db.internal:5432/x`, "postgres://app:<PASSWORD>@db.internal:5432/x"],
     [`GET /cb?access_token=${alnum(32)}&state=ok`, `GET /cb?access_token=${K}&state=ok`],
     ["password: hunter2!xyz then", "password: <PASSWORD> then"],
+    ["密码:ab12cd密码:ef34gh", "密码:<PASSWORD>密码:<PASSWORD>"],
     ["process.env.OPENAI_API_KEY", null],
     ["api_key = YOUR_API_KEY_HERE", null],
     ["password: ********", null],

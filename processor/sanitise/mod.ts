@@ -1,26 +1,24 @@
 import { Buffer } from "node:buffer";
-import { fold, stripControls } from "./fold.ts";
-import { findKnownValues, hasKnownValues, type KnownValues, NO_KNOWN_VALUES } from "./known.ts";
-import { ENTITIES, type Entity, type Report, type Rule, RULES, type Traits, traitsOf } from "./rules.ts";
+import { Looks, LOOKS_PER_CHARACTER_MAX, TooManyLooksError } from "./counted_text.ts";
+import { type KnownValues, NO_KNOWN_VALUES } from "./known.ts";
+import { replace, type Sanitised, type Span } from "./replace.ts";
+import type { Entity } from "./rules.ts";
 
-export type { Entity, KnownValues };
+export type { Entity, KnownValues, Sanitised, Span };
 export { NO_KNOWN_VALUES };
 export { SANITISER_VERSION } from "./version.ts";
-
-/** Where something personal stands in the text that was given, in UTF-16 units; `end` is exclusive. */
-export type Span = { readonly start: number; readonly end: number; readonly entity: Entity };
-
-/** The text with every span replaced by `<ENTITY>`; spans are in order and do not overlap. */
-export type Sanitised = { readonly text: string; readonly spans: readonly Span[] };
 
 /** Largest text, in bytes of UTF-8. */
 export const TEXT_BYTES_MAX = 1024 * 1024;
 
-/** `too_large`: over {@link TEXT_BYTES_MAX}. `failed`: a defect; the text must not be used in any form. */
+/**
+ * `too_large`: over {@link TEXT_BYTES_MAX}. `too_complex`: over {@link LOOKS_PER_CHARACTER_MAX}. `failed`: a defect. The
+ * text must not be used in any form.
+ */
 export class SanitiseError extends Error {
-  readonly code: "too_large" | "failed";
+  readonly code: "too_large" | "too_complex" | "failed";
 
-  constructor(code: "too_large" | "failed", message: string, options?: ErrorOptions) {
+  constructor(code: SanitiseError["code"], message: string, options?: ErrorOptions) {
     super(message, options);
     this.name = "SanitiseError";
     this.code = code;
@@ -36,7 +34,8 @@ export class SanitiseError extends Error {
  * {@link escapeLine} takes care of it. Free names, postal addresses and dates are not looked for: what comes out is
  * sanitised, not anonymous.
  *
- * Takes time linear in the text, for any text. Throws {@link SanitiseError}; callers set the record aside on any throw.
+ * Takes time linear in the text: what rules look at is counted, and a text for which it is over
+ * {@link LOOKS_PER_CHARACTER_MAX} is refused. Throws {@link SanitiseError}; callers set the record aside on any throw.
  */
 export function sanitise(text: string, known: KnownValues = NO_KNOWN_VALUES): Sanitised {
   if (
@@ -49,105 +48,20 @@ export function sanitise(text: string, known: KnownValues = NO_KNOWN_VALUES): Sa
     );
   }
   try {
-    return replace(text, known);
+    return replace(text, known, new Looks(LOOKS_PER_CHARACTER_MAX * text.length));
   } catch (cause) {
+    if (cause instanceof TooManyLooksError) {
+      throw new SanitiseError(
+        "too_complex",
+        `Cannot sanitise this text: its rules would look at over ${LOOKS_PER_CHARACTER_MAX} characters per character ` +
+          "of it; split it.",
+        { cause },
+      );
+    }
     throw new SanitiseError("failed", "Cannot sanitise this text: a rule failed; the text is not used.", {
       cause,
     });
   }
-}
-
-function replace(source: string, known: KnownValues): Sanitised {
-  const traits = traitsOf(source);
-  return traits.plain ? replacePlain(source, { known, traits }) : replaceFolded(source, known);
-}
-
-/** A text that folds to itself and has nothing to strip. */
-function replacePlain(source: string, { known, traits }: { known: KnownValues; traits: Traits }): Sanitised {
-  const spans = findAll(source, { known, traits });
-  if (spans.length === 0) return { text: source, spans };
-  return { text: withPlaceholders(source, spans, (between) => between), spans };
-}
-
-function replaceFolded(source: string, known: KnownValues): Sanitised {
-  const { text, locate } = fold(source);
-  const spans = findAll(text, { known, traits: traitsOf(text) }).map(({ start, end, entity }): Span => {
-    const [from, to] = locate(start, end);
-    return { start: from, end: to, entity };
-  });
-  return { text: withPlaceholders(source, spans, stripControls), spans };
-}
-
-function withPlaceholders(
-  source: string,
-  spans: readonly Span[],
-  clean: (between: string) => string,
-): string {
-  let out = "";
-  let from = 0;
-  for (const { start, end, entity } of spans) {
-    out += `${clean(source.slice(from, start))}<${entity}>`;
-    from = end;
-  }
-  return out + clean(source.slice(from));
-}
-
-/** Longest chain of replacements that uncover one another; two are met in practice. */
-const ROUNDS_MAX = 8;
-
-/**
- * Applies the rules until they find nothing more. What is found is overwritten with U+0000, as placeholders that the
- * text brought along are: folded text holds no other, so it can be part of no match and no context reaches over it.
- * That is why sanitising the result again finds nothing new.
- */
-function findAll(text: string, { known, traits: given }: { known: KnownValues; traits: Traits }): Span[] {
-  const hits: Span[] = [];
-  let masked = text.includes("<") ? text.replace(PLACEHOLDER, (found) => "\0".repeat(found.length)) : text;
-  let traits = given;
-  for (let round = 0; round < ROUNDS_MAX; round++) {
-    const before = hits.length;
-    if (hasKnownValues(known)) masked = hide(masked, hits, knownIn(masked, { known, traits }));
-    for (const rule of RULES) {
-      if (rule.when(traits, masked)) masked = hide(masked, hits, foundBy(rule, masked));
-    }
-    if (hits.length === before) break;
-    traits = traitsOf(masked);
-  }
-  return hits.length > 1 ? hits.sort((a, b) => a.start - b.start) : hits;
-}
-
-const PLACEHOLDER = new RegExp(`<(?:${ENTITIES.join("|")})>`, "g");
-
-function knownIn(text: string, { known, traits }: { known: KnownValues; traits: Traits }): Span[] {
-  const found: Span[] = [];
-  findKnownValues(text, { known, ascii: traits.ascii }, reportTo(found));
-  return found;
-}
-
-function foundBy(rule: Rule, text: string): Span[] {
-  const found: Span[] = [];
-  rule.find(text, reportTo(found));
-  return found;
-}
-
-function reportTo(found: Span[]): Report {
-  return (entity, start, end) => {
-    if (end > start) found.push({ start, end, entity });
-  };
-}
-
-/** Adds what was found to `hits`, the longest of those that begin alike, and gives the text with that overwritten. */
-function hide(text: string, hits: Span[], found: Span[]): string {
-  if (found.length === 0) return text;
-  let masked = "";
-  let from = 0;
-  for (const hit of found.sort((a, b) => a.start - b.start || b.end - a.end)) {
-    if (hit.start < from) continue;
-    hits.push(hit);
-    masked += text.slice(from, hit.start) + "\0".repeat(hit.end - hit.start);
-    from = hit.end;
-  }
-  return masked + text.slice(from);
 }
 
 /**

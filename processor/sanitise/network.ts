@@ -1,4 +1,5 @@
 import { isWord } from "./checks.ts";
+import { type CountedText, pattern } from "./counted_text.ts";
 
 /**
  * Addresses of machines. Only public internet addresses say anything about a person: private, loopback, link-local,
@@ -7,8 +8,11 @@ import { isWord } from "./checks.ts";
 
 type Found = (start: number, end: number) => void;
 
-const IPV4 =
-  /(?<![\w.]|\d[-])(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?!\w|\.\w|-\w)/g;
+const IPV4 = pattern(
+  /(?<![\w.]|\d-)\d\d?\d?\.\d/,
+  /(?<![\w.]|\d[-])(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?!\w|\.\w|-\w)/,
+  17,
+);
 const VERSION_BEFORE =
   /(?:version|ver|v|release|sections?|sec|chapters?|clauses?|articles?|figure|table|oid|build|firmware|driver|revision|rev|§|[=<>~^]=|[a-z]\/|[a-z]-|#)\.?\s{0,2}[("']?$/i;
 const ADDRESS_WORD =
@@ -16,16 +20,15 @@ const ADDRESS_WORD =
 /** Every part this small: rather a version or a section than one of the few addresses down there. */
 const SMALL_PART_MAX = 31;
 
-export function findIpv4(text: string, found: Found): void {
-  IPV4.lastIndex = 0;
-  for (let match = IPV4.exec(text); match !== null; match = IPV4.exec(text)) {
-    const parts = match[0].split(".").map(Number);
-    if (/(?:^|\.)0\d/.test(match[0]) || !isPublicIpv4(parts)) continue;
-    const context = text.slice(Math.max(0, match.index - 24), match.index);
-    if (VERSION_BEFORE.test(context)) continue;
-    if (parts.every((part) => part <= SMALL_PART_MAX) && !ADDRESS_WORD.test(context)) continue;
-    found(match.index, match.index + match[0].length);
-  }
+export function findIpv4(text: CountedText, found: Found): void {
+  text.each(IPV4, ({ start, end, text: written }) => {
+    const parts = written.split(".").map(Number);
+    if (/(?:^|\.)0\d/.test(written) || !isPublicIpv4(parts)) return;
+    const context = text.slice(start - 24, start);
+    if (VERSION_BEFORE.test(context)) return;
+    if (parts.every((part) => part <= SMALL_PART_MAX) && !ADDRESS_WORD.test(context)) return;
+    found(start, end);
+  });
 }
 
 /** Resolvers that stand in documentation everywhere. */
@@ -44,24 +47,24 @@ function isPublicIpv4(parts: readonly number[]): boolean {
 }
 
 const IPV6_LENGTH_MAX = 45;
-const IPV6_STARTS = /(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{1,38}(?:(?:\.\d{1,3}){3})?/g;
+const IPV6 = pattern(
+  /(?<![\w:.])[0-9A-Fa-f]?[0-9A-Fa-f]?[0-9A-Fa-f]?[0-9A-Fa-f]?:[0-9A-Fa-f:]/,
+  /(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{1,38}(?:(?:\.\d{1,3}){3})?/,
+  55,
+);
 /** Loopback and unspecified, unique local, link-local, multicast. */
 const UNROUTED = /^(?:0{1,4}:|f[cdef])/i;
 const RESOLVERS_V6 = /^(?:2001:4860:4860:|2606:4700:4700:|2620:fe:|2620:119:)/i;
 
 /** Public IPv6 addresses, shortened ones only of the range in use (2000::/3), and IPv4 ones written as IPv6. */
-export function findIpv6(text: string, found: Found): void {
-  IPV6_STARTS.lastIndex = 0;
-  for (let match = IPV6_STARTS.exec(text); match !== null; match = IPV6_STARTS.exec(text)) {
-    let written = match[0];
-    if (written.endsWith(":") && !written.endsWith("::")) written = written.slice(0, -1);
-    const end = match.index + written.length;
-    if (
-      written.length > IPV6_LENGTH_MAX || isWord(text.charCodeAt(end)) ||
-      text[end] === ":" && isWord(text.charCodeAt(end + 1))
-    ) continue;
-    if (isPublicIpv6(written) && !RESOLVERS_V6.test(written)) found(match.index, end);
-  }
+export function findIpv6(text: CountedText, found: Found): void {
+  text.each(IPV6, ({ start, text: match }) => {
+    const written = match.endsWith(":") && !match.endsWith("::") ? match.slice(0, -1) : match;
+    const end = start + written.length;
+    if (written.length > IPV6_LENGTH_MAX || isWord(text.code(end))) return;
+    if (text.char(end) === ":" && isWord(text.code(end + 1))) return;
+    if (isPublicIpv6(written) && !RESOLVERS_V6.test(written)) found(start, end);
+  });
 }
 
 function isPublicIpv6(written: string): boolean {
@@ -77,19 +80,19 @@ function isPublicIpv6(written: string): boolean {
   return halves.length === 1 ? size === 8 : size >= 2 && size <= 7 && /^[23][0-9a-f]{3}:/i.test(written);
 }
 
-const MAC =
-  /(?<![\w:.-])(?:[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![\w]|[:.-]\w)/g;
+const MAC = pattern(
+  /(?<![\w:.-])[0-9A-Fa-f][0-9A-Fa-f](?:[:-]|[0-9A-Fa-f][0-9A-Fa-f]\.)[0-9A-Fa-f]/,
+  /(?<![\w:.-])(?:[0-9A-Fa-f]{2}(?:([:-])[0-9A-Fa-f]{2})(?:\1[0-9A-Fa-f]{2}){4}|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4})(?![\w]|[:.-]\w)/,
+  19,
+);
 
 /** Hardware addresses; the zero and the broadcast one are nobody's. */
-export function findMacs(text: string, found: Found): void {
-  MAC.lastIndex = 0;
-  for (let match = MAC.exec(text); match !== null; match = MAC.exec(text)) {
-    const hex = match[0].replace(/[:.-]/g, "");
-    if (/^(?:0+|f+)$/i.test(hex) || (match[1] === undefined && /^\d+$/.test(hex))) continue;
-    if (
-      match[1] === "-" && /^\d+$/.test(hex) &&
-      !/mac|address|hardware|ethernet/i.test(text.slice(Math.max(0, match.index - 24), match.index))
-    ) continue;
-    found(match.index, match.index + match[0].length);
-  }
+export function findMacs(text: CountedText, found: Found): void {
+  text.each(MAC, ({ start, end, text: written, groups }) => {
+    const hex = written.replace(/[:.-]/g, "");
+    if (/^(?:0+|f+)$/i.test(hex) || (groups[1] === undefined && /^\d+$/.test(hex))) return;
+    const isNumbers = groups[1] === "-" && /^\d+$/.test(hex);
+    if (isNumbers && !/mac|address|hardware|ethernet/i.test(text.slice(start - 24, start))) return;
+    found(start, end);
+  });
 }

@@ -6,6 +6,7 @@ import {
   passesLuhn,
   passesMod97,
 } from "./checks.ts";
+import { type CountedText, pattern } from "./counted_text.ts";
 
 /**
  * Numbers of payment and of the state: cards, bank accounts, social security. Each is taken only with its checksum or
@@ -15,28 +16,29 @@ import {
 type Found = (start: number, end: number) => void;
 
 /** Card numbers: 12 to 19 digits, plain or in groups with one kind of separator. */
-const CARD = /(?<![\w.\-/+])\d(?:[ -]?\d){11,18}(?![\w]|[.\-/]\d)/g;
+const CARD = pattern(
+  /(?<![\w.\-/+])\d[ -]?\d[ -]?\d[ -]?\d/,
+  /(?<![\w.\-/+])\d(?:[ -]?\d){11,18}(?![\w]|[.\-/]\d)/,
+  39,
+);
 const CARD_WORD =
   /card|credit|debit|visa|amex|maestro|diners|discover|master|pay|paid|charge|billing|\bcc\b|\bpan\b|kart|carte|cart[ãa]o|tarjeta|carta|карт|卡|カード|카드/i;
 const NOT_A_CARD =
   /(?:imei|iccid|imsi|isbn|ean|upc|gtin|meid|serial|tracking|order|timestamp)\W{0,3}(?:no|number|is|id)?\W{0,4}$/i;
 
-export function findCards(text: string, found: Found): void {
-  CARD.lastIndex = 0;
-  for (let match = CARD.exec(text); match !== null; match = CARD.exec(text)) {
-    const end = cardEnd(match[0]);
-    if (end > 0 && isCard(text, match.index, match[0].slice(0, end))) {
-      found(match.index, match.index + end);
-      CARD.lastIndex = match.index + end;
-    } else {
-      const next = match[0].indexOf(" ");
-      if (next > 0) CARD.lastIndex = match.index + next;
-    }
+export function findCards(text: CountedText, found: Found): void {
+  for (let match = text.find(CARD, 0); match !== null;) {
+    const { start, end, text: written } = match;
+    const length = cardEnd(written);
+    const taken = length > 0 && isCard(text, start, written.slice(0, length));
+    if (taken) found(start, start + length);
+    const space = written.indexOf(" ");
+    match = text.find(CARD, taken ? start + length : space > 0 ? start + space : end);
   }
 }
 
 /** Card numbers of an uncommon length need a word before them: as many articles and devices are numbered like that. */
-function isCard(text: string, start: number, written: string): boolean {
+function isCard(text: CountedText, start: number, written: string): boolean {
   const digits = digitsOf(written);
   if (!isCardNumber(digits) || NOT_A_CARD.test(before(text, start, 24))) return false;
   const common = !/^35(?:[01]|2[0-7]|9)/.test(digits) && (digits.length === 15 || digits.length === 16 ||
@@ -80,67 +82,63 @@ const IBAN_LENGTHS: ReadonlyMap<string, number> = new Map(
     "SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30")
     .split(" ").map((row) => [row.slice(0, 2), Number(row.slice(2))] as const),
 );
-const IBAN_START = /(?<![\p{L}\p{N}])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])/gu;
+const IBAN_START = pattern(
+  /(?<![\p{L}\p{N}])[A-Za-z][A-Za-z]\d\d/u,
+  /(?<![\p{L}\p{N}])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])/u,
+  6,
+);
 
-export function findIbans(text: string, found: Found): void {
-  IBAN_START.lastIndex = 0;
-  for (let match = IBAN_START.exec(text); match !== null; match = IBAN_START.exec(text)) {
-    const length = IBAN_LENGTHS.get(match[0].slice(0, 2).toUpperCase());
-    const end = length === undefined ? -1 : ibanEnd(text, match.index, length);
-    if (end < 0) continue;
-    found(match.index, end);
-    IBAN_START.lastIndex = end;
+export function findIbans(text: CountedText, found: Found): void {
+  for (let match = text.find(IBAN_START, 0); match !== null;) {
+    const length = IBAN_LENGTHS.get(match.text.slice(0, 2).toUpperCase());
+    const end = length === undefined ? -1 : ibanEnd(text, match.start, length);
+    if (end >= 0) found(match.start, end);
+    match = text.find(IBAN_START, end >= 0 ? end : match.end);
   }
 }
 
 /** With hyphens only in fours: other groups are a UUID's, one of some thousands of which passes the check by chance. */
 const HYPHENATED_FOURS = /^[A-Za-z0-9]{4}(?:-[A-Za-z0-9]{4}){0,8}(?:-[A-Za-z0-9]{1,4})?$/;
 
-function ibanEnd(text: string, start: number, length: number): number {
+function ibanEnd(text: CountedText, start: number, length: number): number {
   let at = start;
   for (let count = 0; count < length; at++) {
-    const code = text.charCodeAt(at);
+    const code = text.code(at);
     if (isWord(code) && code !== 95) count++;
-    else if ((code !== 32 && code !== 45) || !isWord(text.charCodeAt(at + 1))) return -1;
+    else if ((code !== 32 && code !== 45) || !isWord(text.code(at + 1))) return -1;
   }
-  if (isWord(text.charCodeAt(at))) return -1;
+  if (isWord(text.code(at))) return -1;
   const written = text.slice(start, at);
   if (written.includes("-") && !HYPHENATED_FOURS.test(written)) return -1;
   return passesMod97(written.replace(/[ -]/g, "").toUpperCase()) ? at : -1;
 }
 
-const SSN = /(?<![\w.\-/+])\d{3}([- .]?)\d{2}\1\d{4}(?![\w]|[.\-/]\d)/g;
+const SSN = pattern(
+  /(?<![\w.\-/+])\d\d\d[- .]?\d\d[- .]?\d\d/,
+  /(?<![\w.\-/+])\d{3}([- .]?)\d{2}\1\d{4}(?![\w]|[.\-/]\d)/,
+  13,
+);
 const SSN_WORD =
   /\bssns?\b|social[ _-]?sec|socialsecurity|\bss ?(?:#|no|number)|\btin\b|taxpayer|seguro social|\bitin\b/i;
 const ITIN_WORD = /\bitins?\b|\btin\b|taxpayer|tax (?:id|number)/i;
 
 /** Nine digits of the US state; dashed ones speak for themselves, others need the word before them. */
-export function findSocialSecurity(text: string, found: Found): void {
-  eachNineDigits(text, (match, digits) => {
-    const dashed = match[1] === "-";
-    if (!isSocialSecurityNumber(digits)) return;
-    if (dashed || SSN_WORD.test(before(text, match.index, 40))) {
-      found(match.index, match.index + match[0].length);
-    }
+export function findSocialSecurity(text: CountedText, found: Found): void {
+  text.each(SSN, ({ start, end, text: written, groups }) => {
+    if (!isSocialSecurityNumber(digitsOf(written))) return;
+    if (groups[1] === "-" || SSN_WORD.test(before(text, start, 40))) found(start, end);
   });
 }
 
 /** US taxpayer numbers of people without a social security number: only with the word before them. */
-export function findTaxpayers(text: string, found: Found): void {
-  eachNineDigits(text, (match, digits) => {
-    if (isTaxpayerNumber(digits) && ITIN_WORD.test(before(text, match.index, 40))) {
-      found(match.index, match.index + match[0].length);
-    }
+export function findTaxpayers(text: CountedText, found: Found): void {
+  text.each(SSN, ({ start, end, text: written }) => {
+    if (isTaxpayerNumber(digitsOf(written)) && ITIN_WORD.test(before(text, start, 40))) found(start, end);
   });
 }
 
-function eachNineDigits(text: string, look: (match: RegExpExecArray, digits: string) => void): void {
-  SSN.lastIndex = 0;
-  for (let match = SSN.exec(text); match !== null; match = SSN.exec(text)) look(match, digitsOf(match[0]));
-}
-
 /** The end of what stands before `at`, without anything before an already replaced value. */
-export function before(text: string, at: number, reach: number): string {
-  const context = text.slice(Math.max(0, at - reach), at);
+export function before(text: CountedText, at: number, reach: number): string {
+  const context = text.slice(at - reach, at);
   return context.slice(context.lastIndexOf("\0") + 1);
 }

@@ -1,11 +1,12 @@
+import { type CountedText, pattern, words } from "./counted_text.ts";
+
 /**
  * People who introduce themselves. Names without an introduction stay: "Alice and Bob", "Newton's laws" and "Bob Dylan"
  * are what prompts are about, and a list of names would destroy more than it hides.
  */
-export function findIntroductions(text: string, found: (start: number, end: number) => void): void {
-  INTRODUCTION.lastIndex = 0;
-  for (let match = INTRODUCTION.exec(text); match !== null; match = INTRODUCTION.exec(text)) {
-    const start = INTRODUCTION.lastIndex;
+export function findIntroductions(text: CountedText, found: (start: number, end: number) => void): void {
+  for (let at = text.next(INTRODUCTION, 0); at !== null; at = text.next(INTRODUCTION, at.end)) {
+    const start = text.char(at.end) === " " ? at.end + 1 : at.end;
     const end = nameEnd(text, start);
     if (end > start) found(start, end);
   }
@@ -61,13 +62,13 @@ export const INTRODUCTION_CUES: readonly string[] = [
   "jmenuji se",
   "nama saya",
 ];
-const INTRODUCTION = new RegExp(`(?<![\\p{L}\\p{N}])(?:${INTRODUCTIONS.join("|")}) {1,2}`, "gu");
+const INTRODUCTION = words(new RegExp(`(?<![\\p{L}\\p{N}])(?:${INTRODUCTIONS.join("|")}) `, "u"));
 const TITLE = /^(?:(?:Mr|Mrs|Ms|Dr|Prof|Sr|Sra|Herr|Frau|Mme|M)\.? )?/u;
 const PART =
   /^(?:\p{Lu}[\p{L}\p{M}]{0,30}(?:['’-]\p{L}[\p{L}\p{M}]{1,30}){0,3}|\p{Lu}['’]\p{Lu}[\p{L}\p{M}]{1,30}|\p{Lu}\.|(?:van|von|de|del|della|da|di|der|den|la|le|bin|al|el|dos|du|ter)(?= ))/u;
 const PARTS_MAX = 5;
 
-function nameEnd(text: string, start: number): number {
+function nameEnd(text: CountedText, start: number): number {
   const piece = text.slice(start, start + 200);
   let at = TITLE.exec(piece)![0].length;
   let end = 0;
@@ -96,9 +97,16 @@ function lowerCaseName(piece: string): number {
 }
 
 /** Chinese, Japanese and Korean introductions. */
-export function findEastAsianIntroductions(text: string, found: (start: number, end: number) => void): void {
-  for (const match of text.matchAll(EAST_ASIAN)) found(match.index, match.index + match[0].length);
+export function findEastAsianIntroductions(
+  text: CountedText,
+  found: (start: number, end: number) => void,
+): void {
+  text.each(EAST_ASIAN, ({ start, end }) => found(start, end));
 }
 
-const EAST_ASIAN =
-  /(?<=我叫|我的名字(?:是|叫)|我名叫|本人姓名[:：]?)\p{sc=Han}{2,4}(?=[，。,.、！!\s]|$)|(?<=私の名前は)[\p{sc=Han}\p{sc=Katakana}\p{sc=Hiragana}]{2,8}?(?=です|と|。)|(?<=제 이름은 |저는 )\p{sc=Hangul}{2,4}?(?=입니다|이고|라고)/gu;
+const EAST_ASIAN = pattern(
+  /(?<=我叫|名字[是叫]|我名叫|本人姓名[:：]?)\p{sc=Han}|(?<=私の名前は)[\p{sc=Han}\p{sc=Katakana}\p{sc=Hiragana}]|(?<=제 이름은 |저는 )\p{sc=Hangul}/u,
+  /(?<=我叫|我的名字(?:是|叫)|我名叫|本人姓名[:：]?)\p{sc=Han}{2,4}(?=[，。,.、！!\s]|$)|(?<=私の名前は)[\p{sc=Han}\p{sc=Katakana}\p{sc=Hiragana}]{2,8}?(?=です|と|。)|(?<=제 이름은 |저는 )\p{sc=Hangul}{2,4}?(?=입니다|이고|라고)/u,
+  19,
+  8,
+);

@@ -8,6 +8,7 @@ import {
   FOREIGN_PASSWORD_CUES,
 } from "./credentials.ts";
 import { findWallets } from "./crypto.ts";
+import type { CountedText } from "./counted_text.ts";
 import { COLUMN_BITS, createCues } from "./cues.ts";
 import { DOCUMENT_CUES, findBankAccounts, findDriverLicences, findPassports } from "./documents.ts";
 import { findEmails, findSpelledEmails, SPELLED_CUES } from "./emails.ts";
@@ -77,11 +78,11 @@ export type Report = (entity: Entity, start: number, end: number) => void;
  */
 export type Rule = {
   readonly name: string;
-  readonly when: (traits: Traits, text: string) => boolean;
-  readonly find: (text: string, report: Report) => void;
+  readonly when: (traits: Traits, text: CountedText) => boolean;
+  readonly find: (text: CountedText, report: Report) => void;
 };
 
-type Finder = (text: string, found: (start: number, end: number) => void) => void;
+type Finder = (text: CountedText, found: (start: number, end: number) => void) => void;
 
 function one(entity: Entity, finder: Finder): Rule["find"] {
   return (text, report) => finder(text, (start, end) => report(entity, start, end));

@@ -1,3 +1,4 @@
+import type { CountedText } from "../counted_text.ts";
 import { NOT_A_PHONE, PHONE_CUES, PHONE_CUES_UNSPACED, UNITS } from "./words.ts";
 
 /** How far before a number a word may stand that says what it is, in UTF-16 units. */
@@ -26,11 +27,11 @@ function wordSet(words: string): ReadonlySet<string> {
  * number is the value of a quoted or assigned field, at that field's name: `"phone":"…","n":12345678` says nothing
  * about n.
  */
-export function cueBefore(text: string, start: number): Cue | null {
-  const limit = contextStart(text, start);
-  const cue = nearestCue(text, start, limit);
+export function cueBefore(text: CountedText, start: number): Cue | null {
+  const context = contextIn(text.slice(start - REACH - 1, start));
+  const cue = nearestCue(context);
   if (cue !== null) return cue;
-  return start - limit > 1 && SIGNATURE_LETTER.test(text.slice(Math.max(limit, start - 4), start))
+  return context.length > 1 && SIGNATURE_LETTER.test(context.slice(-4))
     ? { strength: "weak", distance: 1, between: "" }
     : null;
 }
@@ -41,50 +42,54 @@ const SIGNATURE_LETTER = /(?:^|[\s|,(])[TMPFCtmpfc][:.]\s?$/;
 const FIELD_NAME =
   /(["'`])[^"'`\n]{1,40}["'`]\s{0,2}[:=]\s{0,2}["'`]?\(?\+?$|[\w.-]{1,40}\s?=\s?["'`]?\(?\+?$/;
 
-function contextStart(text: string, start: number): number {
-  let at = start;
+function contextIn(before: string): string {
+  let at = before.length;
   let field = false;
-  for (; at > 0 && start - at < REACH; at--) {
-    const code = text.charCodeAt(at - 1);
-    if (code === 0 || code === 0x3b || (code === 0x0a && text.charCodeAt(at - 2) === 0x0a)) break;
+  for (; at > 0 && before.length - at < REACH; at--) {
+    const code = before.charCodeAt(at - 1);
+    if (code === 0 || code === 0x3b || (code === 0x0a && before.charCodeAt(at - 2) === 0x0a)) break;
     if (code === 0x3d || code === 0x3a) field = true;
   }
-  const name = field ? FIELD_NAME.exec(text.slice(at, start)) : null;
-  return name === null ? at : at + name.index;
+  const context = before.slice(at);
+  const name = field ? FIELD_NAME.exec(context) : null;
+  return name === null ? context : context.slice(name.index);
 }
 
 /** Reads words backwards; a strong word right before a weak one ("phone number") makes that strong. */
-function nearestCue(text: string, start: number, limit: number): Cue | null {
+function nearestCue(context: string): Cue | null {
   let weak = -1;
-  for (let at = start; at > limit && (weak < 0 || weak - at <= 14);) {
-    if (!isLetter(text, at - 1)) {
+  for (let at = context.length; at > 0 && (weak < 0 || weak - at <= 14);) {
+    if (!isLetter(context.charCodeAt(at - 1))) {
       at--;
       continue;
     }
     let from = at - 1;
-    while (from > limit && isLetter(text, from - 1)) from--;
-    const found = cueIn(text.slice(from, at));
+    while (from > 0 && isLetter(context.charCodeAt(from - 1))) from--;
+    const found = cueIn(context.slice(from, at));
     if (found !== null && found.strength === "strong") {
-      return cueAt(text, weak < 0 ? from + found.end : weak, start);
+      return cueAt(context, weak < 0 ? from + found.end : weak);
     }
     if (found !== null && weak < 0) weak = from + found.end;
     at = from;
   }
-  return weak < 0 ? null : { ...cueAt(text, weak, start), strength: "weak" };
+  return weak < 0 ? null : { ...cueAt(context, weak), strength: "weak" };
 }
 
-function cueAt(text: string, end: number, start: number): Cue {
-  return { strength: "strong", distance: start - end, between: text.slice(end, start) };
+function cueAt(context: string, end: number): Cue {
+  return { strength: "strong", distance: context.length - end, between: context.slice(end) };
 }
 
 const APOSTROPHES = "'ʼʻ";
 const LETTER = /[\p{L}\p{M}]/u;
 const letters: (boolean | undefined)[] = [];
 
-function isLetter(text: string, at: number): boolean {
-  const code = text.charCodeAt(at);
+function isLetter(code: number): boolean {
   if (code < 128) return (code | 32) >= 97 && (code | 32) <= 122 || code === 39;
-  return letters[code] ??= LETTER.test(text[at]!) || APOSTROPHES.includes(text[at]!);
+  return letters[code] ??= isLetterBeyondAscii(String.fromCharCode(code));
+}
+
+function isLetterBeyondAscii(character: string): boolean {
+  return LETTER.test(character) || APOSTROPHES.includes(character);
 }
 
 type FoundCue = { readonly strength: "strong" | "weak"; readonly end: number };
@@ -114,8 +119,8 @@ function camelCue(run: string): FoundCue | null {
 }
 
 /** Whether the word right before the number says that it is an order, a version, an amount… */
-export function isSomethingElse(text: string, start: number): boolean {
-  const before = text.slice(Math.max(0, start - 32), start);
+export function isSomethingElse(text: CountedText, start: number): boolean {
+  const before = text.slice(start - 32, start);
   const match =
     /([\p{L}\p{M}]+)(?:[ _.-]{0,2}(?:no|nr|num|number|numbers|n[°º]|is|was|of|ist|är|est|es)[.:]?)?[\s:#="'`.([_-]{0,5}$/iu
       .exec(before);
@@ -123,13 +128,13 @@ export function isSomethingElse(text: string, start: number): boolean {
 }
 
 /** Whether what follows the number is a unit: it counts or measures something. */
-export function isMeasured(text: string, end: number): boolean {
+export function isMeasured(text: CountedText, end: number): boolean {
   const match = /^ ?(%|°|[\p{L}]+)/u.exec(text.slice(end, end + 16));
   return match !== null && UNIT.has(match[1]!.toLowerCase());
 }
 
 /** "4155550132 is my cell", "415 555 0132 (mobile)". */
-export function hasCueAfter(text: string, end: number): boolean {
+export function hasCueAfter(text: CountedText, end: number): boolean {
   const match = /^[ ,\-]{0,2}[([]?(?:is |as |= )?(?:my |the |our |his |her |a )?([\p{L}]+)/u.exec(
     text.slice(end, end + 32),
   );

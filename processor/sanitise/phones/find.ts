@@ -1,4 +1,5 @@
 import { isDigit, isWord } from "../checks.ts";
+import { alphabet, type CountedText, words } from "../counted_text.ts";
 import { type Cue, cueBefore, hasCueAfter, isMeasured, isSomethingElse } from "./context.ts";
 import { isInternational } from "./plans.ts";
 
@@ -10,23 +11,29 @@ import { isInternational } from "./plans.ts";
  * groups); or where a word before it says so, in any of some forty languages. Dates, amounts, lists of numbers and what
  * is called an order, a version or an id are left alone. Per group of digits at most nine are looked at.
  */
-export function findPhones(text: string, found: (start: number, end: number) => void): void {
+export function findPhones(text: CountedText, found: (start: number, end: number) => void): void {
   let floor = 0;
-  GROUP.lastIndex = 0;
-  for (let match = GROUP.exec(text); match !== null; match = GROUP.exec(text)) {
-    const candidate = readCandidate(text, match.index, floor);
-    if (candidate === null) continue;
-    const count = accepted(text, candidate, floor);
-    if (count === 0) continue;
-    const end = withExtension(text, endOf(text, candidate, count));
-    found(candidate.start, end);
-    floor = GROUP.lastIndex = end;
+  for (let digit = text.next(DIGIT, 0); digit !== null;) {
+    const candidate = readCandidate(text, digit.start, floor);
+    const count = candidate === null ? 0 : accepted(text, candidate, floor);
+    if (candidate !== null && count > 0) {
+      floor = withExtension(text, endOf(text, candidate, count));
+      found(candidate.start, floor);
+    }
+    digit = text.next(DIGIT, count > 0 ? floor : text.endOf(DIGITS, digit.end));
   }
 }
 
-const GROUP = /\d+/g;
+const DIGIT = words(/\d/);
+const DIGITS = alphabet(/\d/);
 const GROUPS_MAX = 9;
+/** Patterns that what is written passes, each of which looks at all of it. */
+const SHAPE_CHECKS = 16;
+const DIGITS_MIN = 4;
 const DIGITS_MAX = 17;
+const SEPARATOR_MAX = 4;
+/** All groups of one number, and a digit too many. */
+const CANDIDATE_MAX = DIGITS_MAX + 1 + (GROUPS_MAX - 1) * SEPARATOR_MAX;
 const SEPARATORS: ReadonlySet<string> = new Set(
   [
     " ",
@@ -78,73 +85,80 @@ type Shape = {
   readonly crowded: boolean;
 };
 
-function readCandidate(text: string, at: number, floor: number): Candidate | null {
+function readCandidate(text: CountedText, at: number, floor: number): Candidate | null {
+  const groups = groupsAt(text, at);
+  if (groups === null) return null;
   let start = at;
-  while (start > floor && at - start < 3 && "(+".includes(text[start - 1]!)) start--;
-  const plus = text.slice(start, at).includes("+");
-  if (!opensHere(text, start)) return null;
-  const groups = [];
-  let digits = 0;
-  for (let from = at; groups.length < GROUPS_MAX;) {
-    let end = from;
-    while (isDigit(text.charCodeAt(end))) end++;
-    digits += end - from;
-    if (digits > DIGITS_MAX) break;
-    groups.push({ start: from, end });
-    const next = nextGroup(text, end);
-    if (next < 0) break;
-    from = next;
-  }
-  return groups.length === 0 ? null : { start, plus, groups };
+  while (start > floor && at - start < 3 && "(+".includes(text.char(start - 1))) start--;
+  return opensHere(text, start) ? { start, plus: text.slice(start, at).includes("+"), groups } : null;
 }
 
-function nextGroup(text: string, end: number): number {
+/** Null where they have too few digits for any number. */
+function groupsAt(text: CountedText, at: number): Candidate["groups"] | null {
+  const ahead = text.slice(at, at + CANDIDATE_MAX);
+  const groups = [];
+  let digits = 0;
+  for (let from = 0; from >= 0 && groups.length < GROUPS_MAX;) {
+    let end = from;
+    while (isDigit(ahead.charCodeAt(end))) end++;
+    if (digits + end - from > DIGITS_MAX) break;
+    digits += end - from;
+    groups.push({ start: at + from, end: at + end });
+    from = nextGroup(ahead, end);
+  }
+  return digits < DIGITS_MIN ? null : groups;
+}
+
+function nextGroup(ahead: string, end: number): number {
   let next = end;
-  while (next - end < 4 && !isDigit(text.charCodeAt(next))) next++;
-  return next > end && isDigit(text.charCodeAt(next)) && SEPARATORS.has(text.slice(end, next)) ? next : -1;
+  while (next - end < SEPARATOR_MAX && !isDigit(ahead.charCodeAt(next))) next++;
+  return next > end && isDigit(ahead.charCodeAt(next)) && SEPARATORS.has(ahead.slice(end, next)) ? next : -1;
 }
 
 /** Whether a number may begin here: not inside a word, a path, a decimal or an amount of money. */
-function opensHere(text: string, start: number): boolean {
+function opensHere(text: CountedText, start: number): boolean {
   if (start === 0) return true;
-  const code = text.charCodeAt(start - 1);
+  const code = text.code(start - 1);
   if (code === 0x20) return true;
-  if (isWord(code) || NEVER_BEFORE.includes(text[start - 1]!)) return false;
-  if (!".-/:,".includes(text[start - 1]!)) return code < 0x250 || !isSpacedLetter(text, start - 1);
-  const earlier = text.charCodeAt(start - 2);
+  const sign = String.fromCharCode(code);
+  if (isWord(code) || NEVER_BEFORE.includes(sign)) return false;
+  if (!".-/:,".includes(sign)) return code < 0x250 || !isSpacedLetter(sign);
+  const earlier = text.code(start - 2);
   if (isDigit(earlier)) return false;
   return code === 0x3a || code === 0x2e || !isWord(earlier);
 }
 
 const NEVER_BEFORE = "$€£¥₹₽#@&%\\^*~<>";
 
-function closesHere(text: string, end: number): boolean {
-  const after = text.charCodeAt(end);
+function closesHere(text: CountedText, end: number): boolean {
+  const after = text.code(end);
   if (Number.isNaN(after)) return true;
   if (isWord(after)) return EXTENSION.test(text.slice(end, end + 24));
-  if ("%°$€£*^".includes(text[end]!)) return false;
-  if ("-/.:,+@_=".includes(text[end]!)) {
-    const next = text.charCodeAt(end + 1);
-    return !(isDigit(next) && text[end] !== ",") && !(isWord(next) && "-/@_=".includes(text[end]!));
+  const sign = String.fromCharCode(after);
+  if ("%°$€£*^".includes(sign)) return false;
+  if ("-/.:,+@_=".includes(sign)) {
+    const next = text.code(end + 1);
+    return !(isDigit(next) && sign !== ",") && !(isWord(next) && "-/@_=".includes(sign));
   }
-  return after < 0x250 || !isSpacedLetter(text, end);
+  return after < 0x250 || !isSpacedLetter(sign);
 }
 
 const SPACED_LETTER =
   /[\p{sc=Latin}\p{sc=Cyrillic}\p{sc=Greek}\p{sc=Arabic}\p{sc=Hebrew}\p{sc=Armenian}\p{sc=Georgian}]/u;
 
-function isSpacedLetter(text: string, at: number): boolean {
-  return SPACED_LETTER.test(text[at]!);
+function isSpacedLetter(character: string): boolean {
+  return SPACED_LETTER.test(character);
 }
 
 /** How many groups make a telephone number, the most that do; 0 where none do. */
-function accepted(text: string, candidate: Candidate, floor: number): number {
+function accepted(text: CountedText, candidate: Candidate, floor: number): number {
   let cue: Cue | null | undefined;
   const look = () => cue === undefined ? cue = cueBefore(text, candidate.start) : cue;
   for (let count = candidate.groups.length; count > 0; count--) {
     if (!isPossible(candidate, count)) continue;
     if (!candidate.plus && look() === null && !isLikely(text, candidate, count)) continue;
     const shape = shapeOf(text, candidate, count);
+    text.looks.spend(SHAPE_CHECKS * shape.written.length);
     if (!isBalanced(shape.written) || !closesHere(text, shape.end) || isDate(shape.written)) continue;
     if (isTelephone(text, shape, { look, floor })) return count;
   }
@@ -159,18 +173,20 @@ function isPossible({ groups, plus }: Candidate, count: number): boolean {
     if (length === 1 && i > 0 && !plus) return false;
     digits += length;
   }
-  return digits >= 4 && digits <= 16;
+  return digits >= DIGITS_MIN && digits <= 16;
 }
 
 /** A cheap look that says no to nearly all numbers without a cue that could not be telephone numbers by their shape. */
-function isLikely(text: string, { start, groups }: Candidate, count: number): boolean {
+function isLikely(text: CountedText, { start, groups }: Candidate, count: number): boolean {
   let digits = 0;
   for (let i = 0; i < count; i++) digits += groups[i]!.end - groups[i]!.start;
   if (digits < 7) return false;
   if (isLetterAfter(text, groups[count - 1]!.end)) return true;
-  if (count === 1) return digits === 11 && text[start] === "1";
+  if (count === 1) return digits === 11 && text.char(start) === "1";
   const end = groups[count - 1]!.end;
-  if (text[groups[0]!.end] === " " && text[end] === " " && isDigit(text.charCodeAt(end + 1))) return false;
+  if (text.char(groups[0]!.end) === " " && text.char(end) === " " && isDigit(text.code(end + 1))) {
+    return false;
+  }
   if (digits < 9 || count > SHAPES_MAX_GROUPS || !startsLikeOne(text, start, groups)) return false;
   return digits <= 12 || text.startsWith("00", start) || text.startsWith("011", start);
 }
@@ -178,20 +194,20 @@ function isLikely(text: string, { start, groups }: Candidate, count: number): bo
 /** Most groups of a number that is known by its shape alone. */
 const SHAPES_MAX_GROUPS = 6;
 
-function startsLikeOne(text: string, start: number, groups: Candidate["groups"]): boolean {
-  if (text[start] === "(" || text[start] === "0") return true;
+function startsLikeOne(text: CountedText, start: number, groups: Candidate["groups"]): boolean {
+  if (/[(0]/.test(text.char(start))) return true;
   const first = groups[0]!.end - groups[0]!.start;
   const second = groups[1]!.end - groups[1]!.start;
   return first === 3 ? second === 3 || second === 4 || second === 7 : first === 1 && second === 3;
 }
 
 /** `4155550132 is my cell`: what follows may say what it is. */
-function isLetterAfter(text: string, end: number): boolean {
-  const code = text.charCodeAt(/[ ,(-]/.test(text[end] ?? "") ? end + 1 : end) | 32;
+function isLetterAfter(text: CountedText, end: number): boolean {
+  const code = text.code(/[ ,(-]/.test(text.char(end)) ? end + 1 : end) | 32;
   return code >= 97 && code <= 122 || code === 40 || code === 0x2d || code > 0x250;
 }
 
-function shapeOf(text: string, { start, plus, groups }: Candidate, count: number): Shape {
+function shapeOf(text: CountedText, { start, plus, groups }: Candidate, count: number): Shape {
   const used = groups.slice(0, count);
   const end = endOf(text, { start, plus, groups }, count);
   const parts = used.map((group) => text.slice(group.start, group.end));
@@ -206,23 +222,23 @@ function shapeOf(text: string, { start, plus, groups }: Candidate, count: number
     separators,
     plus,
     area: written.startsWith("(") && /^\(\d{1,5}(?:-\d{1,4})?\)/.test(written),
-    crowded: (text[start - 1] === " " && isDigit(text.charCodeAt(start - 2))) ||
-      (text[end] === " " && isDigit(text.charCodeAt(end + 1))),
+    crowded: (text.char(start - 1) === " " && isDigit(text.code(start - 2))) ||
+      (text.char(end) === " " && isDigit(text.code(end + 1))),
   };
 }
 
-function isParenthesised(text: string, group: { start: number; end: number }): boolean {
-  return text[group.start - 1] === "(" && text[group.end] === ")";
+function isParenthesised(text: CountedText, group: { start: number; end: number }): boolean {
+  return text.char(group.start - 1) === "(" && text.char(group.end) === ")";
 }
 
-function endOf(text: string, { groups }: Candidate, count: number): number {
+function endOf(text: CountedText, { groups }: Candidate, count: number): number {
   const end = groups[count - 1]!.end;
-  return text[end] === ")" && isOpen(text, groups[0]!.start, end) ? end + 1 : end;
+  return text.char(end) === ")" && isOpen(text, groups[0]!.start, end) ? end + 1 : end;
 }
 
 /** Whether a parenthesis opened before the last group is still open, `06 (12)`. */
-function isOpen(text: string, from: number, end: number): boolean {
-  const written = text.slice(Math.max(0, from - 2), end);
+function isOpen(text: CountedText, from: number, end: number): boolean {
+  const written = text.slice(from - 2, end);
   return written.lastIndexOf("(") > written.lastIndexOf(")");
 }
 
@@ -246,7 +262,7 @@ function isDate(written: string): boolean {
 
 type Around = { readonly look: () => Cue | null; readonly floor: number };
 
-function isTelephone(text: string, shape: Shape, around: Around): boolean {
+function isTelephone(text: CountedText, shape: Shape, around: Around): boolean {
   if (/^0{4}/.test(shape.digits) || IPV4.test(shape.written) || lastOf(shape.lengths) === "1") return false;
   if (shape.plus && isPlanned(shape)) return !isMeasured(text, shape.end);
   if (shape.lengths === "324" && shape.separators.every((separator) => separator === "-")) return false;
@@ -268,7 +284,7 @@ function isPlanned({ digits, separators }: Shape): boolean {
 }
 
 /** Written as hardly anything but a telephone number is. */
-function isShaped(text: string, shape: Shape): boolean {
+function isShaped(text: CountedText, shape: Shape): boolean {
   const { lengths, digits, separators } = shape;
   if (separators.length === 0) return isChineseMobile(text, shape);
   if (
@@ -308,23 +324,23 @@ function isWithTrunk({ digits, lengths, separators, crowded, written }: Shape): 
   return digits.length >= 10 || lengths.length >= 3;
 }
 
-function isChineseMobile(text: string, { digits, start, end }: Shape): boolean {
+function isChineseMobile(text: CountedText, { digits, start, end }: Shape): boolean {
   return /^1[3-9]\d{9}$/.test(digits) &&
-    /\p{sc=Han}/u.test(text.slice(Math.max(0, start - 3), start) + text.slice(end, end + 2));
+    /\p{sc=Han}/u.test(text.slice(start - 3, start) + text.slice(end, end + 2));
 }
 
 /** Stands in a list of other numbers, which are no telephone numbers themselves. */
-function isListed(text: string, { start, end, plus }: Shape): boolean {
+function isListed(text: CountedText, { start, end, plus }: Shape): boolean {
   if (plus) return false;
   const before = /(?:^|[\s,[(])([\d(][\d ().\-]{0,24})\s?,\s{0,2}$/.exec(
-    text.slice(Math.max(0, start - 30), start),
+    text.slice(start - 30, start),
   );
   if (before !== null) return !/\d{3}\D{1,2}\d{3,4}|\d\D\d{2}\D\d{2}/.test(before[1]!);
   return /^\s?,\s{0,2}\d{5,9}(?![\d\-. ])/.test(text.slice(end, end + 16));
 }
 
 /** What a word before it, or right after it, makes a telephone number. */
-function isCued(text: string, shape: Shape, { look, floor }: Around): boolean {
+function isCued(text: CountedText, shape: Shape, { look, floor }: Around): boolean {
   const { digits, lengths, separators, written } = shape;
   if (ADDRESS_OR_AMOUNT.test(written) && !/^\d\d(?:\.\d\d){2,4}$/.test(written)) return false;
   if (lengths.length > 1 && /1/.test(lengths.slice(1)) && !shape.plus) return false;
@@ -365,6 +381,6 @@ function isStronglyCued({ digits, separators, written }: Shape, cue: Cue): boole
 const EXTENSION =
   /^ ?[,;]? ?(?:x|ext\.?|extn\.?|extension|доб\.?|poste|durchwahl|anexo|ramal) ?[.:]? ?\d{1,6}(?![\p{L}\d_])/iu;
 
-function withExtension(text: string, end: number): number {
+function withExtension(text: CountedText, end: number): number {
   return end + (EXTENSION.exec(text.slice(end, end + 24))?.[0].length ?? 0);
 }

@@ -4,7 +4,7 @@
  */
 
 /** A stream of numbers in [0, 1), the same every time (mulberry32). */
-function numbers(seed: number): () => number {
+export function drawer(seed: number): () => number {
   return () => {
     seed = (seed + 0x6d2b79f5) | 0;
     let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
@@ -13,7 +13,7 @@ function numbers(seed: number): () => number {
   };
 }
 
-const next = numbers(20251130);
+const next = drawer(20251130);
 
 function drawn(alphabet: string, length: number): string {
   return Array.from({ length }, () => alphabet[Math.floor(next() * alphabet.length)]).join("");

@@ -1,0 +1,210 @@
+/**
+ * Most characters that rules may look at, per character of the text, a character looked at twice counting twice. A text
+ * that needs more is refused: it was made to keep the sanitiser busy, or a rule is defective.
+ *
+ * The unit is a UTF-16 unit of the folded text that was handed to one step of a rule: passed over in search of a start,
+ * compared, or given to a pattern as a window. No clock is asked, so that a text is refused everywhere or nowhere.
+ */
+export const LOOKS_PER_CHARACTER_MAX = 2000;
+
+/** Thrown by the look that goes beyond the budget. */
+export class TooManyLooksError extends Error {
+  override readonly name = "TooManyLooksError";
+}
+
+/** What rules have looked at so far, and how much they may. Plain fields: every look writes one. */
+export class Looks {
+  readonly max: number;
+  spent = 0;
+
+  constructor(max: number) {
+    this.max = max;
+  }
+
+  spend(characters: number): void {
+    if ((this.spent += characters) > this.max) {
+      throw new TooManyLooksError(`the rules looked at more than ${this.max} characters`);
+    }
+  }
+}
+
+/**
+ * A pattern that is tried at one place. It is given the text from `back` units before that place to `reach` after it,
+ * and nothing else: whatever it repeats, it cannot look further, and that window is what is counted.
+ */
+export type Piece = { readonly sticky: RegExp; readonly back: number; readonly reach: number };
+
+/** A {@link Piece} and the few characters with which it begins. */
+export type Pattern = Piece & { readonly start: RegExp };
+
+/** Units before a place that a look-behind needs where nothing else is said: one character. */
+const BACK = 2;
+
+/** `reach` must hold the longest match and what its look-aheads look at, `back` the longest look-behind. */
+export function piece(source: RegExp, reach: number, back = BACK): Piece {
+  return { sticky: new RegExp(source.source, source.flags.replace("g", "") + "y"), back, reach };
+}
+
+/** As {@link piece}; `start` are {@link words}. */
+export function pattern(start: RegExp, source: RegExp, reach: number, back = BACK): Pattern {
+  return { ...piece(source, reach, back), start: words(start) };
+}
+
+/**
+ * Words or single characters to search a whole text for. Throws a RangeError where they repeat anything: what repeats
+ * must be a {@link Piece}, or its looks would go uncounted.
+ */
+export function words(source: RegExp): RegExp {
+  if (/[*+{]/.test(source.source.replace(/\\[pP]\{[^}]*\}|\\.|\[(?:\\.|[^\]\\])*\]/g, ""))) {
+    throw new RangeError(`Cannot search a text for ${source}: it repeats. Try it as a piece at each start.`);
+  }
+  return new RegExp(source.source, source.flags.replace("g", "") + "g");
+}
+
+/** Which characters belong to something: 1 by ASCII code, and at 128 for all beyond. */
+export type Alphabet = Uint8Array;
+
+export function alphabet(characters: RegExp, beyondAscii = false): Alphabet {
+  return Uint8Array.from(
+    { length: 129 },
+    (_, code) => (code < 128 ? characters.test(String.fromCharCode(code)) : beyondAscii) ? 1 : 0,
+  );
+}
+
+/** Stretches of at least `min` of the `characters` (a class, `[…]`), as long as they go. */
+export type Stretches = RegExp;
+
+export function stretches(characters: string, min: number): Stretches {
+  return new RegExp(`(?<!${characters})${characters}{${min},}`, "gi");
+}
+
+/** Where something stands, and what. `groups` are the pattern's, from 1. */
+export type Match = {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+  readonly groups: readonly (string | undefined)[];
+};
+
+/** A text as rules see it: there is no way to look at it that is not counted. */
+export class CountedText {
+  readonly length: number;
+  readonly looks: Looks;
+  readonly #text: string;
+
+  constructor(text: string, looks: Looks) {
+    this.#text = text;
+    this.looks = looks;
+    this.length = text.length;
+  }
+
+  /** The UTF-16 unit at `at`; NaN beyond the text. */
+  code(at: number): number {
+    this.looks.spend(1);
+    return this.#text.charCodeAt(at);
+  }
+
+  /** As {@link code}, as a text; empty beyond the text. */
+  char(at: number): string {
+    this.looks.spend(1);
+    return this.#text.charAt(at);
+  }
+
+  /** What stands between, as far as the text goes. */
+  slice(from: number, to: number): string {
+    const piece = this.#text.slice(from < 0 ? 0 : from, to);
+    this.looks.spend(piece.length);
+    return piece;
+  }
+
+  /** The whole text, to be passed over once. */
+  whole(): string {
+    this.looks.spend(this.length);
+    return this.#text;
+  }
+
+  startsWith(word: string, at: number): boolean {
+    this.looks.spend(word.length);
+    return this.#text.startsWith(word, at);
+  }
+
+  /** −1 where it is not there. */
+  indexOf(word: string, from = 0): number {
+    const at = this.#text.indexOf(word, from);
+    this.looks.spend((at < 0 ? Math.max(0, this.length - from) : at - from) + word.length);
+    return at;
+  }
+
+  includes(word: string): boolean {
+    return this.indexOf(word) >= 0;
+  }
+
+  /** The next of {@link words}. */
+  next(word: RegExp, from: number): { readonly start: number; readonly end: number } | null {
+    word.lastIndex = from;
+    const match = word.exec(this.#text);
+    if (match === null) {
+      this.looks.spend(Math.max(0, this.length - from));
+      return null;
+    }
+    const end = match.index + match[0].length;
+    this.looks.spend(end - from);
+    return { start: match.index, end };
+  }
+
+  /** Tries a piece at `at`. */
+  match({ sticky, back, reach }: Piece, at: number): Match | null {
+    const from = Math.max(0, at - back);
+    const window = this.#text.slice(from, at + reach);
+    this.looks.spend(window.length);
+    sticky.lastIndex = at - from;
+    const match = sticky.exec(window);
+    if (match === null) return null;
+    return { start: at, end: at + match[0].length, text: match[0], groups: match };
+  }
+
+  /** Where the characters of the alphabet that begin at `from` end, at `limit` the latest. */
+  endOf(characters: Alphabet, from: number, limit = this.length): number {
+    const last = Math.min(limit, this.length);
+    let end = from;
+    while (end < last && characters[Math.min(this.#text.charCodeAt(end), 128)] === 1) end++;
+    this.looks.spend(end - from + 1);
+    return end;
+  }
+
+  /** The next place where the pattern matches. */
+  find(pattern: Pattern, from: number): Match | null {
+    for (let at = this.#nextStart(pattern, from); at >= 0;) {
+      const match = this.match(pattern, at);
+      if (match !== null) return match;
+      // Not into the middle of a surrogate pair: a pattern by code points would step back to its start for ever.
+      at = this.#nextStart(pattern, (this.#text.charCodeAt(at) & 0xfc00) === 0xd800 ? at + 2 : at + 1);
+    }
+    return null;
+  }
+
+  /** All places where the pattern matches, one behind the other. */
+  each(pattern: Pattern, look: (match: Match) => void): void {
+    for (let match = this.find(pattern, 0); match !== null; match = this.find(pattern, match.end)) {
+      look(match);
+    }
+  }
+
+  #nextStart({ start }: Pattern, from: number): number {
+    start.lastIndex = from;
+    const at = start.exec(this.#text)?.index ?? -1;
+    const end = at < 0 ? this.length : start.lastIndex;
+    if (end > from) this.looks.spend(end - from);
+    return at;
+  }
+
+  /** The next stretch; none of its characters is looked at for another one. */
+  stretch(characters: Stretches, from: number): Match | null {
+    characters.lastIndex = from;
+    const match = characters.exec(this.#text);
+    const end = match === null ? this.length : match.index + match[0].length;
+    // Of a shorter one every character is looked at by its first, and looked back at by the next one.
+    this.looks.spend(2 * Math.max(0, end - from));
+    return match && { start: match.index, end, text: match[0], groups: match };
+  }
+}
