@@ -13,7 +13,7 @@ import type { TopicLog } from "../topic/topic.ts";
 import { openDatasetLocks } from "./dataset/files/locks.ts";
 import { listDataset, tailDataset } from "./dataset/files/dataset.ts";
 import { openOfferStatus } from "./offers/sqlite/open.ts";
-import { isLoopback, type ProcessorConfig, readProcessorConfig } from "./config.ts";
+import { isLoopback, type ProcessorConfig, readProcessorConfig, startWarnings } from "./config.ts";
 import { deadLetterApi } from "./dead_letters/api.ts";
 import { DeadLetterList } from "./dead_letters/list.ts";
 import { createDeadLetters } from "./dead_letters/service.ts";
@@ -85,7 +85,7 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
     codeIsValid: (code) => offers.codeIsValid(code),
     dataset: () => listDataset(config.datasetDir),
     tail: (file, lines) => tailDataset(config.datasetDir, { file, lines }),
-    mails: () => listMails(config.dataDir, config.smtpUrl === null ? "maildir" : "smtp"),
+    mails: () => listMails(config.dataDir, config.smtp === null ? "maildir" : "smtp"),
     mailSource: (messageId) => readMail(config.dataDir, messageId),
     deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw, onLoopback: isLoopback(config.host) }),
     metrics: async () => await metrics.text(await status.look()),
@@ -230,11 +230,7 @@ async function run(environment: Environment): Promise<RunningService> {
 }
 
 function warn(config: ProcessorConfig): void {
-  if (config.log.kind === "kafka" && config.pipelineSecret === null) {
-    console.error(
-      "processor: warn: PIPELINE_SECRET is not set: the one in DATA_DIR is used. Set it where several machines must agree.",
-    );
-  }
+  for (const words of startWarnings(config)) console.error(`processor: warn: ${words}`);
 }
 
 if (import.meta.main) Deno.exit(await runService({ name: "processor", usage: USAGE }, run));

@@ -34,7 +34,7 @@ const RECORD = { key: bytes("ada"), value: bytes("{}"), headers: {}, timestamp: 
 const MAIL = renderDiscountEmail({
   code: "SAVE",
   messageId: "<offer.1@shop.example>",
-  from: "Shop <offers@shop.example>",
+  from: { name: "Shop", address: "offers@shop.example", domain: "shop.example" },
   to: "ada@example.org",
   uses: 5,
   publicUrl: "http://localhost:8000",
