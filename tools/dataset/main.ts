@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import { accessOf } from "../../runtime/data_dir.ts";
 import { readProcessorConfig } from "../../processor/config.ts";
 import {
   type Command,
@@ -12,7 +13,13 @@ import {
   UsageError,
   writeOut,
 } from "../command.ts";
-import { EXPORT_FORMATS, EXPORT_MARKER, exportDataset, type ExportFormat } from "./export/export.ts";
+import {
+  EXPORT_FORMATS,
+  EXPORT_MARKER,
+  exportDataset,
+  type ExportFormat,
+  type ExportOptions,
+} from "./export/export.ts";
 import { blocksOf, DatasetFiles, openWhole } from "../../processor/dataset/mod.ts";
 import { printStats } from "./stats.ts";
 import { verifyDataset } from "./verify.ts";
@@ -41,7 +48,7 @@ DATA_DIR or DATASET_DIR say where the dataset is. docs/dataset.md describes its 
   options: { format: { type: "string" }, to: { type: "string" } },
   async run(line) {
     const verb = verbOf(line);
-    const { datasetDir } = readProcessorConfig(Deno.env.toObject());
+    const { datasetDir, dataDir } = readProcessorConfig(Deno.env.toObject());
     refuseMissing(dirname(datasetDir));
     switch (verb.is) {
       case "stats":
@@ -51,7 +58,11 @@ DATA_DIR or DATASET_DIR say where the dataset is. docs/dataset.md describes its 
       case "cat":
         return await cat(datasetDir);
       case "export":
-        return await printExport(datasetDir, { ...verb, json: line.json });
+        return await printExport(datasetDir, {
+          ...verb,
+          access: accessOf(verb.to, dataDir),
+          json: line.json,
+        });
     }
   },
 };
@@ -121,14 +132,14 @@ async function cat(datasetDir: string): Promise<void> {
 
 async function printExport(
   datasetDir: string,
-  { format, to, json }: { readonly format: ExportFormat; readonly to: string; readonly json: boolean },
+  { json, ...options }: Omit<ExportOptions, "now" | "signal"> & { readonly json: boolean },
 ): Promise<void> {
   const marker = await withSignals((signal) =>
-    exportDataset(datasetDir, { format, to, now: Date.now(), signal })
+    exportDataset(datasetDir, { ...options, now: Date.now(), signal })
   );
   if (json) return print(JSON.stringify(marker));
   const records = marker.files.reduce((sum, file) => sum + file.records, 0);
-  print(`Exported ${grouped(records)} records to "${to}".`);
+  print(`Exported ${grouped(records)} records to "${options.to}".`);
   if (marker.files.length === 0) return;
   print(table(["RECORDS", "BYTES", "FILE"], marker.files.map((one) => [one.records, one.bytes, one.path])));
 }

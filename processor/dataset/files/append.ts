@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 import { DatasetStateError } from "../core/state_error.ts";
-import { ifThere, syncDirectory, writeAll } from "../../../runtime/durable_file.ts";
+import { GROUP_READS, ifThere, syncDirectory, writeAll } from "../../../runtime/durable_file.ts";
 
 /** Descriptors that stay open between two chunks of a partition; a chunk may touch more, one per record at most. */
 const OPEN_FILES_MAX = 64;
@@ -57,7 +57,7 @@ export class JsonlFiles {
   #openAt(path: string, bytes: number): Deno.FsFile {
     const whole = join(this.root, path);
     if (bytes === 0) this.#makeName(whole);
-    const file = Deno.openSync(whole, { write: true, create: bytes === 0 });
+    const file = Deno.openSync(whole, { write: true, create: bytes === 0, mode: GROUP_READS.file });
     const { size } = file.statSync();
     if (size < bytes) {
       file.close();
@@ -70,7 +70,7 @@ export class JsonlFiles {
 
   /** Every directory on the way down may be new; its name is durable when its parent has been synced. */
   #makeName(whole: string): void {
-    Deno.mkdirSync(dirname(whole), { recursive: true });
+    Deno.mkdirSync(dirname(whole), { recursive: true, mode: GROUP_READS.directory });
     for (let at = dirname(whole); at.length >= this.root.length; at = dirname(at)) this.#newNames.add(at);
   }
 
