@@ -4,7 +4,7 @@ import { isLoopback } from "../contract/loopback.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP } from "../contract/names.ts";
 import { GENERATION_FAILED } from "../contract/product_events.ts";
 import { type MailSender, readMailSender } from "./offers/core/mail_sender.ts";
-import { defaultTls, readClientName, readSmtpUrl, type SmtpRelay } from "./offers/core/smtp_relay.ts";
+import { defaultTls, readClientName, readSmtpUrl, type SmtpRelay } from "./offers/core/mail_relay.ts";
 import type { OfferPolicy } from "./offers/policy.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";
 

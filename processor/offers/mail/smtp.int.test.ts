@@ -2,7 +2,7 @@ import { SMTPServer, type SMTPServerOptions } from "smtp-server";
 import PostalMime from "postal-mime";
 import { afterEach, describe, expect, test } from "vitest";
 import { renderDiscountEmail } from "../core/discount_email.ts";
-import { readSmtpUrl, type SmtpAddress, type SmtpRelay } from "../core/smtp_relay.ts";
+import { readSmtpUrl, type SmtpAddress, type SmtpRelay } from "../core/mail_relay.ts";
 import { createSmtpMailer } from "./smtp.ts";
 
 const MAIL = renderDiscountEmail({

@@ -2,7 +2,7 @@ import SMTPConnection from "nodemailer/lib/smtp-connection";
 import { Buffer } from "node:buffer";
 import { Readable } from "node:stream";
 import type { Mailer, SendOutcome } from "../mailer.ts";
-import { mayLogIn, type SmtpRelay } from "../core/smtp_relay.ts";
+import { mayLogIn, type SmtpRelay } from "../core/mail_relay.ts";
 import { buildMessage, type BuiltMessage } from "./message.ts";
 
 /** Sends by SMTP (RFC 5321), one connection per mail; the claim falls between the message's last byte and the final dot. */

@@ -3,7 +3,7 @@ import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { SMTPServer, type SMTPServerOptions } from "smtp-server";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { SmtpRelay } from "../core/smtp_relay.ts";
+import type { SmtpRelay } from "../core/mail_relay.ts";
 import { AUTHORITY, CERTIFICATE, KEY } from "./fixtures/certificate.ts";
 import { sendOne } from "./fixtures/send_one.ts";
 

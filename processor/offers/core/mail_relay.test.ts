@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { defaultTls, mayLogIn, readClientName, readSmtpUrl, type SmtpAddress } from "./smtp_relay.ts";
+import { defaultTls, mayLogIn, readClientName, readSmtpUrl, type SmtpAddress } from "./mail_relay.ts";
 
 const LOGIN = { user: "ada", pass: "p@ss%/?#" };
 const address = (given: Partial<SmtpAddress>): SmtpAddress => ({
