@@ -54,7 +54,6 @@ ENV DATA_DIR=/data
 VOLUME /data
 # No subprocess, no native library: the rights of `deno task processor`. --allow-write has no path, because the dataset is
 # reached by a link and Deno makes links for nobody with less; the user and the read-only file system say what can be
-# written. --allow-sys: hostname is the name by which mails are handed over, statfs tells whether /data lies on a network
-# file system.
-ENTRYPOINT ["deno", "run", "--no-prompt", "--node-modules-dir=manual", "--allow-env", "--allow-net", "--allow-read", "--allow-write", "--allow-sys=hostname,statfs"]
+# written. --allow-sys: statfs tells whether /data lies on a network file system.
+ENTRYPOINT ["deno", "run", "--no-prompt", "--node-modules-dir=manual", "--allow-env", "--allow-net", "--allow-read", "--allow-write", "--allow-sys=statfs"]
 CMD ["ingest/main.ts"]

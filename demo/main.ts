@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { systemClock } from "../runtime/clock.ts";
-import { isThere } from "../runtime/durable_file.ts";
+import { isThere, makePrivateDirectory, PRIVATE } from "../runtime/durable_file.ts";
 import { type Program, runProgram } from "../runtime/service.ts";
 import { type DemoPlan, type DemoPort, firstStartMarker, planDemo } from "./plan.ts";
 import { runServices, type ServicesEnd } from "./services.ts";
@@ -94,8 +94,8 @@ async function playSample(
     await sendAsPosthogJs(events, { posthogUrl: standIn.url, key: standIn.key, fetch, now });
     console.log(`Sample: ${events.length} events of fictional users, since this is the first start here`);
   }
-  Deno.mkdirSync(dirname(marker), { recursive: true });
-  Deno.writeTextFileSync(marker, `${new Date(now).toISOString()}\n`);
+  makePrivateDirectory(dirname(marker));
+  Deno.writeTextFileSync(marker, `${new Date(now).toISOString()}\n`, PRIVATE);
 }
 
 /** Throws with what to do where a port stays taken. */

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from "vitest";
 import { ConfigurationError } from "../runtime/environment.ts";
-import { readProcessorConfig } from "./config.ts";
+import { readProcessorConfig, startWarnings } from "./config.ts";
 
 function problemsOf(environment: Record<string, string>): readonly string[] {
   try {
@@ -11,9 +11,15 @@ function problemsOf(environment: Record<string, string>): readonly string[] {
   }
 }
 
+const SMTP = {
+  SMTP_URL: "smtp://ada:pw@mail.example",
+  MAIL_FROM: "Shop <offers@bücher.example>",
+  PUBLIC_URL: "https://shop.example",
+};
+
 describe("The processor's settings", () => {
   it("are enough without any", () => {
-    expect(readProcessorConfig({})).toMatchObject({ datasetWriters: 1, port: 3001, smtpUrl: null });
+    expect(readProcessorConfig({})).toMatchObject({ datasetWriters: 1, port: 3001, smtp: null });
   });
 
   it("let several writers of the dataset run on Kafka", () => {
@@ -29,7 +35,80 @@ describe("The processor's settings", () => {
     ["prompts shown off loopback", { SHOW_RAW: "1", HOST: "0.0.0.0" }, /loopback only/],
     ["a mail server that is no URL", { SMTP_URL: "mail.example" }, /smtps:/],
     ["a mail server without a sender", { SMTP_URL: "smtp://127.0.0.1" }, /MAIL_FROM/],
+    [
+      "a sender without a domain",
+      { ...SMTP, MAIL_FROM: "offers" },
+      /^Cannot read MAIL_FROM "offers": expected one/,
+    ],
+    ["a sender without a domain, for files too", { MAIL_FROM: "offers" }, /MAIL_FROM/],
+    [
+      "a sender with a line end",
+      { MAIL_FROM: "a@b.example\r\nBcc: c@d.example" },
+      /MAIL_FROM "a@b.example\\r\\n/,
+    ],
+    [
+      "a mail server without a host",
+      { ...SMTP, SMTP_URL: "smtp://ada:secret@" },
+      /^Cannot read SMTP_URL: (?!.*secret)/,
+    ],
+    [
+      "options in SMTP_URL",
+      { ...SMTP, SMTP_URL: "smtps://a.example?tls.rejectUnauthorized=0" },
+      /always verified/,
+    ],
+    [
+      "another word for TLS",
+      { ...SMTP, SMTP_TLS: "off" },
+      /SMTP_TLS "off": expected require or opportunistic/,
+    ],
+    [
+      "a name that is none",
+      { ...SMTP, SMTP_CLIENT_NAME: "a b" },
+      /SMTP_CLIENT_NAME "a b": expected a host name/,
+    ],
+    [
+      "a password in every mail",
+      { PUBLIC_URL: "https://ada:pw@shop.example" },
+      /^Cannot use PUBLIC_URL: (?!.*pw)/,
+    ],
+    ["a link that cannot be made longer", { PUBLIC_URL: "https://shop.example/?a=b" }, /PUBLIC_URL/],
   ])("refuse %s, and say what to do", (_, environment: Record<string, string>, message) => {
     expect(problemsOf(environment).join("\n")).toMatch(message);
+  });
+});
+
+describe("mail by SMTP", () => {
+  const smtpOf = (environment: Record<string, string>) =>
+    readProcessorConfig({ ...SMTP, ...environment }).smtp;
+
+  it("needs TLS where a password goes elsewhere, and greets by the sender's domain", () => {
+    expect(smtpOf({})).toMatchObject({ tls: "require", clientName: "xn--bcher-kva.example" });
+    expect(smtpOf({ SMTP_URL: "smtp://mail.example" })).toMatchObject({ tls: "opportunistic", login: null });
+    expect(smtpOf({ SMTP_URL: "smtp://ada:pw@localhost" })).toMatchObject({ tls: "opportunistic" });
+  });
+
+  it("takes another word for both", () => {
+    expect(smtpOf({ SMTP_TLS: "opportunistic", SMTP_CLIENT_NAME: "[192.0.2.1]" })).toMatchObject({
+      tls: "opportunistic",
+      clientName: "[192.0.2.1]",
+    });
+    expect(smtpOf({ SMTP_URL: "smtp://localhost", SMTP_TLS: "require" })).toMatchObject({ tls: "require" });
+  });
+
+  test.each([
+    ["http://shop.example", "smtp://mail.example", true],
+    ["http://shop.example", "smtp://localhost", true],
+    ["http://localhost:8000", "smtp://mail.example", true],
+    ["http://localhost:8000", "smtp://127.0.0.1:1025", false],
+    ["https://shop.example", "smtp://mail.example", false],
+    ["http://shop.example", "", false],
+  ])("warns of links to %s in mails over %s: %s", (PUBLIC_URL, SMTP_URL, warns) => {
+    const warnings = startWarnings(readProcessorConfig({ ...SMTP, PUBLIC_URL, SMTP_URL }));
+    expect(warnings).toEqual(warns ? [expect.stringMatching(/PUBLIC_URL is http.*RFC 8058/)] : []);
+  });
+
+  it("writes PUBLIC_URL as a URL parser does: nothing else gets into a mail", () => {
+    const { publicUrl } = readProcessorConfig({ PUBLIC_URL: "https://Bücher.example/a b\r\n/" });
+    expect(publicUrl).toBe("https://xn--bcher-kva.example/a%20b");
   });
 });

@@ -3,6 +3,8 @@ import { type Environment, EnvironmentReader } from "../runtime/environment.ts";
 import { isLoopback } from "../contract/loopback.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP } from "../contract/names.ts";
 import { GENERATION_FAILED } from "../contract/product_events.ts";
+import { type MailSender, readMailSender } from "./offers/core/mail_sender.ts";
+import { defaultTls, readClientName, readSmtpUrl, type SmtpRelay } from "./offers/core/mail_relay.ts";
 import type { OfferPolicy } from "./offers/policy.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";
 
@@ -22,8 +24,9 @@ export type ProcessorConfig = {
   /** Records of a partition looked back for the same uuid. */
   readonly dedupWindow: number;
   readonly discount: OfferPolicy;
-  readonly smtpUrl: string | null;
-  readonly mailFrom: string;
+  /** Null: mails are written as files. */
+  readonly smtp: SmtpRelay | null;
+  readonly mailFrom: MailSender;
   readonly publicUrl: string;
   readonly pipelineSecret: string | null;
   readonly showRaw: boolean;
@@ -33,14 +36,18 @@ export type ProcessorConfig = {
 /** A consumer group whose loops this process may run. */
 export type ProcessorGroup = typeof DATASET_WRITER_GROUP | typeof DISCOUNT_OFFERS_GROUP;
 
-const DEMO_MAIL_FROM = "Pipeline demo <offers@pipeline.example>";
+const DEMO_MAIL_FROM: MailSender = {
+  name: "Pipeline demo",
+  address: "offers@pipeline.example",
+  domain: "pipeline.example",
+};
 
 /** Reads and checks the environment; throws `ConfigurationError` with every problem. */
 export function readProcessorConfig(environment: Environment): ProcessorConfig {
   const env = new EnvironmentReader(environment);
   const dataDir = resolve(env.text("DATA_DIR", "./data"));
   const host = env.text("HOST", "127.0.0.1");
-  const smtpUrl = env.optional("SMTP_URL") ?? null;
+  const mailFrom = readMailFrom(env);
   const config: ProcessorConfig = {
     log: readLogConfig(env, dataDir),
     dataDir,
@@ -66,9 +73,9 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
       onUnknown: env.oneOf("MAIL_ON_UNKNOWN", ["hold", "resend-once"], "hold"),
       mailsPerMinuteMax: env.integer("MAIL_MAX_PER_MINUTE", 60, { min: 1, max: 100_000 }),
     },
-    smtpUrl,
-    mailFrom: env.text("MAIL_FROM", DEMO_MAIL_FROM),
-    publicUrl: env.url("PUBLIC_URL", "http://localhost:8000"),
+    smtp: readSmtp(env, mailFrom),
+    mailFrom,
+    publicUrl: readPublicUrl(env),
     pipelineSecret: env.optional("PIPELINE_SECRET") ?? null,
     showRaw: env.flag("SHOW_RAW", false),
     faultPoint: env.optional("FAULT_POINT") ?? null,
@@ -79,7 +86,6 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
         "Leave it at 1, or name a broker with KAFKA_BROKERS.",
     );
   }
-  if (smtpUrl !== null) checkSmtp(env, smtpUrl);
   if (config.pipelineSecret !== null && config.pipelineSecret.length < 16) {
     env.refuse(
       "Cannot use PIPELINE_SECRET: it has less than 16 characters. Make one with `openssl rand -base64 32`.",
@@ -94,6 +100,23 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
   return config;
 }
 
+/** What goes, and is worth a line at every start. */
+export function startWarnings({ log, pipelineSecret, smtp, publicUrl }: ProcessorConfig): readonly string[] {
+  const { protocol, hostname } = new URL(publicUrl);
+  const onOneMachine = smtp === null || (isLoopback(smtp.host) && isLoopback(hostname));
+  return [
+    ...log.kind === "kafka" && pipelineSecret === null
+      ? ["PIPELINE_SECRET is not set: the one in DATA_DIR is used. Set it where several machines must agree."]
+      : [],
+    ...protocol === "http:" && !onOneMachine
+      ? [
+        `PUBLIC_URL is http: mailboxes show one-click unsubscribing over https only (RFC 8058), and the link's token ` +
+        "can be read on its way. Serve it over https.",
+      ]
+      : [],
+  ];
+}
+
 function readGroups(env: EnvironmentReader): readonly ProcessorGroup[] {
   const known: readonly ProcessorGroup[] = [DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP];
   const named = env.list("PROCESSOR_GROUPS", known);
@@ -105,10 +128,34 @@ function readGroups(env: EnvironmentReader): readonly ProcessorGroup[] {
   return known.filter((group) => named.includes(group));
 }
 
-function checkSmtp(env: EnvironmentReader, smtpUrl: string): void {
-  if (!URL.canParse(smtpUrl) || !/^smtps?:$/.test(new URL(smtpUrl).protocol)) {
-    env.refuse("Cannot read SMTP_URL: expected smtp://user:pass@host:port or smtps://….");
+function readMailFrom(env: EnvironmentReader): MailSender {
+  const text = env.optional("MAIL_FROM");
+  const sender = text === undefined ? DEMO_MAIL_FROM : readMailSender(text);
+  if (sender === null) {
+    env.refuse(
+      `Cannot read MAIL_FROM ${JSON.stringify(text)}: expected one address with a domain, such as ` +
+        "offers@shop.example or Shop <offers@shop.example>; a name with a comma in it stands in double quotes.",
+    );
   }
+  return sender ?? DEMO_MAIL_FROM;
+}
+
+function readSmtp(env: EnvironmentReader, { domain }: MailSender): SmtpRelay | null {
+  const tls = env.oneOf("SMTP_TLS", ["require", "opportunistic"], "require");
+  const named = env.optional("SMTP_CLIENT_NAME");
+  const clientName = named === undefined ? domain : readClientName(named);
+  if (clientName === null) {
+    env.refuse(
+      `Cannot read SMTP_CLIENT_NAME ${
+        JSON.stringify(named)
+      }: expected a host name such as mail.shop.example, ` +
+        "or an address in brackets such as [192.0.2.1].",
+    );
+  }
+  const smtpUrl = env.optional("SMTP_URL");
+  if (smtpUrl === undefined) return null;
+  const address = readSmtpUrl(smtpUrl);
+  if (typeof address === "string") env.refuse(`Cannot read SMTP_URL: ${address}.`);
   if (env.optional("MAIL_FROM") === undefined) {
     env.refuse(
       "Cannot send with SMTP_URL: MAIL_FROM must name the sender, such as Shop <offers@shop.example>.",
@@ -117,4 +164,17 @@ function checkSmtp(env: EnvironmentReader, smtpUrl: string): void {
   if (env.optional("PUBLIC_URL") === undefined) {
     env.refuse("Cannot send with SMTP_URL: PUBLIC_URL must say where the unsubscribe link leads.");
   }
+  if (typeof address === "string" || clientName === null) return null;
+  return { ...address, tls: env.optional("SMTP_TLS") === undefined ? defaultTls(address) : tls, clientName };
+}
+
+/** It stands in every mail, with a path behind it: as the URL parser writes it, and nothing else in it. */
+function readPublicUrl(env: EnvironmentReader): string {
+  const url = new URL(env.url("PUBLIC_URL", "http://localhost:8000"));
+  if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
+    env.refuse(
+      "Cannot use PUBLIC_URL: it stands in every mail, with a path behind it. Leave out user, password, ? and #.",
+    );
+  }
+  return url.href.replace(/\/+$/, "");
 }

@@ -14,7 +14,7 @@ import type { TopicLog } from "../topic/topic.ts";
 import { openDatasetLocks } from "./dataset/files/locks.ts";
 import { DatasetView } from "./dataset/files/dataset.ts";
 import { openOfferStatus } from "./offers/sqlite/open.ts";
-import { isLoopback, type ProcessorConfig, readProcessorConfig } from "./config.ts";
+import { isLoopback, type ProcessorConfig, readProcessorConfig, startWarnings } from "./config.ts";
 import { deadLetterApi } from "./dead_letters/api.ts";
 import { DeadLetterList } from "./dead_letters/list.ts";
 import { createDeadLetters } from "./dead_letters/service.ts";
@@ -91,7 +91,7 @@ export async function startProcessor(
     codeIsValid: (code) => offers.codeIsValid(code),
     dataset: (query) => dataset.page(query),
     tail: (file, lines) => dataset.tail({ file, lines }),
-    mails: openMailList(config.dataDir, config.smtpUrl === null ? "maildir" : "smtp"),
+    mails: openMailList(config.dataDir, config.smtp === null ? "maildir" : "smtp"),
     mailSource: (messageId) => readMail(config.dataDir, messageId),
     deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw, onLoopback: isLoopback(config.host) }),
     metrics: async () => await metrics.text(await status.look()),
@@ -236,11 +236,7 @@ async function run(environment: Environment, uncaught: Uncaught): Promise<Runnin
 }
 
 function warn(config: ProcessorConfig): void {
-  if (config.log.kind === "kafka" && config.pipelineSecret === null) {
-    console.error(
-      "processor: warn: PIPELINE_SECRET is not set: the one in DATA_DIR is used. Set it where several machines must agree.",
-    );
-  }
+  for (const words of startWarnings(config)) console.error(`processor: warn: ${words}`);
 }
 
 if (import.meta.main) Deno.exit(await runService({ name: "processor", usage: USAGE }, run));

@@ -81,9 +81,9 @@ async function start(
       return await runOfferView(deps);
     case "offer-sender": {
       const { config, clock } = deps;
-      const mailer = config.smtpUrl === null
+      const mailer = config.smtp === null
         ? createMaildirMailer(config.dataDir, clock)
-        : createSmtpMailer(config.smtpUrl, clock);
+        : createSmtpMailer(config.smtp, clock);
       try {
         return await runOfferSender({ ...deps, mailer, render: renderDiscountEmail });
       } finally {

@@ -1,6 +1,18 @@
-import { join } from "node:path";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import { randomBytes } from "node:crypto";
-import { PRIVATE, readIfThere, syncDirectorySync, writeDurablySync } from "./durable_file.ts";
+import {
+  type Access,
+  GROUP_READS,
+  ifThere,
+  makePrivateDirectory,
+  narrow,
+  narrowTree,
+  OWNER_ONLY,
+  PRIVATE,
+  readIfThere,
+  syncDirectorySync,
+  writeDurablySync,
+} from "./durable_file.ts";
 
 /** What a process holds in DATA_DIR: its lock, and the secret that the services share. */
 
@@ -23,9 +35,45 @@ export function tryLockFile(path: string): HeldLock | null {
   return { release: () => file.close() };
 }
 
+/** What the services keep in DATA_DIR beside the dataset. Whatever has another name was put there by somebody else. */
+const OURS =
+  /^(log|spool|mail|kafka-members|posthog-stand-in|run\.json|\.?pipeline\.secret.*|offers\.db.*|(ingest|processor)\.lock)$/;
+
+/** A DATA_DIR that the owner's group may pass through, to a dataset in it: no umask makes it, so it was set on purpose. */
+const GROUP_PASSES = 0o710;
+
+/**
+ * Makes DATA_DIR for its owner alone (0700; 0710 stays), and takes from everybody else what an earlier version, or a
+ * copy, has left open in it. The dataset has rights of its own.
+ */
+export function closeDataDir(dataDir: string): void {
+  makePrivateDirectory(dataDir);
+  const isPassage = ((Deno.statSync(dataDir).mode ?? 0) & 0o777) === GROUP_PASSES;
+  let foreign = narrow(dataDir, isPassage ? GROUP_PASSES : OWNER_ONLY.directory) ? null : dataDir;
+  for (const { name } of ifThere(() => [...Deno.readDirSync(dataDir)]) ?? []) {
+    if (OURS.test(name)) foreign ??= narrowTree(join(dataDir, name), OWNER_ONLY);
+  }
+  if (foreign === null) return;
+  console.error(
+    `Cannot take "${foreign}" from other users of this machine: it belongs to one of them, and holds or leads to ` +
+      "personal data. Its owner can: chmod -R go= on it.",
+  );
+}
+
+/** Who may read what a command leaves in a directory of its own: in DATA_DIR its owner alone. */
+export function accessOf(directory: string, dataDir: string): Access {
+  const [inner, outer] = [directory, dataDir].map(realPathOf);
+  return `${inner}${sep}`.startsWith(`${outer}${sep}`) ? OWNER_ONLY : GROUP_READS;
+}
+
+function realPathOf(path: string): string {
+  const whole = resolve(path);
+  return ifThere(() => Deno.realPathSync(whole)) ?? join(realPathOf(dirname(whole)), basename(whole));
+}
+
 /** Makes DATA_DIR where it is missing and takes a process's one place in it; null where another has that. */
 export function tryEnterDataDir(dataDir: string, processName: "ingest" | "processor"): HeldLock | null {
-  Deno.mkdirSync(dataDir, { recursive: true });
+  closeDataDir(dataDir);
   return tryLockFile(join(dataDir, `${processName}.lock`));
 }
 
@@ -47,7 +95,7 @@ export function enterDataDir(dataDir: string, processName: "ingest" | "processor
  */
 export function pipelineSecret(dataDir: string, fromEnvironment: string | undefined): string {
   if (fromEnvironment !== undefined) return fromEnvironment;
-  Deno.mkdirSync(dataDir, { recursive: true });
+  makePrivateDirectory(dataDir);
   const path = join(dataDir, "pipeline.secret");
   const kept = readSecret(path);
   if (kept !== null) return kept;

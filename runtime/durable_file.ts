@@ -1,4 +1,5 @@
-import { dirname } from "node:path";
+import { randomBytes } from "node:crypto";
+import { dirname, join } from "node:path";
 
 /**
  * Writing so that it is on disk afterwards. Descriptors live for one use: a sync is never tried again on one that failed.
@@ -8,6 +9,14 @@ import { dirname } from "node:path";
 /** For the owner alone: others on this machine have no business in it. */
 export const PRIVATE = { mode: 0o600 } as const;
 
+/** Who may read a tree: its files' and directories' modes at most. */
+export type Access = { readonly file: number; readonly directory: number };
+
+export const OWNER_ONLY: Access = { file: PRIVATE.mode, directory: 0o700 };
+
+/** What is made to be read by others, such as the dataset: by the group, and by nobody else. */
+export const GROUP_READS: Access = { file: 0o640, directory: 0o750 };
+
 /** The mode of a file that is not there yet; undefined leaves it to the process's umask. */
 type NewFile = { readonly mode?: number };
 
@@ -16,9 +25,53 @@ export function makePrivateDirectory(path: string): void {
   Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
 }
 
-/** For a file that something else has just made. By its name: closing a descriptor would take SQLite's locks off. */
-export function makePrivate(path: string): void {
-  if (Deno.build.os !== "windows") Deno.chmodSync(path, PRIVATE.mode);
+/**
+ * Makes an empty file for the owner alone where there is none, before SQLite opens it: its journals take over the mode,
+ * and nobody opens the file while it is wider. By a link: to close the file itself would take SQLite's locks off it.
+ */
+export function makePrivateFile(path: string): void {
+  if (isThere(path)) return;
+  const temporary = `${path}.${randomBytes(8).toString("hex")}.tmp`;
+  Deno.openSync(temporary, { ...PRIVATE, createNew: true, write: true }).close();
+  try {
+    Deno.linkSync(temporary, path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  } finally {
+    Deno.removeSync(temporary);
+  }
+}
+
+/**
+ * Takes away what `modeMax` does not allow on what lies at this path; a link, and what is missing, stays as it is.
+ * False where it belongs to somebody else, who alone may do it.
+ */
+export function narrow(path: string, modeMax: number): boolean {
+  if (Deno.build.os === "windows") return true;
+  try {
+    const info = ifThere(() => Deno.lstatSync(path));
+    const mode = (info?.mode ?? 0) & 0o7777;
+    if (info === null || info.isSymlink || (mode & 0o777 & ~modeMax) === 0) return true;
+    // What stands above the rights of owner, group and others stays: a group that a directory hands on.
+    ifThere(() => Deno.chmodSync(path, mode & (0o7000 | modeMax)));
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.PermissionDenied) return false;
+    throw error;
+  }
+}
+
+/** As {@link narrow}, for a file, or a directory and all that is in it; answers the first path that is somebody else's. */
+export function narrowTree(path: string, access: Access): string | null {
+  const info = ifThere(() => Deno.lstatSync(path));
+  if (info === null || info.isSymlink) return null;
+  if (!narrow(path, info.isDirectory ? access.directory : access.file)) return path;
+  if (!info.isDirectory) return null;
+  let foreign: string | null = null;
+  for (const { name } of ifThere(() => [...Deno.readDirSync(path)]) ?? []) {
+    foreign = narrowTree(join(path, name), access) ?? foreign;
+  }
+  return foreign;
 }
 
 /** Writes every byte at the file's position. */

@@ -22,7 +22,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
   "ingest": LOG,
 
-  "processor/config.ts": [...LOG, "processor/offers/policy.ts"],
+  "processor/config.ts": [...LOG, "processor/offers/policy.ts", "processor/offers/core"],
   "processor/sanitise": ["runtime/remember.ts"],
   "processor/record": [...LOG, "processor/sanitise"],
   "processor/facts": [...LOG, "processor/record"],

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
-import { makePrivate, makePrivateDirectory } from "../../runtime/durable_file.ts";
+import { makePrivateDirectory, makePrivateFile } from "../../runtime/durable_file.ts";
 import { listen } from "../../runtime/listen.ts";
 import { tryLockFile } from "../../runtime/data_dir.ts";
 import { type CapturedEvent, readCapture } from "./capture_body.ts";
@@ -101,8 +101,8 @@ function openStore(directory: string, held: DisposableStack): DatabaseSync {
   }
   const path = join(directory, "stand_in.sqlite");
   held.defer(() => lock.release());
+  makePrivateFile(path);
   const db = held.adopt(new DatabaseSync(path), (opened) => opened.close());
-  makePrivate(path);
   // An erasure takes its rows out beside a running stand-in, within a moment.
   db.exec(
     "PRAGMA busy_timeout=2000; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON",

@@ -79,7 +79,7 @@ describe("the mail files of an erased person", () => {
 describe("a mail that is deleted while it is on its way", () => {
   const mail = {
     messageId: "<one@pipeline.example>",
-    from: "Shop <shop@pipeline.example>",
+    from: { name: "Shop", address: "shop@pipeline.example", domain: "pipeline.example" },
     to: "jane@example.org",
     subject: "s",
     text: "t",

@@ -1,4 +1,5 @@
 import type { LoopDependencies } from "../loop/loop.ts";
+import type { MailSender } from "./core/mail_sender.ts";
 
 /** The rules of the offer, as the environment sets them. */
 export type OfferPolicy = {
@@ -17,7 +18,7 @@ export type OfferLoopDependencies = LoopDependencies & {
   readonly config: {
     readonly dataDir: string;
     readonly discount: OfferPolicy;
-    readonly mailFrom: string;
+    readonly mailFrom: MailSender;
     readonly publicUrl: string;
   };
   /** A distinct_id as the dataset has it, for the trace. */

@@ -11,6 +11,7 @@ import { isSame, type Offer } from "./core/offer.ts";
 import { type ProductEvent, readOfferInput } from "./core/product_event.ts";
 import { publishFacts } from "../facts/topic.ts";
 import type { LoopDependencies } from "../loop/loop.ts";
+import type { MailSender } from "./core/mail_sender.ts";
 import { offerCode, offerMessageId } from "./core/names.ts";
 import type { OfferStoreReader } from "./store.ts";
 import type { SenderRun } from "./sender_run.ts";
@@ -24,7 +25,7 @@ export type AttemptPorts = Omit<LoopDependencies, "report"> & {
   /** Makes the mail of an offer; the same offer gives the same mail, Message-ID included. */
   readonly render: (offer: DiscountOfferMail) => OutgoingMail;
   readonly policy: Pick<OfferPolicy, "retryDelaysMs">;
-  readonly mailFrom: string;
+  readonly mailFrom: MailSender;
   readonly publicUrl: string;
   readonly run: SenderRun;
   /** Numbers the claims of this run. */
@@ -211,7 +212,7 @@ function messageOf(
   const { hashes, mailFrom, publicUrl, render } = ports;
   return render({
     code: offerCode(hashes, offer),
-    messageId: offer.messageId ?? offerMessageId(hashes, offer, mailFrom),
+    messageId: offer.messageId ?? offerMessageId(hashes, offer, mailFrom.domain),
     from: mailFrom,
     to: address.deliverable,
     uses: offer.uses,

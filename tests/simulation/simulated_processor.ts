@@ -77,7 +77,7 @@ export class SimulatedProcessor {
         run: { dataDir: `disk-${this.id}`, start: this.#starts },
         mailer: this.#mailer(steps, clock),
         render: (mail) => ({ ...mail, subject: "", text: "", html: "", unsubscribeUrl: "" }),
-        mailFrom: "shop@shop.example",
+        mailFrom: { name: "", address: "shop@shop.example", domain: "shop.example" },
         publicUrl: "http://localhost:8000",
         owned: () => this.owned,
       }),

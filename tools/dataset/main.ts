@@ -1,4 +1,5 @@
 import { dirname } from "node:path";
+import { accessOf } from "../../runtime/data_dir.ts";
 import { readProcessorConfig } from "../../processor/config.ts";
 import {
   type Command,
@@ -15,7 +16,13 @@ import {
   UsageError,
   writeOut,
 } from "../command.ts";
-import { EXPORT_FORMATS, EXPORT_MARKER, exportDataset, type ExportFormat } from "./export/export.ts";
+import {
+  EXPORT_FORMATS,
+  EXPORT_MARKER,
+  exportDataset,
+  type ExportFormat,
+  type ExportOptions,
+} from "./export/export.ts";
 import { blocksOf, DatasetFiles, openWhole } from "../../processor/dataset/mod.ts";
 import { printStats } from "./stats.ts";
 import { verifyDataset } from "./verify.ts";
@@ -44,7 +51,7 @@ DATA_DIR or DATASET_DIR say where the dataset is. docs/dataset.md describes its 
   options: { format: { type: "string" }, to: { type: "string" } },
   async run(line) {
     const verb = verbOf(line);
-    const { datasetDir } = readProcessorConfig(Deno.env.toObject());
+    const { datasetDir, dataDir } = readProcessorConfig(Deno.env.toObject());
     refuseMissing(dirname(datasetDir));
     switch (verb.is) {
       case "stats":
@@ -54,7 +61,11 @@ DATA_DIR or DATASET_DIR say where the dataset is. docs/dataset.md describes its 
       case "cat":
         return await cat(datasetDir);
       case "export":
-        return await printExport(datasetDir, { ...verb, json: line.json });
+        return await printExport(datasetDir, {
+          ...verb,
+          access: accessOf(verb.to, dataDir),
+          json: line.json,
+        });
     }
   },
 };
@@ -128,14 +139,14 @@ async function cat(datasetDir: string): Promise<void> {
 
 async function printExport(
   datasetDir: string,
-  { format, to, json }: { readonly format: ExportFormat; readonly to: string; readonly json: boolean },
+  { json, ...options }: Omit<ExportOptions, "now" | "signal"> & { readonly json: boolean },
 ): Promise<void> {
   const marker = await withSignals((signal) =>
-    exportDataset(datasetDir, { format, to, now: Date.now(), signal })
+    exportDataset(datasetDir, { ...options, now: Date.now(), signal })
   );
   if (json) return printJson(marker);
   const records = marker.files.reduce((sum, file) => sum + file.records, 0);
-  print(`Exported ${grouped(records)} records to "${printable(to)}".`);
+  print(`Exported ${grouped(records)} records to "${printable(options.to)}".`);
   if (marker.files.length === 0) return;
   print(table(["RECORDS", "BYTES", "FILE"], marker.files.map((one) => [one.records, one.bytes, one.path])));
 }

@@ -1,4 +1,6 @@
 import { dirname, resolve } from "node:path";
+import { accessOf } from "../../runtime/data_dir.ts";
+import { narrowTree } from "../../runtime/durable_file.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { createKeyedHashes } from "../../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
@@ -83,6 +85,7 @@ published once the new dataset is in place.
         progress: progressOnStderr(),
       };
       await replay(wanted, { deps, json: line.json, parameters: parametersOf(config, hashes.fingerprint) });
+      if (wanted.is === "to") narrowTree(wanted.dir, accessOf(wanted.dir, config.dataDir));
     });
   },
 };

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from "node:path";
 import * as z from "zod";
 import { type DatasetIdentity, hasIdentity, saveIdentity } from "../../processor/dataset/mod.ts";
-import { readIfThere, replaceFile, syncDirectory } from "../../runtime/durable_file.ts";
+import { GROUP_READS, PRIVATE, readIfThere, replaceFile, syncDirectory } from "../../runtime/durable_file.ts";
 
 /**
  * The directory that a replay builds, and what it remembers there in `_manifest/replay.json` until it is done. A rebuilt
@@ -81,7 +81,7 @@ export function readState(root: string): ReplayState | null {
 
 /** Replaces the replay's state; durable once it resolves. */
 export function saveState(root: string, value: ReplayState): Promise<void> {
-  return replaceFile(statePath(root), new TextEncoder().encode(JSON.stringify(value) + "\n"));
+  return replaceFile(statePath(root), new TextEncoder().encode(JSON.stringify(value) + "\n"), PRIVATE);
 }
 
 /** Ends a replay in this directory: from here on it is a dataset like any other. */
@@ -107,7 +107,7 @@ export async function makeTree(
   root: string,
   { identity, state }: { readonly identity: DatasetIdentity; readonly state: ReplayState },
 ): Promise<void> {
-  Deno.mkdirSync(join(root, "_manifest"), { recursive: true });
+  Deno.mkdirSync(join(root, "_manifest"), { recursive: true, mode: GROUP_READS.directory });
   await saveState(root, state);
   await saveIdentity(root, identity);
   await syncDirectory(root);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { tryLockFile } from "../../runtime/data_dir.ts";
-import { readIfThere, removeIfThere } from "../../runtime/durable_file.ts";
+import { makePrivateDirectory, PRIVATE, readIfThere, removeIfThere } from "../../runtime/durable_file.ts";
 
 /**
  * A place in DATA_DIR for one member of a group, so that a restart finds the member id of its killed former self.
@@ -19,14 +19,14 @@ const MEMBER_SLOTS_MAX = 64;
 /** Takes a free place; null where all are taken: such a member is not remembered. */
 export function takeMemberSlot(dataDir: string, group: string): MemberSlot | null {
   const dir = join(dataDir, "kafka-members");
-  Deno.mkdirSync(dir, { recursive: true });
+  makePrivateDirectory(dir);
   for (let n = 0; n < MEMBER_SLOTS_MAX; n++) {
     const lock = tryLockFile(join(dir, `${group}.${n}.lock`));
     if (!lock) continue;
     const path = join(dir, `${group}.${n}.id`);
     return {
       former: () => new TextDecoder().decode(readIfThere(path) ?? undefined) || null,
-      remember: (memberId) => Deno.writeTextFileSync(path, memberId),
+      remember: (memberId) => Deno.writeTextFileSync(path, memberId, PRIVATE),
       forget: () => removeIfThere(path),
       release: () => lock.release(),
     };

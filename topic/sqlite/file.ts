@@ -2,7 +2,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { existsSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { TopicWriter } from "../../contract/names.ts";
-import { makePrivate, makePrivateDirectory, syncDirectorySync } from "../../runtime/durable_file.ts";
+import { makePrivateDirectory, makePrivateFile, syncDirectorySync } from "../../runtime/durable_file.ts";
 import {
   type FileSystemLooks,
   networkFileSystemAt,
@@ -131,11 +131,9 @@ export function openForWriting(
   { synchronous, busyTimeoutMs, secureDelete = true }: WriteOptions,
 ): Connection {
   makeDirectory(dirname(path));
-  const isNew = !existsSync(path);
+  makePrivateFile(path);
   const connection = new Connection(new DatabaseSync(path));
   try {
-    // Before there is a byte in it: its journal takes over the mode.
-    if (isNew) makePrivate(path);
     connection.exec(`
       pragma busy_timeout = ${busyTimeoutMs};
       pragma page_size = 8192;

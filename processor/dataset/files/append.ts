@@ -1,6 +1,6 @@
 import { dirname, join } from "node:path";
 import { DatasetStateError } from "../core/state_error.ts";
-import { ifThere, syncDirectory, writeAll } from "../../../runtime/durable_file.ts";
+import { GROUP_READS, ifThere, syncDirectory, writeAll } from "../../../runtime/durable_file.ts";
 
 /** Descriptors of a partition that stay open: a chunk may touch a file per record, and a process may have 1,024 of them. */
 const OPEN_FILES_MAX = 64;
@@ -63,7 +63,7 @@ export class JsonlFiles {
   #openAt(path: string, bytes: number): Deno.FsFile {
     const whole = join(this.root, path);
     if (bytes === 0) this.#makeName(whole);
-    const file = Deno.openSync(whole, { write: true, create: bytes === 0 });
+    const file = Deno.openSync(whole, { write: true, create: bytes === 0, mode: GROUP_READS.file });
     const { size } = file.statSync();
     if (size < bytes) {
       file.close();
@@ -76,7 +76,7 @@ export class JsonlFiles {
 
   /** Every directory on the way down may be new; its name is durable when its parent has been synced. */
   #makeName(whole: string): void {
-    Deno.mkdirSync(dirname(whole), { recursive: true });
+    Deno.mkdirSync(dirname(whole), { recursive: true, mode: GROUP_READS.directory });
     for (let at = dirname(whole); at.length >= this.root.length; at = dirname(at)) this.#newNames.add(at);
   }
 

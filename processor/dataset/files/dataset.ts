@@ -7,7 +7,7 @@ import { DatasetStateError } from "../core/state_error.ts";
 import type { DatasetIdentity, DatasetStore } from "../store.ts";
 import { openDatasetLocks } from "./locks.ts";
 import { readIdentity, readManifest, saveIdentity } from "./manifest.ts";
-import { ifThere, syncDirectory } from "../../../runtime/durable_file.ts";
+import { GROUP_READS, ifThere, narrow, syncDirectory } from "../../../runtime/durable_file.ts";
 import { JsonlPartition } from "./partition.ts";
 
 export { DatasetView, listDataset, tailDataset } from "./listing.ts";
@@ -25,7 +25,7 @@ export function openJsonlDataset(
     readonly manifestEntriesMax?: number | undefined;
   },
 ): DatasetStore {
-  Deno.mkdirSync(dirname(datasetDir), { recursive: true });
+  Deno.mkdirSync(dirname(datasetDir), { recursive: true, mode: GROUP_READS.directory });
   const locks = openDatasetLocks(datasetDir);
   return {
     swapWanted: locks.swapWanted,
@@ -50,7 +50,11 @@ export async function ensureRoot(
   { dedupWindow, clock }: { readonly dedupWindow: number; readonly clock: Clock },
 ): Promise<string> {
   const found = findRoot(datasetDir);
-  if (found !== null) return found;
+  if (found !== null) {
+    // What an earlier version has made is open to everybody; its root alone closes it, however many files it has.
+    narrow(found, GROUP_READS.directory);
+    return found;
+  }
   const createdAt = new Date(clock.now()).toISOString();
   const root = await makeRoot(datasetDir, { id: crypto.randomUUID(), createdAt, dedupWindow });
   return root ?? findRoot(datasetDir)!;
@@ -97,7 +101,7 @@ export function newTreePath(datasetDir: string, createdAt: string): string {
 /** Two writers may start at once: the tree is made whole beside, and the first link stands. Null where it was not ours. */
 async function makeRoot(datasetDir: string, identity: DatasetIdentity): Promise<string | null> {
   const root = newTreePath(datasetDir, identity.createdAt);
-  Deno.mkdirSync(join(root, "_manifest"), { recursive: true });
+  Deno.mkdirSync(join(root, "_manifest"), { recursive: true, mode: GROUP_READS.directory });
   await saveIdentity(root, identity);
   await syncDirectory(root);
   if (!putLink(datasetDir, root)) {

@@ -2,7 +2,13 @@ import { Buffer } from "node:buffer";
 import { dirname, join } from "node:path";
 import type { FaultPoint } from "../../../runtime/fault_point.ts";
 import type { FileEntries, FileEntry } from "../store.ts";
-import { ifThere, syncDirectory, writeAll } from "../../../runtime/durable_file.ts";
+import {
+  GROUP_READS,
+  ifThere,
+  makePrivateDirectory,
+  syncDirectory,
+  writeAll,
+} from "../../../runtime/durable_file.ts";
 import { lineBlocksOf } from "./reader.ts";
 
 /**
@@ -29,7 +35,7 @@ export type Rewrite = {
 /** Writes the touched files anew and answers their new entries, in the order of their places; durable. */
 export async function rewriteWithout(entries: FileEntries, rewrite: Rewrite): Promise<FileEntries> {
   const touched: Record<string, FileEntry> = {};
-  Deno.mkdirSync(rewrite.directory, { recursive: true });
+  makePrivateDirectory(rewrite.directory);
   for (const [path, entry] of Object.entries(entries)) {
     const temporary = temporaryOf(rewrite.directory, Object.keys(touched).length);
     const kept = entry.bytes > 0 && await holdsTheirs(path, entry, rewrite)
@@ -78,7 +84,12 @@ async function copyWithout(
   path: string,
   { entry, temporary, rewrite }: { entry: FileEntry; temporary: string; rewrite: Rewrite },
 ): Promise<FileEntry> {
-  const file = Deno.openSync(temporary, { create: true, write: true, truncate: true });
+  const file = Deno.openSync(temporary, {
+    create: true,
+    write: true,
+    truncate: true,
+    mode: GROUP_READS.file,
+  });
   let { bytes, records } = { bytes: 0, records: 0 };
   const placeholders = { ...entry.placeholders };
   try {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type HeldLock, tryLockFile } from "../../../runtime/data_dir.ts";
-import { ifThere } from "../../../runtime/durable_file.ts";
+import { ifThere, makePrivateDirectory, narrow, OWNER_ONLY, PRIVATE } from "../../../runtime/durable_file.ts";
 import { partitionPrefix } from "../core/path.ts";
 
 /**
@@ -26,10 +26,11 @@ export type DatasetLocks = {
 /** Opens the locks of a dataset in `<datasetDir>.locks/`, which is made where it is missing; nothing is locked yet. */
 export function openDatasetLocks(datasetDir: string): DatasetLocks {
   const directory = `${datasetDir}.locks`;
-  Deno.mkdirSync(directory, { recursive: true });
+  makePrivateDirectory(directory);
+  narrow(directory, OWNER_ONLY.directory);
   const swapPath = join(directory, "swap-wanted");
   const holderPath = join(directory, "maintenance.holder");
-  const look = Deno.openSync(swapPath, { create: true, read: true, write: true });
+  const look = Deno.openSync(swapPath, { ...PRIVATE, create: true, read: true, write: true });
   return {
     takePartition: (partition) => tryLockFile(join(directory, `${partitionPrefix(partition)}.lock`)),
     takeSwapWanted: () => tryLockFile(swapPath),
@@ -53,5 +54,6 @@ export function openDatasetLocks(datasetDir: string): DatasetLocks {
 /** Beside the lock, since Windows lets nobody read a locked file. Words only: the lock alone keeps others out. */
 function writeHolder(path: string, what: string | undefined): void {
   const since = new Date().toISOString();
-  Deno.writeTextFileSync(path, what === undefined ? "" : `${what} (process ${Deno.pid}, since ${since})`);
+  const words = what === undefined ? "" : `${what} (process ${Deno.pid}, since ${since})`;
+  Deno.writeTextFileSync(path, words, PRIVATE);
 }

@@ -4,7 +4,7 @@ import { type ErasedSubjects } from "../../record/erasure.ts";
 import { parseDatasetPath, partitionPrefix } from "../core/path.ts";
 import { DatasetStateError } from "../core/state_error.ts";
 import type { DatasetIdentity, FileEntries, PartitionManifest } from "../store.ts";
-import { readIfThere, replaceFile } from "../../../runtime/durable_file.ts";
+import { GROUP_READS, readIfThere, replaceFile } from "../../../runtime/durable_file.ts";
 
 /**
  * The files below `_manifest/`: `dataset.json`, and per partition `p00003.json` (the manifest), `p00003.sealed.json` and
@@ -56,6 +56,9 @@ const manifest = z.looseObject({
 const sealed = z.looseObject({ files });
 const erased = z.record(z.string(), z.object({ offset: count, at: z.int() }));
 const identity = z.looseObject({ id: z.string().min(1), createdAt: z.string(), dedupWindow: z.int().min(1) });
+
+/** Whoever reads the dataset reads what belongs to it. */
+const SHARED = { mode: GROUP_READS.file };
 
 /** Where everything of the manifest of a tree lies. */
 export function manifestPaths(root: string, partition: number) {
@@ -114,7 +117,7 @@ export function readErased(root: string, partition: number): ErasedSubjects {
 
 /** Replaces the tree's identity; durable once it resolves. */
 export function saveIdentity(root: string, value: DatasetIdentity): Promise<void> {
-  return replaceFile(identityPath(root), encode(value));
+  return replaceFile(identityPath(root), encode(value), SHARED);
 }
 
 /** Replaces a partition's manifest; what it names must be fsynced before. Durable once it resolves. */
@@ -122,17 +125,17 @@ export function saveManifest(
   root: string,
   { partition, value }: { partition: number; value: StoredManifest },
 ) {
-  return replaceFile(manifestPaths(root, partition).manifest, encode(value));
+  return replaceFile(manifestPaths(root, partition).manifest, encode(value), SHARED);
 }
 
 /** Replaces a sealed file, which must be durable before a manifest leaves its entries out. */
 export function saveSealed(path: string, files: FileEntries): Promise<void> {
-  return replaceFile(path, encode({ files }));
+  return replaceFile(path, encode({ files }), SHARED);
 }
 
 /** Replaces a partition's erased subjects; durable once it resolves. */
 export function saveErased(root: string, { partition, value }: { partition: number; value: ErasedSubjects }) {
-  return replaceFile(manifestPaths(root, partition).erased, encode(Object.fromEntries(value)));
+  return replaceFile(manifestPaths(root, partition).erased, encode(Object.fromEntries(value)), SHARED);
 }
 
 /** Partitions that have a manifest in this tree, ascending. */

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import type { WindowEntries } from "../core/dedup_window.ts";
-import { readIfThere } from "../../../runtime/durable_file.ts";
+import { PRIVATE, readIfThere } from "../../../runtime/durable_file.ts";
 
 /**
  * The dedup window on disk, so that a start need not read the log's last W records. A cache: not synced, checksummed,
@@ -35,7 +35,7 @@ export function saveWindowCache(
   bytes.set(bytesOf(entries.redrives), HEADER_BYTES + count * 24);
   bytes.set(hash("sha256", bytes.subarray(0, body), "buffer"), body);
   const temporary = `${path}.tmp`;
-  Deno.writeFileSync(temporary, bytes);
+  Deno.writeFileSync(temporary, bytes, PRIVATE);
   Deno.renameSync(temporary, path);
 }
 

@@ -1,8 +1,10 @@
+import type { MailSender } from "./mail_sender.ts";
+
 /** What a discount mail is made of. */
 export type DiscountOfferMail = {
   readonly code: string;
   readonly messageId: string;
-  readonly from: string;
+  readonly from: MailSender;
   readonly to: string;
   /** How many uses earned it. */
   readonly uses: number;
@@ -14,7 +16,7 @@ export type DiscountOfferMail = {
 /** A mail as it goes out. `to` is one address; the unsubscribe address carries a signed token. */
 export type OutgoingMail = {
   readonly messageId: string;
-  readonly from: string;
+  readonly from: MailSender;
   readonly to: string;
   readonly subject: string;
   readonly text: string;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createKeyedHashes } from "../../../contract/keyed_hash.ts";
+import { readMailSender } from "./mail_sender.ts";
 import { normalCode, offerCode, offerMessageId } from "./names.ts";
 
 const hashes = createKeyedHashes("a secret for tests, long enough");
@@ -28,11 +29,18 @@ describe("an offer's code", () => {
 });
 
 describe("an offer's Message-ID", () => {
+  const idFrom = (sender: string, edition = 0) =>
+    offerMessageId(hashes, { ...offer, edition }, readMailSender(sender)!.domain);
+
   it("stands under the sender's domain and changes with the edition only", () => {
-    const id = offerMessageId(hashes, offer, "Shop <offers@shop.example>");
+    const id = idFrom("Shop <offers@shop.example>");
     expect(id).toMatch(/^<[0-9a-f]{32}@shop\.example>$/);
-    expect(offerMessageId(hashes, offer, "other@shop.example")).toBe(id);
-    expect(offerMessageId(hashes, { ...offer, edition: 1 }, "offers@shop.example")).not.toBe(id);
-    expect(offerMessageId(hashes, offer, "no address")).toMatch(/@localhost>$/);
+    expect(idFrom("other@shop.example")).toBe(id);
+    expect(idFrom("offers@shop.example", 1)).not.toBe(id);
+  });
+
+  // It was `localhost` for every domain beyond ASCII.
+  it("stands under the punycode of an international domain", () => {
+    expect(idFrom("Bücher <offers@bücher.example>")).toMatch(/^<[0-9a-f]{32}@xn--bcher-kva\.example>$/);
   });
 });

@@ -24,14 +24,13 @@ export function normalCode(code: string): string {
   return letters.length === 12 ? letters.match(/.{4}/g)!.join("-") : letters;
 }
 
-/** The Message-ID, with its angle brackets; `mailFrom` gives the domain. */
+/** The Message-ID, with its angle brackets; `domain` is the sender's. */
 export function offerMessageId(
   hashes: KeyedHashes,
   offer: Named & Pick<Offer, "edition">,
-  mailFrom: string,
+  domain: string,
 ): string {
   const digest = hashes.derive("Message-ID", `${nameOf(offer)}/${offer.edition}`);
-  const domain = /@([A-Za-z0-9.-]+)>?\s*$/.exec(mailFrom)?.[1] ?? "localhost";
   return `<${digest.toString("hex", 0, 16)}@${domain}>`;
 }
 

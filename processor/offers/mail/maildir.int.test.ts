@@ -9,7 +9,7 @@ import { createMaildirMailer } from "./maildir.ts";
 const MAIL = renderDiscountEmail({
   code: "SAVE-<1>",
   messageId: "<offer.1@shop.example>",
-  from: "Shop <offers@shop.example>",
+  from: { name: "Shop", address: "offers@shop.example", domain: "shop.example" },
   to: "ada@example.org",
   uses: 5,
   publicUrl: "http://localhost:8000",

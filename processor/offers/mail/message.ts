@@ -11,10 +11,10 @@ const composer = nodemailer.createTransport({ streamTransport: true, buffer: tru
 
 /** @param now Milliseconds since 1970, for the Date header. */
 export async function buildMessage(mail: OutgoingMail, now: number): Promise<BuiltMessage> {
-  const { message, envelope } = await composer.sendMail({
+  const { message } = await composer.sendMail({
     messageId: mail.messageId,
     date: new Date(now),
-    from: mail.from,
+    from: { name: mail.from.name, address: mail.from.address },
     // An object, so that a comma or an angle bracket in the address cannot make a second recipient of it.
     to: { name: "", address: mail.to },
     subject: mail.subject,
@@ -26,6 +26,5 @@ export async function buildMessage(mail: OutgoingMail, now: number): Promise<Bui
     disableUrlAccess: true,
   });
   const bytes = message as Uint8Array;
-  const from = envelope.from === false ? "" : String(envelope.from ?? "");
-  return { bytes, envelope: { from, to: [mail.to], size: bytes.length } };
+  return { bytes, envelope: { from: mail.from.address, to: [mail.to], size: bytes.length } };
 }

@@ -2,16 +2,23 @@ import { SMTPServer, type SMTPServerOptions } from "smtp-server";
 import PostalMime from "postal-mime";
 import { afterEach, describe, expect, test } from "vitest";
 import { renderDiscountEmail } from "../core/discount_email.ts";
+import { readSmtpUrl, type SmtpAddress, type SmtpRelay } from "../core/mail_relay.ts";
 import { createSmtpMailer } from "./smtp.ts";
 
 const MAIL = renderDiscountEmail({
   code: "SAVE-1234",
   messageId: "<offer.1@shop.example>",
-  from: "Shop <offers@shop.example>",
+  from: { name: "Shop", address: "offers@shop.example", domain: "shop.example" },
   to: "ada@example.org",
   uses: 5,
   publicUrl: "https://shop.example",
   unsubscribeToken: "a.b.c",
+});
+
+const relayAt = (url: string): SmtpRelay => ({
+  ...readSmtpUrl(url) as SmtpAddress,
+  tls: "opportunistic",
+  clientName: "shop.example",
 });
 
 type Running = { readonly url: string; readonly received: string[]; stop(): Promise<void> };
@@ -61,7 +68,7 @@ describe("a server that takes the mail", () => {
   test("send() hands over one whole message and says accepted with the server's words", async () => {
     const server = await startServer();
     const claim = claimThatHolds();
-    const outcome = await createSmtpMailer(server.url, { now }).send(MAIL, claim);
+    const outcome = await createSmtpMailer(relayAt(server.url), { now }).send(MAIL, claim);
     expect(outcome).toEqual({ is: "accepted", serverAnswer: expect.stringMatching(/^250/) });
     expect(claim.asked).toBe(1);
     expect(server.received).toHaveLength(1);
@@ -86,7 +93,7 @@ describe("a server that takes the mail", () => {
         stream.on("end", () => (acceptedAt = turn++, callback()));
       },
     });
-    await createSmtpMailer(server.url, { now }).send(MAIL, async () => {
+    await createSmtpMailer(relayAt(server.url), { now }).send(MAIL, async () => {
       while (bytesSeen === 0) await new Promise((resolve) => setTimeout(resolve, 1));
       claimedAt = turn++;
       return true;
@@ -94,9 +101,35 @@ describe("a server that takes the mail", () => {
     expect([claimedAt, acceptedAt]).toEqual([0, 1]);
   });
 
+  // The greeting was "[127.0.0.1]" on a machine whose name is a short one; the sender of MAIL_FROM=offers was null.
+  test("is greeted by the name it was given, and told the sender's address", async () => {
+    const seen: unknown[] = [];
+    const server = await startServer({
+      onMailFrom: ({ address }, { hostNameAppearsAs }, done) => {
+        seen.push([hostNameAppearsAs, address]);
+        done();
+      },
+    });
+    await createSmtpMailer(relayAt(server.url), { now }).send(MAIL, claimThatHolds());
+    expect(seen).toEqual([["shop.example", "offers@shop.example"]]);
+  });
+
+  test("a sender's name is a name, whatever stands in it", async () => {
+    const server = await startServer();
+    const from = { ...MAIL.from, name: 'Bücher, "Inc" <eve@evil.example>; ' };
+    await createSmtpMailer(relayAt(server.url), { now }).send({ ...MAIL, from }, claimThatHolds());
+    expect((await PostalMime.parse(server.received[0]!)).from).toEqual({
+      name: from.name,
+      address: MAIL.from.address,
+    });
+  });
+
   test("a void claim makes the server accept nothing", async () => {
     const server = await startServer();
-    const outcome = await createSmtpMailer(server.url, { now }).send(MAIL, () => Promise.resolve(false));
+    const outcome = await createSmtpMailer(relayAt(server.url), { now }).send(
+      MAIL,
+      () => Promise.resolve(false),
+    );
     expect(outcome).toEqual({ is: "void" });
     await server.stop();
     expect(server.received).toEqual([]);
@@ -104,7 +137,7 @@ describe("a server that takes the mail", () => {
 
   test("a claim that cannot be published makes the server accept nothing", async () => {
     const server = await startServer();
-    const outcome = await createSmtpMailer(server.url, { now }).send(
+    const outcome = await createSmtpMailer(relayAt(server.url), { now }).send(
       MAIL,
       () => Promise.reject(new Error("away")),
     );
@@ -115,7 +148,7 @@ describe("a server that takes the mail", () => {
 
   test("a claim that took longer than the time for an attempt sends nothing", async () => {
     const server = await startServer();
-    const mailer = createSmtpMailer(server.url, { now, claimTimeoutMs: 30 });
+    const mailer = createSmtpMailer(relayAt(server.url), { now, claimTimeoutMs: 30 });
     const outcome = await mailer.send(
       MAIL,
       () => new Promise((resolve) => setTimeout(() => resolve(true), 80)),
@@ -135,7 +168,7 @@ describe("a server that refuses before the message", () => {
       onRcptTo: (_address, _session, callback) => callback(answer(code, "no such user <ada@example.org>")),
     });
     const claim = claimThatHolds();
-    expect(await createSmtpMailer(server.url, { now }).send(MAIL, claim)).toEqual(expected);
+    expect(await createSmtpMailer(relayAt(server.url), { now }).send(MAIL, claim)).toEqual(expected);
     expect(claim.asked).toBe(0);
   });
 
@@ -151,7 +184,7 @@ describe("a server that refuses before the message", () => {
       if (where === "connection") await server.stop();
       const url = where === "AUTH" ? server.url.replace("//", "//user:pass@") : server.url;
       const claim = claimThatHolds();
-      const outcome = await createSmtpMailer(url, { now, answerTimeoutMs: 2_000 }).send(MAIL, claim);
+      const outcome = await createSmtpMailer(relayAt(url), { now, answerTimeoutMs: 2_000 }).send(MAIL, claim);
       expect(outcome.is).toBe("relay");
       expect(claim.asked).toBe(0);
     },
@@ -172,12 +205,14 @@ describe("a server that answers the message", () => {
     [452, { is: "deferred", serverAnswer: "452 spam", claimed: true }],
   ])("%i after the dot is known: nothing was delivered, and the claim stands", async (code, expected) => {
     const server = await atTheDot((callback) => callback(answer(code, "spam")));
-    expect(await createSmtpMailer(server.url, { now }).send(MAIL, claimThatHolds())).toEqual(expected);
+    expect(await createSmtpMailer(relayAt(server.url), { now }).send(MAIL, claimThatHolds())).toEqual(
+      expected,
+    );
   });
 
   test("no answer after the dot is unknown", async () => {
     const server = await atTheDot(() => {});
-    const mailer = createSmtpMailer(server.url, { now, claimTimeoutMs: 100 });
+    const mailer = createSmtpMailer(relayAt(server.url), { now, claimTimeoutMs: 100 });
     expect(await mailer.send(MAIL, claimThatHolds())).toEqual({
       is: "unknown",
       serverAnswer: "no answer in time",
@@ -186,13 +221,15 @@ describe("a server that answers the message", () => {
 
   test("a connection cut after the dot is unknown", async () => {
     const server = await startCutting("after the dot");
-    expect((await createSmtpMailer(server.url, { now }).send(MAIL, claimThatHolds())).is).toBe("unknown");
+    expect((await createSmtpMailer(relayAt(server.url), { now }).send(MAIL, claimThatHolds())).is).toBe(
+      "unknown",
+    );
     server.stop();
   });
 
   test("a connection cut between the claim and the dot is known: nothing was sent", async () => {
     const server = await startCutting("at the claim");
-    const outcome = await createSmtpMailer(server.url, { now }).send(MAIL, async () => {
+    const outcome = await createSmtpMailer(relayAt(server.url), { now }).send(MAIL, async () => {
       server.cut();
       await server.gone;
       // Round trips over the same loopback: when they are back, the end of the other connection has been read too.

@@ -1,6 +1,8 @@
 import SMTPConnection from "nodemailer/lib/smtp-connection";
+import { Buffer } from "node:buffer";
 import { Readable } from "node:stream";
 import type { Mailer, SendOutcome } from "../mailer.ts";
+import { mayLogIn, type SmtpRelay } from "../core/mail_relay.ts";
 import { buildMessage, type BuiltMessage } from "./message.ts";
 
 /** Sends by SMTP (RFC 5321), one connection per mail; the claim falls between the message's last byte and the final dot. */
@@ -16,26 +18,32 @@ export type SmtpMailerOptions = {
 const ANSWER_TIMEOUT_MS = 20_000;
 const CLAIM_TIMEOUT_MS = 45_000;
 
-/** @param smtpUrl `smtp://user:pass@host:port` (STARTTLS where offered) or `smtps://…` (TLS from the start). */
-export function createSmtpMailer(smtpUrl: string, options: SmtpMailerOptions): Mailer {
-  const url = new URL(smtpUrl);
+/** A server without the TLS that `relay` asks for is the relay's trouble: sending pauses, no attempt is used. */
+export function createSmtpMailer(relay: SmtpRelay, options: SmtpMailerOptions): Mailer {
   const answerTimeoutMs = options.answerTimeoutMs ?? ANSWER_TIMEOUT_MS;
   return {
     kind: "smtp",
     async send(mail, claim) {
       const message = await buildMessage(mail, options.now());
       const connection = new SMTPConnection({
-        host: url.hostname.replace(/^\[|\]$/g, ""),
-        port: url.port === "" ? undefined : Number(url.port),
-        secure: url.protocol === "smtps:",
+        host: relay.host,
+        port: relay.port,
+        secure: relay.implicitTls,
+        requireTLS: relay.tls === "require",
+        // Said aloud, so that NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment does not hand the password to anybody.
+        tls: { rejectUnauthorized: true },
+        name: relay.clientName,
         connectionTimeout: answerTimeoutMs,
         greetingTimeout: answerTimeoutMs,
         socketTimeout: answerTimeoutMs,
         socketCloseTimeout: 0,
       });
-      const attempt = new Attempt(connection, options.claimTimeoutMs ?? CLAIM_TIMEOUT_MS);
+      const attempt = new Attempt(connection, {
+        relay,
+        claimTimeoutMs: options.claimTimeoutMs ?? CLAIM_TIMEOUT_MS,
+      });
       try {
-        const trouble = await attempt.greet(credentialsOf(url));
+        const trouble = await attempt.greet();
         return trouble ?? await attempt.deliver(message, claim);
       } finally {
         connection.close();
@@ -48,7 +56,6 @@ export function createSmtpMailer(smtpUrl: string, options: SmtpMailerOptions): M
 }
 
 type SmtpError = Error & { code?: string; responseCode?: number; response?: string; command?: string };
-type Credentials = { readonly user: string; readonly pass: string } | null;
 
 /** One connection and the one mail that goes over it. */
 class Attempt {
@@ -60,17 +67,26 @@ class Attempt {
   #over = false;
   #claimTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private readonly connection: SMTPConnection, private readonly claimTimeoutMs: number) {}
+  constructor(
+    private readonly connection: SMTPConnection,
+    private readonly policy: { readonly relay: SmtpRelay; readonly claimTimeoutMs: number },
+  ) {}
 
   /** Connects and logs in; whatever goes wrong here is about the relay, not about the mail. */
-  greet(credentials: Credentials): Promise<SendOutcome | null> {
+  greet(): Promise<SendOutcome | null> {
+    const { host, login } = this.policy.relay;
     return new Promise((resolve) => {
-      const relay = (error: SmtpError) => resolve({ is: "relay", serverAnswer: serverAnswerOf(error) });
-      this.connection.on("error", relay);
+      const trouble = (error: SmtpError) =>
+        resolve({ is: "relay", serverAnswer: this.#words(withAdvice(error)) });
+      this.connection.on("error", trouble);
       this.connection.connect((error) => {
-        if (error) return relay(error);
-        if (credentials === null) return resolve(null);
-        this.connection.login({ credentials }, (error) => error ? relay(error) : resolve(null));
+        if (error) return trouble(error);
+        if (login === null) return resolve(null);
+        const { secure: isEncrypted, _socket: socket } = this.connection;
+        if (!mayLogIn({ isEncrypted, host, peer: socket ? socket.remoteAddress : undefined })) {
+          return trouble(new Error(NO_TLS));
+        }
+        this.connection.login({ credentials: login }, (error) => error ? trouble(error) : resolve(null));
       });
     });
   }
@@ -84,7 +100,7 @@ class Attempt {
       const stream = Readable.from(this.#message(message.bytes, claim), { objectMode: false });
       this.connection.send(message.envelope, stream, (error, info) => {
         this.#over = true;
-        resolve(error ? { error } : { serverAnswer: serverAnswerOf(info!.response) });
+        resolve(error ? { error } : { serverAnswer: this.#words(info!.response) });
       });
     });
     clearTimeout(this.#claimTimer);
@@ -108,17 +124,25 @@ class Attempt {
     yield bytes;
     this.#claim = claim();
     const claimedAt = performance.now();
-    this.#claimTimer = setTimeout(() => this.#giveUp(), this.claimTimeoutMs);
+    this.#claimTimer = setTimeout(() => this.#giveUp(), this.policy.claimTimeoutMs);
     if (!await this.#claim.catch(() => false)) throw new Error("the claim did not hold");
     // A process that was stopped in between wakes up here: somebody else may have called this attempt unknown.
-    if (this.#over || performance.now() - claimedAt >= this.claimTimeoutMs) {
+    if (this.#over || performance.now() - claimedAt >= this.policy.claimTimeoutMs) {
       throw new Error("gave up before the end");
     }
     this.#released = true;
   }
 
+  /** The server's words, else the error's, on one line, without addresses, and without what was sent to log in. */
+  #words(said: SmtpError | string): string {
+    const text = typeof said === "string" ? said : said.response ?? said.message;
+    return secretsOf(this.policy.relay.login)
+      .reduce((text, secret) => text.replaceAll(secret, "<secret>"), text)
+      .replace(/<?[^\s<>]+@[^\s<>]+>?/g, "<address>").replace(/\s+/g, " ").slice(0, WORDS_LENGTH_MAX);
+  }
+
   #failure(error: SmtpError, claimed: boolean): SendOutcome {
-    const serverAnswer = serverAnswerOf(error);
+    const serverAnswer = this.#words(error);
     const code = error.responseCode;
     const aboutTheMail = error.command === "RCPT TO" || error.command === "DATA";
     if (aboutTheMail && code !== undefined) {
@@ -134,15 +158,28 @@ class Attempt {
   }
 }
 
-function credentialsOf(url: URL): Credentials {
-  if (url.username === "") return null;
-  return { user: decodeURIComponent(url.username), pass: decodeURIComponent(url.password) };
+const NO_TLS =
+  "Cannot log in to the mail server: the connection is not encrypted, and credentials never go out in " +
+  "clear. Let the server offer STARTTLS, or set SMTP_URL to smtps://";
+
+/** What TLS alone cannot say: which setting it is about. */
+function withAdvice(error: SmtpError): SmtpError {
+  const said = error.response ?? error.message;
+  if (error.command === "STARTTLS" || /required STARTTLS/.test(error.message)) {
+    return new Error(`Cannot encrypt the connection to the mail server (SMTP_TLS): ${said}`);
+  }
+  if (error.response !== undefined || !/certificate|altnames/i.test(said)) return error;
+  return new Error(
+    `Cannot trust the mail server's certificate: ${said}. DENO_CERT names a file with a private authority's`,
+  );
 }
 
 const WORDS_LENGTH_MAX = 300;
 
-/** The server's words, else the error's, on one line and without addresses. */
-function serverAnswerOf(said: SmtpError | string): string {
-  const text = typeof said === "string" ? said : said.response ?? said.message;
-  return text.replace(/<?[^\s<>]+@[^\s<>]+>?/g, "<address>").replace(/\s+/g, " ").slice(0, WORDS_LENGTH_MAX);
+/** A password in every form in which it is sent: servers repeat a command that they do not know, and facts stay for ever. */
+function secretsOf(login: SmtpRelay["login"]): string[] {
+  if (login === null) return [];
+  const { user, pass } = login;
+  const encoded = [`\0${user}\0${pass}`, user, pass].map((text) => Buffer.from(text).toString("base64"));
+  return [...encoded, pass];
 }

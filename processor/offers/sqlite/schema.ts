@@ -1,6 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
-import { makePrivate, removeIfThere } from "../../../runtime/durable_file.ts";
+import { makePrivateFile, removeIfThere } from "../../../runtime/durable_file.ts";
 
 /**
  * The tables of the offer view, and how its file is opened. What they mean is the fold's affair, see
@@ -72,8 +72,8 @@ export function openViewToWrite(path: string): DatabaseSync {
     existing.close();
     for (const suffix of ["", "-wal", "-shm"]) removeIfThere(path + suffix);
   }
+  if (path !== ":memory:") makePrivateFile(path);
   const db = new DatabaseSync(path);
-  if (path !== ":memory:") makePrivate(path);
   const made = prepareWriter(db);
   made.exec(`begin immediate; ${SCHEMA} commit;`);
   return made;

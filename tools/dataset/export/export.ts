@@ -1,8 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import {
+  type Access,
+  GROUP_READS,
   ifThere,
   isThere,
+  narrowTree,
   removeIfThere,
   replaceFile,
   syncDirectory,
@@ -58,6 +61,8 @@ export type ExportOptions = {
   readonly format: ExportFormat;
   /** Missing or an empty directory. */
   readonly to: string;
+  /** Who may read it; default: as the dataset. */
+  readonly access?: Access;
   /** Milliseconds since 1970. */
   readonly now: number;
   /** Ends the export; nothing is left then. */
@@ -71,9 +76,11 @@ export async function exportDataset(datasetDir: string, options: ExportOptions):
   const erasures = files.erasures();
   refuseWhileErasing(files);
   const directory = `${to}.exporting-${randomBytes(4).toString("hex")}`;
-  Deno.mkdirSync(directory, { recursive: true });
+  const access = options.access ?? GROUP_READS;
+  Deno.mkdirSync(directory, { recursive: true, mode: access.directory });
   try {
     const marker = await writeExport(files, { ...options, directory });
+    narrowTree(directory, access);
     putInPlace(directory, to);
     await syncDirectory(dirname(to));
     if (files.isReplaced() || files.erasures() !== erasures) {
