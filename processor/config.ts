@@ -26,6 +26,8 @@ export type ProcessorConfig = {
   readonly mailFrom: string;
   readonly publicUrl: string;
   readonly pipelineSecret: string | null;
+  /** Under which the application's server proves addresses; null: everything counts without a proof. */
+  readonly identitySecret: string | null;
   readonly showRaw: boolean;
   readonly faultPoint: string | null;
 };
@@ -41,6 +43,7 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
   const dataDir = resolve(env.text("DATA_DIR", "./data"));
   const host = env.text("HOST", "127.0.0.1");
   const smtpUrl = env.optional("SMTP_URL") ?? null;
+  const identitySecret = env.optional("IDENTITY_SECRET") ?? null;
   const config: ProcessorConfig = {
     log: readLogConfig(env, dataDir),
     dataDir,
@@ -65,11 +68,13 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
       ]),
       onUnknown: env.oneOf("MAIL_ON_UNKNOWN", ["hold", "resend-once"], "hold"),
       mailsPerMinuteMax: env.integer("MAIL_MAX_PER_MINUTE", 60, { min: 1, max: 100_000 }),
+      provenOnly: identitySecret !== null,
     },
     smtpUrl,
     mailFrom: env.text("MAIL_FROM", DEMO_MAIL_FROM),
     publicUrl: env.url("PUBLIC_URL", "http://localhost:8000"),
     pipelineSecret: env.optional("PIPELINE_SECRET") ?? null,
+    identitySecret,
     showRaw: env.flag("SHOW_RAW", false),
     faultPoint: env.optional("FAULT_POINT") ?? null,
   };
@@ -83,6 +88,11 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
   if (config.pipelineSecret !== null && config.pipelineSecret.length < 16) {
     env.refuse(
       "Cannot use PIPELINE_SECRET: it has less than 16 characters. Make one with `openssl rand -base64 32`.",
+    );
+  }
+  if (identitySecret !== null && identitySecret.length < 16) {
+    env.refuse(
+      "Cannot use IDENTITY_SECRET: it has less than 16 characters. Make one with `openssl rand -base64 32`.",
     );
   }
   if (config.showRaw && !isLoopback(host)) {
