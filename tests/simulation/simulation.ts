@@ -68,6 +68,8 @@ export class Simulation {
   readonly #named: Set<string>[] = [];
   /** What happens often differs from world to world; opt-outs and joins in percent, erasures per step. */
   readonly #mood: { readonly optOut: number; readonly join: number; readonly erasures: number };
+  /** Share of what users say that brings its proof, where proofs are asked for. */
+  readonly #provenShare: number;
   /** Share of publishes that are not answered, half of which have not landed. */
   readonly awayShare: number;
   #eraser: Generator<void> | null = null;
@@ -76,6 +78,7 @@ export class Simulation {
   constructor(readonly options: SimulationOptions) {
     this.random = seededRandom(options.seed);
     this.#mood = MOODS[Math.floor(options.seed / 4) % MOODS.length]!;
+    this.#provenShare = options.seed % 2 === 0 ? 0.2 : 0.8;
     this.awayShare = options.seed % 5 === 0 ? 0.1 : 0.02;
     // Where retries come quickly, a fact of a paused processor meets the next attempt.
     const retryMs = options.seed % 3 === 0 ? 1_000 : 20_000;
@@ -257,7 +260,7 @@ export class Simulation {
       : kind === "join" && !byPerson
       ? "$identify"
       : "$set";
-    const proven = this.options.provenOnly && this.random() < 0.8;
+    const proven = this.options.provenOnly && this.random() < this.#provenShare;
     const proof = (said: string) => proven ? { email_proof: proofs.make(distinctId(who), said) } : {};
     const other = event === "$identify" ? distinctId(this.pick(others)) : null;
     const properties: Record<string, unknown> = other === null
