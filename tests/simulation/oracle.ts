@@ -5,6 +5,9 @@ import type { OfferStoreReader, OfferStoreWriter } from "../../processor/offers/
 import type { TopicRecord } from "../../topic/topic.ts";
 import { endAt, newView, type Rule, THRESHOLD } from "./terms.ts";
 
+/** Whose uses earned an offer, and until when what they were known by came in time. */
+export type Earning = { readonly root: string; readonly until: number };
+
 /** The fold of all facts, always up to date, and what it saw happen. */
 export class Oracle {
   readonly db: DatabaseSync;
@@ -15,10 +18,11 @@ export class Oracle {
   /** Offers claimed for a person who has not (any more) the uses. */
   readonly unearned: number[] = [];
   /** Per Message-ID, the claims on it that held, in order, with the time at which the attempt was due. */
-  readonly held: { readonly claim: FactOf<"claimed">; readonly dueAt: number; readonly earnedAt: number }[] =
+  readonly held: { readonly claim: FactOf<"claimed">; readonly dueAt: number; readonly earning: Earning }[] =
     [];
   readonly #subjectsOf;
   readonly #others;
+  readonly #earning;
 
   /** @param touched Gets the subjects that are one person with an erased one. */
   constructor(without: readonly Rule[], private readonly touched: Set<string>) {
@@ -29,6 +33,7 @@ export class Oracle {
     this.#subjectsOf = this.db.prepare(
       "select s.subject from subject own join subject s on s.person = own.person where own.subject = ?",
     );
+    this.#earning = this.db.prepare("select root, until from earning where offer = ?");
     this.#others = this.db.prepare(
       `select o.id, o.state from offer o join subject s on s.subject = o.subject
        where s.person = (select person from subject where subject = ?)`,
@@ -60,7 +65,7 @@ export class Oracle {
   #claimed(claim: FactOf<"claimed">, before: { is: string; dueAt?: number }): void {
     const offer = this.reader.offerNow(claim.offer)?.offer;
     if (offer?.state.is !== "sending" || !isSame(offer.state.by, claim.by)) return;
-    this.held.push({ claim, dueAt: before.dueAt!, earnedAt: offer.earnedAt });
+    this.held.push({ claim, dueAt: before.dueAt!, earning: this.#earning.get(offer.id) as Earning });
     // The rule may be left out of the fact; the promise is about the uses that the policy asks for.
     if (this.reader.personOf(offer.subject).uses < THRESHOLD) this.unearned.push(offer.id);
     const other = this.offersWith(offer.subject).find(({ id, state }) =>
@@ -77,6 +82,7 @@ export class Oracle {
       all("select * from use order by subject, uuid"),
       all("select * from address order by subject, mailbox"),
       all("select * from unproven order by subject, what"),
+      all("select * from earning order by offer"),
       all("select * from party order by offer, subject"),
       all("select * from destination order by offer, proven"),
       all("select * from joined order by a, b"),

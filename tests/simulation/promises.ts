@@ -1,5 +1,5 @@
 import { currentOf, type Offer, recipientOf } from "../../processor/offers/core/offer.ts";
-import { Oracle } from "./oracle.ts";
+import { type Earning, Oracle } from "./oracle.ts";
 import type { Simulation } from "./simulation.ts";
 import { PARTITIONS, type Produced, subjectOf, SUBJECTS, THRESHOLD } from "./terms.ts";
 
@@ -42,8 +42,8 @@ function* mails(simulation: Simulation): Generator<string> {
       yield "mailed though an opt-out lay in the topic when it was due";
     }
   }
-  for (const { claim, earnedAt } of held) {
-    if (!mayGoTo(simulation, { subject: claim.subject, earnedAt }).has(claim.mailbox)) {
+  for (const { claim, earning } of held) {
+    if (!mayGoTo(simulation, earning).has(claim.mailbox)) {
       yield `offer ${claim.offer} went to an address that came unproven, or after it was earned`;
     }
   }
@@ -52,10 +52,10 @@ function* mails(simulation: Simulation): Generator<string> {
 /** What an offer may go to, from what users did and nothing else; what an erasure took is not taken off. */
 function mayGoTo(
   { produced, options: { provenOnly } }: Simulation,
-  { subject, earnedAt }: { subject: string; earnedAt: number },
+  { root, until }: Earning,
 ): ReadonlySet<string> {
-  const counting = produced.flat().filter(({ at, proven }) => provenOnly ? proven : at <= earnedAt);
-  const party = new Set([subject]);
+  const counting = produced.flat().filter(({ at, proven }) => provenOnly ? proven : at <= until);
+  const party = new Set([root]);
   for (const one of party) {
     for (const { who, other } of counting) {
       if (who === null || other === undefined) continue;

@@ -11,8 +11,8 @@ import { makePrivate, removeIfThere } from "../../../runtime/durable_file.ts";
 const VIEW_VERSION = 2;
 
 /**
- * Rows are kept per subject, with the position of the record that brought them. `person`, every column `person`, `party`
- * and `destination` are derived from them, and kept so that what a fact costs does not grow with how many ids its person
+ * Rows are kept per subject, with the position of the record that brought them. `person`, every column `person`, `earning`,
+ * `party` and `destination` are derived from them, and kept so that what a fact costs does not grow with how many ids its person
  * has. `offer.state` is `unknown` for a failure as `delivery_unknown`.
  *
  * `subject.since`: the fact since which it is of this person. `person.newest_*`: the newest address of its subjects.
@@ -48,6 +48,7 @@ create table joined (a text, b text, partition integer not null, offset integer 
 create index joined_b on joined (b);
 create table unproven (subject text, what text, partition integer not null, offset integer not null,
   primary key (subject, what)) strict, without rowid;
+create table earning (offer integer primary key, root text not null, until integer not null) strict;
 create table party (offer integer, subject text, primary key (offer, subject)) strict, without rowid;
 create index party_subject on party (subject);
 create table destination (offer integer, proven integer, at integer not null, partition integer not null,
@@ -59,7 +60,7 @@ create table code (code text primary key) strict, without rowid;
 create table held (fact integer primary key, at integer not null) strict;
 create index held_at on held (at);
 create table offer (id integer primary key, subject text not null, person integer not null, state text not null,
-  lost integer not null, earned_at integer not null, body text not null) strict;
+  lost integer not null, body text not null) strict;
 create index offer_subject on offer (subject);
 create index offer_person on offer (person);
 create index offer_state on offer (state) where state in ('sending', 'unknown');

@@ -36,7 +36,7 @@ export function prepareOfferStatements(db: DatabaseSync) {
       `insert or ignore into suppressed select mailbox from subject s join address a on a.subject = s.subject
        where s.person = ?`,
     ),
-    putOffer: db.prepare("insert or replace into offer values (?, ?, ?, ?, ?, ?, ?)"),
+    putOffer: db.prepare("insert or replace into offer values (?, ?, ?, ?, ?, ?)"),
     removeOffer: db.prepare("delete from offer where id = ?"),
     removeOfferNotes: db.prepare("delete from timeline where offer = ?"),
     claim: db.prepare("insert or replace into claimed values (?, ?)"),

@@ -118,7 +118,6 @@ function createView(
       person.id,
       offer.state.is === "failed" && offer.state.reason === "delivery_unknown" ? "unknown" : offer.state.is,
       rows.isLost(offer) && offer.state.is === "waiting" ? 1 : 0,
-      offer.earnedAt,
       JSON.stringify(offer),
     );
     persons.offerChanged(person);
@@ -136,7 +135,7 @@ function createView(
     const offer = begin(placed, personThen(person));
     if (offer === null) return;
     save(offer, person);
-    destinations.derive(offer);
+    destinations.derive(offer, person.id);
     note(placed, { subject: offer.subject, offer: offer.id });
     persons.touch(person, placed.offset);
   };
@@ -193,7 +192,7 @@ function createView(
     for (const person of persons.deriveAgain(members, { affected, fact: offset })) {
       for (const offer of rows.offersOf(person.id)) {
         if (isGone(offer, person)) removeOffer(offer.id);
-        else destinations.derive(offer);
+        else destinations.derive(offer, person.id);
       }
       persons.offerChanged(person);
       persons.touch(person, offset);
