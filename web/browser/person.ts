@@ -88,7 +88,7 @@ async function proofsOf(who: { distinctId: string; anonymousId: string; email: s
     headers: { "content-type": "application/json" },
     body: JSON.stringify(who),
   }).catch(() => null);
-  return response?.ok ? await response.json() as { email: string; join: string } : null;
+  return response?.status === 200 ? await response.json() as { email: string; join: string } : null;
 }
 
 /** Forgets who this was; the next event is somebody else's. */

@@ -6,12 +6,13 @@ import { isOwnPage } from "./same_origin.ts";
 /** Longest body in characters: three names of the size that ingest takes. */
 const BODY_CHARACTERS_MAX = 10_000;
 
-/** `{distinctId, anonymousId, email}` → `{email, join}`, both proofs; 404 outside the demo, 403 for other pages. */
+/** `{distinctId, anonymousId, email}` → `{email, join}`, both proofs; 204 outside the demo, 403 for other pages. */
 export async function proofsOf(
   request: Request,
   { identitySecret, publicUrl }: Pick<Settings, "identitySecret" | "publicUrl">,
 ): Promise<Response> {
-  if (identitySecret === null) return new Response(null, { status: 404 });
+  // No error: a page that asks in vain would have one in its console.
+  if (identitySecret === null) return new Response(null, { status: 204 });
   if (!isOwnPage(request, { publicUrl })) return new Response(null, { status: 403 });
   const who = read((await request.text()).slice(0, BODY_CHARACTERS_MAX));
   if (who === null) return new Response(null, { status: 400 });
