@@ -1,8 +1,10 @@
 import { dirname } from "node:path";
+import { createEmailProofs } from "../contract/email_proof.ts";
 import { systemClock } from "../runtime/clock.ts";
+import { keptSecret } from "../runtime/data_dir.ts";
 import { isThere, makePrivateDirectory, PRIVATE } from "../runtime/durable_file.ts";
 import { type Program, runProgram } from "../runtime/service.ts";
-import { type DemoPlan, type DemoPort, firstStartMarker, planDemo } from "./plan.ts";
+import { type DemoPlan, type DemoPort, firstStartMarker, planDemo, withIdentity } from "./plan.ts";
 import { runServices, type ServicesEnd } from "./services.ts";
 import { sampleEvents, sendAsPosthogJs } from "./traffic.ts";
 import { whatPageLacks } from "../serve_web/page.ts";
@@ -83,14 +85,16 @@ function endText(end: ServicesEnd): string[] {
  * last; a start cut off before it sends the same events again, which the pipeline takes for the repeats they are.
  */
 async function playSample(
-  { dataDir, standIn }: DemoPlan,
+  { dataDir, standIn, environment }: DemoPlan,
   { withSample }: { withSample: boolean },
 ): Promise<void> {
   const marker = firstStartMarker(dataDir);
   if (standIn === null || isThere(marker)) return;
   const now = Date.now();
   if (withSample) {
-    const events = sampleEvents({ now, key: standIn.key });
+    const { IDENTITY_SECRET } = environment;
+    const proofs = IDENTITY_SECRET === undefined ? null : createEmailProofs(IDENTITY_SECRET);
+    const events = sampleEvents({ now, key: standIn.key, proofs });
     await sendAsPosthogJs(events, { posthogUrl: standIn.url, key: standIn.key, fetch, now });
     console.log(`Sample: ${events.length} events of fictional users, since this is the first start here`);
   }
@@ -142,7 +146,9 @@ if (import.meta.main) {
     await runProgram(PROGRAM, async ({ environment, flags, stop }) => {
       const plan = planDemo(environment, freePort);
       await portsFree(plan, stop);
-      return stop.aborted ? 0 : await run(plan, { stop, withSample: !flags.has("--no-sample") });
+      if (stop.aborted) return 0;
+      const identified = withIdentity(plan, () => keptSecret(plan.dataDir, "identity.secret"));
+      return await run(identified, { stop, withSample: !flags.has("--no-sample") });
     }),
   );
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { ConfigurationError, type Environment } from "../runtime/environment.ts";
-import { planDemo } from "./plan.ts";
+import { planDemo, withIdentity } from "./plan.ts";
 
 function plan(environment: Environment = {}) {
   let port = 40_000;
@@ -45,6 +45,17 @@ describe("the demo's plan", () => {
       SHOW_RAW: "0",
       DISCOUNT_WAIT: "5s",
     });
+  });
+
+  it("makes its web the server that proves what the page says, on loopback only", () => {
+    const made = (environment: Environment) => withIdentity(plan(environment), () => "made in DATA_DIR");
+    const { environment, services } = made({});
+    expect(environment).toMatchObject({ IDENTITY_SECRET: "made in DATA_DIR", DEMO_PROOFS: "1" });
+    for (const service of services) expect(service.environment).toEqual(environment);
+    expect(made({ IDENTITY_SECRET: "the environment's own" }).environment.IDENTITY_SECRET).toBe(
+      "the environment's own",
+    );
+    expect(made({ HOST: "0.0.0.0", ALLOW_ANONYMOUS: "1" }).environment.DEMO_PROOFS).toBeUndefined();
   });
 
   it("finds a port for 0, the same for all who need it", () => {

@@ -1,8 +1,26 @@
+import { createEmailProofs } from "../contract/email_proof.ts";
 import { describe, expect, it } from "vitest";
 import { sampleEvents, trafficEvent } from "./traffic.ts";
 
 const NOW = Date.parse("2026-01-01T12:00:00.000Z");
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+
+describe("the sample with proofs", () => {
+  it("proves its addresses and joins as an application's server does", () => {
+    const proofs = createEmailProofs("a secret of the demo");
+    const identified = sampleEvents({ now: 1_000_000_000, key: "phc_demo", proofs })
+      .filter(({ event }) => event === "$identify");
+    expect(identified).toHaveLength(4);
+    for (const { properties } of identified) {
+      const { distinct_id, $anon_distinct_id, email_proof, $set } = properties as Record<string, string> & {
+        $set: { email: string; email_proof: string };
+      };
+      const holds = (said: string, proof: unknown) => proofs.holds({ distinctId: distinct_id!, said, proof });
+      expect(holds($anon_distinct_id!, email_proof)).toBe(true);
+      expect(holds($set.email, $set.email_proof)).toBe(true);
+    }
+  });
+});
 
 describe("the sample", () => {
   const events = sampleEvents({ now: NOW, key: "phc_demo" });

@@ -1,4 +1,5 @@
 import { gzipSync } from "node:zlib";
+import { createEmailProofs, EMAIL_PROOF, type EmailProofs } from "../contract/email_proof.ts";
 import { FEATURE_USED, GENERATION_FAILED } from "../contract/product_events.ts";
 import { readScriptOptions } from "../runtime/script_options.ts";
 import { uuidV5 } from "./stand_in/uuid_v5.ts";
@@ -101,7 +102,9 @@ const SAMPLE: readonly SampleUser[] = [
 ];
 
 /** The sample, oldest event first, its last one just before `now`. The first user has five uses and an address. */
-export function sampleEvents({ now, key }: { now: number; key: string }): ClientEvent[] {
+export function sampleEvents(
+  { now, key, proofs = null }: { now: number; key: string; proofs?: EmailProofs | null },
+): ClientEvent[] {
   const steps = SAMPLE.flatMap((user) => [null, ...user.did].map((act) => ({ user, act })));
   return steps.map(({ user, act }, index) => {
     const id = (what: string) => uuidV5(`${user.email}/${what}`, { namespace: NAMESPACE });
@@ -109,7 +112,10 @@ export function sampleEvents({ now, key }: { now: number; key: string }): Client
     const common = { distinct_id: id("user"), token: key, $lib: "web" };
     if (act !== null) return { uuid: id(`act ${index}`), timestamp, ...eventOf(act, common) };
     const { name, email, phone } = user;
-    const properties = { ...common, $anon_distinct_id: id("anonymous"), $set: { email, name, phone } };
+    const anonymous = id("anonymous");
+    const proof = (said: string) => proofs && { [EMAIL_PROOF]: proofs.make(common.distinct_id, said) };
+    const $set = { email, ...proof(email), name, phone };
+    const properties = { ...common, $anon_distinct_id: anonymous, ...proof(anonymous), $set };
     return { uuid: id("identify"), event: "$identify", properties, timestamp };
   });
 }
@@ -126,7 +132,13 @@ function eventOf(act: SampleAct, common: Readonly<Record<string, unknown>>) {
  */
 export function trafficEvent(
   index: number,
-  { run, users, now, key }: { run: string; users: number; now: number; key: string },
+  { run, users, now, key, proofs = null }: {
+    run: string;
+    users: number;
+    now: number;
+    key: string;
+    proofs?: EmailProofs | null;
+  },
 ): ClientEvent {
   const id = (what: string) => uuidV5(`${run}/${what}`, { namespace: NAMESPACE });
   const user = Math.imul(index, 2654435761) >>> 0;
@@ -136,7 +148,12 @@ export function trafficEvent(
   const event = { uuid: id(`event ${index}`), timestamp: new Date(now).toISOString() };
   if (index % 10 === 0) {
     const email = like.email.replace("@", `.${number}@`);
-    return { ...event, event: "$identify", properties: { ...common, $set: { email, name: like.name } } };
+    const proof = proofs && { [EMAIL_PROOF]: proofs.make(common.distinct_id, email) };
+    return {
+      ...event,
+      event: "$identify",
+      properties: { ...common, $set: { email, ...proof, name: like.name } },
+    };
   }
   if (index % 3 !== 0) return { ...event, ...eventOf({ used: "summarise" }, common) };
   const prompt = `Call ${like.name} on ${like.phone} about order ${index}, or write to ${like.email}.`;
@@ -160,7 +177,9 @@ export async function sendAsPosthogJs(events: readonly ClientEvent[], options: S
 const HELP = `Sends fictional traffic to PostHog or its stand-in, as posthog-js does.
 
 Usage: deno run -A demo/traffic.ts [--posthog http://127.0.0.1:8010] [--key phc_demo] [--events 100] [--users 20]
-       [--per-second 20]`;
+       [--per-second 20]
+
+With IDENTITY_SECRET in the environment its addresses are proven. The demo's lies in DATA_DIR/identity.secret.`;
 /** Events that one invocation may send; more is a load test of PostHog. */
 const EVENTS_MAX = 1_000_000;
 
@@ -172,12 +191,17 @@ async function main(): Promise<number> {
     numbers: { events: [1, 100, EVENTS_MAX], users: [1, 20, EVENTS_MAX], "per-second": [1, 20, 5_000] },
   });
   const run = crypto.randomUUID();
+  const secret = Deno.env.get("IDENTITY_SECRET");
+  const proofs = secret ? createEmailProofs(secret) : null;
   const { key, users } = options;
   const posthogUrl = options.posthog.replace(/\/+$/, "");
   for (let sent = 0; sent < options.events;) {
     const batch = Math.min(options["per-second"], options.events - sent);
     const now = Date.now();
-    const events = Array.from({ length: batch }, (_, i) => trafficEvent(sent + i, { run, users, now, key }));
+    const events = Array.from(
+      { length: batch },
+      (_, i) => trafficEvent(sent + i, { run, users, now, key, proofs }),
+    );
     try {
       await sendAsPosthogJs(events, { posthogUrl, key, fetch, now });
     } catch (error) {

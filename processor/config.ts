@@ -29,6 +29,8 @@ export type ProcessorConfig = {
   readonly mailFrom: MailSender;
   readonly publicUrl: string;
   readonly pipelineSecret: string | null;
+  /** Under which the application's server proves addresses; null: everything counts without a proof. */
+  readonly identitySecret: string | null;
   readonly showRaw: boolean;
   readonly faultPoint: string | null;
 };
@@ -48,6 +50,7 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
   const dataDir = resolve(env.text("DATA_DIR", "./data"));
   const host = env.text("HOST", "127.0.0.1");
   const mailFrom = readMailFrom(env);
+  const identitySecret = env.optional("IDENTITY_SECRET") ?? null;
   const config: ProcessorConfig = {
     log: readLogConfig(env, dataDir),
     dataDir,
@@ -72,11 +75,13 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
       ]),
       onUnknown: env.oneOf("MAIL_ON_UNKNOWN", ["hold", "resend-once"], "hold"),
       mailsPerMinuteMax: env.integer("MAIL_MAX_PER_MINUTE", 60, { min: 1, max: 100_000 }),
+      provenOnly: identitySecret !== null,
     },
     smtp: readSmtp(env, mailFrom),
     mailFrom,
     publicUrl: readPublicUrl(env),
     pipelineSecret: env.optional("PIPELINE_SECRET") ?? null,
+    identitySecret,
     showRaw: env.flag("SHOW_RAW", false),
     faultPoint: env.optional("FAULT_POINT") ?? null,
   };
@@ -89,6 +94,11 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
   if (config.pipelineSecret !== null && config.pipelineSecret.length < 16) {
     env.refuse(
       "Cannot use PIPELINE_SECRET: it has less than 16 characters. Make one with `openssl rand -base64 32`.",
+    );
+  }
+  if (identitySecret !== null && identitySecret.length < 16) {
+    env.refuse(
+      "Cannot use IDENTITY_SECRET: it has less than 16 characters. Make one with `openssl rand -base64 32`.",
     );
   }
   if (config.showRaw && !isLoopback(host)) {

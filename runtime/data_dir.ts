@@ -94,12 +94,16 @@ export function enterDataDir(dataDir: string, processName: "ingest" | "processor
  * `link` refuses an existing name, so the first one stands and both read it.
  */
 export function pipelineSecret(dataDir: string, fromEnvironment: string | undefined): string {
-  if (fromEnvironment !== undefined) return fromEnvironment;
+  return fromEnvironment ?? keptSecret(dataDir, "pipeline.secret");
+}
+
+/** The secret in this file of DATA_DIR, made where it is missing; throws where the file holds none. */
+export function keptSecret(dataDir: string, name: string): string {
   makePrivateDirectory(dataDir);
-  const path = join(dataDir, "pipeline.secret");
+  const path = join(dataDir, name);
   const kept = readSecret(path);
   if (kept !== null) return kept;
-  const temporary = join(dataDir, `.pipeline.secret.${randomBytes(8).toString("hex")}`);
+  const temporary = join(dataDir, `.${name}.${randomBytes(8).toString("hex")}`);
   const made = new TextEncoder().encode(randomBytes(32).toString("base64url") + "\n");
   writeDurablySync(temporary, made, PRIVATE);
   try {

@@ -23,6 +23,8 @@ export type Settings = {
   readonly fresh: "jsr" | "npm" | null;
   /** Where the dataset lies, as somebody in the services' folder would write it. */
   readonly datasetDir: string;
+  /** Under which the demo's page is proven; null everywhere but in the demo, which alone sets DEMO_PROOFS. */
+  readonly identitySecret: string | null;
   /** Whether ingest asks for a shared secret; the secret itself is never read here. */
   readonly withSecret: boolean;
 };
@@ -30,7 +32,7 @@ export type Settings = {
 /**
  * The one place that reads web's environment: INGEST_URL (http://127.0.0.1:3000), PROCESSOR_URL (http://127.0.0.1:3001),
  * POSTHOG_HOST (the stand-in, http://127.0.0.1:8010), POSTHOG_KEY (the stand-in takes any), FRESH, DATASET_DIR or DATA_DIR
- * (data), PUBLIC_URL (http://localhost:8000), and whether WEBHOOK_SECRET is set. Throws where an address is no http or https one: nothing else may ever be
+ * (data), PUBLIC_URL (http://localhost:8000), in the demo IDENTITY_SECRET, and whether WEBHOOK_SECRET is set. Throws where an address is no http or https one: nothing else may ever be
  * proxied.
  */
 export function settings(): Settings {
@@ -43,6 +45,7 @@ export function settings(): Settings {
     publicUrl: address("PUBLIC_URL", "http://localhost:8000"),
     fresh: fresh === "jsr" || fresh === "npm" ? fresh : null,
     datasetDir: datasetDir(),
+    identitySecret: Deno.env.get("DEMO_PROOFS") === "1" ? Deno.env.get("IDENTITY_SECRET") || null : null,
     withSecret: Boolean(Deno.env.get("WEBHOOK_SECRET")),
   };
 }

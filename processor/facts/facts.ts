@@ -18,6 +18,10 @@ export type Claimer = { readonly dataDir: string; readonly start: number; readon
 const CLOSED_REASONS = ["opted_out", "mailbox_rewarded", "state_lost"] as const;
 export type ClosedReason = typeof CLOSED_REASONS[number];
 
+/** What a record may say without the proof that `IDENTITY_SECRET` asks for. */
+const UNPROVEN_KINDS = ["address", "join", "opt_out"] as const;
+export type UnprovenKind = typeof UNPROVEN_KINDS[number];
+
 const time = z.iso.datetime().transform((text) => Date.parse(text));
 const position = z.string().regex(/^\d{1,4}:\d{1,16}$/).transform((text): Position => {
   const [partition, offset] = text.split(":").map(Number) as [number, number];
@@ -27,6 +31,8 @@ const subject = z.string().regex(/^(p-)?[0-9a-f]{32}$/);
 const mailbox = z.string().regex(/^[0-9a-f]{32}$/);
 const count = z.int().nonnegative();
 const by: z.ZodType<Claimer> = z.object({ dataDir: z.string(), start: count, claim: count });
+/** Absent: it came without a proof, or nobody asked for one. */
+const proven = z.literal(true).optional();
 const offsets = z.record(z.string(), count);
 
 /** What every fact of an attempt names: the offer (the offset of its `earned`), the attempt, and the claim if there was one. */
@@ -51,9 +57,11 @@ const factSchema = z.discriminatedUnion("fact", [
   /** This subject used a feature: one uuid, counted once. */
   z.object({ fact: z.literal("counted"), subject, at: time, position, uuid: z.string() }),
   /** These two subjects are one person. */
-  z.object({ fact: z.literal("joined"), subject, at: time, position, other: subject }),
+  z.object({ fact: z.literal("joined"), subject, at: time, position, other: subject, proven }),
   /** This subject's address, at this received time. */
-  z.object({ fact: z.literal("addressed"), subject, at: time, position, mailbox }),
+  z.object({ fact: z.literal("addressed"), subject, at: time, position, mailbox, proven }),
+  /** Something came for this subject without its proof, which counts for nothing; said once per subject and kind. */
+  z.object({ fact: z.literal("unproven"), subject, at: time, position, what: z.enum(UNPROVEN_KINDS) }),
   /** No more mail to this person, nor to this mailbox. */
   z.object({ fact: z.literal("opted_out"), subject, at: time, position, mailbox: mailbox.nullable() }),
   /** No more mail to this mailbox, whoever has it. */

@@ -13,7 +13,7 @@ import { createSettledPeople } from "./settled_people.ts";
 import type { RecordToPublish } from "../../topic/topic.ts";
 
 /** Chunks decided against a real view, which applies what they brought when the test says so. */
-const POLICY = { threshold: 5, waitMs: 120_000, eventAgeMsMax: 7 * 86_400_000 };
+const POLICY = { threshold: 5, waitMs: 120_000, eventAgeMsMax: 7 * 86_400_000, provenOnly: false };
 
 let db: DatabaseSync;
 let writer: OfferStoreWriter;
@@ -29,6 +29,7 @@ beforeEach(() => {
     settled: createSettledPeople(),
     hashes: createPersonHashes(hashes),
     policy: POLICY,
+    proofs: null,
   };
 });
 afterEach(() => db.close());
@@ -115,7 +116,9 @@ describe("settled people", () => {
     settle();
     const before = ports.store.end().nextFact;
     pass([webhook("$set", "phone", { personId: "person-1" })]);
-    expect(ports.store.touchedSince(before)).toContain(hashes.subject("ada"));
+    expect(ports.store.touchedSince(before).persons).toEqual([
+      ports.store.personOf(hashes.subject("ada")).id,
+    ]);
     ports.settled.drop(ports.store.touchedSince(before));
     expect(isSettled(webhook("$pageview", "ada"))).toBe(false);
   });
@@ -132,7 +135,7 @@ describe("settled people", () => {
     const events = inputs(["a", "b", "c"].map((who) => webhook("$pageview", who))).flatMap((input) =>
       input.is === "event" ? [input.event] : []
     );
-    for (const event of events) few.add(event, { subject: event.distinctId, passesUses: true });
+    for (const event of events) few.add(event, { subject: event.distinctId, person: 1, passesUses: true });
     expect(events.map((event) => few.has(event))).toEqual([false, true, true]);
   });
 });

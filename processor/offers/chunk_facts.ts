@@ -1,7 +1,8 @@
-import { isNobody } from "../../contract/nobody.ts";
+import type { EmailProofs } from "../../contract/email_proof.ts";
 import type { Fact, FactOf, Position } from "../facts/facts.ts";
 import type { OfferInput, ProductEvent } from "./core/product_event.ts";
 import { factsOf, type HashedEvent, isOfErasedPast, learn, type SubjectKnown } from "./core/record_facts.ts";
+import { whatCounts } from "./core/what_counts.ts";
 import type { OfferPolicy } from "./policy.ts";
 import type { OfferStoreReader } from "./store.ts";
 import type { PersonHashes } from "./person_hashes.ts";
@@ -21,7 +22,9 @@ export type DecidePorts = {
   readonly store: OfferStoreReader;
   readonly settled: SettledPeople;
   readonly hashes: PersonHashes;
-  readonly policy: Pick<OfferPolicy, "threshold" | "waitMs" | "eventAgeMsMax">;
+  /** Of `IDENTITY_SECRET`; null: everything counts without a proof. */
+  readonly proofs: EmailProofs | null;
+  readonly policy: Pick<OfferPolicy, "threshold" | "waitMs" | "eventAgeMsMax" | "provenOnly">;
 };
 
 /** Decides a chunk without an erasure before its end, against one state of the view and what the chunk itself brought. */
@@ -91,15 +94,27 @@ export function after({ partition, offset }: Position): Position {
   return { partition, offset: offset + 1 };
 }
 
-function hashed(event: ProductEvent, { hashes, store }: DecidePorts): HashedEvent {
-  const others = event.aliases.map((alias) => hashes.subject(alias));
-  if (event.personId !== null && !isNobody(event.personId) && !isNobody(event.distinctId)) {
-    others.push(hashes.personSubject(event.personId));
-  }
+function hashed(event: ProductEvent, { hashes, store, proofs }: DecidePorts): HashedEvent {
+  const counting = whatCounts(event, proofs);
+  const { isProven, unproven, optOut } = counting;
+  const subject = hashes.subject(event.distinctId);
+  const others = counting.aliases.map((alias) => hashes.subject(alias));
+  if (counting.personId !== null) others.push(hashes.personSubject(counting.personId));
+  const mailboxOf = (email: string | null) => email === null ? null : hashes.mailboxOf(email);
+  const outbox = mailboxOf(optOut ?? null);
   return {
     event,
-    mailbox: event.email === null ? null : hashes.mailboxOf(event.email),
-    others: others.map((subject) => ({ subject, erasedAt: store.erasedAt(subject) })),
+    mailbox: mailboxOf(counting.email),
+    isProven,
+    others: others.map((other) => ({
+      subject: other,
+      erasedAt: store.erasedAt(other),
+      isJoined: store.isJoined(subject, { other, isProven }),
+    })),
+    optOut: optOut === undefined
+      ? null
+      : { mailbox: outbox, isSuppressed: outbox !== null && store.isSuppressed(outbox) },
+    unproven,
   };
 }
 
@@ -111,9 +126,10 @@ function arms(event: ProductEvent, { known, ports }: { known: SubjectKnown; port
 
 /** An event that brought nothing: will the next one of its kind bring nothing either? */
 function settle(event: ProductEvent, { known, ports }: { known: SubjectKnown; ports: DecidePorts }): void {
-  if (known.erasedAt !== null || event.isOptOut || event.aliases.length > 0) return;
-  const person = ports.store.personOf(known.subject);
-  const passesUses = person.hasOffer && known.uuids.size >= ports.policy.threshold;
-  if (!passesUses && (event.isUse || (!person.hasOffer && person.uses >= ports.policy.threshold))) return;
-  ports.settled.add(event, { subject: known.subject, passesUses });
+  // What a backfilled event says of addresses brings less than the same words in a live one.
+  if (event.isBackfill || known.erasedAt !== null || event.isOptOut || event.aliases.length > 0) return;
+  const { id, hasOffer, uses } = ports.store.personOf(known.subject);
+  const passesUses = hasOffer && known.uuids.size >= ports.policy.threshold;
+  if (!passesUses && (event.isUse || (!hasOffer && uses >= ports.policy.threshold))) return;
+  ports.settled.add(event, { subject: known.subject, person: id, passesUses });
 }

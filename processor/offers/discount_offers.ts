@@ -1,3 +1,4 @@
+import { createEmailProofs } from "../../contract/email_proof.ts";
 import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import type { Consumption, PartitionHandler, RecordBatch } from "../../topic/topic.ts";
@@ -6,6 +7,7 @@ import { after, type ArmingEvent, decideChunk, decideEarned, type DecidePorts } 
 import { consumeGroup } from "../loop/consume.ts";
 import type { OfferLoopDependencies } from "./policy.ts";
 import type { Fact, FactOf } from "../facts/facts.ts";
+import { recipientOf } from "./core/offer.ts";
 import { type OfferInput, readOfferInput } from "./core/product_event.ts";
 import { publishFacts } from "../facts/topic.ts";
 import { type HealthReport, reportHealth } from "../loop/health.ts";
@@ -18,7 +20,7 @@ import { createSettledPeople } from "./settled_people.ts";
  * them, waits until this process's view has applied them, publishes what was earned, and only then lets the offset be
  * committed. Doing a chunk again harms nothing: what the view holds is not published again, and repeats change nothing.
  */
-export type DiscountOffersPorts = LoopDependencies & Pick<DecidePorts, "store" | "policy"> & {
+export type DiscountOffersPorts = LoopDependencies & Pick<DecidePorts, "store" | "policy" | "proofs"> & {
   readonly view: ViewWatch;
   /** Told whenever the partitions of this process change. */
   readonly announce: (partitions: readonly number[]) => void;
@@ -28,10 +30,12 @@ export type DiscountOffersPorts = LoopDependencies & Pick<DecidePorts, "store" |
 
 /** The loop as main starts it. */
 export async function runDiscountOffers(deps: OfferLoopDependencies): Promise<void> {
+  const { discount: policy, identitySecret } = deps.config;
+  const proofs = identitySecret === null ? null : createEmailProofs(identitySecret);
   await besideView(
     deps,
     ({ store, view, channel: { announce } }) =>
-      decideOffers({ ...deps, policy: deps.config.discount, store, view, announce }),
+      decideOffers({ ...deps, policy, proofs, store, view, announce }),
   );
 }
 
@@ -116,6 +120,7 @@ function createDecider(ports: DiscountOffersPorts) {
   const deciding: DecidePorts = {
     store,
     policy: ports.policy,
+    proofs: ports.proofs,
     hashes: createPersonHashes(hashes),
     settled: createSettledPeople(),
   };
@@ -201,7 +206,7 @@ function reportCounted(facts: readonly Fact[], { ports: { store, policy, clock, 
 
 /** Tells only of what holds: another processor may have been first. */
 function reportEarned(earned: readonly FactOf<"earned">[], { arming, ports }: Reporting): void {
-  const { store, clock, report, lineId } = ports;
+  const { store, clock, report, lineId, policy } = ports;
   const at = new Date(clock.now()).toISOString();
   const steps = earned.slice(-TRACE_STEPS_PER_CHUNK_MAX).flatMap(
     ({ subject, position, dueAt }): TraceStep[] => {
@@ -214,7 +219,7 @@ function reportEarned(earned: readonly FactOf<"earned">[], { arming, ports }: Re
         offer: String(offer.offer.id),
         distinctId: lineId(event.distinctId),
         dueAt: new Date(dueAt).toISOString(),
-        addressKnown: offer.address !== null,
+        addressKnown: recipientOf(offer, policy) !== null,
         at,
       }];
     },

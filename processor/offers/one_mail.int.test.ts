@@ -150,13 +150,14 @@ describe("a person with an address", () => {
 
   it("is known by the newest address, and mailed there", async () => {
     await place.publish([
-      ...uses(5, "ada", { email: "old@example.org" }),
+      ...uses(4, "ada", { email: "old@example.org" }),
       webhook("$set", "ada", { set: "new@example.org", receivedAt: START + 1, email: "old@example.org" }),
       webhook("$set", "ada", { email: "history@example.org", receivedAt: START + 2, source: "backfill" }),
+      ...uses(1, "ada", { receivedAt: START + 3 }),
     ]);
     await whileRunning(place, { clock }, async () => {
       await until("the offer waits", isIn("ada", "waiting"));
-      clock.move(WAIT);
+      clock.move(WAIT + 3);
       await until("the mail is sent", isIn("ada", "offered"));
     });
     expect((await PostalMime.parse(mailsIn(place)[0]!)).to![0]!.address).toBe("new@example.org");

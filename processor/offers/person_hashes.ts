@@ -1,6 +1,6 @@
 import { remembering } from "../../runtime/remember.ts";
 import type { KeyedHashes } from "../../contract/keyed_hash.ts";
-import { readAddress } from "./core/mailbox.ts";
+import { readRecipient } from "./core/mailbox.ts";
 
 /** The hashes that deciding needs, behind a small cache: a person's events come close together. */
 export type PersonHashes = {
@@ -19,7 +19,7 @@ export function createPersonHashes(hashes: KeyedHashes): PersonHashes {
     subject: remembering(hashes.subject, REMEMBERED),
     personSubject: remembering(hashes.personSubject, REMEMBERED),
     mailboxOf: remembering((email) => {
-      const address = readAddress(email);
+      const address = readRecipient(email);
       return address === null ? null : hashes.mailbox(address.normalised);
     }, REMEMBERED),
   };

@@ -11,6 +11,8 @@ export type OfferPolicy = {
   readonly retryDelaysMs: readonly number[];
   readonly onUnknown: "hold" | "resend-once";
   readonly mailsPerMinuteMax: number;
+  /** `IDENTITY_SECRET` is set: only proven addresses get mail. */
+  readonly provenOnly: boolean;
 };
 
 /** What each loop of the offers gets. */
@@ -20,6 +22,7 @@ export type OfferLoopDependencies = LoopDependencies & {
     readonly discount: OfferPolicy;
     readonly mailFrom: MailSender;
     readonly publicUrl: string;
+    readonly identitySecret: string | null;
   };
   /** A distinct_id as the dataset has it, for the trace. */
   readonly lineId: (distinctId: string) => string;

@@ -5,7 +5,7 @@ import type { OfferPolicy } from "./policy.ts";
 import { isTransient, LOOP_BACK_OFF } from "../loop/consume.ts";
 import type { DiscountOfferMail, OutgoingMail } from "./core/discount_email.ts";
 import type { Claimer, FactOf, Position } from "../facts/facts.ts";
-import { type Address, readAddress } from "./core/mailbox.ts";
+import { type Address, readRecipient } from "./core/mailbox.ts";
 import type { Mailer, SendOutcome } from "./mailer.ts";
 import { isSame, type Offer } from "./core/offer.ts";
 import { type ProductEvent, readOfferInput } from "./core/product_event.ts";
@@ -70,7 +70,7 @@ export async function attemptToSend(
 ): Promise<AttemptOutcome> {
   const address = await addressAt(destination, ports);
   if (address === null) {
-    const reason = "the record that gave the address is no longer in the topic";
+    const reason = "the record that gave the address is gone, or no public mail server takes that address";
     const about = aboutAttempt(offer, ports.clock.now());
     const fact = { fact: "refused", ...about, by: null, words: reason } as const;
     return { is: "answered", fact, end: await answer(fact, ports), isUnclear: false };
@@ -188,8 +188,9 @@ async function answer(fact: AnswerFact, ports: AttemptPorts): Promise<number | n
 /** The plain address, read from the raw record that gave it, and kept nowhere; null where it is not there any more. */
 async function addressAt({ mailbox, position }: Destination, ports: AttemptPorts): Promise<Address | null> {
   const event = await eventAt(position, ports);
-  const address = event === null ? null : readAddress(event.email);
-  return address !== null && ports.hashes.mailbox(address.normalised) === mailbox ? address : null;
+  // Of two addresses in one event only one may have counted.
+  const addresses = (event?.said ?? []).map(({ email }) => readRecipient(email));
+  return addresses.find((one) => one !== null && ports.hashes.mailbox(one.normalised) === mailbox) ?? null;
 }
 
 /** The event at a position of the raw topic; null where no event lies there (any more). */

@@ -173,7 +173,7 @@ class Sender {
   }
 
   async #sendDue(): Promise<number> {
-    const { store, owned, clock, log } = this.#ports;
+    const { store, owned, clock, log, policy: { provenOnly } } = this.#ports;
     const partitions = owned();
     const now = clock.now();
     const trouble = this.#relay.look();
@@ -183,7 +183,7 @@ class Sender {
     }
     if (this.#inFlight.size >= SENDS_AT_ONCE) return BUSY_MS;
     if (this.#barrier === null) {
-      const due = store.due(partitions, { now, limit: SENDS_AT_ONCE + 1 });
+      const due = store.due(partitions, { now, limit: SENDS_AT_ONCE + 1, provenOnly });
       if (due.every((id) => this.#inFlight.has(id))) {
         this.#health("ready", null);
         return this.#untilNextDue(now, partitions);
@@ -198,7 +198,8 @@ class Sender {
     const { asOf } = this.#barrier;
     this.#barrier = null;
     this.#barrierPauseMs = BUSY_MS;
-    const begun = await this.#actOn(store.due(partitions, { now: asOf, limit: DUE_AT_ONCE }), asOf);
+    const due = store.due(partitions, { now: asOf, limit: DUE_AT_ONCE, provenOnly });
+    const begun = await this.#actOn(due, asOf);
     return begun > 0 ? BUSY_MS : IDLE_MS;
   }
 
@@ -277,7 +278,7 @@ class Sender {
   }
 
   #untilNextDue(now: number, partitions: readonly number[]): number {
-    const next = this.#ports.store.nextDue(partitions);
+    const next = this.#ports.store.nextDue(partitions, this.#ports.policy);
     return next === null ? IDLE_MS : Math.min(IDLE_MS, Math.max(1, next - now));
   }
 }

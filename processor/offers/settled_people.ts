@@ -1,4 +1,4 @@
-import type { ProductEvent } from "./core/product_event.ts";
+import type { ProductEvent, Said } from "./core/product_event.ts";
 
 /**
  * People of whom an ordinary event brings nothing new: passed over before anything is hashed or looked up. Most events
@@ -10,15 +10,25 @@ import type { ProductEvent } from "./core/product_event.ts";
 export type SettledPeople = {
   /** True where this event can bring no fact and earn no offer. */
   has(event: ProductEvent): boolean;
-  /** Remembers that `event` brought nothing; `passesUses`: neither would a use with a new uuid. */
-  add(event: ProductEvent, about: { readonly subject: string; readonly passesUses: boolean }): void;
-  drop(subjects: readonly string[]): void;
+  /**
+   * Remembers that `event` brought nothing. `person`: whose the subject is, null where no row speaks of it; `passesUses`:
+   * neither would a use with a new uuid.
+   */
+  add(
+    event: ProductEvent,
+    about: { readonly subject: string; readonly person: number | null; readonly passesUses: boolean },
+  ): void;
+  drop(touched: Touched): void;
 };
+
+/** Persons about whom something was applied, and subjects that another person is of now. */
+export type Touched = { readonly persons: readonly number[]; readonly subjects: readonly string[] };
 
 type Entry = {
   readonly subject: string;
+  readonly person: number | null;
   readonly personId: string | null;
-  readonly email: string | null;
+  readonly said: readonly Said[];
   readonly passesUses: boolean;
 };
 
@@ -28,10 +38,17 @@ const PEOPLE_MAX = 200_000;
 /** An empty memory of at most `peopleMax` people (default `PEOPLE_MAX`) whose next record brings nothing new. */
 export function createSettledPeople(peopleMax = PEOPLE_MAX): SettledPeople {
   const entries = new Map<string, Entry>();
-  const distinctIds = new Map<string, string>();
-  const remove = (distinctId: string, subject: string) => {
+  const bySubject = new Map<string, string>();
+  const byPerson = new Map<number, Set<string>>();
+  const remove = (distinctId: string | undefined) => {
+    const entry = distinctId === undefined ? undefined : entries.get(distinctId);
+    if (distinctId === undefined || entry === undefined) return;
     entries.delete(distinctId);
-    distinctIds.delete(subject);
+    bySubject.delete(entry.subject);
+    if (entry.person === null) return;
+    const theirs = byPerson.get(entry.person);
+    theirs?.delete(distinctId);
+    if (theirs?.size === 0) byPerson.delete(entry.person);
   };
   return {
     has(event) {
@@ -39,21 +56,30 @@ export function createSettledPeople(peopleMax = PEOPLE_MAX): SettledPeople {
       return entry !== undefined && !event.isOptOut && event.aliases.length === 0 &&
         (entry.passesUses || !event.isUse) &&
         (event.personId === null || event.personId === entry.personId) &&
-        (event.email === null || event.email === entry.email);
+        saysNothingElse(event.said, entry.said);
     },
-    add(event, { subject, passesUses }) {
-      if (entries.size >= peopleMax) {
-        const [oldest, entry] = entries.entries().next().value!;
-        remove(oldest, entry.subject);
-      }
-      entries.set(event.distinctId, { subject, personId: event.personId, email: event.email, passesUses });
-      distinctIds.set(subject, event.distinctId);
+    add(event, { subject, person, passesUses }) {
+      const { distinctId, personId, said } = event;
+      remove(distinctId);
+      if (entries.size >= peopleMax) remove(entries.keys().next().value);
+      entries.set(distinctId, { subject, person, personId, said, passesUses });
+      bySubject.set(subject, distinctId);
+      if (person === null) return;
+      const theirs = byPerson.get(person);
+      if (theirs === undefined) byPerson.set(person, new Set([distinctId]));
+      else theirs.add(distinctId);
     },
-    drop(subjects) {
-      for (const subject of subjects) {
-        const distinctId = distinctIds.get(subject);
-        if (distinctId !== undefined) remove(distinctId, subject);
-      }
+    drop({ persons, subjects }) {
+      for (const subject of subjects) remove(bySubject.get(subject));
+      for (const person of persons) for (const distinctId of byPerson.get(person) ?? []) remove(distinctId);
     },
   };
+}
+
+function saysNothingElse(said: readonly Said[], known: readonly Said[]): boolean {
+  return said.length === 0 ||
+    said.length === known.length && said.every(({ email, optsOut, proof }, i) => {
+        const other = known[i]!;
+        return email === other.email && optsOut === other.optsOut && proof === other.proof;
+      });
 }

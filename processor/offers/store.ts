@@ -1,5 +1,6 @@
 import type { Offer, OfferNow } from "./core/offer.ts";
 import type { PlacedFact, Position } from "../facts/facts.ts";
+import type { Touched } from "./settled_people.ts";
 import type { SubjectKnown } from "./core/record_facts.ts";
 
 /**
@@ -41,19 +42,27 @@ export interface OfferStoreReader {
 
   /** For deciding records. */
   knownOf(subject: string): SubjectKnown;
-  /** `uses`: distinct ones of all joined subjects. */
-  personOf(subject: string): { readonly uses: number; readonly hasOffer: boolean };
+  /** True where a record of `subject` has said this join before; with `isProven` only where it was proven. */
+  isJoined(subject: string, join: { readonly other: string; readonly isProven: boolean }): boolean;
+  isSuppressed(mailbox: string): boolean;
+  /** `id`: null where no row speaks of the subject; `uses`: distinct ones of all joined subjects. */
+  personOf(
+    subject: string,
+  ): { readonly id: number | null; readonly uses: number; readonly hasOffer: boolean };
   erasedAt(subject: string): number | null;
   /** Uses of the person but for those that records of this partition at or above this offset brought. */
   usesBefore(subject: string, position: Position): number;
-  /** Subjects of persons about whom facts at or above this offset were applied. */
-  touchedSince(fact: number): readonly string[];
+  /** Whom facts at or above this offset were about; what it costs does not grow with how many ids a person has. */
+  touchedSince(fact: number): Touched;
 
   /** For sending. */
   /** Current offers of these partitions that wait and could be acted on at `now`, those due first in front. */
-  due(partitions: readonly number[], by: { readonly now: number; readonly limit: number }): readonly number[];
+  due(
+    partitions: readonly number[],
+    by: { readonly now: number; readonly limit: number; readonly provenOnly: boolean },
+  ): readonly number[];
   /** The earliest due time in these partitions; null where nothing waits. */
-  nextDue(partitions: readonly number[]): number | null;
+  nextDue(partitions: readonly number[], by: { readonly provenOnly: boolean }): number | null;
   /** Offers in `sending`. */
   sending(): readonly Offer[];
   /** Offers that failed as `delivery_unknown` for the first time. */

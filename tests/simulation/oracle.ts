@@ -5,6 +5,9 @@ import type { OfferStoreReader, OfferStoreWriter } from "../../processor/offers/
 import type { TopicRecord } from "../../topic/topic.ts";
 import { endAt, newView, type Rule, THRESHOLD } from "./terms.ts";
 
+/** Whose uses earned an offer, and until when what they were known by came in time. */
+export type Earning = { readonly root: string; readonly until: number };
+
 /** The fold of all facts, always up to date, and what it saw happen. */
 export class Oracle {
   readonly db: DatabaseSync;
@@ -15,9 +18,11 @@ export class Oracle {
   /** Offers claimed for a person who has not (any more) the uses. */
   readonly unearned: number[] = [];
   /** Per Message-ID, the claims on it that held, in order, with the time at which the attempt was due. */
-  readonly held: { readonly claim: FactOf<"claimed">; readonly dueAt: number }[] = [];
+  readonly held: { readonly claim: FactOf<"claimed">; readonly dueAt: number; readonly earning: Earning }[] =
+    [];
   readonly #subjectsOf;
   readonly #others;
+  readonly #earning;
 
   /** @param touched Gets the subjects that are one person with an erased one. */
   constructor(without: readonly Rule[], private readonly touched: Set<string>) {
@@ -28,6 +33,7 @@ export class Oracle {
     this.#subjectsOf = this.db.prepare(
       "select s.subject from subject own join subject s on s.person = own.person where own.subject = ?",
     );
+    this.#earning = this.db.prepare("select root, until from earning where offer = ?");
     this.#others = this.db.prepare(
       `select o.id, o.state from offer o join subject s on s.subject = o.subject
        where s.person = (select person from subject where subject = ?)`,
@@ -59,7 +65,7 @@ export class Oracle {
   #claimed(claim: FactOf<"claimed">, before: { is: string; dueAt?: number }): void {
     const offer = this.reader.offerNow(claim.offer)?.offer;
     if (offer?.state.is !== "sending" || !isSame(offer.state.by, claim.by)) return;
-    this.held.push({ claim, dueAt: before.dueAt! });
+    this.held.push({ claim, dueAt: before.dueAt!, earning: this.#earning.get(offer.id) as Earning });
     // The rule may be left out of the fact; the promise is about the uses that the policy asks for.
     if (this.reader.personOf(offer.subject).uses < THRESHOLD) this.unearned.push(offer.id);
     const other = this.offersWith(offer.subject).find(({ id, state }) =>
@@ -74,13 +80,17 @@ export class Oracle {
     return JSON.stringify([
       all("select id, body from offer order by id"),
       all("select * from use order by subject, uuid"),
-      all("select * from address order by subject"),
+      all("select * from address order by subject, mailbox"),
+      all("select * from unproven order by subject, what"),
+      all("select * from earning order by offer"),
+      all("select * from party order by offer, subject"),
+      all("select * from destination order by offer, proven"),
       all("select * from joined order by a, b"),
       all("select * from claimed order by mailbox"),
       all("select * from suppressed order by mailbox"),
       all("select * from opted_out order by subject"),
       all(
-        "select p.state, p.uses, p.offer, p.due, s.subject from person p join subject s on s.person = p.id order by s.subject",
+        `select p.state, p.size, p.uses, p.opted_out, p.newest_mailbox, p.offer, p.due, p.due_proven, s.subject from person p join subject s on s.person = p.id order by s.subject`,
       ),
     ]);
   }

@@ -1,5 +1,5 @@
-import { currentOf, type Offer } from "../../processor/offers/core/offer.ts";
-import { Oracle } from "./oracle.ts";
+import { currentOf, type Offer, recipientOf } from "../../processor/offers/core/offer.ts";
+import { type Earning, Oracle } from "./oracle.ts";
 import type { Simulation } from "./simulation.ts";
 import { PARTITIONS, type Produced, subjectOf, SUBJECTS, THRESHOLD } from "./terms.ts";
 
@@ -42,6 +42,29 @@ function* mails(simulation: Simulation): Generator<string> {
       yield "mailed though an opt-out lay in the topic when it was due";
     }
   }
+  for (const { claim, earning } of held) {
+    if (!mayGoTo(simulation, earning).has(claim.mailbox)) {
+      yield `offer ${claim.offer} went to an address that came unproven, or after it was earned`;
+    }
+  }
+}
+
+/** What an offer may go to, from what users did and nothing else; what an erasure took is not taken off. */
+function mayGoTo(
+  { produced, options: { provenOnly } }: Simulation,
+  { root, until }: Earning,
+): ReadonlySet<string> {
+  const counting = produced.flat().filter(({ at, proven }) => provenOnly ? proven : at <= until);
+  const party = new Set([root]);
+  for (const one of party) {
+    for (const { who, other } of counting) {
+      if (who === null || other === undefined) continue;
+      if (subjectOf(who) === one) party.add(other);
+      if (other === one) party.add(subjectOf(who));
+    }
+  }
+  const theirs = counting.filter(({ who }) => who !== null && party.has(subjectOf(who)));
+  return new Set(theirs.flatMap(({ mailbox }) => mailbox === undefined ? [] : [mailbox]));
 }
 
 function saidUnknown(simulation: Simulation, offer: number | undefined): boolean {
@@ -66,7 +89,7 @@ function* offers(simulation: Simulation): Generator<string> {
   for (const offer of all.map((row): Offer => JSON.parse((row as { body: string }).body))) {
     const now = oracle.reader.offerNow(offer.id)!;
     if (offer.state.is === "sending") yield `offer ${offer.id} is stuck in sending`;
-    if (offer.state.is === "waiting" && now.isCurrent && now.address !== null) {
+    if (offer.state.is === "waiting" && now.isCurrent && recipientOf(now, simulation.policy) !== null) {
       yield `offer ${offer.id} is stuck in waiting`;
     }
     if (now.isCurrent !== (currentOf(offersWith(simulation, offer.subject))?.id === offer.id)) {

@@ -44,6 +44,7 @@ async function inSimulation<T>(
     seed,
     without,
     onUnknown: seed % 2 === 0 ? "resend-once" : "hold",
+    provenOnly: seed % 3 === 1,
     mailer: seed % 4 === 3 ? "maildir" : "smtp",
   });
   // Back-off takes its random part from here; a seed must say everything.

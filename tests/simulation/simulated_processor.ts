@@ -12,6 +12,8 @@ import {
   endAt,
   hashes,
   newView,
+  proofs,
+  type Rule,
   type SentMail,
   type SimulatedView,
   type SimulationOptions,
@@ -26,6 +28,7 @@ export type ProcessorWorld = LogWorld & {
   readonly mails: SentMail[];
   readonly failures: string[];
   pick<T>(from: readonly T[]): T;
+  leavesOut(rule: Rule): boolean;
 };
 
 /** A processor of the world: the three loops of the offers over a view of its own, begun anew after each crash. */
@@ -70,7 +73,12 @@ export class SimulatedProcessor {
     const quiet = { report: () => {}, faultPoint: () => {}, lineId: (id: string) => id };
     const loops = [
       followFacts({ ...common, ...quiet, store: writer, moved: () => {} }),
-      decideOffers({ ...common, ...quiet, announce: (partitions) => this.owned = partitions }),
+      decideOffers({
+        ...common,
+        ...quiet,
+        proofs: simulation.policy.provenOnly && !simulation.leavesOut("proof") ? proofs : null,
+        announce: (partitions) => this.owned = partitions,
+      }),
       sendOffers({
         ...common,
         ...quiet,

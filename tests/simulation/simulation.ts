@@ -12,6 +12,7 @@ import {
   PARTITIONS,
   POLICY,
   type Produced,
+  proofs,
   type Rule,
   seededRandom,
   type SentMail,
@@ -67,6 +68,8 @@ export class Simulation {
   readonly #named: Set<string>[] = [];
   /** What happens often differs from world to world; opt-outs and joins in percent, erasures per step. */
   readonly #mood: { readonly optOut: number; readonly join: number; readonly erasures: number };
+  /** Share of what users say that brings its proof, where proofs are asked for. */
+  readonly #provenShare: number;
   /** Share of publishes that are not answered, half of which have not landed. */
   readonly awayShare: number;
   #eraser: Generator<void> | null = null;
@@ -75,11 +78,13 @@ export class Simulation {
   constructor(readonly options: SimulationOptions) {
     this.random = seededRandom(options.seed);
     this.#mood = MOODS[Math.floor(options.seed / 4) % MOODS.length]!;
+    this.#provenShare = options.seed % 2 === 0 ? 0.2 : 0.8;
     this.awayShare = options.seed % 5 === 0 ? 0.1 : 0.02;
     // Where retries come quickly, a fact of a paused processor meets the next attempt.
     const retryMs = options.seed % 3 === 0 ? 1_000 : 20_000;
     const retryDelaysMs = Array.from({ length: 50 }, () => retryMs);
-    this.policy = { ...POLICY, retryDelaysMs, onUnknown: options.onUnknown };
+    const provenOnly = options.provenOnly && !this.leavesOut("proof");
+    this.policy = { ...POLICY, retryDelaysMs, onUnknown: options.onUnknown, provenOnly };
     this.oracle = new Oracle(options.without ?? [], this.touched);
     this.append({ fact: "secret", at: this.time, fingerprint: hashes.fingerprint });
     this.processors = [0, 1].map((id) => new SimulatedProcessor(this, id));
@@ -104,6 +109,9 @@ export class Simulation {
 
   /** Rules that stand in the facts are left out by writing into them what the fold without the rule would have used. */
   #withoutRules(fact: Fact): Fact {
+    if (this.leavesOut("late") && (fact.fact === "addressed" || fact.fact === "joined")) {
+      return { ...fact, proven: true };
+    }
     if (this.leavesOut("uses") && fact.fact === "earned") return { ...fact, uses: 0 };
     if (this.leavesOut("box") && fact.fact === "claimed") {
       const now = this.oracle.reader.offerNow(fact.offer);
@@ -212,8 +220,8 @@ export class Simulation {
     const late = random() < 0.1 ? Math.floor(random() * 30_000) : 0;
     const repeats = 1 + (random() < 0.2 ? 1 : 0);
     const uuid = uuidOf(++this.#uuids);
-    const record = kind === "opt-out" && random() < 0.5
-      ? this.#unsubscribe(who)
+    const { record, said } = kind === "opt-out" && random() < 0.5
+      ? { record: this.#unsubscribe(who), said: {} }
       : this.#webhook({ kind, who, mailbox, uuid, eventAt: this.time - late });
     const partition = record.headers.source === "unsubscribe" ? (who + 1) % PARTITIONS : who % PARTITIONS;
     for (let i = 0; i < repeats; i++) {
@@ -224,6 +232,7 @@ export class Simulation {
         at: this.time,
         eventAt: this.time - late,
         subjects: [],
+        ...said,
       });
     }
   }
@@ -241,7 +250,7 @@ export class Simulation {
       uuid: string;
       eventAt: number;
     },
-  ): Omit<TopicRecord, "partition" | "offset"> {
+  ): { record: Omit<TopicRecord, "partition" | "offset">; said: Partial<Produced> } {
     const others = [...Array(SUBJECTS).keys()].filter((other) => other !== who);
     const byPerson = kind === "join" && this.random() < 0.4;
     const event = kind === "use"
@@ -251,22 +260,36 @@ export class Simulation {
       : kind === "join" && !byPerson
       ? "$identify"
       : "$set";
-    const properties: Record<string, unknown> = {};
-    if (event === "$identify") properties.$anon_distinct_id = distinctId(this.pick(others));
+    const proven = this.options.provenOnly && this.random() < this.#provenShare;
+    const proof = (said: string) => proven ? { email_proof: proofs.make(distinctId(who), said) } : {};
+    const other = event === "$identify" ? distinctId(this.pick(others)) : null;
+    const properties: Record<string, unknown> = other === null
+      ? {}
+      : { $anon_distinct_id: other, ...proof(other) };
     const email = mailbox === null ? undefined : this.#spelling(mailbox);
-    if (email !== undefined && this.random() < 0.5) properties.$set = { email };
-    const person = {
-      ...(byPerson ? { id: `person-of-${Math.floor(this.random() * 2)}` } : {}),
-      properties: email !== undefined && properties.$set === undefined ? { email } : {},
+    const bag = {
+      ...(email === undefined ? {} : { email, ...proof(email) }),
+      ...(kind === "opt-out" && event === "$set" ? { unsubscribed: true } : {}),
     };
+    const inSet = this.random() < 0.5;
+    if (inSet) properties.$set = bag;
+    const personId = byPerson ? `person-of-${Math.floor(this.random() * 2)}` : null;
+    const person = { ...(personId === null ? {} : { id: personId }), properties: inSet ? {} : bag };
     const timestamp = new Date(eventAt).toISOString();
     const body = { event: { uuid, event, distinct_id: distinctId(who), properties, timestamp }, person };
-    return {
+    const record = {
       key: encoder.encode(distinctId(who)),
       value: encoder.encode(JSON.stringify(body)),
       headers: { id: uuid, event },
       timestamp: this.time,
     };
+    const said = {
+      proven,
+      ...(email === undefined ? {} : { mailbox: hashes.mailbox(readAddress(email)!.normalised) }),
+      ...(other === null ? {} : { other: hashes.subject(other) }),
+      ...(personId === null ? {} : { other: hashes.personSubject(personId), proven: false }),
+    };
+    return { record, said };
   }
 
   #spelling(mailbox: number): string {

@@ -1,4 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
+import { createEmailProofs } from "../../contract/email_proof.ts";
 import { createKeyedHashes } from "../../contract/keyed_hash.ts";
 import { openViewToWrite } from "../../processor/offers/sqlite/schema.ts";
 import { createOfferStoreReader } from "../../processor/offers/sqlite/reader.ts";
@@ -12,13 +13,15 @@ import type { OfferStoreReader, OfferStoreWriter, ViewEnd } from "../../processo
 import type { TopicRecord } from "../../topic/topic.ts";
 
 /** The names and sizes of the simulation, see `simulation.ts`. */
-export type Rule = "by" | "box" | "uses" | "current" | "barrier";
+export type Rule = "by" | "box" | "uses" | "current" | "barrier" | "late" | "proof";
 
 export type SimulationOptions = {
   readonly seed: number;
   readonly onUnknown: OfferPolicy["onUnknown"];
   /** The mailer of a processor: `maildir` knows what became of its messages, `smtp` does not. */
   readonly mailer: Mailer["kind"];
+  /** `IDENTITY_SECRET` is set: what comes without its proof counts for nothing. */
+  readonly provenOnly: boolean;
   /** Rules left out on purpose, to see what they are for. */
   readonly without?: readonly Rule[];
 };
@@ -37,9 +40,11 @@ export const POLICY: OfferPolicy = {
   retryDelaysMs: [],
   onUnknown: "hold",
   mailsPerMinuteMax: 1_000,
+  provenOnly: false,
 };
 
 export const hashes = createKeyedHashes("the simulation's secret, 16 or more");
+export const proofs = createEmailProofs("what the application's server knows");
 
 /** What a user did, as the oracle keeps it. */
 export type Produced = {
@@ -49,6 +54,10 @@ export type Produced = {
   readonly at: number;
   readonly eventAt: number;
   readonly subjects: readonly string[];
+  /** What it says, as hashes, and whether it brought the proof of it. */
+  readonly mailbox?: string;
+  readonly other?: string;
+  readonly proven?: boolean;
 };
 
 export type SentMail = { readonly messageId: string; readonly mailbox: string; readonly at: number };

@@ -68,9 +68,27 @@ export async function identify(address: string): Promise<void> {
   const userId = localStorage.getItem(USER_ID) ?? crypto.randomUUID();
   localStorage.setItem(USER_ID, userId);
   localStorage.setItem(EMAIL, address);
-  posthog.identify(userId, { email: address });
+  const proofs = await proofsOf({
+    distinctId: userId,
+    anonymousId: posthog.get_distinct_id(),
+    email: address,
+  });
+  // identify() takes no properties of its event: what is registered goes along with it, and with nothing else.
+  if (proofs) posthog.register({ email_proof: proofs.join });
+  posthog.identify(userId, { email: address, ...(proofs && { email_proof: proofs.email }) });
+  if (proofs) posthog.unregister("email_proof");
   distinctId.value = userId;
   email.value = address;
+}
+
+/** What the application's server proves of its logged-in user; null where proofs are not asked for. */
+async function proofsOf(who: { distinctId: string; anonymousId: string; email: string }) {
+  const response = await fetch("/api/identity", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(who),
+  }).catch(() => null);
+  return response?.status === 200 ? await response.json() as { email: string; join: string } : null;
 }
 
 /** Forgets who this was; the next event is somebody else's. */

@@ -51,8 +51,8 @@ function waiting(offer: OfferView, now: number): OfferText {
   if (!offer.addressKnown) {
     return {
       tone: "warn",
-      state: "No address known: waits for one",
-      next: "Give an e-mail address; the mail goes out with the next event that carries it.",
+      state: offer.reason === null ? "No address known: waits for one" : sentence(offer.reason),
+      next: "It goes to an address that was known when it was earned, or that the application has proven.",
     };
   }
   const due = offer.dueAt !== null && Date.parse(offer.dueAt) <= now;
@@ -63,6 +63,10 @@ function waiting(offer: OfferView, now: number): OfferText {
       state: "Offer earned, mail due in",
       next: "Then conditions are checked once more and it is sent.",
     };
+}
+
+function sentence(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
 function reasonText(reason: string | null): string {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { readAddress } from "./mailbox.ts";
+import { readAddress, readRecipient } from "./mailbox.ts";
 
 describe("one mailbox in every spelling", () => {
   it.each([
@@ -59,5 +59,50 @@ describe("what no mail could be sent to", () => {
 
   it.each([undefined, null, 7, {}, ["ada@example.org"]])("is no text: %s", (value) => {
     expect(readAddress(value)).toBeNull();
+  });
+});
+
+describe("what no public mail server takes", () => {
+  it.each([
+    "a@localhost",
+    "a@intranet",
+    "a@shop.local",
+    "a@printer.localhost",
+    "a@2130706433",
+    "a@127.0.0.1",
+    "a@0x7f.1",
+    "a@[1.2.3.4]",
+    "a@[IPv6:::1]",
+    "a@1.2.3.4.5",
+    "a%victim.example@relay.example",
+    "relay.example!victim@shop.example",
+    "@relay.example:a@shop.example",
+    "=?utf-8?q?a=40b.example?=@shop.example",
+    "a％victim.example@relay.example",
+    "＝？utf-8?q?x?＝@shop.example",
+    '"a b"@shop.example',
+    '"a\\"b"@shop.example',
+    '"a@b.example"@shop.example',
+    "a\u0007@shop.example",
+    "a@shop.example\r\nRCPT TO:<b@shop.example>",
+    "a@shop.1",
+    "a@1.0.0.127.in-addr.arpa",
+  ])("is no recipient: %s", (text) => {
+    expect(readRecipient(text)).toBeNull();
+  });
+
+  it.each([
+    "ada@example.org",
+    "grace.okafor.12@example.com",
+    "ada+shop@mail.example",
+    "ada@münchen.example",
+    "josé@example.org",
+    '"ada"@example.org',
+    "o'hara@example.ie",
+    "ada@4.de",
+    "ada@xn--mnchen-3ya.xn--vermgensberatung-pwb",
+  ])("leaves recipients as they are: %s", (text) => {
+    expect(readRecipient(text)).toEqual(readAddress(text));
+    expect(readRecipient(text)).not.toBeNull();
   });
 });

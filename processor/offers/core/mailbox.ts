@@ -34,6 +34,25 @@ export function readAddress(value: unknown): Address | null {
   return { deliverable: `${local}@${domain}`, normalised: `${normalLocal(local, domain)}@${family(domain)}` };
 }
 
+/**
+ * The address in a value that a mail may be sent to; null also for what no public mail server takes, or what a relay may
+ * take for something else than a mailbox: a domain of one label or without a name (an IP address, RFC 6761's names), `%`
+ * and `!` routes (RFC 5321 appendix C, RFC 976), an encoded word (RFC 2047).
+ */
+export function readRecipient(value: unknown): Address | null {
+  const address = readAddress(value);
+  if (address === null) return null;
+  const at = address.deliverable.lastIndexOf("@");
+  const [local, domain] = [address.deliverable.slice(0, at), address.deliverable.slice(at + 1)];
+  return ROUTE.test(local) || !PUBLIC_DOMAIN.test(domain) || NOWHERE.test(domain) ? null : address;
+}
+
+const ROUTE = /[%!]|=\?/;
+/** At least two labels; no top-level domain begins with a figure, so an IP address is none. */
+const PUBLIC_DOMAIN = /\.[a-z][a-z0-9-]*[a-z0-9]$/;
+/** What no public server answers for (RFC 6761, 6762, 7686, 8375); `.example` and `.test` stay for trying out. */
+const NOWHERE = /\.(localhost|local|localdomain|invalid|onion|internal|arpa)$/;
+
 function unquote(local: string): string {
   return /^"[^"\\]+"$/.test(local) ? local.slice(1, -1) : local;
 }

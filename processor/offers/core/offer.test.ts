@@ -239,14 +239,15 @@ describe("currentOf()", () => {
 });
 
 describe("nextStep()", () => {
-  const hold = { policy: { onUnknown: "hold" }, claim: null } as const;
-  const resend = { policy: { onUnknown: "resend-once" }, claim: null } as const;
+  const hold = { policy: { onUnknown: "hold", provenOnly: false }, claim: null } as const;
+  const resend = { policy: { onUnknown: "resend-once", provenOnly: false }, claim: null } as const;
   const now = (one: Offer, more: Partial<OfferNow> = {}): OfferNow => ({
     offer: one,
     isCurrent: true,
     optedOut: false,
     isLost: false,
     address: { mailbox: MAILBOX, position, mailboxState: "free" },
+    provenAddress: null,
     ...more,
   });
   const mailboxState = (mailboxState: "rewarded" | "suppressed") => ({
@@ -258,6 +259,16 @@ describe("nextStep()", () => {
     expect(nextStep(now(waiting), 500, hold)).toEqual({ is: "send", mailbox: MAILBOX, position });
     expect(nextStep(now(waiting, { isCurrent: false }), 500, hold)).toEqual({ is: "wait" });
     expect(nextStep(now(waiting, { address: null }), 500, hold)).toEqual({ is: "wait" });
+  });
+
+  it("sends to a proven address only, where proofs are asked for", () => {
+    const proven = { ...hold, policy: { ...hold.policy, provenOnly: true } };
+    const provenAddress = { mailbox: "e".repeat(32), position, mailboxState: "free" } as const;
+    expect(nextStep(now(waiting), 500, proven)).toEqual({ is: "wait" });
+    expect(nextStep(now(waiting, { provenAddress }), 500, proven)).toMatchObject({
+      is: "send",
+      mailbox: provenAddress.mailbox,
+    });
   });
 
   it("closes what may never be sent", () => {

@@ -197,19 +197,28 @@ export type OfferNow = {
   readonly optedOut: boolean;
   /** Earned from records before a loss of the facts: it may have been mailed in the state that is gone. */
   readonly isLost: boolean;
-  /** The newest address of the person, and how its mailbox stands for this offer; null where none is known. */
-  readonly address: {
-    readonly mailbox: string;
-    readonly position: Position;
-    readonly mailboxState: MailboxState;
-  } | null;
+  /** The newest address that this offer may go to, see `processor/offers/sqlite/destinations.ts`; null where none is known. */
+  readonly address: Recipient | null;
+  /** The newest of the proven ones among them. */
+  readonly provenAddress: Recipient | null;
+};
+
+/** An address by the record that gave it, and how its mailbox stands for the offer at hand. */
+export type Recipient = {
+  readonly mailbox: string;
+  readonly position: Position;
+  readonly mailboxState: MailboxState;
 };
 
 /** Who holds the claim of an offer in `sending`, as this processor sees it, and for how long it has seen it (ms). */
 export type ClaimSeen = { readonly of: "this_run" | "earlier_run" | "another"; readonly forMs: number };
 
-/** `MAIL_ON_UNKNOWN`: whether a mail whose delivery cannot be known stays as it is or is sent once more. */
-export type SenderPolicy = { readonly onUnknown: "hold" | "resend-once" };
+export type SenderPolicy = {
+  /** `MAIL_ON_UNKNOWN`: whether a mail whose delivery cannot be known stays as it is or is sent once more. */
+  readonly onUnknown: "hold" | "resend-once";
+  /** `IDENTITY_SECRET` is set: only proven addresses get mail. */
+  readonly provenOnly: boolean;
+};
 
 /** After this long without an answer another processor's claim is unknown, in ms; the mailer itself gives up after 45 s. */
 export const CLAIM_SILENCE_MS = 60_000;
@@ -240,7 +249,9 @@ export function nextStep(
   const { offer } = person;
   switch (offer.state.is) {
     case "waiting":
-      return person.isCurrent ? stepOfWaiting(person, offer.state.dueAt, now) : WAIT;
+      return person.isCurrent
+        ? stepOfWaiting(person, { dueAt: offer.state.dueAt, now, address: recipientOf(person, policy) })
+        : WAIT;
     case "sending":
       if (claim?.of === "earlier_run") return { is: "settle", by: offer.state.by };
       return claim?.of === "another" && claim.forMs > CLAIM_SILENCE_MS
@@ -259,17 +270,28 @@ export function nextStep(
 
 const WAIT: SenderStep = { is: "wait" };
 
-function stepOfWaiting(person: OfferNow, dueAt: number, now: number): SenderStep {
+/** Where the offer's mail may go. */
+export function recipientOf(
+  { address, provenAddress }: Pick<OfferNow, "address" | "provenAddress">,
+  { provenOnly }: Pick<SenderPolicy, "provenOnly">,
+): Recipient | null {
+  return provenOnly ? provenAddress : address;
+}
+
+function stepOfWaiting(
+  person: OfferNow,
+  { dueAt, now, address }: { dueAt: number; now: number; address: Recipient | null },
+): SenderStep {
   if (person.optedOut) return { is: "close", reason: "opted_out", mailbox: null };
   if (now < dueAt) return WAIT;
-  if (person.isLost) return { is: "close", reason: "state_lost", mailbox: person.address?.mailbox ?? null };
-  if (person.address === null) return WAIT;
-  switch (person.address.mailboxState) {
+  if (person.isLost) return { is: "close", reason: "state_lost", mailbox: address?.mailbox ?? null };
+  if (address === null) return WAIT;
+  switch (address.mailboxState) {
     case "suppressed":
       return { is: "close", reason: "opted_out", mailbox: null };
     case "rewarded":
       return { is: "close", reason: "mailbox_rewarded", mailbox: null };
     case "free":
-      return { is: "send", mailbox: person.address.mailbox, position: person.address.position };
+      return { is: "send", mailbox: address.mailbox, position: address.position };
   }
 }

@@ -36,7 +36,8 @@ describe("a webhook", () => {
       isUse: true,
       isOptOut: false,
       aliases: [],
-      email: null,
+      joinProof: null,
+      said: [],
       isBackfill: false,
     });
   });
@@ -47,17 +48,26 @@ describe("a webhook", () => {
     expect(eventOf({}).id).not.toBe(eventOf({ properties: { n: 1 } }).id);
   });
 
-  it("gives the address of $set before that of the person, and none if it was backfilled", () => {
-    const person = { properties: { email: "old@example.org" } };
-    const set = (email: unknown) => ({ properties: { $set: { email } } });
-    const emailOf = (event: Record<string, unknown>, headers = {}) =>
-      eventOf(event, { person, headers }).email;
-    expect(emailOf({})).toBe("old@example.org");
-    expect(emailOf(set("new@example.org"))).toBe("new@example.org");
-    expect(emailOf(set("not an address"))).toBe("old@example.org");
-    expect(emailOf(set(7))).toBe("old@example.org");
-    expect(emailOf({}, { source: "backfill" })).toBeNull();
-    expect(eventOf({}, { person: { properties: { email: { $ne: 1 } } } }).email).toBeNull();
+  it("says what $set says of mail, then what the person's properties say", () => {
+    const person = { properties: { email: "old@example.org", email_proof: "p" } };
+    const old = { email: "old@example.org", optsOut: false, proof: "p" };
+    const said = ($set: unknown) => eventOf({ properties: { $set } }, { person }).said;
+    expect(said(undefined)).toEqual([old]);
+    expect(said({ email: "new@example.org" })).toEqual([
+      { email: "new@example.org", optsOut: false, proof: null },
+      old,
+    ]);
+    for (const email of ["not an address", "a@localhost", 7, { $ne: 1 }]) {
+      expect(said({ email })).toEqual([old]);
+    }
+    for (const name of ["email_opt_out", "unsubscribed"]) {
+      expect(said({ [name]: true, email_proof: 7 })).toEqual([
+        { email: null, optsOut: true, proof: null },
+        old,
+      ]);
+      for (const no of [false, "true", 1, null]) expect(said({ [name]: no })).toEqual([old]);
+    }
+    expect(said([{ email: "new@example.org" }])).toEqual([old]);
   });
 
   it("joins by $identify and $create_alias, and by no other event", () => {
@@ -130,8 +140,8 @@ describe("other records", () => {
 
 describe("a record that gave an address", () => {
   it("holds it in plain, until an erasure empties the record", () => {
-    const { email } = eventOf({ event: "x" }, { person: { properties: { email: " Ada@Example.org " } } });
-    expect(readAddress(email)!.deliverable).toBe("Ada@example.org");
+    const { said } = eventOf({ event: "x" }, { person: { properties: { email: " Ada@Example.org " } } });
+    expect(readAddress(said[0]!.email)!.deliverable).toBe("Ada@example.org");
     expect(readOfferInput({ ...record(0), value: new Uint8Array(), headers: { event: "$scrubbed" } }).is)
       .toBe("ignored");
   });

@@ -8,13 +8,14 @@ import {
   readEnvelope,
   readLabel,
 } from "../../../contract/envelope.ts";
+import { EMAIL_PROOF } from "../../../contract/email_proof.ts";
 import { isNobody } from "../../../contract/nobody.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../../../contract/product_events.ts";
 import { readUnsubscribe, type UnsubscribeClaims } from "../../../contract/unsubscribe_token.ts";
 import { readErasure } from "../../record/erasure.ts";
 import { eventTime } from "../../record/event_time.ts";
 import type { Position } from "../../facts/facts.ts";
-import { readAddress } from "./mailbox.ts";
+import { readRecipient } from "./mailbox.ts";
 
 /** What a record of `posthog.webhooks` means for offers: an input of the offers, parsed once. Still holds plain ids. */
 export type OfferInput =
@@ -46,12 +47,25 @@ export type ProductEvent = {
   /** When the user acted; received time where the event does not say or lies more than a day ahead of it. */
   readonly eventAt: number;
   readonly isUse: boolean;
+  /** The event itself is an opt-out; one by property lies in `said`. */
   readonly isOptOut: boolean;
   /** Other distinct_ids that the event says are the same person. */
   readonly aliases: readonly string[];
-  /** As it was written; null where there is none, and for backfilled events, whose addresses are old. */
-  readonly email: string | null;
+  /** What came as the proof of that join; null where none did. */
+  readonly joinProof: string | null;
+  /** What `$set` and the person's properties say, in that order; empty where neither says anything of these. */
+  readonly said: readonly Said[];
   readonly isBackfill: boolean;
+};
+
+/** What one bag of person properties says about mail. */
+export type Said = {
+  /** As it was written; null where there is none that a mail could be sent to. */
+  readonly email: string | null;
+  /** `email_opt_out` or `unsubscribed` is true. */
+  readonly optsOut: boolean;
+  /** What came as the proof beside it; null where none did. */
+  readonly proof: string | null;
 };
 
 /** The parts of a record that this file reads. */
@@ -75,7 +89,7 @@ export function readOfferInput(record: SourceRecord): OfferInput {
   const outcome = readEnvelope(record.value);
   if (!outcome.ok) return { is: "ignored", reason: outcome.reason };
   const { envelope } = outcome;
-  const isBackfill = label.source === "backfill";
+  const aliases = aliasesIn(envelope);
   const event: ProductEvent = {
     id: label.id ?? envelope.uuid ?? idFromBody(record.value),
     distinctId: envelope.distinctId,
@@ -85,19 +99,28 @@ export function readOfferInput(record: SourceRecord): OfferInput {
     eventAt: eventTime(envelope.timestamp, record.timestamp),
     isUse: envelope.event === FEATURE_USED,
     isOptOut: envelope.event === EMAIL_UNSUBSCRIBED,
-    aliases: aliasesIn(envelope),
-    email: isBackfill ? null : emailIn(envelope),
-    isBackfill,
+    aliases,
+    joinProof: aliases.length === 0 ? null : textOf(envelope.properties[EMAIL_PROOF]),
+    said: saidIn(envelope),
+    isBackfill: label.source === "backfill",
   };
   return { is: "event", event };
 }
 
 /** `$set` was written with this very event; `person.properties` may be a snapshot from before it. */
-function emailIn({ properties, person }: PosthogEnvelope): string | null {
-  const set = isObject(properties.$set) ? properties.$set.email : undefined;
-  if (typeof set === "string" && readAddress(set) !== null) return set;
-  const known = person.properties.email;
-  return typeof known === "string" ? known : null;
+function saidIn({ properties, person }: PosthogEnvelope): readonly Said[] {
+  const found: Said[] = [];
+  for (const bag of [properties.$set, person.properties]) {
+    if (!isObject(bag)) continue;
+    const email = readRecipient(bag.email) === null ? null : bag.email as string;
+    const optsOut = bag.email_opt_out === true || bag.unsubscribed === true;
+    if (email !== null || optsOut) found.push({ email, optsOut, proof: textOf(bag[EMAIL_PROOF]) });
+  }
+  return found;
+}
+
+function textOf(value: unknown): string | null {
+  return typeof value === "string" ? value : null;
 }
 
 function aliasesIn({ event, distinctId, properties }: PosthogEnvelope): readonly string[] {

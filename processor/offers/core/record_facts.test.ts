@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { ProductEvent } from "./product_event.ts";
-import { factsOf, learn, type SubjectKnown } from "./record_facts.ts";
+import { factsOf, type HashedEvent, learn, type OtherSubject, type SubjectKnown } from "./record_facts.ts";
 
 const subject = "a".repeat(32);
 const other = "b".repeat(32);
@@ -15,6 +15,9 @@ const nothing: SubjectKnown = {
   personMailbox: null,
   joined: new Set(),
   erasedAt: null,
+  isOptedOut: false,
+  suppressed: new Set(),
+  unproven: new Set(),
 };
 
 function event(more: Partial<ProductEvent> = {}): ProductEvent {
@@ -28,7 +31,8 @@ function event(more: Partial<ProductEvent> = {}): ProductEvent {
     isUse: true,
     isOptOut: false,
     aliases: [],
-    email: null,
+    joinProof: null,
+    said: [],
     isBackfill: false,
     ...more,
   };
@@ -37,18 +41,26 @@ function event(more: Partial<ProductEvent> = {}): ProductEvent {
 type Brought = {
   event?: Partial<ProductEvent>;
   mailbox?: string;
-  others?: { subject: string; erasedAt: number | null }[];
+  others?: OtherSubject[];
+  optOut?: HashedEvent["optOut"];
+  isProven?: boolean;
+  unproven?: HashedEvent["unproven"];
 };
 
-function kinds({ event: more, mailbox, others = [] }: Brought, known: SubjectKnown): string[] {
-  return factsOf({ event: event(more), mailbox: mailbox ?? null, others }, known, policy).map(({ fact }) =>
-    fact
-  );
+function hashed({ event: more, mailbox, ...brought }: Brought): HashedEvent {
+  const nothing = { others: [], optOut: null, isProven: false, unproven: [] };
+  return { ...nothing, event: event(more), mailbox: mailbox ?? null, ...brought };
 }
+
+function kinds(brought: Brought, known: SubjectKnown): string[] {
+  return factsOf(hashed(brought), known, policy).map(({ fact }) => fact);
+}
+
+const joinable: OtherSubject = { subject: other, erasedAt: null, isJoined: false };
 
 describe("factsOf()", () => {
   it("brings everything that is not known yet, the join first", () => {
-    expect(kinds({ mailbox: box, others: [{ subject: other, erasedAt: null }] }, nothing)).toEqual([
+    expect(kinds({ mailbox: box, others: [joinable] }, nothing)).toEqual([
       "joined",
       "counted",
       "addressed",
@@ -56,7 +68,7 @@ describe("factsOf()", () => {
   });
 
   it("brings nothing a second time", () => {
-    const input = { event: event(), mailbox: box, others: [{ subject: other, erasedAt: null }] };
+    const input = hashed({ mailbox: box, others: [joinable] });
     const known = learn(nothing, factsOf(input, nothing, policy));
     expect(factsOf(input, known, policy)).toEqual([]);
   });
@@ -73,7 +85,7 @@ describe("factsOf()", () => {
     expect(kinds({ mailbox: box2 }, known)).toEqual(["addressed"]);
     expect(kinds({ mailbox: box }, { ...known, personMailbox: box2 })).toEqual(["addressed"]);
     expect(kinds({ mailbox: box2 }, { ...known, address: { ...address, at: T + 1 } })).toEqual([]);
-    expect(kinds({ mailbox: box, others: [{ subject: other, erasedAt: null }] }, known)).toEqual([
+    expect(kinds({ mailbox: box, others: [joinable] }, known)).toEqual([
       "joined",
       "addressed",
     ]);
@@ -81,27 +93,56 @@ describe("factsOf()", () => {
 
   it("brings nothing of what an erased person did before, but an opt-out, without the address", () => {
     const known = { ...nothing, erasedAt: T };
-    expect(kinds({ mailbox: box, others: [{ subject: other, erasedAt: null }] }, known)).toEqual([]);
-    const [fact, ...more] = factsOf(
-      { event: event({ isOptOut: true }), mailbox: box, others: [] },
-      known,
-      policy,
-    );
+    expect(kinds({ mailbox: box, others: [joinable] }, known)).toEqual([]);
+    const optOut = { mailbox: box, isSuppressed: false };
+    const [fact, ...more] = factsOf(hashed({ mailbox: box, optOut }), known, policy);
     expect([fact, more]).toMatchObject([{ fact: "opted_out", mailbox: null }, []]);
     expect(kinds({ event: { eventAt: T + 1 } }, known)).toEqual(["counted"]);
   });
 
   it("joins nobody to somebody who was erased later", () => {
-    expect(kinds({ others: [{ subject: other, erasedAt: T }] }, nothing)).toEqual(["counted"]);
-    expect(kinds({ others: [{ subject: other, erasedAt: T - 1 }] }, nothing)).toEqual(["joined", "counted"]);
+    expect(kinds({ others: [{ ...joinable, erasedAt: T }] }, nothing)).toEqual(["counted"]);
+    expect(kinds({ others: [{ ...joinable, erasedAt: T - 1 }] }, nothing)).toEqual(["joined", "counted"]);
   });
 
   it("suppresses the mailbox that an opt-out names", () => {
-    const facts = factsOf(
-      { event: event({ isUse: false, isOptOut: true }), mailbox: box, others: [] },
-      nothing,
-      policy,
-    );
+    const optOut = { mailbox: box, isSuppressed: false };
+    const facts = factsOf(hashed({ event: { isUse: false }, mailbox: box, optOut }), nothing, policy);
     expect(facts).toMatchObject([{ fact: "addressed", mailbox: box }, { fact: "opted_out", mailbox: box }]);
+  });
+
+  it("tells an opt-out that comes with every event once, and again where a mailbox is new to it", () => {
+    const optOut = { mailbox: box, isSuppressed: false };
+    const input = hashed({ event: { isUse: false }, mailbox: box, optOut });
+    const known = learn(nothing, factsOf(input, nothing, policy));
+    expect(factsOf(input, known, policy)).toEqual([]);
+    const other = { mailbox: box2, optOut: { mailbox: box2, isSuppressed: false } };
+    expect(kinds({ event: { isUse: false, receivedAt: T + 1 }, ...other }, known)).toEqual([
+      "addressed",
+      "opted_out",
+    ]);
+  });
+
+  it("tells an address or a join again once it is proven", () => {
+    const address = { at: T - 1, position: { partition: 0, offset: 1 }, mailbox: box };
+    const known = { ...nothing, uuids: new Set(["u1"]), address, personMailbox: box };
+    expect(factsOf(hashed({ mailbox: box, isProven: true }), known, policy)).toMatchObject([
+      { fact: "addressed", proven: true },
+    ]);
+    const proven = { ...known, address: { ...address, proven: true as const } };
+    expect(kinds({ mailbox: box, isProven: true }, proven)).toEqual([]);
+    expect(factsOf(hashed({ others: [joinable], isProven: true }), known, policy)).toMatchObject([
+      { fact: "joined", proven: true },
+    ]);
+  });
+
+  it("tells once per subject and kind that something came without its proof", () => {
+    const input = hashed({ event: { isUse: false }, unproven: ["address", "join"] });
+    const facts = factsOf(input, nothing, policy);
+    expect(facts).toMatchObject([{ fact: "unproven", what: "address" }, { fact: "unproven", what: "join" }]);
+    expect(factsOf(input, learn(nothing, facts), policy)).toEqual([]);
+    expect(kinds({ event: { isUse: false }, unproven: ["opt_out"] }, learn(nothing, facts))).toEqual([
+      "unproven",
+    ]);
   });
 });

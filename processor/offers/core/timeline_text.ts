@@ -1,4 +1,4 @@
-import type { Fact, Position } from "../../facts/facts.ts";
+import type { Fact, Position, UnprovenKind } from "../../facts/facts.ts";
 import type { Offer } from "./offer.ts";
 
 /** The facts of a person in words, for its timeline. */
@@ -7,9 +7,11 @@ export function timelineText(fact: Fact, { uses }: { readonly uses: number }): s
     case "counted":
       return `use ${uses} counted (${at(fact.position)})`;
     case "joined":
-      return `two ids are one person (${at(fact.position)})`;
+      return `two ids are one person${provenText(fact)} (${at(fact.position)})`;
     case "addressed":
-      return `address known (${at(fact.position)})`;
+      return `address known${provenText(fact)} (${at(fact.position)})`;
+    case "unproven":
+      return `${UNPROVEN[fact.what]} came without its proof and counts for nothing (${at(fact.position)})`;
     case "opted_out":
       return `opted out of mail (${at(fact.position)})`;
     case "earned":
@@ -38,6 +40,16 @@ export function timelineText(fact: Fact, { uses }: { readonly uses: number }): s
     case "dataset":
       return fact.fact;
   }
+}
+
+const UNPROVEN: Readonly<Record<UnprovenKind, string>> = {
+  address: "an address",
+  join: "a join with another id",
+  opt_out: "an opt-out",
+};
+
+function provenText({ proven }: { readonly proven?: true | undefined }): string {
+  return proven ? ", proven" : "";
 }
 
 const CLOSED: Readonly<Record<string, string>> = {

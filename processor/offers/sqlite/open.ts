@@ -37,10 +37,10 @@ export async function openOfferStoreReader(
 /** For whoever shows what there is; null where the view's writer has not made it yet. */
 export function openOfferStatusReader(
   dataDir: string,
-  { threshold }: { readonly threshold: number },
+  { threshold, provenOnly }: { readonly threshold: number; readonly provenOnly: boolean },
 ): OfferStatusReader | null {
   const db = openViewToRead(offerViewPath(dataDir));
-  return db === null ? null : createOfferStatusReader(db, { threshold });
+  return db === null ? null : createOfferStatusReader(db, { threshold, provenOnly });
 }
 
 /**

@@ -1,31 +1,76 @@
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
-import type { Offer } from "../core/offer.ts";
+import { isNewer, type Position } from "../../facts/facts.ts";
+import { currentOf, type Offer } from "../core/offer.ts";
 import type { OfferRows } from "./rows.ts";
 
-/** Persons: connected sets of subjects, kept as a number per subject. */
+/** What is derived of a person, kept up to date fact by fact. */
+export type Person = {
+  readonly id: number;
+  /** How many subjects it has. */
+  size: number;
+  /** Distinct ones of all its subjects. */
+  uses: number;
+  optedOut: boolean;
+  /** The newest address of its subjects. */
+  newest: { readonly at: number; readonly position: Position; readonly mailbox: string } | null;
+  /** The current offer. */
+  offer: number | null;
+};
+
+/**
+ * Persons: connected sets of subjects, kept as a number per subject. Of two that become one the smaller moves, so that a
+ * row moves log2(ids of its person) times at most, and no fact looks at all ids of a person.
+ */
 export function createPersons(db: DatabaseSync, rows: OfferRows) {
   const sql = {
-    putSubject: db.prepare("insert or replace into subject values (?, ?)"),
-    putPerson: db.prepare("insert into person (touched, uses) values (?, 0)"),
-    move: db.prepare("update subject set person = ? where person = ?"),
+    putSubject: db.prepare("insert or replace into subject values (?, ?, ?)"),
+    putPerson: db.prepare("insert into person (touched, size, uses, opted_out) values (?, 0, 0, 0)"),
+    person: db.prepare("select * from person where id = ?"),
+    newUses: db.prepare(
+      `select count(distinct g.uuid) as n from use g where g.person = ?
+       and not exists (select 1 from use k where k.person = ? and k.uuid = g.uuid)`,
+    ),
+    move: [
+      db.prepare("update use set person = ? where person = ?"),
+      db.prepare("update offer set person = ? where person = ?"),
+    ],
+    moveSubjects: db.prepare("update subject set person = ?, since = ? where person = ?"),
+    moveRows: [
+      db.prepare("update use set person = ? where subject = ?"),
+      db.prepare("update offer set person = ? where subject = ?"),
+    ],
     removePerson: db.prepare("delete from person where id = ?"),
     neighbours: db.prepare(
       "select b as subject from joined where a = ? union select a from joined where b = ?",
     ),
+    uses: db.prepare("select count(distinct uuid) as n from use where person = ?"),
+    isOptedOut: db.prepare("select 1 from opted_out where subject = ?"),
     refresh: db.prepare(
-      "update person set touched = ?, state = ?, uses = ?, offer = ?, partition = ?, due = ? where id = ?",
+      `update person set touched = ?, size = ?, uses = ?, opted_out = ?, newest_at = ?, newest_partition = ?,
+       newest_offset = ?, newest_mailbox = ?, offer = ?, state = ?, partition = ?, due = ?, due_proven = ? where id = ?`,
     ),
   };
-  /** Persons whose derived row is to be brought up to date, with the last fact that touched them. */
+  /** Persons as the facts of this transaction have made them, with the last fact that touched them. */
+  const known = new Map<number, Person>();
   const touched = new Map<number, number>();
-  const make = (fact: number) => Number(sql.putPerson.run(fact).lastInsertRowid);
 
-  const ofSubject = (subject: string, fact: number): number => {
-    const known = rows.personOf(subject);
-    if (known !== null) return known;
-    const person = make(fact);
-    sql.putSubject.run(subject, person);
+  const make = (fact: number): Person => {
+    const id = Number(sql.putPerson.run(fact).lastInsertRowid);
+    const person: Person = { id, size: 0, uses: 0, optedOut: false, newest: null, offer: null };
+    known.set(id, person);
     return person;
+  };
+
+  const get = (id: number): Person => {
+    let person = known.get(id);
+    if (person === undefined) known.set(id, person = readPerson(sql.person.get(id)));
+    return person;
+  };
+
+  const forget = (id: number) => {
+    sql.removePerson.run(id);
+    known.delete(id);
+    touched.delete(id);
   };
 
   const connected = (subject: string): readonly string[] => {
@@ -36,64 +81,110 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
     return [...found];
   };
 
+  const addressed = (person: Person, address: NonNullable<Person["newest"]>) => {
+    if (person.newest === null || isNewer(address, person.newest)) person.newest = address;
+  };
+
   return {
-    ofSubject,
+    get,
+    ofSubject(subject: string, fact: number): Person {
+      const id = rows.personOf(subject);
+      if (id !== null) return get(id);
+      const person = make(fact);
+      person.size = 1;
+      sql.putSubject.run(subject, person.id, fact);
+      return person;
+    },
     /** Answers the person that both are from now on. */
-    merge(a: number, b: number): number {
-      if (a === b) return a;
-      const [kept, gone] = rows.subjectsOf(a).length >= rows.subjectsOf(b).length ? [a, b] : [b, a];
-      sql.move.run(kept, gone);
-      sql.removePerson.run(gone);
-      touched.delete(gone);
+    merge(a: Person, b: Person, fact: number): Person {
+      if (a.id === b.id) return a;
+      const [kept, gone] = a.size >= b.size ? [a, b] : [b, a];
+      kept.uses += (sql.newUses.get(gone.id, kept.id) as { n: number }).n;
+      for (const move of sql.move) move.run(kept.id, gone.id);
+      sql.moveSubjects.run(kept.id, fact, gone.id);
+      kept.size += gone.size;
+      kept.optedOut ||= gone.optedOut;
+      if (gone.newest !== null) addressed(kept, gone.newest);
+      const offers = [kept.offer, gone.offer].flatMap((id) => id === null ? [] : [rows.offer(id)!]);
+      kept.offer = currentOf(offers)?.id ?? null;
+      forget(gone.id);
       return kept;
     },
-    /** After joins were removed: what these subjects are now. */
+    addressed,
+    /** An offer of this person was made, changed or removed. */
+    offerChanged(person: Person): void {
+      person.offer = rows.currentOf(person.id)?.id ?? null;
+    },
+    /** After rows were removed: what these subjects are now. */
     deriveAgain(
       members: readonly string[],
       { affected, fact }: { affected: ReadonlySet<number>; fact: number },
-    ): readonly number[] {
-      for (const person of affected) {
-        sql.removePerson.run(person);
-        touched.delete(person);
-      }
+    ): readonly Person[] {
+      for (const id of affected) forget(id);
       const left = new Set(members);
-      const made: number[] = [];
+      const made: Person[] = [];
       for (const member of members) {
         if (!left.has(member)) continue;
         const person = make(fact);
         made.push(person);
         for (const subject of connected(member)) {
           left.delete(subject);
-          sql.putSubject.run(subject, person);
+          sql.putSubject.run(subject, person.id, fact);
+          for (const move of sql.moveRows) move.run(person.id, subject);
+          person.size++;
+          person.optedOut ||= sql.isOptedOut.get(subject) !== undefined;
+          const newest = rows.addressOf(subject);
+          if (newest !== null) addressed(person, newest);
         }
+        person.uses = (sql.uses.get(person.id) as { n: number }).n;
+        person.offer = rows.currentOf(person.id)?.id ?? null;
       }
       return made;
     },
-    /** What a fact brought changes the derived row of this person, which {@link refresh} writes. */
-    touch: (person: number, fact: number): unknown => touched.set(person, fact),
-    /**
-     * Brings the derived rows up to date, once for all facts of a transaction: nothing inside it reads them. What a
-     * transaction that was rolled back touched is brought up to date with the next: to what the rows say, as ever.
-     */
+    /** What a fact brought changes the row of this person, which {@link refresh} writes. */
+    touch: (person: Person, fact: number): unknown => touched.set(person.id, fact),
+    /** Writes the rows, once for all facts of a transaction. */
     refresh(): void {
-      for (const [person, fact] of touched) sql.refresh.run(fact, ...derived(person), person);
+      for (const [id, fact] of touched) sql.refresh.run(fact, ...columnsOf(get(id)), id);
+      this.forgetAll();
+    },
+    /** Also after a transaction that was rolled back: the rows say what holds. */
+    forgetAll(): void {
+      known.clear();
       touched.clear();
     },
   };
 
-  /** `due` stands only where a sender could act. */
-  function derived(person: number): SQLInputValue[] {
-    const { uses, optedOut, hasOffer } = rows.summaryOf(person);
-    const current = hasOffer ? rows.currentOf(person) : null;
+  function columnsOf({ size, uses, optedOut, newest, offer }: Person): SQLInputValue[] {
+    const current = offer === null ? null : rows.offer(offer);
     const state = current?.state.is ?? (optedOut ? "closed" : uses > 0 ? "counting" : null);
-    const due = current === null ? null : dueOf(current, { person, optedOut });
-    return [state, uses, current?.id ?? null, current?.position.partition ?? null, due];
+    return [
+      ...[size, uses, optedOut ? 1 : 0],
+      ...[newest?.at ?? null, newest?.position.partition ?? null, newest?.position.offset ?? null],
+      ...[newest?.mailbox ?? null, offer, state, current?.position.partition ?? null],
+      dueOf(current, { optedOut, proven: false }),
+      dueOf(current, { optedOut, proven: true }),
+    ];
   }
 
-  function dueOf(current: Offer, { person, optedOut }: { person: number; optedOut: boolean }): number | null {
-    if (current.state.is !== "waiting") return null;
+  /** Stands only where a sender could act; `proven`: one that mails to proven addresses only. */
+  function dueOf(
+    current: Offer | null,
+    { optedOut, proven }: { readonly optedOut: boolean; readonly proven: boolean },
+  ): number | null {
+    if (current === null || current.state.is !== "waiting") return null;
     if (optedOut) return 0;
-    const canAct = rows.isLost(current) || rows.addressOf(person) !== null;
+    const canAct = rows.isLost(current) || rows.destinationOf(current.id, { proven }) !== null;
     return canAct ? current.state.dueAt : null;
   }
+}
+
+function readPerson(row: unknown): Person {
+  const { id, size, uses, opted_out, newest_at, newest_partition, newest_offset, newest_mailbox, offer } =
+    row as
+      & Record<"id" | "size" | "uses" | "opted_out" | "newest_partition" | "newest_offset", number>
+      & { newest_at: number | null; newest_mailbox: string; offer: number | null };
+  const position = { partition: newest_partition, offset: newest_offset };
+  const newest = newest_at === null ? null : { at: newest_at, position, mailbox: newest_mailbox };
+  return { id, size, uses, optedOut: opted_out === 1, newest, offer };
 }

@@ -1,10 +1,19 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Offer, OfferNow } from "../core/offer.ts";
 import type { OfferStoreReader } from "../store.ts";
-import { createOfferRows, readAddressRow } from "./rows.ts";
+import { createOfferRows, type Destination } from "./rows.ts";
+import type { UnprovenKind } from "../../facts/facts.ts";
 import { viewEndOf } from "./writer.ts";
 
-const NOTHING = { uuids: new Set<string>(), address: null, personMailbox: null, joined: new Set<string>() };
+const NOTHING = {
+  uuids: new Set<string>(),
+  address: null,
+  personMailbox: null,
+  joined: new Set<string>(),
+  isOptedOut: false,
+  suppressed: new Set<string>(),
+  unproven: new Set<UnprovenKind>(),
+};
 
 /** The reading side of the view, for the loops that decide and send. */
 export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
@@ -31,34 +40,48 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
     knownOf(subject) {
       const person = rows.personOf(subject);
       if (person === null) return { ...NOTHING, subject, erasedAt: erasedAt(subject) };
-      const own = sql.address.get(subject);
+      const address = rows.addressOf(subject);
       return {
+        ...NOTHING,
         subject,
         uuids: new Set(sql.uuids.all(subject).map((row) => text(row, "uuid"))),
-        address: own === undefined ? null : readAddressRow(own as never),
-        personMailbox: own === undefined ? null : rows.addressOf(person)?.mailbox ?? null,
-        joined: new Set(sql.joined.all(subject).map((row) => text(row, "b"))),
+        address,
+        personMailbox: address === null ? null : rows.summaryOf(person).mailbox,
+        isOptedOut: sql.optedOut.get(subject) !== undefined,
+        suppressed: new Set(address !== null && isSuppressed(address.mailbox) ? [address.mailbox] : []),
+        unproven: new Set(sql.unproven.all(subject).map((row) => text(row, "what") as UnprovenKind)),
         erasedAt: erasedAt(subject),
       };
     },
+    isJoined(subject, { other, isProven }) {
+      const row = sql.joined.get(subject, other) as { proven: number } | undefined;
+      return row !== undefined && (!isProven || row.proven === 1);
+    },
+    isSuppressed,
     personOf(subject) {
-      const row = sql.person.get(subject) as { uses: number; offer: number | null } | undefined;
-      return { uses: row?.uses ?? 0, hasOffer: row !== undefined && row.offer !== null };
+      const row = sql.person.get(subject) as { id: number; uses: number; offer: number | null } | undefined;
+      return { id: row?.id ?? null, uses: row?.uses ?? 0, hasOffer: row !== undefined && row.offer !== null };
     },
     erasedAt,
     usesBefore(subject, { partition, offset }) {
-      return (sql.usesBefore.get(subject, partition, offset) as { n: number }).n;
+      const row = sql.usesBefore.get(subject, partition, offset) as { n: number } | undefined;
+      return row?.n ?? 0;
     },
-    touchedSince: (fact) => sql.touched.all(fact).map((row) => text(row, "subject")),
-    due(partitions, { now, limit }) {
-      const found = partitions.flatMap((partition) => sql.due.all(partition, now, limit));
+    touchedSince: (fact) => ({
+      persons: sql.touched.all(fact).map((row) => (row as { id: number }).id),
+      subjects: sql.moved.all(fact).map((row) => text(row, "subject")),
+    }),
+    due(partitions, { now, limit, provenOnly }) {
+      const look = provenOnly ? sql.dueProven : sql.due;
+      const found = partitions.flatMap((partition) => look.all(partition, now, limit));
       const due = found as { offer: number; due: number }[];
       return due.sort((a, b) => a.due - b.due || a.offer - b.offer).slice(0, limit).map(({ offer }) => offer);
     },
-    nextDue(partitions) {
+    nextDue(partitions, { provenOnly }) {
+      const look = provenOnly ? sql.nextDueProven : sql.nextDue;
       let next: number | null = null;
       for (const partition of partitions) {
-        const { due } = sql.nextDue.get(partition) as { due: number | null };
+        const { due } = look.get(partition) as { due: number | null };
         if (due !== null && (next === null || due < next)) next = due;
       }
       return next;
@@ -86,18 +109,25 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
     const offer = rows.offer(id);
     const person = offer === null ? null : rows.personOf(offer.subject);
     if (offer === null || person === null) return null;
-    const address = rows.addressOf(person);
+    const recipient = (found: Destination | null) =>
+      found && {
+        mailbox: found.mailbox,
+        position: found.position,
+        mailboxState: rows.mailboxStateOf(found.mailbox, person),
+      };
+    const { optedOut } = rows.summaryOf(person);
     return {
       offer,
       isCurrent: rows.currentOf(person)?.id === id,
-      optedOut: rows.summaryOf(person).optedOut,
+      optedOut,
       isLost: rows.isLost(offer),
-      address: address && {
-        mailbox: address.mailbox,
-        position: address.position,
-        mailboxState: rows.mailboxStateOf(address.mailbox, person),
-      },
+      address: recipient(rows.destinationOf(id, { proven: false })),
+      provenAddress: recipient(rows.destinationOf(id, { proven: true })),
     };
+  }
+
+  function isSuppressed(mailbox: string): boolean {
+    return sql.suppressed.get(mailbox) !== undefined;
   }
 
   function erasedAt(subject: string): number | null {
@@ -109,25 +139,36 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
 function statements(db: DatabaseSync) {
   return {
     uuids: db.prepare("select uuid from use where subject = ?"),
-    address: db.prepare("select * from address where subject = ?"),
-    joined: db.prepare("select b from joined where a = ?"),
+    optedOut: db.prepare("select 1 from opted_out where subject = ?"),
+    suppressed: db.prepare("select 1 from suppressed where mailbox = ?"),
+    unproven: db.prepare("select what from unproven where subject = ?"),
+    joined: db.prepare("select proven from joined where a = ? and b = ?"),
     person: db.prepare(
-      "select uses, offer from subject s join person p on p.id = s.person where s.subject = ?",
+      "select id, uses, offer from subject s join person p on p.id = s.person where s.subject = ?",
     ),
     anyErased: db.prepare("select 1 from erased limit 1"),
     erasedAt: db.prepare("select max(at) as at from erased where subject = ?"),
+    // All but those which only the records at or above this position brought: these are few, a person's may be many.
     usesBefore: db.prepare(
-      `select count(distinct uuid) as n from subject own join subject s on s.person = own.person
-       join use u on u.subject = s.subject
-       where own.subject = ? and not (u.partition = ? and u.offset >= ?)`,
+      `select p.uses - (
+         select count(distinct u.uuid) from use u where u.person = p.id and u.partition = ?2 and u.offset >= ?3
+         and not exists (select 1 from use o where o.person = p.id and o.uuid = u.uuid
+           and not (o.partition = ?2 and o.offset >= ?3))
+       ) as n from subject s join person p on p.id = s.person where s.subject = ?1`,
     ),
-    touched: db.prepare(
-      "select subject from person p join subject s on s.person = p.id where p.touched >= ?",
-    ),
+    touched: db.prepare("select id from person where touched >= ?"),
+    moved: db.prepare("select subject from subject where since >= ?"),
     due: db.prepare(
       "select offer, due from person where partition = ? and due is not null and due <= ? order by due limit ?",
     ),
+    dueProven: db.prepare(
+      `select offer, due_proven as due from person where partition = ? and due_proven is not null
+       and due_proven <= ? order by due_proven limit ?`,
+    ),
     nextDue: db.prepare("select min(due) as due from person where partition = ? and due is not null"),
+    nextDueProven: db.prepare(
+      "select min(due_proven) as due from person where partition = ? and due_proven is not null",
+    ),
     inState: db.prepare(
       "select body from offer where state = ? and state in ('sending', 'unknown') order by id",
     ),

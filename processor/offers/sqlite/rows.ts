@@ -9,16 +9,24 @@ export type OfferRows = {
   subjectsOf(person: number): readonly string[];
   offersOf(person: number): readonly Offer[];
   currentOf(person: number): Offer | null;
-  /** What every fact asks of its person, in one look. */
-  summaryOf(
-    person: number,
-  ): { readonly uses: number; readonly optedOut: boolean; readonly hasOffer: boolean };
-  /** The newest of the person. */
-  addressOf(person: number): AddressRow | null;
+  /** As of the last transaction. */
+  summaryOf(person: number): PersonSummary;
+  /** The newest of the subject's own. */
+  addressOf(subject: string): AddressRow | null;
+  /** Where an offer's mail may go: the newest address, or the newest proven one. */
+  destinationOf(offer: number, by: { readonly proven: boolean }): Destination | null;
   mailboxStateOf(mailbox: string, person: number): MailboxState;
   offer(id: number): Offer | null;
   /** True where the offer was earned from records before a loss of the facts and nothing has become of it yet. */
   isLost(offer: Offer): boolean;
+};
+
+export type PersonSummary = {
+  readonly uses: number;
+  readonly optedOut: boolean;
+  readonly hasOffer: boolean;
+  /** Mailbox of the newest address of all its subjects. */
+  readonly mailbox: string | null;
 };
 
 export type AddressRow = {
@@ -26,34 +34,39 @@ export type AddressRow = {
   readonly at: number;
   readonly position: Position;
   readonly mailbox: string;
+  readonly firstAt: number;
+  readonly proven?: true;
 };
 
-type RawAddress = { subject: string; at: number; partition: number; offset: number; mailbox: string };
+export type Destination = { readonly at: number; readonly position: Position; readonly mailbox: string };
+
+type RawAddress = {
+  subject: string;
+  at: number;
+  partition: number;
+  offset: number;
+  mailbox: string;
+  first_at: number;
+  proven: number;
+};
 
 /** Statements are prepared once per connection: most of a look-up's cost would be parsing SQL. */
 export function createOfferRows(db: DatabaseSync): OfferRows {
   const sql = {
     person: db.prepare("select person from subject where subject = ?"),
     subjects: db.prepare("select subject from subject where person = ?"),
-    offers: db.prepare(
-      "select body from subject s join offer o on o.subject = s.subject where s.person = ? order by o.id",
-    ),
+    offers: db.prepare("select body from offer where person = ? order by id"),
     summary: db.prepare(
-      `select
-         (select count(distinct uuid) from subject s join use u on u.subject = s.subject where s.person = ?1) as uses,
-         exists (select 1 from subject s join opted_out o on o.subject = s.subject where s.person = ?1) as optedOut,
-         exists (select 1 from subject s join offer o on o.subject = s.subject where s.person = ?1) as hasOffer`,
+      "select uses, opted_out as optedOut, offer, newest_mailbox as mailbox from person where id = ?",
     ),
     address: db.prepare(
-      `select a.* from subject s join address a on a.subject = s.subject where s.person = ?
-       order by a.at desc, a.partition desc, a.offset desc limit 1`,
+      "select * from address where subject = ? order by at desc, partition desc, offset desc limit 1",
     ),
+    destination: db.prepare("select * from destination where offer = ? and proven = ?"),
     suppressed: db.prepare("select 1 from suppressed where mailbox = ?"),
     claimed: db.prepare("select offer from claimed where mailbox = ?"),
     offer: db.prepare("select body from offer where id = ?"),
-    ownerOf: db.prepare(
-      "select s.person from offer o join subject s on s.subject = o.subject where o.id = ?",
-    ),
+    ownerOf: db.prepare("select person from offer where id = ?"),
     lost: db.prepare("select before from lost where partition = ?"),
   };
   const readOffer = (row: unknown): Offer => JSON.parse((row as { body: string }).body);
@@ -63,12 +76,24 @@ export function createOfferRows(db: DatabaseSync): OfferRows {
     offersOf: (person) => sql.offers.all(person).map(readOffer),
     currentOf: (person) => currentOf(rows.offersOf(person)),
     summaryOf(person) {
-      const { uses, optedOut, hasOffer } = sql.summary.get(person) as Record<string, number>;
-      return { uses: uses!, optedOut: optedOut === 1, hasOffer: hasOffer === 1 };
+      const row = sql.summary.get(person) as
+        | { uses: number; optedOut: number; offer: number | null; mailbox: string | null }
+        | undefined;
+      return {
+        uses: row?.uses ?? 0,
+        optedOut: row?.optedOut === 1,
+        hasOffer: row !== undefined && row.offer !== null,
+        mailbox: row?.mailbox ?? null,
+      };
     },
-    addressOf(person) {
-      const row = sql.address.get(person) as RawAddress | undefined;
+    addressOf(subject) {
+      const row = sql.address.get(subject);
       return row === undefined ? null : readAddressRow(row);
+    },
+    destinationOf(offer, { proven }) {
+      const row = sql.destination.get(offer, proven ? 1 : 0) as RawAddress | undefined;
+      if (row === undefined) return null;
+      return { at: row.at, position: { partition: row.partition, offset: row.offset }, mailbox: row.mailbox };
     },
     mailboxStateOf(mailbox, person) {
       if (sql.suppressed.get(mailbox) !== undefined) return "suppressed";
@@ -92,6 +117,8 @@ export function createOfferRows(db: DatabaseSync): OfferRows {
 }
 
 /** A row of the table `address` with its columns put into a position. */
-export function readAddressRow({ subject, at, partition, offset, mailbox }: RawAddress): AddressRow {
-  return { subject, at, position: { partition, offset }, mailbox };
+export function readAddressRow(row: unknown): AddressRow {
+  const { subject, at, partition, offset, mailbox, first_at: firstAt, proven } = row as RawAddress;
+  const position = { partition, offset };
+  return { subject, at, position, mailbox, firstAt, ...(proven === 1 ? { proven: true } : {}) };
 }

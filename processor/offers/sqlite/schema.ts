@@ -8,42 +8,61 @@ import { makePrivateFile, removeIfThere } from "../../../runtime/durable_file.ts
  */
 
 /** Grows with every change of the schema or the fold: a view that another version made is built again. */
-const VIEW_VERSION = 1;
+const VIEW_VERSION = 2;
 
 /**
- * Rows are kept per subject, with the position of the record that brought them. `person` and `subject.person` are derived
- * from `joined` and the rest, and kept for speed only. `offer.state` is `unknown` for a failure as `delivery_unknown`.
+ * Rows are kept per subject, with the position of the record that brought them. `person`, every column `person`, `earning`,
+ * `party` and `destination` are derived from them, and kept so that what a fact costs does not grow with how many ids its person
+ * has. `offer.state` is `unknown` for a failure as `delivery_unknown`.
+ *
+ * `subject.since`: the fact since which it is of this person. `person.newest_*`: the newest address of its subjects.
+ * `address.first_at`: when the subject's first record with this mailbox came, `at` and position: its newest.
  */
 const SCHEMA = `
 create table view (one integer primary key check (one = 1), next_fact integer not null, last_offset integer,
   last_hash text, fingerprint text) strict;
 insert into view values (1, 0, null, null, null);
 create table lost (partition integer primary key, before integer not null, caught_up integer not null) strict;
-create table subject (subject text primary key, person integer not null) strict, without rowid;
+create table subject (subject text primary key, person integer not null, since integer not null) strict, without rowid;
 create index subject_person on subject (person);
-create table person (id integer primary key, touched integer not null, state text, uses integer not null,
-  offer integer, partition integer, due integer) strict;
+create index subject_since on subject (since);
+create table person (id integer primary key, touched integer not null, state text, size integer not null,
+  uses integer not null, opted_out integer not null, newest_at integer, newest_partition integer, newest_offset integer,
+  newest_mailbox text, offer integer, partition integer, due integer, due_proven integer) strict;
 create index person_touched on person (touched);
 create index person_state on person (state);
 create index person_due on person (partition, due) where due is not null;
-create table use (subject text, uuid text, partition integer not null, offset integer not null,
-  primary key (subject, uuid)) strict, without rowid;
-create table address (subject text primary key, at integer not null, partition integer not null,
-  offset integer not null, mailbox text not null) strict, without rowid;
+create index person_due_proven on person (partition, due_proven) where due_proven is not null;
+create table use (subject text, uuid text, person integer not null, partition integer not null,
+  offset integer not null, primary key (subject, uuid)) strict, without rowid;
+create index use_person on use (person, uuid);
+create index use_position on use (person, partition, offset);
+create table address (subject text, mailbox text, at integer not null, partition integer not null,
+  offset integer not null, first_at integer not null, proven integer not null, primary key (subject, mailbox))
+  strict, without rowid;
+create index address_newest on address (subject, at, partition, offset);
 create table past_address (subject text, mailbox text, partition integer not null, offset integer not null,
   primary key (subject, mailbox, partition)) strict, without rowid;
-create table joined (a text, b text, partition integer not null, offset integer not null, primary key (a, b))
-  strict, without rowid;
+create table joined (a text, b text, partition integer not null, offset integer not null, at integer not null,
+  proven integer not null, primary key (a, b)) strict, without rowid;
 create index joined_b on joined (b);
+create table unproven (subject text, what text, partition integer not null, offset integer not null,
+  primary key (subject, what)) strict, without rowid;
+create table earning (offer integer primary key, root text not null, until integer not null) strict;
+create table party (offer integer, subject text, primary key (offer, subject)) strict, without rowid;
+create index party_subject on party (subject);
+create table destination (offer integer, proven integer, at integer not null, partition integer not null,
+  offset integer not null, mailbox text not null, primary key (offer, proven)) strict, without rowid;
 create table opted_out (subject text primary key) strict, without rowid;
 create table suppressed (mailbox text primary key) strict, without rowid;
 create table claimed (mailbox text primary key, offer integer not null) strict, without rowid;
 create table code (code text primary key) strict, without rowid;
 create table held (fact integer primary key, at integer not null) strict;
 create index held_at on held (at);
-create table offer (id integer primary key, subject text not null, state text not null, lost integer not null,
-  body text not null) strict;
+create table offer (id integer primary key, subject text not null, person integer not null, state text not null,
+  lost integer not null, body text not null) strict;
 create index offer_subject on offer (subject);
+create index offer_person on offer (person);
 create index offer_state on offer (state) where state in ('sending', 'unknown');
 create index offer_lost on offer (lost) where lost = 1;
 create table erased (subject text, partition integer, offset integer not null, at integer not null,

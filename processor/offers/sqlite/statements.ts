@@ -13,23 +13,30 @@ export function prepareOfferStatements(db: DatabaseSync) {
     setCaughtUp: db.prepare("update lost set caught_up = 1 where partition = ? and before <= ?"),
     anyErased: db.prepare("select 1 from erased limit 1"),
     erasedBelow: db.prepare("select offset from erased where subject = ? and partition = ?"),
-    putUse: db.prepare("insert or ignore into use values (?, ?, ?, ?)"),
-    address: db.prepare("select * from address where subject = ?"),
-    putAddress: db.prepare("insert or replace into address values (?, ?, ?, ?, ?)"),
+    isUse: db.prepare("select 1 from use where subject = ? and uuid = ?"),
+    isUseOf: db.prepare("select 1 from use where person = ? and uuid = ?"),
+    putUse: db.prepare("insert into use values (?, ?, ?, ?, ?)"),
+    address: db.prepare("select * from address where subject = ? and mailbox = ?"),
+    putAddress: db.prepare("insert or replace into address values (?, ?, ?, ?, ?, ?, ?)"),
+    putUnproven: db.prepare("insert or ignore into unproven values (?, ?, ?, ?)"),
     // Only while state is lost: which mailboxes were someone's in the time that may have been mailed already.
     putPastAddress: db.prepare(
       `insert or ignore into past_address select ?, ?, ?, ?
        where exists (select 1 from lost where partition = ? and before > ?)`,
     ),
     // The other way round is a row of its own: it came from another record, and an erasure may take only one of them.
-    putJoined: db.prepare("insert or ignore into joined values (?, ?, ?, ?)"),
+    putJoined: db.prepare("insert or ignore into joined values (?, ?, ?, ?, ?, ?)"),
+    proveJoined: db.prepare("update joined set proven = 1 where a = ? and b = ? and proven = 0"),
     putOptedOut: db.prepare("insert or ignore into opted_out values (?)"),
     suppress: db.prepare("insert or ignore into suppressed values (?)"),
+    suppressSubject: db.prepare(
+      "insert or ignore into suppressed select mailbox from address where subject = ?",
+    ),
     suppressPerson: db.prepare(
       `insert or ignore into suppressed select mailbox from subject s join address a on a.subject = s.subject
        where s.person = ?`,
     ),
-    putOffer: db.prepare("insert or replace into offer values (?, ?, ?, ?, ?)"),
+    putOffer: db.prepare("insert or replace into offer values (?, ?, ?, ?, ?, ?)"),
     removeOffer: db.prepare("delete from offer where id = ?"),
     removeOfferNotes: db.prepare("delete from timeline where offer = ?"),
     claim: db.prepare("insert or replace into claimed values (?, ?)"),
@@ -50,6 +57,8 @@ export function prepareOfferStatements(db: DatabaseSync) {
        do update set offset = max(offset, excluded.offset), at = max(at, excluded.at)`,
     ),
     putErasedMail: db.prepare("insert or ignore into erased_mail values (?)"),
+    // What is left of an address came after the erasure, though its first record may have come before.
+    forgetFirst: db.prepare("update address set first_at = at where subject = ? and first_at <= ?"),
     offersFromBelow: db.prepare("select body from offer where subject = ?"),
     /** Each takes subject, partition, offset. */
     removeBelow: [
@@ -58,6 +67,7 @@ export function prepareOfferStatements(db: DatabaseSync) {
       `delete from past_address where subject = ? and ${below}`,
       `delete from joined where a = ? and ${below}`,
       `delete from joined where b = ? and ${below}`,
+      `delete from unproven where subject = ? and ${below}`,
       `delete from timeline where subject = ? and ${below}`,
     ].map((text) => db.prepare(text)),
   };

@@ -55,11 +55,11 @@ export const NO_OFFERS: Readonly<Record<OfferState, number>> = {
 /**
  * Reads people and offers of an open view, which it closes in the end.
  *
- * @param options.threshold Uses that earn an offer, as the view's owner is configured.
+ * @param options.threshold Uses that earn an offer, as the view's owner is configured; `provenOnly` likewise.
  */
 export function createOfferStatusReader(
   db: DatabaseSync,
-  { threshold }: { readonly threshold: number },
+  { threshold, provenOnly }: { readonly threshold: number; readonly provenOnly: boolean },
 ): OfferStatusReader {
   const rows = createOfferRows(db);
   const sql = statements(db);
@@ -70,10 +70,10 @@ export function createOfferStatusReader(
     about: { distinctId: string | null; offer: Offer | null; hashes: KeyedHashes },
   ) => ({
     distinctId: about.distinctId,
-    ...stateOf(rows, { person, offer: about.offer }),
+    ...stateOf(rows, { person, offer: about.offer, provenOnly }),
     uses: rows.summaryOf(person).uses,
     threshold,
-    addressKnown: rows.addressOf(person) !== null,
+    addressKnown: isAddressKnown(rows, { person, offer: about.offer, provenOnly }),
     ...datesOf(about.offer, about.hashes),
   });
 
@@ -138,20 +138,30 @@ export function createOfferStatusReader(
   };
 }
 
+type About = { readonly person: number; readonly offer: Offer | null; readonly provenOnly: boolean };
+
 function stateOf(
   rows: OfferRows,
-  { person, offer }: { person: number; offer: Offer | null },
+  { person, offer, provenOnly }: About,
 ): { state: OfferState; reason: string | null } {
   if (offer === null) {
     return rows.summaryOf(person).optedOut
       ? { state: "closed", reason: "opted_out" }
       : { state: "counting", reason: null };
   }
-  const waitsForAddress = offer.state.is === "waiting" && rows.addressOf(person) === null;
-  return {
-    state: offer.state.is,
-    reason: waitsForAddress ? "no address known: waits for one" : reasonOf(offer),
-  };
+  const waits = offer.state.is === "waiting" && !isAddressKnown(rows, { person, offer, provenOnly });
+  if (!waits) return { state: offer.state.is, reason: reasonOf(offer) };
+  const isLate = rows.summaryOf(person).mailbox !== null;
+  return { state: "waiting", reason: isLate ? NOT_FOR_THIS_OFFER : "no address known: waits for one" };
+}
+
+const NOT_FOR_THIS_OFFER = "the address came unproven or after the offer was earned: waits for a proven one";
+
+/** One that an offer may go to; before there is one, any. */
+function isAddressKnown(rows: OfferRows, { person, offer, provenOnly }: About): boolean {
+  return offer === null
+    ? rows.summaryOf(person).mailbox !== null
+    : rows.destinationOf(offer.id, { proven: provenOnly }) !== null;
 }
 
 /** The code is shown once a claim held: before that it buys nothing. */

@@ -9,7 +9,8 @@ import {
 } from "../../facts/facts.ts";
 import { begin, fold, isGone, type Offer, type PersonThen } from "../core/offer.ts";
 import type { FactToApply, OfferStoreWriter, ViewEnd } from "../store.ts";
-import { createPersons } from "./persons.ts";
+import { createDestinations } from "./destinations.ts";
+import { createPersons, type Person } from "./persons.ts";
 import { createOfferRows, readAddressRow } from "./rows.ts";
 import { type OfferStatements, prepareOfferStatements } from "./statements.ts";
 
@@ -40,6 +41,7 @@ export function createOfferStoreWriter(db: DatabaseSync, options: OfferStoreOpti
         db.exec("commit");
       } catch (error) {
         db.exec("rollback");
+        view.forget();
         throw error;
       }
       holdsErased ||= facts.some(({ fact }) => fact.fact === "erased");
@@ -85,10 +87,11 @@ function statements(db: DatabaseSync) {
 function createView(
   db: DatabaseSync,
   options: Required<OfferStoreOptions>,
-): { apply(toApply: FactToApply): void; refresh(): void } {
+): { apply(toApply: FactToApply): void; refresh(): void; forget(): void } {
   const rows = createOfferRows(db);
   const sql = prepareOfferStatements(db);
   const persons = createPersons(db, rows);
+  const destinations = createDestinations(db, rows);
   /** Of the fact at hand. */
   let text = "";
   /** Most pipelines have erased nobody, and every fact asks. */
@@ -101,20 +104,24 @@ function createView(
       return row !== undefined && fact.position.offset < row.offset;
     });
 
-  const personThen = (person: number): PersonThen => {
-    const { uses, optedOut, hasOffer } = rows.summaryOf(person);
-    const current = hasOffer ? rows.currentOf(person)?.id ?? null : null;
-    return { uses, optedOut, current, mailboxStateOf: (mailbox) => rows.mailboxStateOf(mailbox, person) };
-  };
+  const personThen = ({ id, uses, optedOut, offer }: Person): PersonThen => ({
+    uses,
+    optedOut,
+    current: offer,
+    mailboxStateOf: (mailbox) => rows.mailboxStateOf(mailbox, id),
+  });
 
-  const save = (offer: Offer) =>
+  const save = (offer: Offer, person: Person) => {
     sql.putOffer.run(
       offer.id,
       offer.subject,
+      person.id,
       offer.state.is === "failed" && offer.state.reason === "delivery_unknown" ? "unknown" : offer.state.is,
       rows.isLost(offer) && offer.state.is === "waiting" ? 1 : 0,
       JSON.stringify(offer),
     );
+    persons.offerChanged(person);
+  };
 
   const note = ({ fact, offset }: PlacedFact, about: { subject: string; offer?: number }) => {
     const position = "position" in fact ? fact.position : null;
@@ -127,7 +134,8 @@ function createView(
     const person = persons.ofSubject(placed.fact.subject, placed.offset);
     const offer = begin(placed, personThen(person));
     if (offer === null) return;
-    save(offer);
+    save(offer, person);
+    destinations.derive(offer, person.id);
     note(placed, { subject: offer.subject, offer: offer.id });
     persons.touch(person, placed.offset);
   };
@@ -140,14 +148,14 @@ function createView(
     const wasLost = rows.isLost(before);
     const after = options.foldOffer(before, fact, personThen(person));
     if (after === before) return;
-    save(after);
+    save(after, person);
     if (fact.fact === "claimed") {
       sql.claim.run(fact.mailbox, after.id);
       sql.putCode.run(options.codeOf(after));
       sql.putHeld.run(offset, fact.at);
     }
     if (fact.fact === "closed" && fact.reason === "state_lost" && wasLost) {
-      claimLost(person, { offer: after.id, fact });
+      claimLost(person.id, { offer: after.id, fact });
     }
     if (COUNTED_OUTCOMES.has(fact.fact)) sql.countOutcome.run(fact.fact);
     note(placed, { subject: after.subject, offer: after.id });
@@ -165,7 +173,7 @@ function createView(
     const affected = new Set<number>();
     someoneIsErased = true;
     for (const subject of fact.subjects) {
-      affected.add(persons.ofSubject(subject, offset));
+      affected.add(persons.ofSubject(subject, offset).id);
       sql.putErasure.run(offset, subject);
     }
     const members = [...affected].flatMap((person) => rows.subjectsOf(person));
@@ -179,10 +187,14 @@ function createView(
         if (offer.position.partition === partition && offer.position.offset < before) removeErased(offer);
       }
       for (const remove of sql.removeBelow) remove.run(subject, partition, before);
+      sql.forgetFirst.run(subject, fact.at);
     }
     for (const person of persons.deriveAgain(members, { affected, fact: offset })) {
-      const then = personThen(person);
-      for (const offer of rows.offersOf(person)) if (isGone(offer, then)) removeOffer(offer.id);
+      for (const offer of rows.offersOf(person.id)) {
+        if (isGone(offer, person)) removeOffer(offer.id);
+        else destinations.derive(offer, person.id);
+      }
+      persons.offerChanged(person);
       persons.touch(person, offset);
     }
   };
@@ -190,6 +202,7 @@ function createView(
   const removeOffer = (id: number) => {
     sql.removeOffer.run(id);
     sql.removeOfferNotes.run(id);
+    destinations.remove(id);
   };
 
   const removeErased = (offer: Offer) => {
@@ -197,6 +210,52 @@ function createView(
       if (messageId !== null) sql.putErasedMail.run(messageId);
     }
     removeOffer(offer.id);
+  };
+
+  const applyCounted = (placed: FactToApply, fact: FactOf<"counted">) => {
+    if (sql.isUse.get(fact.subject, fact.uuid) !== undefined) return;
+    const person = persons.ofSubject(fact.subject, placed.offset);
+    if (sql.isUseOf.get(person.id, fact.uuid) === undefined) person.uses++;
+    sql.putUse.run(fact.subject, fact.uuid, person.id, fact.position.partition, fact.position.offset);
+    note(placed, fact);
+    persons.touch(person, placed.offset);
+  };
+
+  const applyAddressed = (placed: FactToApply, fact: FactOf<"addressed">) => {
+    const { subject, mailbox, at, position: { partition, offset } } = fact;
+    sql.putPastAddress.run(subject, mailbox, partition, offset, partition, offset);
+    const known = sql.address.get(subject, mailbox);
+    const before = known === undefined ? null : readAddressRow(known);
+    const newest = before === null || isNewer(fact, before) ? fact : before;
+    const firstAt = Math.min(at, before?.firstAt ?? at);
+    const proven = fact.proven ?? before?.proven;
+    if (newest === before && firstAt === before.firstAt && proven === before.proven) return;
+    const { position } = newest;
+    sql.putAddress.run(
+      ...[subject, mailbox, newest.at, position.partition, position.offset, firstAt, proven ? 1 : 0],
+    );
+    const person = persons.ofSubject(subject, placed.offset);
+    persons.addressed(person, newest);
+    const row = { subject, mailbox, at: newest.at, position, firstAt, ...(proven ? { proven } : {}) };
+    destinations.addressed(row);
+    note(placed, fact);
+    persons.touch(person, placed.offset);
+  };
+
+  const applyJoined = (placed: FactToApply, fact: FactOf<"joined">) => {
+    const { subject: a, other: b, at, position: { partition, offset } } = fact;
+    const proven = fact.proven === true;
+    const isNews = sql.putJoined.run(a, b, partition, offset, at, proven ? 1 : 0).changes > 0 ||
+      (proven && sql.proveJoined.run(a, b).changes > 0);
+    if (!isNews) return;
+    note(placed, fact);
+    const person = persons.merge(
+      persons.ofSubject(a, placed.offset),
+      persons.ofSubject(b, placed.offset),
+      placed.offset,
+    );
+    destinations.joined({ a, b, at, proven });
+    persons.touch(person, placed.offset);
   };
 
   const apply = (placed: FactToApply) => {
@@ -207,36 +266,27 @@ function createView(
         return applySecret(fact, sql);
       case "dataset":
         return;
-      case "counted": {
+      case "counted":
+        return isVoid(fact) ? undefined : applyCounted(placed, fact);
+      case "addressed":
+        return isVoid(fact) ? undefined : applyAddressed(placed, fact);
+      case "joined":
+        return isVoid(fact, fact.other) ? undefined : applyJoined(placed, fact);
+      case "unproven": {
         if (isVoid(fact)) return;
         const { partition, offset: at } = fact.position;
-        if (sql.putUse.run(fact.subject, fact.uuid, partition, at).changes === 0) return;
+        if (sql.putUnproven.run(fact.subject, fact.what, partition, at).changes === 0) return;
         note(placed, fact);
         return persons.touch(persons.ofSubject(fact.subject, offset), offset);
-      }
-      case "addressed": {
-        if (isVoid(fact)) return;
-        const { partition, offset: at } = fact.position;
-        sql.putPastAddress.run(fact.subject, fact.mailbox, partition, at, partition, at);
-        const row = sql.address.get(fact.subject);
-        if (row !== undefined && !isNewer(fact, readAddressRow(row as never))) return;
-        sql.putAddress.run(fact.subject, fact.at, partition, at, fact.mailbox);
-        note(placed, fact);
-        return persons.touch(persons.ofSubject(fact.subject, offset), offset);
-      }
-      case "joined": {
-        if (isVoid(fact, fact.other)) return;
-        const { partition, offset: at } = fact.position;
-        if (sql.putJoined.run(fact.subject, fact.other, partition, at).changes === 0) return;
-        note(placed, fact);
-        const [a, b] = [fact.subject, fact.other].map((subject) => persons.ofSubject(subject, offset));
-        return persons.touch(persons.merge(a!, b!), offset);
       }
       case "opted_out": {
         const person = persons.ofSubject(fact.subject, offset);
         sql.putOptedOut.run(fact.subject);
         if (fact.mailbox !== null) sql.suppress.run(fact.mailbox);
-        sql.suppressPerson.run(person);
+        // Once for all ids of a person: there may be many, and as many opt-outs.
+        if (person.optedOut) sql.suppressSubject.run(fact.subject);
+        else sql.suppressPerson.run(person.id);
+        person.optedOut = true;
         note(placed, fact);
         return persons.touch(person, offset);
       }
@@ -257,7 +307,7 @@ function createView(
         return applyToOffer({ fact, offset });
     }
   };
-  return { apply, refresh: persons.refresh };
+  return { apply, refresh: () => persons.refresh(), forget: () => persons.forgetAll() };
 }
 
 const COUNTED_OUTCOMES: ReadonlySet<Fact["fact"]> = new Set(["accepted", "deferred", "refused", "unknown"]);

@@ -1,0 +1,130 @@
+import type { DatabaseSync } from "node:sqlite";
+import { isNewer } from "../../facts/facts.ts";
+import type { Offer } from "../core/offer.ts";
+import { type AddressRow, type OfferRows, readAddressRow } from "./rows.ts";
+
+/**
+ * Where an offer's mail may go. Whoever learns of an offer that somebody earned must not be able to have it sent to
+ * themselves: an address counts for it that was received no later than the record which earned it, or was proven, of an
+ * id that was joined to those whose uses earned it by joins of which the same is true. Received times decide, not the
+ * order of facts: what lay in the topic in time counts also where its partition was read late.
+ *
+ * `earning` holds for each offer where these ids begin and until when things came in time, `party` the ids, and
+ * `destination` the newest address of them, and the newest proven one. The last two only grow, one look per row that
+ * comes, until an erasure has them made anew.
+ */
+export type Destinations = {
+  /** An offer was earned, or an erasure took rows: from nothing. */
+  derive(offer: Offer, person: number): void;
+  /** A join landed in the table `joined`. */
+  joined(
+    join: { readonly a: string; readonly b: string; readonly at: number; readonly proven: boolean },
+  ): void;
+  /** An address landed in its table. */
+  addressed(row: AddressRow): void;
+  remove(offer: number): void;
+};
+
+/** Prepares its statements on the writer's connection. */
+export function createDestinations(db: DatabaseSync, rows: OfferRows): Destinations {
+  const sql = {
+    offersOf: db.prepare(
+      "select p.offer, e.until from party p join earning e on e.offer = p.offer where p.subject = ?",
+    ),
+    putEarning: db.prepare("insert or replace into earning values (?, ?, ?)"),
+    removeEarning: db.prepare("delete from earning where offer = ?"),
+    users: db.prepare("select distinct subject from use where person = ?"),
+    uuids: db.prepare("select uuid from use where subject = ?"),
+    lastJoined: db.prepare(
+      "select max(at) as at from subject s join joined j on j.a = s.subject where s.person = ?",
+    ),
+    isParty: db.prepare("select 1 from party where offer = ? and subject = ?"),
+    putParty: db.prepare("insert or ignore into party values (?, ?)"),
+    removeParty: db.prepare("delete from party where offer = ?"),
+    neighbours: db.prepare(
+      `select b as subject from joined where a = ?1 and (at <= ?2 or proven = 1)
+       union select a from joined where b = ?1 and (at <= ?2 or proven = 1)`,
+    ),
+    addresses: db.prepare("select * from address where subject = ? and (first_at <= ? or proven = 1)"),
+    put: db.prepare("insert or replace into destination values (?, ?, ?, ?, ?, ?)"),
+    remove: db.prepare("delete from destination where offer = ?"),
+  };
+
+  const offersOf = (subject: string) => sql.offersOf.all(subject) as { offer: number; until: number }[];
+
+  const improve = (offer: number, row: AddressRow) => {
+    for (const proven of row.proven ? [false, true] : [false]) {
+      const known = rows.destinationOf(offer, { proven });
+      if (known !== null && !isNewer(row, known)) continue;
+      const { partition, offset } = row.position;
+      sql.put.run(offer, proven ? 1 : 0, row.at, partition, offset, row.mailbox);
+    }
+  };
+
+  /** Tells each id that is joined to this one in time, itself first, until it is told no. */
+  const walk = (from: string, until: number, each: (subject: string) => boolean) => {
+    const left = [from];
+    for (let subject = left.pop(); subject !== undefined; subject = left.pop()) {
+      if (!each(subject)) continue;
+      for (const row of sql.neighbours.all(subject, until)) left.push((row as { subject: string }).subject);
+    }
+  };
+
+  const grow = (offer: number, { until, from }: { until: number; from: string }) =>
+    walk(from, until, (subject) => {
+      if (sql.putParty.run(offer, subject).changes === 0) return false;
+      for (const row of sql.addresses.all(subject, until)) improve(offer, readAddressRow(row));
+      return true;
+    });
+
+  /**
+   * Whose uses earned it. That need not be who sent the record: of two ids that one join, received later, makes one
+   * person, the record of either may be the one behind which all of this was seen.
+   */
+  const earningOf = ({ subject, earnedAt, uses }: Offer, person: number) => {
+    const seen = new Set<string>();
+    const users = sql.users.all(person).map((row) => (row as { subject: string }).subject);
+    for (const root of [subject, ...users]) {
+      const uuids = new Set<string>();
+      walk(root, earnedAt, (one) => {
+        if (seen.has(one)) return false;
+        seen.add(one);
+        for (const row of sql.uuids.all(one)) uuids.add((row as { uuid: string }).uuid);
+        return true;
+      });
+      if (uuids.size >= uses) return { root, until: earnedAt };
+    }
+    // The join that completed the uses came later than the record behind which it was seen.
+    const { at } = sql.lastJoined.get(person) as { at: number | null };
+    return { root: subject, until: Math.max(earnedAt, at ?? earnedAt) };
+  };
+
+  const remove = (offer: number) => {
+    sql.removeEarning.run(offer);
+    sql.removeParty.run(offer);
+    sql.remove.run(offer);
+  };
+
+  return {
+    derive(offer, person) {
+      remove(offer.id);
+      const { root, until } = earningOf(offer, person);
+      sql.putEarning.run(offer.id, root, until);
+      grow(offer.id, { until, from: root });
+    },
+    joined({ a, b, at, proven }) {
+      for (const [known, other] of [[a, b], [b, a]] as const) {
+        for (const { offer, until } of offersOf(known)) {
+          if (!proven && at > until || sql.isParty.get(offer, other) !== undefined) continue;
+          grow(offer, { until, from: other });
+        }
+      }
+    },
+    addressed(row) {
+      for (const { offer, until } of offersOf(row.subject)) {
+        if (row.proven || row.firstAt <= until) improve(offer, row);
+      }
+    },
+    remove,
+  };
+}
