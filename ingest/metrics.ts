@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Room } from "../runtime/room.ts";
 import type { Drainer } from "./spool/drainer.ts";
-import type { InFlight } from "./in_flight.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Spool } from "./spool/spool.ts";
 
@@ -19,7 +19,7 @@ export type MetricsSources = {
   readonly publisher: Publisher;
   readonly drainer: Drainer;
   readonly spool: Spool;
-  readonly inFlight: InFlight;
+  readonly inFlight: Room;
 };
 
 /** Seconds; PostHog gives up after 3. */
@@ -82,6 +82,11 @@ export function createIngestMetrics({ publisher, drainer, spool, inFlight }: Met
   fetched("ingest_spool_bytes", "Bytes of the spool's files.", () => spool.bytes);
   fetched("ingest_in_flight_requests", "Requests not yet answered.", () => inFlight.requests);
   fetched("ingest_in_flight_bytes", "Bytes of bodies not yet answered.", () => inFlight.bytes);
+  counted(
+    "ingest_evicted_requests_total",
+    "Requests that had proved nothing and were ended to make room for others.",
+    () => inFlight.evicted,
+  );
   return {
     webhook(status, seconds) {
       webhooks.inc({ status });
