@@ -53,15 +53,17 @@ export type BodyLimits = Pick<
 
 /** Reads bodies within their bounds of size, time and room. */
 export class BodyReader {
-  readonly #paces: Deadlines;
-  readonly #pacesMax: number;
+  readonly #pace: Pace;
   /** Announced bytes of the bodies that are being read in one go: of what has come of them nobody is told. */
   #uncounted = 0;
 
   constructor(clock: Clock, private readonly limits: BodyLimits) {
     const ms = Math.min(limits.bodyPaceMs, limits.bodyReadMsMax);
-    this.#paces = new Deadlines(clock, ms);
-    this.#pacesMax = Math.ceil(limits.bodyReadMsMax / ms);
+    this.#pace = {
+      deadlines: new Deadlines(clock, ms),
+      bytes: limits.bodyPaceBytes,
+      most: Math.ceil(limits.bodyReadMsMax / ms),
+    };
   }
 
   /** Reads a body; its bytes take their room at `place` as they come. */
@@ -84,7 +86,9 @@ export class BodyReader {
         this.#uncounted -= length;
         resolve({ bytes: null, refusal, rest: null });
       };
-      const watch = this.#watch(place, () => length - 1, refuse);
+      const watch = new Watch(place, this.#pace, refuse);
+      // All but a byte may have come, for what is known of it.
+      watch.arrived = length - 1;
       request.bytes().then((bytes) => {
         if (!watch.end()) return;
         if (!place.take(bytes.length)) return refuse(tooBusy);
@@ -100,10 +104,9 @@ export class BodyReader {
     if (request.body === null) return { bytes: new Uint8Array(0), refusal: null };
     const rest = new BodyPieces(request.body);
     const pieces: Uint8Array[] = [];
-    let taken = 0;
     const refuse = (refusal: Refusal): BodyOutcome => ({ bytes: null, refusal, rest });
     const ended = Promise.withResolvers<Refusal>();
-    const watch = this.#watch(place, () => taken, ended.resolve);
+    const watch = new Watch(place, this.#pace, ended.resolve);
     try {
       for (;;) {
         const piece = await Promise.race([rest.next(), ended.promise]);
@@ -111,8 +114,8 @@ export class BodyReader {
         if (piece.done) {
           return { bytes: pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces), refusal: null };
         }
-        taken += piece.value.length;
-        if (taken > bytesMax) return refuse(tooLarge(bytesMax));
+        watch.arrived += piece.value.length;
+        if (watch.arrived > bytesMax) return refuse(tooLarge(bytesMax));
         if (!place.take(piece.value.length)) return refuse(tooBusy);
         pieces.push(piece.value);
       }
@@ -122,28 +125,42 @@ export class BodyReader {
       watch.end();
     }
   }
+}
 
-  /** Calls `refuse` once, where the body comes too slowly or its place is lost, unless `end` comes first. */
-  #watch(place: Place, arrived: () => number, refuse: (refusal: Refusal) => void): { end(): boolean } {
-    let paces = 0;
-    let deadline: Deadline | null = null;
-    const end = () => {
-      if (deadline === null) return false;
-      this.#paces.met(deadline);
-      deadline = null;
-      return true;
-    };
+/** Bytes that must have come at each deadline, and the most deadlines of a body. */
+type Pace = { readonly deadlines: Deadlines; readonly bytes: number; readonly most: number };
+
+/** Calls `refuse` once, where a body comes too slowly or its place is lost, unless `end` comes first. */
+class Watch {
+  /** Bytes that have come. */
+  arrived = 0;
+
+  #paces = 0;
+  #deadline: Deadline | null;
+
+  constructor(
+    place: Place,
+    private readonly pace: Pace,
+    private readonly refuse: (refusal: Refusal) => void,
+  ) {
     const late = () => {
-      paces++;
-      if (paces < this.#pacesMax && arrived() >= paces * this.limits.bodyPaceBytes) {
-        deadline = this.#paces.begin(late);
-      } else if (end()) refuse(tooSlow);
+      this.#paces++;
+      if (this.#paces < pace.most && this.arrived >= this.#paces * pace.bytes) {
+        this.#deadline = pace.deadlines.begin(late);
+      } else if (this.end()) this.refuse(tooSlow);
     };
-    deadline = this.#paces.begin(late);
+    this.#deadline = pace.deadlines.begin(late);
     place.onEvicted = () => {
-      if (end()) refuse(tooBusy);
+      if (this.end()) this.refuse(tooBusy);
     };
-    return { end };
+  }
+
+  /** False where it has ended already. */
+  end(): boolean {
+    if (this.#deadline === null) return false;
+    this.pace.deadlines.met(this.#deadline);
+    this.#deadline = null;
+    return true;
   }
 }
 

@@ -83,7 +83,7 @@ describe("room in bytes", () => {
     expect(place.prove()).toBe(true);
     expect([room.bytes, room.unprovenBytes]).toEqual([800, 0]);
     for (const one of [...idle, place, place]) one.leave();
-    expect([room.requests, room.bytes, room.unprovenRequests, room.crowds.size]).toEqual([0, 0, 0, 0]);
+    expect([room.requests, room.bytes, room.unprovenRequests, room.unprovenBytes]).toEqual([0, 0, 0, 0]);
   });
 
   test("a dribble is no progress: who dribbles gives way to who sends", async () => {
@@ -113,6 +113,12 @@ describe("room in bytes", () => {
     expect(second.take(1)).toBe(false);
     expect([gone, room.requests, room.bytes, room.evicted]).toEqual([["second"], 1, 700, 1]);
   });
+});
+
+test("clients that hold nothing any more are forgotten", () => {
+  const { room, enter } = observed();
+  for (let i = 0; i < 1_000; i++) enter(`client ${i}`, { from: `client ${i}` }).leave();
+  expect(room.crowds.size).toBeLessThan(100);
 });
 
 test("closing lets nobody in and waits for the last answer", async () => {

@@ -23,6 +23,10 @@ export type Guest = {
 
 /** The unproven requests of one client, those longest without progress first. */
 type Crowd = { readonly places: Set<Place>; bytes: number };
+
+/** Clients that hold nothing are forgotten beyond so many: most come again at once. */
+const CLIENTS_REMEMBERED = 64;
+
 type Measure = (crowd: Crowd) => number;
 
 const places: Measure = (crowd) => crowd.places.size;
@@ -94,7 +98,7 @@ export class Room {
 /** What one request holds. */
 export class Place {
   /** Called once, when it is lost to another request. */
-  onEvicted: () => void = () => {};
+  onEvicted: (() => void) | null = null;
   progressAt: number;
 
   #bytes = 0;
@@ -150,7 +154,7 @@ export class Place {
   evict(): void {
     this.room.evicted++;
     this.leave();
-    this.onEvicted();
+    this.onEvicted?.();
   }
 
   #leaveCrowd(): void {
@@ -158,7 +162,9 @@ export class Place {
     const crowd = this.room.crowds.get(this.client)!;
     crowd.places.delete(this);
     crowd.bytes -= this.#bytes;
-    if (crowd.places.size === 0) this.room.crowds.delete(this.client);
+    if (crowd.places.size === 0 && this.room.crowds.size > CLIENTS_REMEMBERED) {
+      this.room.crowds.delete(this.client);
+    }
     this.client = null;
     this.room.unprovenRequests--;
     this.room.unprovenBytes -= this.#bytes;
