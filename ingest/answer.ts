@@ -29,37 +29,39 @@ export function refusalResponse(refusal: Refusal, headers: Record<string, string
   return json(refusal.status, errorBody(refusal), { ...headersOf(refusal), ...headers });
 }
 
+/** The refusal of a request whose body was not read, or not to its end. `rest` reads on, if somebody began to. */
+export async function refuseUnread(
+  request: Request,
+  refusal: Refusal,
+  rest?: BodyPieces | null,
+): Promise<Response> {
+  return await answerUnread(request, refusalResponse(refusal), rest);
+}
+
 /**
- * The refusal of a request whose body was not read, or not to its end. `rest` reads on, if somebody began to.
+ * An answer to a request whose body was not read, or not to its end. `rest` reads on, if somebody began to.
  *
  * Deno 2.9 reads on after an answer for as long as the sender sends, with and without `Connection: close` (measured:
  * 2 GB/s of an endless body). What does end the connection is to cancel the body while the answer is still being
  * written, if no read is under way when it begins. So the answer's stream is held open until then; its declared length
  * lets the sender read it whole at once. A sender that says nothing more at all is left to itself.
  */
-export async function refuseUnread(
+export async function answerUnread(
   request: Request,
-  refusal: Refusal,
+  answer: Response,
   rest?: BodyPieces | null,
 ): Promise<Response> {
-  if (!rest && !mayBeEndless(request)) return refusalResponse(refusal);
+  if (!rest && !mayBeEndless(request)) return answer;
   const pieces = rest ?? new BodyPieces(request.body!);
   // A sender that expects to be told to go on has not begun, and reading would tell it to.
-  const passesOver = refusal.status === 413 && !request.headers.has("expect");
-  if (passesOver && await passOver(pieces)) return refusalResponse(refusal);
-  if (await within(pieces.settled(), { ms: PASS_OVER_MS_MAX }) === "late") {
-    return refusalResponse(refusal, { connection: "close" });
-  }
-  const bytes = new TextEncoder().encode(JSON.stringify(errorBody(refusal)));
-  return new Response(cutAfter(bytes, pieces), {
-    status: refusal.status,
-    headers: {
-      ...JSON_HEADERS,
-      ...headersOf(refusal),
-      "content-length": String(bytes.length),
-      connection: "close",
-    },
-  });
+  const passesOver = answer.status === 413 && !request.headers.has("expect");
+  if (passesOver && await passOver(pieces)) return answer;
+  const { headers } = answer;
+  headers.set("connection", "close");
+  if (await within(pieces.settled(), { ms: PASS_OVER_MS_MAX }) === "late") return answer;
+  const bytes = await answer.bytes();
+  headers.set("content-length", String(bytes.length));
+  return new Response(cutAfter(bytes, pieces), { status: answer.status, headers });
 }
 
 function mayBeEndless(request: Request): boolean {

@@ -1,11 +1,11 @@
 import { Hono } from "hono";
 import type { Clock } from "../runtime/clock.ts";
+import type { Room } from "../runtime/room.ts";
 import { stackOf } from "../runtime/uncaught.ts";
 import { json, refusalResponse, refuseUnread } from "./answer.ts";
 import type { Authenticity } from "./authenticity.ts";
-import { type BodyOptions, readBody, tooBusy } from "./body.ts";
+import { type BodyReader, tooBusy } from "./body.ts";
 import type { IngestLimits } from "./config.ts";
-import type { InFlight } from "./in_flight.ts";
 import type { IngestMetrics } from "./metrics.ts";
 import type { Publisher, Report } from "./publisher.ts";
 import type { Readiness } from "./readiness.ts";
@@ -14,32 +14,35 @@ import { checkContent, readWebhook, type Refusal, tooLarge } from "./webhook.ts"
 export type IngestAppOptions = {
   readonly authenticity: Authenticity;
   readonly publisher: Publisher;
-  readonly inFlight: InFlight;
-  readonly body: Omit<BodyOptions, "bytesMax">;
+  readonly inFlight: Room;
+  readonly bodies: BodyReader;
   readonly metrics: IngestMetrics;
   readonly readiness: () => Promise<Readiness>;
-  readonly unsubscribe: (request: Request) => Promise<Response>;
+  readonly unsubscribe: (request: Request, from: string | null) => Promise<Response>;
   readonly limits: IngestLimits;
   readonly clock: Clock;
   readonly report: Report;
 };
 
+/** What the server knows of a connection. */
+type Peer = { readonly Bindings: { readonly remoteAddr?: { readonly hostname?: string } } };
+
 /** The addresses of ingest and what they answer, as CONTRACT has them. */
-export function createIngestApp(options: IngestAppOptions): Hono {
+export function createIngestApp(options: IngestAppOptions): Hono<Peer> {
   const { clock, metrics } = options;
   // Not strict: a trailing slash is the same address. PostHog takes a redirect for a failure.
-  const app = new Hono({ strict: false });
+  const app = new Hono<Peer>({ strict: false });
 
-  app.post("/api/webhooks", async ({ req }) => {
+  app.post("/api/webhooks", async ({ req, env }) => {
     const began = clock.monotonic();
-    const response = await takeWebhook(req.raw, options);
+    const response = await takeWebhook(req.raw, peerOf(env), options);
     metrics.webhook(response.status, (clock.monotonic() - began) / 1000);
     return response;
   });
   app.all("/api/webhooks", ({ req }) => refuseUnread(req.raw, notAllowed("POST")));
 
-  app.on(["GET", "POST"], "/unsubscribe", async ({ req }) => {
-    const response = await options.unsubscribe(req.raw);
+  app.on(["GET", "POST"], "/unsubscribe", async ({ req, env }) => {
+    const response = await options.unsubscribe(req.raw, peerOf(env));
     metrics.unsubscribe(response.status);
     return response;
   });
@@ -68,21 +71,32 @@ export function createIngestApp(options: IngestAppOptions): Hono {
   return app;
 }
 
+function peerOf(env: Peer["Bindings"] | undefined): string | null {
+  return env?.remoteAddr?.hostname ?? null;
+}
+
 /** Everything that the headers alone can say comes first: who sends nothing good gets no byte of the body read. */
-async function takeWebhook(request: Request, options: IngestAppOptions): Promise<Response> {
-  const { authenticity, inFlight, limits } = options;
+async function takeWebhook(
+  request: Request,
+  from: string | null,
+  options: IngestAppOptions,
+): Promise<Response> {
+  const { authenticity, limits } = options;
   const early = authenticity.checkHeaders(request.headers) ?? checkContent(request.headers, limits);
   if (early) return await refuseUnread(request, early);
-  if (!inFlight.enter()) return await refuseUnread(request, tooBusy);
-  let taken = 0;
+  const place = options.inFlight.enter({ from, proven: authenticity.headersProve });
+  if (place === null) return await refuseUnread(request, tooBusy);
   try {
-    const body = await readBody(request, { ...options.body, bytesMax: limits.bodyBytesMax });
-    taken = body.taken;
-    if (body.refusal) return await refuseUnread(request, body.refusal, body.rest);
-    const wrong = authenticity.checkBody(request.headers, body.bytes);
+    const body = await options.bodies.read(request, place, { bytesMax: limits.bodyBytesMax });
+    if (body.refusal) {
+      // How such a connection ends takes its time, and no room.
+      place.leave();
+      return await refuseUnread(request, body.refusal, body.rest);
+    }
+    const wrong = authenticity.checkBody(request.headers, body.bytes) ?? (place.prove() ? null : tooBusy);
     return wrong ? refusalResponse(wrong) : await publish(request.headers, body.bytes, options);
   } finally {
-    inFlight.leave(taken);
+    place.leave();
   }
 }
 

@@ -9,6 +9,8 @@ import type { Refusal } from "./webhook.ts";
  * reading of its body: a signature stands over the raw bytes and can only be checked when they are there.
  */
 export type Authenticity = {
+  /** Whether headers in which nothing is wrong prove who sends them: a static secret does, a signature only with the body. */
+  readonly headersProve: boolean;
   /** Static secret; presence, form and age of a signature. */
   checkHeaders(headers: Headers): Refusal | null;
   /** The signature over the body as it came. */
@@ -37,6 +39,7 @@ export function createAuthenticity(options: AuthenticityOptions): Authenticity {
   const secretDigest = options.secret === null ? null : digest(options.secret);
   const hmacs = options.signingKeys.map(createHmacSha256);
   return {
+    headersProve: secretDigest !== null,
     checkHeaders(headers) {
       const wrong = secretDigest === null ? null : checkSecret(headers, secretDigest);
       return wrong ?? (hmacs.length === 0 ? null : checkSigned(headers, options.clock.now()));

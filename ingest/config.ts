@@ -31,12 +31,23 @@ export type IngestLimits = {
   readonly bodyBytesMax: number;
   /** Milliseconds until a body must be there: PostHog gives up after 3 s, so a slower one has nobody waiting. */
   readonly bodyReadMsMax: number;
+  /** Least pace of a body until then: bytes that must have come for each `bodyPaceMs` milliseconds gone by. */
+  readonly bodyPaceBytes: number;
+  readonly bodyPaceMs: number;
+  /** Announced bytes of bodies read in one go, which count only when they are whole; beyond it they come in pieces. */
+  readonly bodiesUncountedBytesMax: number;
   /** Milliseconds given to the log before a record goes to the spool: half of PostHog's 3 s. */
   readonly publishMsMax: number;
   /** Requests between their first byte and their answer; a connection holds one of them. */
   readonly inFlightRequestsMax: number;
-  /** Bytes of bodies between their first byte and their answer. */
+  /** Bytes that have come of bodies between their first byte and their answer. */
   readonly inFlightBytesMax: number;
+  /** The part of both that requests may hold which have not proved themselves; a signature does so with the body. */
+  readonly unprovenRequestsMax: number;
+  readonly unprovenBytesMax: number;
+  /** Milliseconds without `progressBytes` more bytes after which an unproven one gives way where room is short. */
+  readonly stalledMs: number;
+  readonly progressBytes: number;
   /** Milliseconds for which the log is left alone after a failure that could not even be spooled. */
   readonly logRestMs: number;
   /** Bytes after which the spool begins a new file, so that what is drained can be deleted. */
@@ -53,10 +64,17 @@ export type IngestLimits = {
 
 export const DEFAULT_LIMITS: IngestLimits = {
   bodyBytesMax: BODY_BYTES_MAX,
-  bodyReadMsMax: 5_000,
+  bodyReadMsMax: 4_000,
+  bodyPaceBytes: 32 * 1024,
+  bodyPaceMs: 2_000,
+  bodiesUncountedBytesMax: 8 * 1024 * 1024,
   publishMsMax: 1_500,
   inFlightRequestsMax: 10_000,
   inFlightBytesMax: 64 * 1024 * 1024,
+  unprovenRequestsMax: 8_000,
+  unprovenBytesMax: 48 * 1024 * 1024,
+  stalledMs: 500,
+  progressBytes: 8 * 1024,
   logRestMs: 1_000,
   spoolSegmentBytes: 16 * 1024 * 1024,
   drainRecordsMax: 500,

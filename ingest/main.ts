@@ -7,6 +7,7 @@ import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
 import { listen, type Listener } from "../runtime/listen.ts";
 import { retry } from "../runtime/retry.ts";
+import { Room } from "../runtime/room.ts";
 import { type RunningService, runService } from "../runtime/service.ts";
 import type { Uncaught } from "../runtime/uncaught.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
@@ -15,10 +16,9 @@ import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import { createIngestApp } from "./app.ts";
 import { createAuthenticity } from "./authenticity.ts";
+import { BodyReader } from "./body.ts";
 import { type IngestConfig, readIngestConfig, warningsOf } from "./config.ts";
-import { Deadlines } from "./deadlines.ts";
 import { Drainer } from "./spool/drainer.ts";
-import { InFlight } from "./in_flight.ts";
 import { createIngestMetrics } from "./metrics.ts";
 import { messageOf, Publisher, type PublisherOptions, type Report } from "./publisher.ts";
 import { createReadiness } from "./readiness.ts";
@@ -86,11 +86,12 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
   const hashes = createKeyedHashes(pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined));
   const confirmation = new SecretConfirmation({ log, fingerprint: hashes.fingerprint, clock, report });
   prepared.then(() => confirmation.confirmed());
-  const inFlight = new InFlight({
+  const inFlight = new Room(clock, {
+    ...limits,
     requestsMax: limits.inFlightRequestsMax,
     bytesMax: limits.inFlightBytesMax,
   });
-  const body = { inFlight, deadlines: new Deadlines(clock, limits.bodyReadMsMax) };
+  const bodies = new BodyReader(clock, limits);
   let listener: Listener | null = null;
   const app = createIngestApp({
     authenticity: createAuthenticity({
@@ -100,7 +101,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
     }),
     publisher,
     inFlight,
-    body,
+    bodies,
     metrics: createIngestMetrics({
       publisher,
       drainer,
@@ -110,12 +111,12 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
       server: () => listener?.server ?? null,
     }),
     readiness: createReadiness(publisher, publishing),
-    unsubscribe: createUnsubscribe({ hashes, confirmation, publisher, publicUrl, clock, body }),
+    unsubscribe: createUnsubscribe({ hashes, confirmation, publisher, publicUrl, clock, inFlight, bodies }),
     limits,
     clock,
     report,
   });
-  listener = listen((request) => app.fetch(request), {
+  listener = listen((request, info) => app.fetch(request, info), {
     host: config.host,
     port: config.port,
     portSetting: "INGEST_PORT",

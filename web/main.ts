@@ -1,7 +1,7 @@
 import { App, staticFiles } from "fresh";
 import { isReadable, nowhere } from "./server/path.ts";
 import { policy } from "./server/policy.tsx";
-import { relay, RELAY_PATH } from "./server/relay.ts";
+import { createRelay, RELAY_PATH } from "./server/relay.ts";
 import { unsubscribe } from "./server/unsubscribe.ts";
 import { settings, type State } from "./utils.ts";
 
@@ -10,6 +10,7 @@ export const app = new App<State>();
 app.use(policy);
 app.use(staticFiles());
 
+const relay = createRelay();
 // PostHog's endpoints end in a slash, which file routes do not match.
 app.all(`${RELAY_PATH}/*`, (ctx) => {
   const address = ctx.info.remoteAddr as Partial<Deno.NetAddr> | undefined;

@@ -1,8 +1,13 @@
 import type { Clock } from "../../runtime/clock.ts";
 import type { KeyedHashes } from "../../contract/keyed_hash.ts";
-import { checkUnsubscribeToken, unsubscribeRecord } from "../../contract/unsubscribe_token.ts";
-import { type BodyOptions, readBody } from "../body.ts";
-import { refuseUnread } from "../answer.ts";
+import {
+  checkUnsubscribeToken,
+  type UnsubscribeClaims,
+  unsubscribeRecord,
+} from "../../contract/unsubscribe_token.ts";
+import type { Room } from "../../runtime/room.ts";
+import { answerUnread, refuseUnread } from "../answer.ts";
+import type { BodyReader } from "../body.ts";
 import type { Publisher } from "../publisher.ts";
 import type { SecretConfirmation } from "./secret_confirmation.ts";
 import { pageHeaders, type UnsubscribePage, unsubscribePage } from "./page.ts";
@@ -13,7 +18,8 @@ export type UnsubscribeOptions = {
   readonly publisher: Publisher;
   readonly publicUrl: string;
   readonly clock: Clock;
-  readonly body: Omit<BodyOptions, "bytesMax">;
+  readonly inFlight: Room;
+  readonly bodies: BodyReader;
 };
 
 /** Bytes of the form; what a mail program sends is a tenth of it. */
@@ -23,7 +29,9 @@ const FORM_BYTES_MAX = 8 * 1024;
  * The door through which a mail's reader says no: GET asks, POST acts at once (RFC 8058). What it publishes is durable
  * before the answer, and holds keyed hashes only.
  */
-export function createUnsubscribe(options: UnsubscribeOptions): (request: Request) => Promise<Response> {
+export function createUnsubscribe(
+  options: UnsubscribeOptions,
+): (request: Request, from: string | null) => Promise<Response> {
   const headers = pageHeaders();
   const answer = (status: number, page: UnsubscribePage) =>
     new Response(unsubscribePage(page, options), {
@@ -31,29 +39,38 @@ export function createUnsubscribe(options: UnsubscribeOptions): (request: Reques
       headers: status === 503 ? { ...headers, "retry-after": "2" } : headers,
     });
 
-  const decide = async (request: Request, token: string): Promise<Response> => {
+  const check = async (token: string): Promise<UnsubscribeClaims | Response> => {
     // Before this a wrong secret of this ingest would call every honest link forged.
     if (!await options.confirmation.confirmed()) return answer(503, "not_yet");
-    const claims = checkUnsubscribeToken(options.hashes, token);
-    if (claims === null) return answer(400, "forged");
-    if (request.method !== "POST") return answer(200, "ask");
-    const { is } = await options.publisher.publish(unsubscribeRecord(claims, options.clock.now()));
-    return is === "published" || is === "spooled" ? answer(200, "done") : answer(503, "not_now");
+    return checkUnsubscribeToken(options.hashes, token) ?? answer(400, "forged");
   };
 
-  return async (request) => {
-    const { inFlight } = options.body;
+  return async (request, from) => {
     const token = new URL(request.url).searchParams.get("token") ?? "";
-    if (request.method !== "POST") return await decide(request, token);
-    if (!inFlight.enter()) return answer(503, "not_now");
-    // The token stands in the address; the body says nothing that POST does not say already, but must be read.
-    const body = await readBody(request, { ...options.body, bytesMax: FORM_BYTES_MAX });
+    if (request.method !== "POST") {
+      const claims = await check(token);
+      return claims instanceof Response ? claims : answer(200, "ask");
+    }
+    // A good token is a reader's, who may come in like anybody else: the room of those who proved more is not theirs.
+    const place = options.inFlight.enter({ from, proven: false });
+    if (place === null) return await answerUnread(request, answer(503, "not_now"));
     try {
-      return body.refusal
-        ? await refuseUnread(request, body.refusal, body.rest)
-        : await decide(request, token);
+      const claims = await check(token);
+      if (claims instanceof Response) {
+        place.leave();
+        return await answerUnread(request, claims);
+      }
+      // The token stands in the address; the body says nothing that POST does not say already, but must be read.
+      const body = await options.bodies.read(request, place, { bytesMax: FORM_BYTES_MAX });
+      if (body.refusal) {
+        place.leave();
+        return await refuseUnread(request, body.refusal, body.rest);
+      }
+      if (!place.prove()) return answer(503, "not_now");
+      const { is } = await options.publisher.publish(unsubscribeRecord(claims, options.clock.now()));
+      return is === "published" || is === "spooled" ? answer(200, "done") : answer(503, "not_now");
     } finally {
-      inFlight.leave(body.taken);
+      place.leave();
     }
   };
 }

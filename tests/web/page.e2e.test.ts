@@ -122,7 +122,8 @@ describe("by HTTP", () => {
       ["/api/offers/nobody", 404],
       ["/api/mails/nothing", 404],
       ["/relay/e/?ver=1", 200, { method: "POST", body: '{"batch":[]}' }],
-      ["/relay/elsewhere", 502],
+      ["/relay/elsewhere", 404],
+      ["/relay/e/", 404],
       ["/unsubscribe?token=x", 200],
       ["/dead-letters", 403, { method: "POST", body: "letter=all" }],
       ["/no/such/page", 404],
@@ -403,7 +404,9 @@ describe("by HTTP", () => {
     expect(fakes.captured[0]!.headers.get("x-forwarded-for")).toBe("127.0.0.1");
     expect(response.headers.get("set-cookie")).toBeNull();
     const elsewhere = await get("/relay/elsewhere");
-    expect([elsewhere.status, elsewhere.headers.get("location")]).toEqual([502, null]);
+    expect([elsewhere.status, elsewhere.headers.get("location")]).toEqual([404, null]);
+    await elsewhere.body?.cancel();
+    expect(fakes.captured).toHaveLength(1);
   });
 
   test("unsubscribe links are passed through to ingest, by GET and by one click", async () => {
