@@ -39,7 +39,7 @@ async function run(
     clock: systemClock,
     print: (line) => console.log(line),
     async whenReady() {
-      const lack = await whatPageLacks(plan.webUrl);
+      const lack = await whatPageLacks(plan.webUrl, plan.environment.CONSOLE_PASSWORD || null);
       if (lack !== null) console.error(lack);
       await playSample(plan, { withSample });
       const seconds = (performance.now() / 1000).toFixed(1);

@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import type { Clock } from "../runtime/clock.ts";
+import { hostRefusal, type HostSettings, visitOf } from "../contract/door.ts";
 import { json, refusalResponse, refuseUnread } from "./answer.ts";
 import type { Authenticity } from "./authenticity.ts";
 import { type BodyOptions, readBody, tooBusy } from "./body.ts";
@@ -18,6 +19,7 @@ export type IngestAppOptions = {
   readonly metrics: IngestMetrics;
   readonly readiness: () => Promise<Readiness>;
   readonly unsubscribe: (request: Request) => Promise<Response>;
+  readonly hosts: HostSettings;
   readonly limits: IngestLimits;
   readonly clock: Clock;
   readonly report: Report;
@@ -28,6 +30,11 @@ export function createIngestApp(options: IngestAppOptions): Hono {
   const { clock, metrics } = options;
   // Not strict: a trailing slash is the same address. PostHog takes a redirect for a failure.
   const app = new Hono({ strict: false });
+
+  app.use(async ({ req }, next) => {
+    const misdirected = hostRefusal(visitOf(req.raw, null), options.hosts);
+    return misdirected ? await refuseUnread(req.raw, misdirected) : await next();
+  });
 
   app.post("/api/webhooks", async ({ req }) => {
     const began = clock.monotonic();

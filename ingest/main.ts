@@ -99,6 +99,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
     metrics: createIngestMetrics({ publisher, drainer, spool, inFlight }),
     readiness: createReadiness(publisher, publishing),
     unsubscribe: createUnsubscribe({ hashes, confirmation, publisher, publicUrl, clock, body }),
+    hosts: config.hosts,
     limits,
     clock,
     report,
@@ -138,7 +139,7 @@ const USAGE = `Usage: deno task ingest
 
 Takes PostHog's webhooks at POST /api/webhooks and makes each one durable in the log before it answers.
 Configured by the environment: DATA_DIR, HOST, INGEST_PORT, WEBHOOK_SECRET, WEBHOOK_SIGNING_SECRET, ALLOW_ANONYMOUS,
-SPOOL_MAX_BYTES, PIPELINE_SECRET, PUBLIC_URL, KAFKA_BROKERS and more: see README.md.`;
+SPOOL_MAX_BYTES, PIPELINE_SECRET, PUBLIC_URL, ALLOWED_HOSTS, KAFKA_BROKERS and more: see README.md.`;
 
 async function run(environment: Environment): Promise<RunningService> {
   const config = readIngestConfig(environment);

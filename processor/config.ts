@@ -1,12 +1,11 @@
 import { join, resolve } from "node:path";
 import { type Environment, EnvironmentReader } from "../runtime/environment.ts";
-import { isLoopback } from "../contract/loopback.ts";
+import { type ConsoleSettings, isLoopback } from "../contract/door.ts";
+import { readConsole } from "../contract/door_settings.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP } from "../contract/names.ts";
 import { GENERATION_FAILED } from "../contract/product_events.ts";
 import type { OfferPolicy } from "./offers/policy.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";
-
-export { isLoopback };
 
 /** Settings of the processor, resolved: nothing optional, durations in ms, sizes in bytes. Plain data, for its Workers. */
 export type ProcessorConfig = {
@@ -25,6 +24,8 @@ export type ProcessorConfig = {
   readonly smtpUrl: string | null;
   readonly mailFrom: string;
   readonly publicUrl: string;
+  /** Who may use the status API. */
+  readonly console: ConsoleSettings;
   readonly pipelineSecret: string | null;
   readonly showRaw: boolean;
   readonly faultPoint: string | null;
@@ -41,6 +42,7 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
   const dataDir = resolve(env.text("DATA_DIR", "./data"));
   const host = env.text("HOST", "127.0.0.1");
   const smtpUrl = env.optional("SMTP_URL") ?? null;
+  const publicUrl = env.url("PUBLIC_URL", "http://localhost:8000");
   const config: ProcessorConfig = {
     log: readLogConfig(env, dataDir),
     dataDir,
@@ -68,7 +70,8 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
     },
     smtpUrl,
     mailFrom: env.text("MAIL_FROM", DEMO_MAIL_FROM),
-    publicUrl: env.url("PUBLIC_URL", "http://localhost:8000"),
+    publicUrl,
+    console: readConsole(env, { host, publicUrl }),
     pipelineSecret: env.optional("PIPELINE_SECRET") ?? null,
     showRaw: env.flag("SHOW_RAW", false),
     faultPoint: env.optional("FAULT_POINT") ?? null,

@@ -3,6 +3,7 @@ import type { Environment } from "../runtime/environment.ts";
 import { listen } from "../runtime/listen.ts";
 import { type RunningService, runService } from "../runtime/service.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
+import { consoleWarnings } from "../contract/door.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import type { PipelineStatus } from "../contract/processor_api.ts";
 import { enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
@@ -13,7 +14,7 @@ import type { TopicLog } from "../topic/topic.ts";
 import { openDatasetLocks } from "./dataset/files/locks.ts";
 import { listDataset, tailDataset } from "./dataset/files/dataset.ts";
 import { openOfferStatus } from "./offers/sqlite/open.ts";
-import { isLoopback, type ProcessorConfig, readProcessorConfig } from "./config.ts";
+import { type ProcessorConfig, readProcessorConfig } from "./config.ts";
 import { deadLetterApi } from "./dead_letters/api.ts";
 import { DeadLetterList } from "./dead_letters/list.ts";
 import { createDeadLetters } from "./dead_letters/service.ts";
@@ -87,9 +88,11 @@ export async function startProcessor(config: ProcessorConfig): Promise<RunningPr
     tail: (file, lines) => tailDataset(config.datasetDir, { file, lines }),
     mails: () => listMails(config.dataDir, config.smtpUrl === null ? "maildir" : "smtp"),
     mailSource: (messageId) => readMail(config.dataDir, messageId),
-    deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw, onLoopback: isLoopback(config.host) }),
+    deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw }),
     metrics: async () => await metrics.text(await status.look()),
     showsRaw: config.showRaw,
+    console: config.console,
+    clock: systemClock,
   });
   const { server, port, url } = listen(app.fetch, {
     host: config.host,
@@ -220,7 +223,7 @@ const USAGE = `Usage: deno task processor
 
 Reads the raw topic in two consumer groups: dataset-writer writes training data, discount-offers counts uses and sends
 the one discount e-mail. Configured by the environment: DATA_DIR, DATASET_DIR, HOST, PROCESSOR_PORT, KAFKA_BROKERS,
-PROCESSOR_GROUPS, SMTP_URL and more: see README.md.`;
+PROCESSOR_GROUPS, SMTP_URL, CONSOLE_PASSWORD, ALLOWED_HOSTS and more: see README.md.`;
 
 async function run(environment: Environment): Promise<RunningService> {
   const config = readProcessorConfig(environment);
@@ -230,6 +233,9 @@ async function run(environment: Environment): Promise<RunningService> {
 }
 
 function warn(config: ProcessorConfig): void {
+  for (const words of consoleWarnings(config.console, config.host)) {
+    console.error(`processor: warn: ${words}`);
+  }
   if (config.log.kind === "kafka" && config.pipelineSecret === null) {
     console.error(
       "processor: warn: PIPELINE_SECRET is not set: the one in DATA_DIR is used. Set it where several machines must agree.",
