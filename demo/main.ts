@@ -42,7 +42,7 @@ async function run(
     clock: systemClock,
     print: (line) => console.log(printable(line)),
     async whenReady() {
-      const lack = await whatPageLacks(plan.webUrl);
+      const lack = await whatPageLacks(plan.webUrl, plan.environment.CONSOLE_PASSWORD || null);
       if (lack !== null) logError(lack);
       await playSample(plan, { withSample });
       const seconds = (performance.now() / 1000).toFixed(1);

@@ -70,9 +70,31 @@ describe("the demo's plan", () => {
   });
 
   it("shows no raw prompts where other machines can look", () => {
-    const { environment } = plan({ HOST: "0.0.0.0", WEBHOOK_SECRET: "a static secret" });
+    const { environment } = plan({
+      HOST: "0.0.0.0",
+      WEBHOOK_SECRET: "a static secret",
+      CONSOLE_PASSWORD: "secret",
+    });
     expect(environment).not.toHaveProperty("SHOW_RAW");
     expect(environment.INGEST_URL).toBe("http://127.0.0.1:3000");
+  });
+
+  it("asks web whether it is ready with the console's password", () => {
+    const { services } = plan({ CONSOLE_PASSWORD: "secret" });
+    expect(services.map(({ readyHeaders }) => readyHeaders)).toEqual([undefined, undefined, undefined, {
+      authorization: `Basic ${btoa(":secret")}`,
+    }]);
+  });
+
+  it("lets services know each other by the address on which all of them listen", () => {
+    const { environment } = plan({ HOST: "192.0.2.2", ALLOW_ANONYMOUS: "1", ALLOWED_HOSTS: "shop.example" });
+    expect(environment.ALLOWED_HOSTS).toBe("shop.example,192.0.2.2");
+    expect(plan().environment).not.toHaveProperty("ALLOWED_HOSTS");
+  });
+
+  it("opens the console to other machines only where somebody says so", () => {
+    const problems = problemsOf({ HOST: "0.0.0.0", WEBHOOK_SECRET: "a static secret" });
+    expect(problems).toEqual([expect.stringMatching(/CONSOLE_PASSWORD, or ALLOW_ANONYMOUS=1/)]);
   });
 
   it("does without the stand-in where the environment names a PostHog", () => {

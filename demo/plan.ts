@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { ConfigurationError, type Environment } from "../runtime/environment.ts";
 import { browserUrlOf, urlOf } from "../runtime/listen.ts";
-import { isLoopback } from "../contract/loopback.ts";
+import { isLoopback, passwordHeaders } from "../contract/door.ts";
 import { readIngestConfig } from "../ingest/config.ts";
 import { readProcessorConfig } from "../processor/config.ts";
 import type { ServiceSpec } from "./services.ts";
@@ -64,6 +64,11 @@ export function planDemo(environment: Environment, freePort: () => number): Demo
   };
   const own = Object.entries(environment).filter((entry): entry is [string, string] => Boolean(entry[1]));
   const whole: Record<string, string> = { ...set, ...Object.fromEntries(own), DATA_DIR: dataDir };
+  // Where HOST is one address of this machine, that is the name by which they know each other.
+  const { hostname } = new URL(url("ingest"));
+  if (!isLoopback(hostname)) {
+    whole.ALLOWED_HOSTS = [environment.ALLOWED_HOSTS, hostname].filter(Boolean).join();
+  }
   for (const { variable, port } of ports) {
     if (!environment[variable] || environment[variable] === "0") whole[variable] = String(port);
   }
@@ -107,7 +112,8 @@ function servicesOf({ environment, url, withStandIn }: {
     ...service("posthog-stand-in", { folder: "demo/stand_in", ready: "healthz" }),
     after: "ingest",
   };
-  const web = service("web", { folder: "serve_web", ready: "" });
+  const readyHeaders = passwordHeaders(environment.CONSOLE_PASSWORD || null);
+  const web = { ...service("web", { folder: "serve_web", ready: "" }), readyHeaders };
   return withStandIn ? [processor, ingest, standIn, web] : [processor, ingest, web];
 }
 

@@ -14,6 +14,8 @@ export type ServiceSpec = {
   readonly environment: Readonly<Record<string, string>>;
   /** Answers 200 once the service is ready. */
   readonly readyUrl: string;
+  /** Sent along with that question. */
+  readonly readyHeaders?: Readonly<Record<string, string>>;
   /** Name of the service that must be ready before this one starts; unset: starts at once. */
   readonly after?: string;
 };
@@ -86,7 +88,7 @@ export async function runServices(
       const reason = status.signal === null ? `exit code ${status.code}` : status.signal;
       verdict.resolve({ is: "died", name: spec.name, reason, lastLines: service.lastLines });
     });
-    await untilReady(spec.readyUrl, { clock: options.clock, signal: over.signal });
+    await untilReady(spec, { clock: options.clock, signal: over.signal });
     notReady.delete(spec.name);
   }
   for (const spec of specs) ready.set(spec.name, start(spec));
@@ -114,13 +116,13 @@ function inStopOrder(specs: readonly ServiceSpec[], services: readonly Service[]
 }
 
 async function untilReady(
-  url: string,
+  { readyUrl, readyHeaders: headers = {} }: ServiceSpec,
   { clock, signal }: { clock: Clock; signal: AbortSignal },
 ): Promise<void> {
   while (!signal.aborted) {
     try {
       const limit = AbortSignal.any([signal, AbortSignal.timeout(READY_ANSWER_MS_MAX)]);
-      const response = await fetch(url, { signal: limit, redirect: "manual" });
+      const response = await fetch(readyUrl, { headers, signal: limit, redirect: "manual" });
       await response.body?.cancel();
       if (response.status === 200) return;
     } catch {

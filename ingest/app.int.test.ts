@@ -458,7 +458,7 @@ async function connect(port: number, headers: string) {
       return false;
     }
   };
-  await write(`POST /api/webhooks HTTP/1.1\r\nhost: x\r\n${headers}\r\n`);
+  await write(`POST /api/webhooks HTTP/1.1\r\nhost: localhost\r\n${headers}\r\n`);
   return {
     write,
     status: () => until("an answer comes", () => Number(/^HTTP\/1.1 (\d+)/.exec(text)?.[1])),

@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import type { Clock } from "../runtime/clock.ts";
+import { hostRefusal, type HostSettings, visitOf } from "../contract/door.ts";
 import type { Room } from "../runtime/room.ts";
 import { stackOf } from "../runtime/uncaught.ts";
 import { json, refusalResponse, refuseUnread } from "./answer.ts";
@@ -19,6 +20,7 @@ export type IngestAppOptions = {
   readonly metrics: IngestMetrics;
   readonly readiness: () => Promise<Readiness>;
   readonly unsubscribe: (request: Request, from: string | null) => Promise<Response>;
+  readonly hosts: HostSettings;
   readonly limits: IngestLimits;
   readonly clock: Clock;
   readonly report: Report;
@@ -32,6 +34,11 @@ export function createIngestApp(options: IngestAppOptions): Hono<Peer> {
   const { clock, metrics } = options;
   // Not strict: a trailing slash is the same address. PostHog takes a redirect for a failure.
   const app = new Hono<Peer>({ strict: false });
+
+  app.use(async ({ req }, next) => {
+    const misdirected = hostRefusal(visitOf(req.raw, null), options.hosts);
+    return misdirected ? await refuseUnread(req.raw, misdirected) : await next();
+  });
 
   app.post("/api/webhooks", async ({ req, env }) => {
     const began = clock.monotonic();

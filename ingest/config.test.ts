@@ -77,6 +77,12 @@ describe("readIngestConfig()", () => {
     expect(warningsOf(closed)).toEqual([]);
   });
 
+  test("answers to loopback names, to PUBLIC_URL's and to those of ALLOWED_HOSTS", () => {
+    const { hosts } = readIngestConfig({ PUBLIC_URL: "https://shop.example", ALLOWED_HOSTS: "ingest" });
+    expect(hosts).toEqual({ publicHost: "shop.example", allowedHosts: ["ingest"] });
+    expect(problemsOf({ ALLOWED_HOSTS: "*.example" })).toEqual([expect.stringContaining("ALLOWED_HOSTS")]);
+  });
+
   test("warns where several machines might work under different secrets", () => {
     const config = readIngestConfig({ KAFKA_BROKERS: "127.0.0.1:9092" });
     expect(warningsOf(config)).toEqual([expect.stringContaining("PIPELINE_SECRET")]);

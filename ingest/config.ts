@@ -1,7 +1,8 @@
 import { Buffer } from "node:buffer";
 import { resolve } from "node:path";
 import { type Environment, EnvironmentReader } from "../runtime/environment.ts";
-import { isLoopback } from "../contract/loopback.ts";
+import { type HostSettings, isLoopback } from "../contract/door.ts";
+import { readHosts } from "../contract/door_settings.ts";
 import { BODY_BYTES_MAX } from "../contract/names.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";
 
@@ -21,6 +22,7 @@ export type IngestConfig = {
   readonly spoolBytesMax: number;
   readonly pipelineSecret: string | null;
   readonly publicUrl: string;
+  readonly hosts: HostSettings;
   readonly faultPoint: string | null;
   readonly limits: IngestLimits;
 };
@@ -102,6 +104,7 @@ export function readIngestConfig(environment: Environment): IngestConfig {
         `Set WEBHOOK_SIGNING_SECRET or WEBHOOK_SECRET, or ALLOW_ANONYMOUS=1 if this is meant.`,
     );
   }
+  const publicUrl = env.url("PUBLIC_URL", "http://localhost:8000");
   const config: IngestConfig = {
     log: readLogConfig(env, dataDir),
     dataDir,
@@ -112,7 +115,8 @@ export function readIngestConfig(environment: Environment): IngestConfig {
     anonymous,
     spoolBytesMax: readSpoolBytes(env),
     pipelineSecret: readPipelineSecret(env),
-    publicUrl: env.url("PUBLIC_URL", "http://localhost:8000"),
+    publicUrl,
+    hosts: readHosts(env, publicUrl),
     faultPoint: env.optional("FAULT_POINT") ?? null,
     limits: DEFAULT_LIMITS,
   };

@@ -284,7 +284,7 @@ async function slowPost(url: string, body: string) {
   const { hostname, port } = new URL(url);
   const connection = await Deno.connect({ hostname, port: Number(port) });
   const bytes = new TextEncoder().encode(
-    `POST /api/webhooks HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+    `POST /api/webhooks HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
   );
   await connection.write(bytes.subarray(0, bytes.length - 10));
   return {

@@ -112,6 +112,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
     }),
     readiness: createReadiness(publisher, publishing),
     unsubscribe: createUnsubscribe({ hashes, confirmation, publisher, publicUrl, clock, inFlight, bodies }),
+    hosts: config.hosts,
     limits,
     clock,
     report,
@@ -153,7 +154,7 @@ const USAGE = `Usage: deno task ingest
 
 Takes PostHog's webhooks at POST /api/webhooks and makes each one durable in the log before it answers.
 Configured by the environment: DATA_DIR, HOST, INGEST_PORT, WEBHOOK_SECRET, WEBHOOK_SIGNING_SECRET, ALLOW_ANONYMOUS,
-SPOOL_MAX_BYTES, PIPELINE_SECRET, PUBLIC_URL, KAFKA_BROKERS and more: see README.md.`;
+SPOOL_MAX_BYTES, PIPELINE_SECRET, PUBLIC_URL, ALLOWED_HOSTS, KAFKA_BROKERS and more: see README.md.`;
 
 async function run(environment: Environment, uncaught: Uncaught): Promise<RunningService> {
   const config = readIngestConfig(environment);

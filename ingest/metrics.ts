@@ -1,11 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Room } from "../runtime/room.ts";
 import type { Drainer } from "./spool/drainer.ts";
-<<<<<<< HEAD
-import type { InFlight } from "./in_flight.ts";
 import type { HttpServer } from "../runtime/http/server.ts";
-=======
->>>>>>> 84292e84ac1d757610a40dd9b8c1bfeae73b0efb
 import type { Publisher } from "./publisher.ts";
 import type { Spool } from "./spool/spool.ts";
 
@@ -24,15 +20,11 @@ export type MetricsSources = {
   readonly publisher: Publisher;
   readonly drainer: Drainer;
   readonly spool: Spool;
-<<<<<<< HEAD
-  readonly inFlight: InFlight;
+  readonly inFlight: Room;
   /** Errors of this process that nobody caught. */
   readonly uncaught: () => number;
   /** Null before it listens. */
   readonly server: () => Pick<HttpServer, "open" | "shed" | "expired" | "acceptFailures"> | null;
-=======
-  readonly inFlight: Room;
->>>>>>> 84292e84ac1d757610a40dd9b8c1bfeae73b0efb
 };
 
 /** Seconds; PostHog gives up after 3. */
@@ -96,7 +88,6 @@ export function createIngestMetrics(sources: MetricsSources): IngestMetrics {
   fetched("ingest_spool_bytes", "Bytes of the spool's files.", () => spool.bytes);
   fetched("ingest_in_flight_requests", "Requests not yet answered.", () => inFlight.requests);
   fetched("ingest_in_flight_bytes", "Bytes of bodies not yet answered.", () => inFlight.bytes);
-<<<<<<< HEAD
   counted("ingest_uncaught_errors_total", "Errors that nobody caught.", uncaught);
   fetched("ingest_connections", "Connections that are open.", () => server()?.open ?? 0);
   counted("ingest_connections_shed_total", "Connections closed to make room.", () => server()?.shed ?? 0);
@@ -109,12 +100,11 @@ export function createIngestMetrics(sources: MetricsSources): IngestMetrics {
     "ingest_accept_failures_total",
     "Connections that could not be accepted.",
     () => server()?.acceptFailures ?? 0,
-=======
+  );
   counted(
     "ingest_evicted_requests_total",
     "Requests that had proved nothing and were ended to make room for others.",
     () => inFlight.evicted,
->>>>>>> 84292e84ac1d757610a40dd9b8c1bfeae73b0efb
   );
   return {
     webhook(status, seconds) {

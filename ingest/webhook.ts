@@ -2,7 +2,7 @@ import { decodeJson, type EnvelopeRecord, parseEnvelope, toRecord } from "../con
 
 /** Why ingest says no; `code` is stable, `message` is for people and never quotes the request. */
 export type Refusal = {
-  readonly status: 400 | 401 | 404 | 405 | 408 | 413 | 415 | 500 | 503;
+  readonly status: 400 | 401 | 404 | 405 | 408 | 413 | 415 | 421 | 500 | 503;
   readonly code: string;
   readonly message: string;
   /** Methods that the address takes: 405 only. */

@@ -33,6 +33,8 @@ describe("The processor's settings", () => {
     ["an unknown group", { PROCESSOR_GROUPS: "offers" }, /dataset-writer or discount-offers/],
     ["a short secret", { PIPELINE_SECRET: "short" }, /openssl rand/],
     ["prompts shown off loopback", { SHOW_RAW: "1", HOST: "0.0.0.0" }, /loopback only/],
+    ["a console for everybody", { HOST: "0.0.0.0" }, /CONSOLE_PASSWORD, or ALLOW_ANONYMOUS=1/],
+    ["a host name that is none", { ALLOWED_HOSTS: "https://shop.example" }, /ALLOWED_HOSTS/],
     ["a mail server that is no URL", { SMTP_URL: "mail.example" }, /smtps:/],
     ["a mail server without a sender", { SMTP_URL: "smtp://127.0.0.1" }, /MAIL_FROM/],
     [

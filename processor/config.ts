@@ -1,14 +1,13 @@
 import { join, resolve } from "node:path";
 import { type Environment, EnvironmentReader } from "../runtime/environment.ts";
-import { isLoopback } from "../contract/loopback.ts";
+import { type ConsoleSettings, isLoopback } from "../contract/door.ts";
+import { readConsole } from "../contract/door_settings.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP } from "../contract/names.ts";
 import { GENERATION_FAILED } from "../contract/product_events.ts";
 import { type MailSender, readMailSender } from "./offers/core/mail_sender.ts";
 import { defaultTls, readClientName, readSmtpUrl, type SmtpRelay } from "./offers/core/mail_relay.ts";
 import type { OfferPolicy } from "./offers/policy.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";
-
-export { isLoopback };
 
 /** Settings of the processor, resolved: nothing optional, durations in ms, sizes in bytes. Plain data, for its Workers. */
 export type ProcessorConfig = {
@@ -28,6 +27,8 @@ export type ProcessorConfig = {
   readonly smtp: SmtpRelay | null;
   readonly mailFrom: MailSender;
   readonly publicUrl: string;
+  /** Who may use the status API. */
+  readonly console: ConsoleSettings;
   readonly pipelineSecret: string | null;
   /** Under which the application's server proves addresses; null: everything counts without a proof. */
   readonly identitySecret: string | null;
@@ -51,6 +52,7 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
   const host = env.text("HOST", "127.0.0.1");
   const mailFrom = readMailFrom(env);
   const identitySecret = env.optional("IDENTITY_SECRET") ?? null;
+  const publicUrl = readPublicUrl(env);
   const config: ProcessorConfig = {
     log: readLogConfig(env, dataDir),
     dataDir,
@@ -79,7 +81,8 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
     },
     smtp: readSmtp(env, mailFrom),
     mailFrom,
-    publicUrl: readPublicUrl(env),
+    publicUrl,
+    console: readConsole(env, { host, publicUrl }),
     pipelineSecret: env.optional("PIPELINE_SECRET") ?? null,
     identitySecret,
     showRaw: env.flag("SHOW_RAW", false),

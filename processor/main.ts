@@ -4,6 +4,7 @@ import { listen } from "../runtime/listen.ts";
 import { type RunningService, runService } from "../runtime/service.ts";
 import type { Uncaught } from "../runtime/uncaught.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
+import { consoleWarnings } from "../contract/door.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import type { PipelineStatus } from "../contract/processor_api.ts";
 import { enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
@@ -14,7 +15,7 @@ import type { TopicLog } from "../topic/topic.ts";
 import { openDatasetLocks } from "./dataset/files/locks.ts";
 import { DatasetView } from "./dataset/files/dataset.ts";
 import { openOfferStatus } from "./offers/sqlite/open.ts";
-import { isLoopback, type ProcessorConfig, readProcessorConfig, startWarnings } from "./config.ts";
+import { type ProcessorConfig, readProcessorConfig, startWarnings } from "./config.ts";
 import { deadLetterApi } from "./dead_letters/api.ts";
 import { DeadLetterList } from "./dead_letters/list.ts";
 import { createDeadLetters } from "./dead_letters/service.ts";
@@ -93,9 +94,11 @@ export async function startProcessor(
     tail: (file, lines) => dataset.tail({ file, lines }),
     mails: openMailList(config.dataDir, config.smtp === null ? "maildir" : "smtp"),
     mailSource: (messageId) => readMail(config.dataDir, messageId),
-    deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw, onLoopback: isLoopback(config.host) }),
+    deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw }),
     metrics: async () => await metrics.text(await status.look()),
     showsRaw: config.showRaw,
+    console: config.console,
+    clock: systemClock,
   });
   const { server, port, url } = listen((request, info) => app.fetch(request, info), {
     host: config.host,
@@ -226,7 +229,7 @@ const USAGE = `Usage: deno task processor
 
 Reads the raw topic in two consumer groups: dataset-writer writes training data, discount-offers counts uses and sends
 the one discount e-mail. Configured by the environment: DATA_DIR, DATASET_DIR, HOST, PROCESSOR_PORT, KAFKA_BROKERS,
-PROCESSOR_GROUPS, SMTP_URL and more: see README.md.`;
+PROCESSOR_GROUPS, SMTP_URL, CONSOLE_PASSWORD, ALLOWED_HOSTS and more: see README.md.`;
 
 async function run(environment: Environment, uncaught: Uncaught): Promise<RunningService> {
   const config = readProcessorConfig(environment);
@@ -236,7 +239,9 @@ async function run(environment: Environment, uncaught: Uncaught): Promise<Runnin
 }
 
 function warn(config: ProcessorConfig): void {
-  for (const words of startWarnings(config)) console.error(`processor: warn: ${words}`);
+  for (const words of [...startWarnings(config), ...consoleWarnings(config.console, config.host)]) {
+    logError(`processor: warn: ${words}`);
+  }
 }
 
 if (import.meta.main) Deno.exit(await runService({ name: "processor", usage: USAGE }, run));

@@ -1,3 +1,5 @@
+import type { ConsoleSettings } from "../contract/door.ts";
+import { readConsole } from "../contract/door_settings.ts";
 import { type Environment, EnvironmentReader } from "../runtime/environment.ts";
 import type { FreshChoice } from "./build.ts";
 
@@ -6,15 +8,20 @@ export type WebConfig = {
   /** 0: any free port. */
   readonly port: number;
   readonly fresh: FreshChoice;
+  /** Who may use the console, as the app itself reads it. */
+  readonly console: ConsoleSettings;
 };
 
 /** Throws `ConfigurationError` with every problem. */
 export function readWebConfig(environment: Environment): WebConfig {
   const env = new EnvironmentReader(environment);
+  const host = env.text("HOST", "127.0.0.1");
+  const publicUrl = env.url("PUBLIC_URL", "http://localhost:8000");
   const config: WebConfig = {
-    host: env.text("HOST", "127.0.0.1"),
+    host,
     port: env.port("WEB_PORT", 8000),
     fresh: env.oneOf<FreshChoice>("FRESH", ["jsr", "npm"], "probe"),
+    console: readConsole(env, { host, publicUrl }),
   };
   env.finish();
   return config;

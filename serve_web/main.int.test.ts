@@ -101,6 +101,13 @@ test("an event stream that never ends does not keep web from ending", async () =
   expect((await child.status).code).toBe(0);
 });
 
+test("web opens its console to other machines only where somebody says so", () => {
+  const read = (more: Record<string, string>) => () => readWebConfig({ HOST: "0.0.0.0", ...more });
+  expect(read({})).toThrow(/CONSOLE_PASSWORD, or ALLOW_ANONYMOUS=1/);
+  expect(read({ CONSOLE_PASSWORD: "secret" })().console).toMatchObject({ password: "secret" });
+  expect(read({ ALLOW_ANONYMOUS: "1" })().console).toMatchObject({ anonymous: true });
+});
+
 test("every wrong setting is named, with exit code 2", async () => {
   expect(() => readWebConfig({ WEB_PORT: "x", FRESH: "deno" })).toThrow(/WEB_PORT[^]*FRESH/);
   const run = await new Deno.Command(Deno.execPath(), { args: ["run", "-A", WEB], env: { FRESH: "deno" } })

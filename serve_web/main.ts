@@ -43,6 +43,7 @@ async function startWeb(environment: Environment): Promise<RunningService> {
 
 const USAGE = `deno task web: builds web/ and serves it.
 HOST (127.0.0.1), WEB_PORT (8000; 0: any free port), FRESH (jsr or npm; unset: JSR where it answers),
-INGEST_URL, PROCESSOR_URL, POSTHOG_HOST, POSTHOG_KEY: where web finds the others.`;
+INGEST_URL, PROCESSOR_URL, POSTHOG_HOST, POSTHOG_KEY: where web finds the others.
+CONSOLE_PASSWORD, ALLOW_ANONYMOUS, PUBLIC_URL, ALLOWED_HOSTS: who may see more than /unsubscribe.`;
 
 if (import.meta.main) Deno.exit(await runService({ name: "web", usage: USAGE }, startWeb));

@@ -1,4 +1,6 @@
 import { App, staticFiles } from "fresh";
+import { consoleWarnings } from "../contract/door.ts";
+import { turnedAway } from "./server/door.ts";
 import { isReadable, nowhere } from "./server/path.ts";
 import { policy } from "./server/policy.tsx";
 import { createRelay, RELAY_PATH } from "./server/relay.ts";
@@ -21,9 +23,15 @@ app.post("/unsubscribe", (ctx) => unsubscribe(ctx.req, settings()));
 
 app.fsRoutes();
 
-// The router reads an address before any middleware runs; one that it cannot read would end in a bare 500.
+// In front of the router, which serves files and reads addresses before any middleware runs: one that it cannot read would
+// end in a bare 500.
 const routed = app.handler.bind(app);
 app.handler = () => {
   const answer = routed();
-  return (request, info) => answer(isReadable(request) ? request : nowhere(), info);
+  for (const words of consoleWarnings(settings().console, Deno.env.get("HOST") || "127.0.0.1")) {
+    console.error(`web: warn: ${words}`);
+  }
+  return async (request, info) =>
+    turnedAway(request, info, settings().console) ??
+      await answer(isReadable(request) ? request : nowhere(), info);
 };

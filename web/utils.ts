@@ -1,4 +1,5 @@
 import { createDefine } from "fresh";
+import { type ConsoleSettings, hostNameIn } from "../contract/door.ts";
 import type { Services } from "./core/stations.ts";
 
 /** What pages hand to the frame around them. */
@@ -17,8 +18,8 @@ export type Settings = {
   readonly posthogUrl: string;
   /** PostHog's project key: public by design, it stands in every page. */
   readonly posthogKey: string;
-  /** What people call this page, beside loopback names and addresses: forms that change something come from there. */
-  readonly publicUrl: string;
+  /** Who may use this page. */
+  readonly console: ConsoleSettings;
   /** Which Fresh serves this page, as the one who started it says; null where nobody did. */
   readonly fresh: "jsr" | "npm" | null;
   /** Where the dataset lies, as somebody in the services' folder would write it. */
@@ -32,8 +33,9 @@ export type Settings = {
 /**
  * The one place that reads web's environment: INGEST_URL (http://127.0.0.1:3000), PROCESSOR_URL (http://127.0.0.1:3001),
  * POSTHOG_HOST (the stand-in, http://127.0.0.1:8010), POSTHOG_KEY (the stand-in takes any), FRESH, DATASET_DIR or DATA_DIR
- * (data), PUBLIC_URL (http://localhost:8000), in the demo IDENTITY_SECRET, and whether WEBHOOK_SECRET is set. Throws where an address is no http or https one: nothing else may ever be
- * proxied.
+ * (data), PUBLIC_URL (http://localhost:8000), CONSOLE_PASSWORD, ALLOW_ANONYMOUS and ALLOWED_HOSTS (none), in the demo
+ * IDENTITY_SECRET, and whether WEBHOOK_SECRET is set. Throws where an address is no http or https one: nothing else may
+ * ever be proxied.
  */
 export function settings(): Settings {
   const fresh = Deno.env.get("FRESH");
@@ -42,11 +44,23 @@ export function settings(): Settings {
     processorUrl: address("PROCESSOR_URL", "http://127.0.0.1:3001"),
     posthogUrl: address("POSTHOG_HOST", "http://127.0.0.1:8010"),
     posthogKey: Deno.env.get("POSTHOG_KEY") || "phc_demo",
-    publicUrl: address("PUBLIC_URL", "http://localhost:8000"),
+    console: consoleSettings(),
     fresh: fresh === "jsr" || fresh === "npm" ? fresh : null,
     datasetDir: datasetDir(),
     identitySecret: Deno.env.get("DEMO_PROOFS") === "1" ? Deno.env.get("IDENTITY_SECRET") || null : null,
     withSecret: Boolean(Deno.env.get("WEBHOOK_SECRET")),
+  };
+}
+
+function consoleSettings(): ConsoleSettings {
+  const password = Deno.env.get("CONSOLE_PASSWORD") || null;
+  return {
+    publicHost: new URL(address("PUBLIC_URL", "http://localhost:8000")).hostname.replace(/\.$/, ""),
+    allowedHosts: (Deno.env.get("ALLOWED_HOSTS") ?? "").split(",").flatMap((name) =>
+      hostNameIn(name.trim()) ?? []
+    ),
+    password,
+    anonymous: password === null && /^(1|true)$/.test(Deno.env.get("ALLOW_ANONYMOUS") ?? ""),
   };
 }
 

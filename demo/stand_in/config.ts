@@ -1,5 +1,7 @@
 import { join, resolve } from "node:path";
 import { type Environment, EnvironmentReader } from "../../runtime/environment.ts";
+import type { HostSettings } from "../../contract/door.ts";
+import { readHosts } from "../../contract/door_settings.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
 import type { DeliveryLimits, Disturbance, WebhookTarget } from "./deliveries.ts";
 import { signingKey } from "./webhook_signature.ts";
@@ -16,6 +18,7 @@ export type StandInConfig = {
   readonly events: readonly string[];
   readonly disturbance: Disturbance;
   readonly limits: StandInLimits;
+  readonly hosts: HostSettings;
 };
 
 export type StandInLimits = DeliveryLimits & {
@@ -61,6 +64,7 @@ export function readStandInConfig(environment: Environment): StandInConfig {
       drop: readShare(env, "STAND_IN_DROP"),
     },
     limits: STAND_IN_LIMITS,
+    hosts: readHosts(env, env.url("PUBLIC_URL", "http://localhost:8000")),
   };
   env.finish();
   return config;

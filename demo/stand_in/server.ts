@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
+import { hostRefusal, refusalAnswer, visitOf } from "../../contract/door.ts";
 import { makePrivateDirectory, makePrivateFile } from "../../runtime/durable_file.ts";
 import { listen } from "../../runtime/listen.ts";
 import { tryLockFile } from "../../runtime/data_dir.ts";
@@ -120,6 +121,10 @@ type AppOptions = StandInDependencies & {
 function buildApp(options: AppOptions): Hono {
   const app = new Hono();
   const intake = createIntake(options);
+  app.use(async (c, next) => {
+    const misdirected = hostRefusal(visitOf(c.req.raw, null), options.config.hosts);
+    return misdirected ? refusalAnswer(misdirected) : await next();
+  });
   app.use(cors({ origin: "*", allowMethods: ["GET", "POST", "OPTIONS"], maxAge: 600 }));
   for (const path of CAPTURE_PATHS) {
     app.on(["GET", "POST"], [path, `${path}/`], (c) => capture(c, { ...options, intake }));

@@ -1,17 +1,15 @@
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
-import { hostNameIn, isLoopback } from "../../contract/loopback.ts";
+import { isLocal, visitOf } from "../../contract/door.ts";
 import type { DeadLetterListing, RedriveOrder } from "../../contract/processor_api.ts";
 import type { DeadLetters } from "./service.ts";
 
 /** What the routes of dead letters depend on. */
 export type DeadLetterApiOptions = {
   readonly letters: DeadLetters;
-  /** `SHOW_RAW`: a letter is shown with its record, to loopback names only. */
+  /** `SHOW_RAW`: a letter is shown with its record, to this machine only. */
   readonly showsRaw: boolean;
-  /** The service listens on loopback only, so that a request to any other name is somebody's trick. */
-  readonly onLoopback: boolean;
 };
 
 const LIMIT = 50;
@@ -26,12 +24,12 @@ const order: z.ZodType<RedriveOrder> = z.union([
 ]).transform((order) => order as RedriveOrder);
 
 /**
- * `/api/dead-letters`: list, show, redrive. Reading is as open as the rest of the status API, since a letter's own words
+ * `/api/dead-letters`: list, show, redrive, behind the console's door. Reading is as open as the rest of the status API, since a letter's own words
  * hold nothing of its record; the record itself is raw, and shown as raw prompts are. Redriving publishes, so no page of
  * another site may make a browser do it: a browser says by `Origin` where its POST comes from, and pages reach this
  * through web, which sends none.
  */
-export function deadLetterApi({ letters, showsRaw, onLoopback }: DeadLetterApiOptions): Hono {
+export function deadLetterApi({ letters, showsRaw }: DeadLetterApiOptions): Hono {
   const app = new Hono();
   app.get("/", async (c) => {
     const limit = Number(c.req.query("limit") ?? LIMIT);
@@ -46,14 +44,14 @@ export function deadLetterApi({ letters, showsRaw, onLoopback }: DeadLetterApiOp
     return noStore(c).json<DeadLetterListing>(await letters.list({ all, before, limit }));
   });
   app.get("/:id", async (c) => {
-    const raw = showsRaw && isLoopback(hostNameIn(c.req.header("host")));
+    const raw = showsRaw && isLocal(visitOf(c.req.raw, c.env));
     const letter = await letters.show(c.req.param("id"), { raw });
     return letter
       ? noStore(c).json(letter)
       : c.json(problem("not_found", "There is no dead letter of this id."), 404);
   });
   app.post("/redrive", bodyLimit({ maxSize: BODY_BYTES_MAX, onError: tooLarge }), async (c) => {
-    const refusal = whyRefused(c, onLoopback);
+    const refusal = whyRefused(c);
     if (refusal) return refusal;
     const wanted = order.safeParse(await c.req.json().catch(() => null));
     if (!wanted.success) {
@@ -76,11 +74,9 @@ export function deadLetterApi({ letters, showsRaw, onLoopback }: DeadLetterApiOp
   return app;
 }
 
-function whyRefused(c: Context, onLoopback: boolean): Response | null {
-  const forbidden = (message: string) => c.json(problem("forbidden", message), 403);
-  if (c.req.header("origin") !== undefined) return forbidden("Pages redrive through web, not here.");
-  if (onLoopback && !isLoopback(hostNameIn(c.req.header("host")))) {
-    return forbidden("This service answers to loopback names only.");
+function whyRefused(c: Context): Response | null {
+  if (c.req.header("origin") !== undefined) {
+    return c.json(problem("forbidden", "Pages redrive through web, not here."), 403);
   }
   const type = (c.req.header("content-type") ?? "").split(";")[0]!.trim().toLowerCase();
   if (type === "application/json") return null;

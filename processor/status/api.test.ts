@@ -1,8 +1,11 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
+import { passwordHeaders } from "../../contract/door.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import { createStatusApi, type StatusSources } from "./api.ts";
 import { deadLetterApi } from "../dead_letters/api.ts";
 import { createDeadLettersContext } from "../dead_letters/fixtures/dead_letters.ts";
+import { systemClock } from "../../runtime/clock.ts";
+import { manualClock } from "../../tests/support/manual_clock.ts";
 import { createTraceHub } from "./trace_hub.ts";
 
 const step = (id: string): TraceStep => ({
@@ -37,15 +40,27 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     deadLetters: deadLetterApi({
       letters: createDeadLettersContext().letters,
       showsRaw: given.showsRaw ?? false,
-      onLoopback: true,
     }),
     showsRaw: false,
+    console: CONSOLE,
+    clock: systemClock,
     ...given,
   };
 }
 
-const get = (given: Partial<StatusSources>, path: string, headers: Record<string, string> = {}) =>
-  createStatusApi(sources(given)).request(path, { headers });
+const CONSOLE = { publicHost: "shop.example", allowedHosts: ["processor"], password: null, anonymous: false };
+
+/** Asks as a client of this machine does, but for what a test says. */
+const get = (
+  given: Partial<StatusSources>,
+  path: string,
+  { peer = "127.0.0.1", app = createStatusApi(sources(given)), ...headers }:
+    & { readonly peer?: string; readonly app?: ReturnType<typeof createStatusApi> }
+    & { readonly [header: string]: unknown } = {},
+) =>
+  app.request(path, { headers: { host: "127.0.0.1:3001", ...headers as Record<string, string> } }, {
+    remoteAddr: { transport: "tcp", hostname: peer, port: 1 },
+  });
 
 async function firstMessages(response: Response, count: number): Promise<string[]> {
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
@@ -89,10 +104,20 @@ describe("/api/events", () => {
     ]);
   });
 
-  test.each([["pipeline.example:3001", 403], ["127.0.0.1:3001", 200], ["localhost", 200]])(
-    "with raw prompts, a request to the name %s gets %i",
-    async (host, status) => {
-      const response = await get({ showsRaw: true }, "/api/events", { host });
+  test.each([
+    ["127.0.0.1:3001", "127.0.0.1", {}, 200],
+    ["localhost", "::ffff:127.0.0.1", {}, 200],
+    ["localhost", "192.0.2.7", {}, 403],
+    ["processor:3001", "127.0.0.1", {}, 403],
+    ["shop.example", "127.0.0.1", {}, 403],
+    ["localhost", "127.0.0.1", { "x-forwarded-for": "127.0.0.1" }, 403],
+    ["evil.example", "127.0.0.1", {}, 421],
+  ])(
+    "with raw prompts, a request to the name %s from %s with %j gets %i, whoever may use the console",
+    async (host, peer, headers, status) => {
+      const console = { ...CONSOLE, password: "secret" };
+      const asks = { host, peer, ...headers, ...passwordHeaders("secret") };
+      const response = await get({ showsRaw: true, console }, "/api/events", asks);
       await response.body?.cancel();
       expect(response.status).toBe(status);
       expect(response.headers.get("access-control-allow-origin")).toBeNull();
@@ -108,6 +133,45 @@ describe("/api/events", () => {
     expect((await firstMessages(quick, 2))[1]).toContain('"after"');
     const read = await slow.text();
     expect(read).not.toContain('"after"');
+  });
+
+  /**
+   * 500 events with prompts of 20 KB, then a client that opens the stream: the replay alone was over the listener's bound,
+   * which ended the stream before its listener and its keep-alive were in place. They stayed, and the keep-alive threw
+   * into the closed stream 15 s later, in a timer: the processor died.
+   */
+  test("survives a replay that is longer than any bound, and every keep-alive after it", async () => {
+    vi.useFakeTimers();
+    try {
+      const hub = createTraceHub("run");
+      const prompt = "x".repeat(20_000);
+      for (let i = 0; i < 500; i++) {
+        hub.add([{
+          step: "written",
+          id: String(i),
+          file: "f",
+          line: i,
+          prompt,
+          at: "2026-01-01T00:00:00.000Z",
+        }]);
+      }
+      const response = await get({ hub }, "/api/events");
+      const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+      // As much as the connection's own buffers take of it.
+      for (let i = 0; i < 20; i++) await reader.read();
+      await vi.advanceTimersByTimeAsync(50_000);
+      hub.add([step("after")]);
+      let text = "";
+      while (!text.includes('"after"')) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        text = (text + value).slice(-200);
+      }
+      expect(text).toContain('"after"');
+      await reader.cancel();
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });
 
@@ -161,5 +225,68 @@ describe("answers of the status API", () => {
     let asked = "";
     await get({ offerOf: (id) => (asked = id, Promise.resolve(null)) }, "/api/offers/ada%40example.org%2Fx");
     expect(asked).toBe("ada@example.org/x");
+  });
+});
+
+describe("the status API is the operator's console", () => {
+  const PATHS = ["/api/status", "/api/events", "/api/offers/ada", "/api/dataset", "/api/mails", "/nothing"];
+  const HEALTH = ["/healthz", "/readyz", "/metrics"];
+  const statusOf = async (
+    given: Partial<StatusSources>,
+    path: string,
+    asks: Parameters<typeof get>[2],
+  ): Promise<number> => {
+    const response = await get({ status: () => new Promise(() => {}), ...given }, path, asks);
+    await response.body?.cancel();
+    return response.status;
+  };
+
+  test.each([...PATHS, ...HEALTH, "/api/dead-letters", "/api/dead-letters/0:0"])(
+    "%s is closed to another machine, whatever Host it sends, and to other names",
+    async (path) => {
+      expect(await statusOf({}, path, { peer: "192.0.2.7" })).toBe(403);
+      expect(await statusOf({}, path, { peer: "192.0.2.7", host: "localhost" })).toBe(403);
+      expect(await statusOf({}, path, { host: "shop.example" })).toBe(403);
+      expect(await statusOf({}, path, { host: "rebound.example:3001" })).toBe(421);
+      expect(await statusOf({}, path, { host: "%%%" })).toBe(400);
+      const console = { ...CONSOLE, anonymous: true };
+      expect(await statusOf({ console }, path, { peer: "192.0.2.7", host: "rebound.example:3001" })).toBe(
+        421,
+      );
+    },
+  );
+
+  test("with a password it answers to who sends it, and its health to this machine without one", async () => {
+    const console = { ...CONSOLE, password: "secret" };
+    for (const path of HEALTH) {
+      expect(await statusOf({ console }, path, {})).toBe(200);
+      expect(await statusOf({ console }, path, { peer: "192.0.2.7", host: "processor" })).toBe(401);
+      const asks = { peer: "192.0.2.7", host: "processor", ...passwordHeaders("secret") };
+      expect(await statusOf({ console }, path, asks)).toBe(200);
+    }
+    expect(await statusOf({ console }, "/api/mails", {})).toBe(401);
+    expect(await statusOf({ console }, "/api/mails", passwordHeaders("secret"))).toBe(200);
+  });
+
+  test("after 8 wrong passwords an address waits for a minute to pass, and others do not", async () => {
+    const clock = manualClock();
+    const app = createStatusApi(sources({ console: { ...CONSOLE, password: "secret" }, clock }));
+    const ask = (password: string, peer = "192.0.2.7") =>
+      get({}, "/api/mails", { app, peer, host: "shop.example", ...passwordHeaders(password) });
+    for (let i = 0; i < 8; i++) expect((await ask("wrong")).status).toBe(401);
+    const ninth = await ask("secret");
+    expect([ninth.status, ninth.headers.get("retry-after")]).toEqual([429, "60"]);
+    expect((await ask("secret", "192.0.2.8")).status).toBe(200);
+    await clock.advance(60_000);
+    expect((await ask("secret")).status).toBe(200);
+  });
+
+  test("what it says to whom it turns away is JSON that nobody keeps", async () => {
+    const response = await get({ console: { ...CONSOLE, password: "secret" } }, "/api/status");
+    expect(response.headers.get("www-authenticate")).toMatch(/^Basic realm=/);
+    expect(response.headers.get("cache-control")).toBe("no-store");
+    expect(await response.json()).toEqual({
+      error: { code: "unauthorized", message: expect.stringContaining("CONSOLE_PASSWORD") },
+    });
   });
 });

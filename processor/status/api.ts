@@ -1,5 +1,6 @@
 import { Hono } from "hono";
-import { hostNameIn, isLoopback } from "../../contract/loopback.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import { ConsoleDoor, type ConsoleSettings, isLocal, refusalAnswer, visitOf } from "../../contract/door.ts";
 import type {
   DatasetPage,
   DatasetTail,
@@ -7,7 +8,8 @@ import type {
   OfferView,
   PipelineStatus,
 } from "../../contract/processor_api.ts";
-import type { TraceHub, TraceMessage } from "./trace_hub.ts";
+import { eventStream } from "./event_stream.ts";
+import type { TraceHub } from "./trace_hub.ts";
 
 /** What the status API shows; every part is asked at the time of the request. */
 export type StatusSources = {
@@ -29,11 +31,13 @@ export type StatusSources = {
   readonly metrics: () => Promise<string>;
   /** `SHOW_RAW`: steps carry prompts before sanitising, so only this machine's own pages may read them. */
   readonly showsRaw: boolean;
+  /** Who may ask. */
+  readonly console: ConsoleSettings;
+  readonly clock: Clock;
 };
 
-/** Bytes that one listener of `/api/events` may be behind before it is let go; it comes back with `Last-Event-ID`. */
-const LISTENER_BYTES_MAX = 8 * 1024 * 1024;
-const KEEP_ALIVE_MS = 15_000;
+/** Open without a password to this machine: what looks after the service has none. */
+const HEALTH_PATHS = ["/healthz", "/readyz", "/metrics"];
 const TAIL_LINES_MAX = 1_000;
 /** Dataset partitions of a page, at most and unless another number is asked for. */
 const DATASET_LIMIT_MAX = 500;
@@ -43,11 +47,18 @@ const DATASET_CURSOR = /^\d{4}-\d\d-\d\d\/.{1,1000}$/s;
 
 /**
  * The processor's HTTP API: health, metrics, status, trace steps as server-sent events, offers, dataset, mails and
- * dead letters. Every error is JSON with a code; what a source throws is a 503. With raw prompts shown, `/api/events`
- * answers loopback names only.
+ * dead letters. All of it is the operator's console. Every error is JSON with a code; what a source throws is a 503. With
+ * raw prompts shown, `/api/events` answers this machine only.
  */
 export function createStatusApi(sources: StatusSources): Hono {
   const app = new Hono();
+  const door = new ConsoleDoor(sources.clock.monotonic);
+  app.use(async (c, next) => {
+    const visit = visitOf(c.req.raw, c.env);
+    if (HEALTH_PATHS.includes(c.req.path) && isLocal(visit)) return await next();
+    const refusal = door.refusal(visit, sources.console);
+    return refusal ? refusalAnswer(refusal) : await next();
+  });
   app.get("/healthz", (c) => c.json({ status: "ok" }));
   app.get("/readyz", (c) => {
     const waitsFor = sources.notReady();
@@ -62,13 +73,13 @@ export function createStatusApi(sources: StatusSources): Hono {
   );
   app.get("/api/status", async (c) => c.json(await sources.status()));
   app.get("/api/events", (c) => {
-    if (sources.showsRaw && !isLoopback(hostNameIn(c.req.header("host")))) {
-      return c.json(
-        problem("forbidden", "Raw prompts are shown to loopback names only: unset SHOW_RAW."),
-        403,
-      );
+    if (sources.showsRaw && !isLocal(visitOf(c.req.raw, c.env))) {
+      return c.json(problem("forbidden", "Raw prompts are shown to this machine only: unset SHOW_RAW."), 403);
     }
-    return eventStream(sources.hub, c.req.header("last-event-id") ?? null);
+    return eventStream(sources.hub, {
+      lastEventId: c.req.header("last-event-id") ?? null,
+      clock: sources.clock,
+    });
   });
   app.get("/api/offers/:id", async (c) => {
     const offer = await sources.offerOf(c.req.param("id"));
@@ -116,42 +127,6 @@ export function createStatusApi(sources: StatusSources): Hono {
   app.notFound((c) => c.json(problem("not_found", "There is nothing at this path."), 404));
   app.onError((error, c) => c.json(problem("unavailable", error.message), 503));
   return app;
-}
-
-function eventStream(hub: TraceHub, lastEventId: string | null): Response {
-  const encoder = new TextEncoder();
-  let stop = () => {};
-  const body = new ReadableStream<Uint8Array>({
-    start(controller) {
-      const end = () => {
-        stop();
-        try {
-          controller.close();
-        } catch {
-          // The other side closed it first.
-        }
-      };
-      const write = (text: string) => {
-        if ((controller.desiredSize ?? 0) <= 0) return end();
-        controller.enqueue(encoder.encode(text));
-      };
-      write("retry: 1000\n\n");
-      const unlisten = hub.listen(lastEventId, (message) => write(eventText(message)));
-      const keepAlive = setInterval(() => write(": still here\n\n"), KEEP_ALIVE_MS);
-      stop = () => {
-        unlisten();
-        clearInterval(keepAlive);
-      };
-    },
-    cancel: () => stop(),
-  }, new ByteLengthQueuingStrategy({ highWaterMark: LISTENER_BYTES_MAX }));
-  return new Response(body, {
-    headers: { "content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no" },
-  });
-}
-
-function eventText({ id, step }: TraceMessage): string {
-  return `id: ${id}\ndata: ${JSON.stringify(step)}\n\n`;
 }
 
 function problem(code: string, message: string) {

@@ -1,7 +1,15 @@
 import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseDuration } from "../../runtime/environment.ts";
-import { isLoopback } from "../../contract/loopback.ts";
+import {
+  answersTo,
+  ConsoleDoor,
+  consoleWarnings,
+  type HostSettings,
+  isLoopback,
+  refusalAnswer,
+  visitOf,
+} from "../../contract/door.ts";
 import { readStandInConfig } from "../../demo/stand_in/config.ts";
 import { readWebConfig } from "../../serve_web/config.ts";
 import { PAGE_BUTTONS } from "../../serve_web/page.ts";
@@ -48,6 +56,8 @@ const USERS: readonly [string, Record<string, string>][] = [
     POSTHOG_KEY: "phc_own",
     POSTHOG_HOST: "https://eu.i.posthog.com",
     FRESH: "npm",
+    CONSOLE_PASSWORD: "console-password-of-a-test",
+    ALLOWED_HOSTS: "shop.example,10.0.0.7",
   }],
 ];
 
@@ -95,6 +105,34 @@ test("anybody may publish where no secret is set, which is said at the start, an
   }
 });
 
+test("the console is everybody's who reaches the published ports, by a loopback name, until there is a password", async () => {
+  const open = { password: null, anonymous: true, publicHost: "localhost" };
+  const user = { CONSOLE_PASSWORD: "secret", PUBLIC_URL: "https://shop.example", ALLOWED_HOSTS: "10.0.0.7" };
+  const locked = { password: "secret", anonymous: false, publicHost: "shop.example" };
+  const { console: own } = readProcessorConfig(environmentOf("processor"));
+  expect(own).toEqual({ ...open, allowedHosts: ["processor"] });
+  expect(consoleWarnings(own, "0.0.0.0")).toHaveLength(1);
+  expect(readWebConfig(environmentOf("web")).console).toEqual({ ...open, allowedHosts: [] });
+  const processor = readProcessorConfig(environmentOf("processor", compose(user))).console;
+  expect(processor).toEqual({ ...locked, allowedHosts: ["processor", "10.0.0.7"] });
+  const web = readWebConfig(environmentOf("web", compose(user))).console;
+  expect(web).toEqual({ ...locked, allowedHosts: ["10.0.0.7"] });
+  expect(await webSettings(compose(user))).toMatchObject({ console: web });
+});
+
+test("every service answers to the name by which the others ask it", () => {
+  const hosts: Record<string, HostSettings> = {
+    ingest: readIngestConfig(environmentOf("ingest")).hosts,
+    processor: readProcessorConfig(environmentOf("processor")).console,
+    "posthog-stand-in": readStandInConfig(environmentOf("posthog-stand-in")).hosts,
+  };
+  const asked = everyService.flatMap(([, { environment }]) =>
+    Object.values(environment ?? {}).flatMap((value) => /^http:\/\/([a-z-]+):\d+$/.exec(value)?.[1] ?? [])
+  ).filter((host) => host !== "localhost" && host !== "redpanda");
+  expect(new Set(asked)).toEqual(new Set(Object.keys(hosts)));
+  for (const host of asked) expect(answersTo(host, hosts[host]!), host).toBe(true);
+});
+
 test("web knows that there is a secret, and not which", async () => {
   const user = { WEBHOOK_SECRET: "static-secret-of-a-test" };
   expect(JSON.stringify(compose(user).services.web)).not.toContain("static-secret");
@@ -106,7 +144,7 @@ test("web knows that there is a secret, and not which", async () => {
     posthogKey: "phc_demo",
     fresh: null,
     datasetDir: "dataset",
-    publicUrl: "http://localhost:8000",
+    console: { publicHost: "localhost", allowedHosts: [], password: null, anonymous: true },
     withSecret: false,
   });
 });
@@ -204,7 +242,7 @@ test.each(OURS)("$name's health check asks its own port", ({ name, read, health 
   const [kind, program, verb, script] = plain.services[name]!.healthcheck!.test;
   expect([kind, program, verb]).toEqual(["CMD", "deno", "eval"]);
   const { port } = read(environmentOf(name));
-  expect(script).toContain(`fetch("http://127.0.0.1:${port}${health}")`);
+  expect(script).toContain(`fetch("http://127.0.0.1:${port}${health}"`);
 });
 
 test("a health check fails where nothing answers, or something else than 2xx does", async () => {
@@ -228,10 +266,15 @@ test("a health check fails where nothing answers, or something else than 2xx doe
 test("web is healthy only while its page shows its buttons, and says which are missing", async () => {
   const script = plain.services.web!.healthcheck!.test[3]!;
   let html = "";
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => new Response(html));
-  const look = async () => {
+  let password: string | null = null;
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request, info) => {
+    const settings = { publicHost: "localhost", allowedHosts: [], password, anonymous: true };
+    const refusal = new ConsoleDoor(() => 0).refusal(visitOf(request, info), settings);
+    return refusal ? refusalAnswer(refusal) : new Response(html);
+  });
+  const look = async (env: Record<string, string> = {}) => {
     const args = ["eval", script.replace(":8000", `:${server.addr.port}`)];
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), { args, env }).output();
     return { code, words: new TextDecoder().decode(stderr) };
   };
   const [first, second] = PAGE_BUTTONS;
@@ -242,6 +285,9 @@ test("web is healthy only while its page shows its buttons, and says which are m
   });
   html += `<button>${second}</button>`;
   expect(await look()).toMatchObject({ code: 0 });
+  password = "pässword";
+  expect(await look({ CONSOLE_PASSWORD: password })).toMatchObject({ code: 0 });
+  expect(await look({ CONSOLE_PASSWORD: "another" })).toMatchObject({ code: 1 });
   await server.shutdown();
 });
 

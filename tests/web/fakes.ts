@@ -14,6 +14,7 @@ import { deadLetterApi } from "../../processor/dead_letters/api.ts";
 import { createDeadLettersContext } from "../../processor/dead_letters/fixtures/dead_letters.ts";
 import { createStatusApi, type StatusSources } from "../../processor/status/api.ts";
 import { createTraceHub } from "../../processor/status/trace_hub.ts";
+import { systemClock } from "../../runtime/clock.ts";
 
 /** One request as it came to the fake PostHog. */
 export type Captured = {
@@ -31,7 +32,9 @@ type Event = { uuid: string; event: string; timestamp: string; properties: Recor
 
 export type Fakes = ReturnType<typeof startFakes>;
 
-export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
+export function startFakes(
+  { showsRaw = true, password = null }: { showsRaw?: boolean; password?: string | null } = {},
+) {
   const captured: Captured[] = [];
   const unsubscribed: { method: string; search: string; body: string }[] = [];
   const lines: string[] = [];
@@ -243,12 +246,16 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
         hub: {
           add: hub.add,
           forget: hub.forget,
-          listen: (lastEventId, send) => {
-            const stop = hub.listen(lastEventId, send);
+          startFor: (lastEventId) => hub.startFor(lastEventId),
+          read: (number) => hub.read(number),
+          changed: (signal) => hub.changed(signal),
+          join() {
+            const leave = hub.join();
+            if (leave === null) return null;
             const listener = Symbol();
             listeners.add(listener);
             return () => {
-              stop();
+              leave();
               listeners.delete(listener);
             };
           },
@@ -272,9 +279,11 @@ export function startFakes({ showsRaw = true }: { showsRaw?: boolean } = {}) {
         mails: () => Promise.resolve({ mailer: "maildir", mails }),
         mailSource: (id) =>
           id === MESSAGE_ID && mailSource !== "" ? new TextEncoder().encode(mailSource) : null,
-        deadLetters: deadLetterApi({ letters: deadLetters.letters, showsRaw, onLoopback: true }),
+        deadLetters: deadLetterApi({ letters: deadLetters.letters, showsRaw }),
         metrics: () => Promise.resolve(""),
         showsRaw,
+        console: { publicHost: "localhost", allowedHosts: [], password, anonymous: false },
+        clock: systemClock,
       }).fetch,
     );
   };

@@ -173,7 +173,7 @@ describe("by HTTP", () => {
     ) {
       const request = `${line} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`;
       const [head, body] = (await rawRequest(request, () => false)).split("\r\n\r\n", 2);
-      expect(head, line).toContain(`HTTP/1.1 ${status} `);
+      expect(head, line).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
       expect(head, line).toMatch(/^content-security-policy: default-src 'none'/im);
       expect(body!.includes("There is no such page"), line).toBe(status === 404);
     }
@@ -382,12 +382,13 @@ describe("by HTTP", () => {
     fakes.restartProcessor();
   });
 
-  test("prompts as typed are shown to a loopback name only", async () => {
+  test("prompts as typed are shown under a loopback name, and nothing under another one", async () => {
     fakes.take(failure());
     for (const [host, expected] of [["localhost", true], ["evil.test", false]] as const) {
       for (const path of ["/", "/api/events"]) {
-        const answer = await rawGet(path, { host, enough: (text) => /<\/html>|"written"/.test(text) });
+        const answer = await rawGet(path, { host, enough: (text) => /<\/html>|"written"|error/.test(text) });
         expect(answer.includes(`call ${PHONE}`), `${path} for ${host}`).toBe(expected);
+        if (!expected) expect(answer).toMatch(/^HTTP\/1.1 421 /);
       }
     }
   });
@@ -535,7 +536,7 @@ describe("by HTTP", () => {
             "Content-Length: 10\r\nConnection: close\r\n\r\nletter=all",
           () => false,
         );
-        expect(answer, path).toMatch(/^HTTP\/1.1 403 /);
+        expect(answer, path).toMatch(/^HTTP\/1.1 421 /);
       }
       expect((await post("/dead-letters", "")).status).toBe(400);
       expect((await post("/dead-letters", `letter=${"0".repeat(5_000)}`)).status).toBe(400);
@@ -547,18 +548,12 @@ describe("by HTTP", () => {
       expect((await postJson({ ids: ["0:9"] })).status).toBe(404);
     });
 
-    test("are shown with their records to a loopback name only, and as text", async () => {
+    test("are shown with their records as text", async () => {
       await fakes.deadLetters.setAside({ id: "a", value: `{"p":"<script>alert(1)</script> ${PHONE}"}` });
       const html = await text("/dead-letters/0%3A0");
       expect(html).toContain(PHONE);
       expect(html).not.toContain("<script>alert");
       expect((await (await get("/api/dead-letters/0:0")).json()).record.value).toContain(PHONE);
-      for (const path of ["/dead-letters/0%3A0", "/api/dead-letters/0:0"]) {
-        const answer = await rawGet(path, { host: "evil.test", enough: (text) => /<\/html>|\}$/.test(text) });
-        expect(answer, path).toMatch(/^HTTP\/1.1 200 /);
-        expect(answer, path).not.toContain(PHONE);
-        expect(answer, path).not.toContain("user-a");
-      }
       expect((await get("/dead-letters/0%3A9")).status).toBe(404);
       expect((await get("/api/dead-letters/0:9")).status).toBe(404);
     });

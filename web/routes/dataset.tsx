@@ -5,7 +5,7 @@ import { Empty, Unavailable } from "../components/Empty.tsx";
 import DatasetTable from "../islands/DatasetTable.tsx";
 import Tail from "../islands/Tail.tsx";
 import { framed } from "../server/services.ts";
-import { ask } from "../server/upstream.ts";
+import { askProcessor } from "../server/upstream.ts";
 import { define, settings } from "../utils.ts";
 
 const TAIL_LINES = 200;
@@ -13,15 +13,16 @@ const TAIL_LINES = 200;
 export const handler = define.handlers({
   async GET(ctx) {
     const config = settings();
-    const api = `${config.processorUrl}/api/dataset`;
+    const asks = { processor: config };
     const query = pageQuery(ctx.url);
-    const listing = await framed(ctx.state, "Dataset", ask<DatasetPage>(`${api}${query}`));
+    const asked = askProcessor<DatasetPage>(`/api/dataset${query}`, asks);
+    const listing = await framed(ctx.state, "Dataset", asked);
     const dataset = listing.ok ? listing.value : null;
-    const asked = ctx.url.searchParams.get("file");
-    const file = asked ?? dataset?.partitions[0]?.paths.at(-1) ?? null;
-    const tail = file === null
-      ? null
-      : await ask<DatasetTail>(`${api}?file=${encodeURIComponent(file)}&lines=${TAIL_LINES}`);
+    const file = ctx.url.searchParams.get("file") ?? dataset?.partitions[0]?.paths.at(-1) ?? null;
+    const tail = file === null ? null : await askProcessor<DatasetTail>(
+      `/api/dataset?file=${encodeURIComponent(file)}&lines=${TAIL_LINES}`,
+      asks,
+    );
     return page({ dataset, query, file, tail: tail?.ok ? tail.value : null, datasetDir: config.datasetDir });
   },
 });

@@ -2,7 +2,8 @@ import { page } from "fresh";
 import BeAUser from "../islands/BeAUser.tsx";
 import TraceList from "../islands/TraceList.tsx";
 import { follow } from "../core/trace.ts";
-import { mayShowRaw, recentSteps } from "../server/events.ts";
+import { mayShowRaw } from "../server/door.ts";
+import { recentSteps } from "../server/events.ts";
 import { framed } from "../server/services.ts";
 import { define, settings } from "../utils.ts";
 
@@ -11,8 +12,8 @@ const ROWS_IN_PAGE = 30;
 
 export const handler = define.handlers({
   async GET(ctx) {
-    const { processorUrl, ingestUrl, withSecret } = settings();
-    const asked = recentSteps({ processorUrl, withRaw: mayShowRaw(ctx.url) });
+    const { ingestUrl, withSecret } = settings();
+    const asked = recentSteps({ processor: settings(), withRaw: mayShowRaw(ctx) });
     const steps = await framed(ctx.state, "Live", asked);
     const rows = [...follow(new Map(), steps).values()].reverse().slice(0, ROWS_IN_PAGE);
     return page({ rows, ingestUrl, withSecret });

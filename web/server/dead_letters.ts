@@ -5,13 +5,10 @@ import type {
   RedriveAnswer,
   RedriveOrder,
 } from "../../contract/processor_api.ts";
-import type { Settings } from "../utils.ts";
-import { type Answer, ask } from "./upstream.ts";
+import { type Answer, askProcessor, type Processor } from "./upstream.ts";
 
 /** Thousands of letters take a while. Beyond that the processor goes on, and the page says so. */
 const REDRIVE_MS_MAX = 60_000;
-
-type Where = Pick<Settings, "processorUrl">;
 
 /** Which part of the list: those redriven too, and only letters older than `before`. */
 export type LetterQuery = { readonly all: boolean; readonly before: string | null };
@@ -25,18 +22,19 @@ export function letterQuery(url: URL): LetterQuery {
 /** Asks the processor for a page of the list; never rejects, what went wrong is in the answer. */
 export function listLetters(
   { all, before }: LetterQuery,
-  { processorUrl }: Where,
+  processor: Processor,
 ): Promise<Answer<DeadLetterListing>> {
   const query = new URLSearchParams({ ...(all ? { all: "1" } : {}), ...(before === null ? {} : { before }) });
-  return ask<DeadLetterListing>(`${processorUrl}/api/dead-letters?${query}`);
+  return askProcessor<DeadLetterListing>(`/api/dead-letters?${query}`, { processor });
 }
 
 /** `withRaw: false` takes the record out: it is raw, and shown where raw prompts are. */
 export async function readLetter(
   id: string,
-  { processorUrl, withRaw }: Where & { readonly withRaw: boolean },
+  { withRaw, ...processor }: Processor & { readonly withRaw: boolean },
 ): Promise<Answer<DeadLetterDetail>> {
-  const answer = await ask<DeadLetterDetail>(`${processorUrl}/api/dead-letters/${encodeURIComponent(id)}`);
+  const path = `/api/dead-letters/${encodeURIComponent(id)}`;
+  const answer = await askProcessor<DeadLetterDetail>(path, { processor });
   if (!answer.ok || withRaw || answer.value.record === null) return answer;
   return { ok: true, value: { ...answer.value, record: null, withheld: "raw_not_shown" } };
 }
@@ -44,9 +42,13 @@ export async function readLetter(
 /** Orders a redrive, which may take as long as `REDRIVE_MS_MAX`; never rejects, what went wrong is in the answer. */
 export function redriveLetters(
   order: RedriveOrder,
-  { processorUrl }: Where,
+  processor: Processor,
 ): Promise<Answer<RedriveAnswer>> {
-  return ask<RedriveAnswer>(`${processorUrl}/api/dead-letters/redrive`, { order, limitMs: REDRIVE_MS_MAX });
+  return askProcessor<RedriveAnswer>("/api/dead-letters/redrive", {
+    processor,
+    order,
+    limitMs: REDRIVE_MS_MAX,
+  });
 }
 
 /** True for `partition:offset`, as the dead-letter topic names its letters. */

@@ -1,31 +1,43 @@
 /** The processor's server-sent events, handed on to the browser: live, and what it still keeps for a page's first paint. */
-import { isLoopback } from "../../contract/loopback.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
+import { problem, type Processor, processorHeaders } from "./upstream.ts";
 
 /** Reconnect after this long; EventSource sends the last id by itself. */
 const RETRY_MS = 1_000;
 const CONNECT_MS_MAX = 2_000;
 const QUIET_MS = 40;
 const RECENT_MS_MAX = 300;
+/** Pages that listen at once: each holds a connection here and one to the processor, which takes twice as many. */
+const LISTENERS_MAX = 100;
+/** A page that has taken nothing for so long is let go, as the processor does: its end would wait behind what it did not take. */
+const STUCK_MS = 60_000;
+
+let listeners = 0;
 
 /**
  * Streams `GET /api/events` of the processor. Ends when it does, or when the browser leaves. While the processor is away
  * the answer is a 200 that says so and ends: the browser's EventSource then comes back by itself, with its last id, where
- * an error status would make it give up for good. `withRaw: false` takes prompts as typed out of the stream.
+ * an error status would make it give up for good. `withRaw: false` takes prompts as typed out of the stream. 503 where
+ * {@link LISTENERS_MAX} pages listen.
  */
 export async function events(
-  { processorUrl, lastEventId, withRaw }: {
-    processorUrl: string;
+  { processor, lastEventId, withRaw }: {
+    processor: Processor;
     lastEventId: string | null;
     withRaw: boolean;
   },
 ): Promise<Response> {
+  if (listeners >= LISTENERS_MAX) {
+    return problem(503, "too_many_listeners", "Too many pages listen already: try again later.");
+  }
+  listeners++;
   const upstream = new AbortController();
   const limit = setTimeout(() => upstream.abort(), CONNECT_MS_MAX);
   let body: ReadableStream<Uint8Array> | null = null;
   try {
-    const response = await fetch(`${processorUrl}/api/events`, {
+    const response = await fetch(`${processor.processorUrl}/api/events`, {
       headers: {
+        ...processorHeaders(processor),
         accept: "text/event-stream",
         ...(lastEventId === null ? {} : { "last-event-id": lastEventId }),
       },
@@ -39,6 +51,7 @@ export async function events(
   } finally {
     clearTimeout(limit);
   }
+  if (body === null) listeners--;
   return new Response(
     body ? opened(body, { withRaw, upstream }) : `retry: ${RETRY_MS}\nevent: away\ndata:\n\n`,
     {
@@ -59,19 +72,37 @@ function opened(
 ): ReadableStream<Uint8Array> {
   const reader = (withRaw ? body : body.pipeThrough(withoutRaw())).getReader();
   const hello = new TextEncoder().encode(`retry: ${RETRY_MS}\nevent: here\ndata:\n\n`);
+  let stuck: ReturnType<typeof setTimeout> | undefined;
+  let over = false;
+  const end = () => {
+    if (over) return;
+    over = true;
+    listeners--;
+    clearTimeout(stuck);
+    upstream.abort();
+    reader.cancel().catch(() => {});
+  };
+  /** A piece lies ready: it has to be taken before the next one is asked for. */
+  const offer = (controller: ReadableStreamDefaultController<Uint8Array>, piece: Uint8Array) => {
+    controller.enqueue(piece);
+    stuck = setTimeout(() => {
+      end();
+      controller.error(new Error("This page took nothing for a minute."));
+    }, STUCK_MS);
+  };
   return new ReadableStream({
-    start: (controller) => controller.enqueue(hello),
+    start: (controller) => offer(controller, hello),
     async pull(controller) {
+      clearTimeout(stuck);
       // The processor's end, clean or not, is the stream's end: the browser comes back with its last id.
       const { value, done } = await reader.read().catch(() => ({ value: undefined, done: true }));
-      if (done || value === undefined) controller.close();
-      else controller.enqueue(value);
+      if (over) return;
+      if (!done && value !== undefined) return offer(controller, value);
+      end();
+      controller.close();
     },
     // Called when the browser leaves.
-    async cancel() {
-      upstream.abort();
-      await reader.cancel().catch(() => {});
-    },
+    cancel: end,
   });
 }
 
@@ -83,7 +114,8 @@ function withoutRaw(): TransformStream<Uint8Array, Uint8Array> {
     transform(chunk, controller) {
       const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
       rest = lines.pop()!;
-      for (const line of lines) controller.enqueue(encoder.encode(lineWithoutRaw(line) + "\n"));
+      if (lines.length === 0) return;
+      controller.enqueue(encoder.encode(lines.map((line) => lineWithoutRaw(line) + "\n").join("")));
     },
   });
 }
@@ -100,15 +132,15 @@ function lineWithoutRaw(line: string): string {
  * brings everything again.
  */
 export async function recentSteps(
-  { processorUrl, withRaw }: { processorUrl: string; withRaw: boolean },
+  { processor, withRaw }: { processor: Processor; withRaw: boolean },
 ): Promise<TraceStep[]> {
   const connecting = new AbortController();
   let leave = () => connecting.abort();
   const limit = setTimeout(() => leave(), RECENT_MS_MAX);
   let text = "";
   try {
-    const response = await fetch(`${processorUrl}/api/events`, {
-      headers: { accept: "text/event-stream", "last-event-id": "0" },
+    const response = await fetch(`${processor.processorUrl}/api/events`, {
+      headers: { ...processorHeaders(processor), accept: "text/event-stream", "last-event-id": "0" },
       redirect: "manual",
       signal: connecting.signal,
     });
@@ -143,12 +175,4 @@ export function parseSteps(text: string, { withRaw }: { withRaw: boolean }): Tra
     if (!withRaw) delete step.rawPrompt;
     return [step as TraceStep];
   });
-}
-
-/**
- * Whether a request to this address may see prompts as typed: these are for the developer at this machine. A foreign
- * name that leads to it (DNS rebinding, a tunnel) gets the same stream without them.
- */
-export function mayShowRaw(url: URL): boolean {
-  return isLoopback(url.hostname);
 }

@@ -9,11 +9,11 @@ const BODY_CHARACTERS_MAX = 10_000;
 /** `{distinctId, anonymousId, email}` → `{email, join}`, both proofs; 204 outside the demo, 403 for other pages. */
 export async function proofsOf(
   request: Request,
-  { identitySecret, publicUrl }: Pick<Settings, "identitySecret" | "publicUrl">,
+  { identitySecret, console }: Pick<Settings, "identitySecret" | "console">,
 ): Promise<Response> {
   // No error: a page that asks in vain would have one in its console.
   if (identitySecret === null) return new Response(null, { status: 204 });
-  if (!isOwnPage(request, { publicUrl })) return new Response(null, { status: 403 });
+  if (!isOwnPage(request, console)) return new Response(null, { status: 403 });
   const who = read((await request.text()).slice(0, BODY_CHARACTERS_MAX));
   if (who === null) return new Response(null, { status: 400 });
   const proof = (said: string) =>

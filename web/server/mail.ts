@@ -1,7 +1,6 @@
 /** A mail as the page shows it, parsed from its source by postal-mime. */
 import PostalMime from "postal-mime";
-import type { Settings } from "../utils.ts";
-import { fetchWithin } from "./upstream.ts";
+import { fetchWithin, type Processor, processorHeaders } from "./upstream.ts";
 
 const MAIL_BYTES_MAX = 5 * 1024 * 1024;
 const ANSWER_MS_MAX = 2_000;
@@ -24,12 +23,14 @@ export type Mail = {
 /** Fetches and parses one mail. `missing`: the processor has none of this id. */
 export async function readMail(
   messageId: string,
-  { processorUrl }: Pick<Settings, "processorUrl">,
+  processor: Processor,
 ): Promise<{ mail: Mail } | { mail: null; why: "missing" | "away" }> {
   let source: Uint8Array<ArrayBuffer>;
   try {
-    const response = await fetchWithin(`${processorUrl}/api/mails/${encodeURIComponent(messageId)}`, {
+    const url = `${processor.processorUrl}/api/mails/${encodeURIComponent(messageId)}`;
+    const response = await fetchWithin(url, {
       limitMs: ANSWER_MS_MAX,
+      headers: processorHeaders(processor),
     });
     if (response.status === 404) {
       await response.body?.cancel();

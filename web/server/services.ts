@@ -2,7 +2,7 @@
 import type { PipelineStatus } from "../../contract/processor_api.ts";
 import type { Services } from "../core/stations.ts";
 import { type Settings, settings, type State } from "../utils.ts";
-import { ask } from "./upstream.ts";
+import { ask, askProcessor, processorHeaders, REFUSED_WORDS } from "./upstream.ts";
 
 const LIMIT_MS = 800;
 
@@ -11,10 +11,18 @@ export async function services(config: Settings): Promise<Services> {
   const [posthog, ingest, processor, status] = await Promise.all([
     askPosthog(config),
     askIngest(config),
-    askProcessor(config),
-    ask<PipelineStatus>(`${config.processorUrl}/api/status`, { limitMs: LIMIT_MS }),
+    readinessOf(config),
+    askProcessor<PipelineStatus>("/api/status", { processor: config, limitMs: LIMIT_MS }),
   ]);
-  return { posthog, ingest, processor, status: status.ok ? status.value : null };
+  if (status.ok) return { posthog, ingest, processor, status: status.value };
+  // Its health may be open to web where its console is not.
+  const refused = status.message.includes(REFUSED_WORDS);
+  return {
+    posthog,
+    ingest,
+    processor: refused ? { ...processor, state: "not ready", says: REFUSED_WORDS } : processor,
+    status: null,
+  };
 }
 
 /** What a page asks for itself, while the services are asked for the frame around it. */
@@ -45,9 +53,12 @@ async function askIngest({ ingestUrl }: Settings): Promise<Services["ingest"]> {
   return { state: answer.value.durable === "spool" ? "spooling" : "ready", port, spooled };
 }
 
-async function askProcessor({ processorUrl }: Settings): Promise<Services["processor"]> {
+async function readinessOf({ processorUrl, ...config }: Settings): Promise<Services["processor"]> {
   const port = portOf(processorUrl);
-  const answer = await ask<unknown>(`${processorUrl}/readyz`, { limitMs: LIMIT_MS });
+  const answer = await ask<unknown>(`${processorUrl}/readyz`, {
+    limitMs: LIMIT_MS,
+    headers: processorHeaders(config),
+  });
   if (answer.ok) return { state: "ready", port, says: null };
   return answer.status === null
     ? { state: "away", port, says: null }

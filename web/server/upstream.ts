@@ -1,9 +1,25 @@
 /** How web asks the other services: short time limits, no redirects, no cookies, failures as values. */
+import { passwordHeaders } from "../../contract/door.ts";
+import type { Settings } from "../utils.ts";
 
 /** Longest wait for an answer before a service counts as away. */
 const ANSWER_MS_MAX = 2_000;
 
 const JSON_TYPE = { "content-type": "application/json" };
+
+/** Where the processor's console is, and what opens it. */
+export type Processor = Pick<Settings, "processorUrl" | "console">;
+
+/** What every request to the processor carries. */
+export function processorHeaders({ console }: Pick<Processor, "console">): Record<string, string> {
+  return passwordHeaders(console.password);
+}
+
+/** The processor's door answers so to a web that it does not know; its words are no answer to who asked web. */
+const TURNED_AWAY = [401, 403, 421, 429];
+export const REFUSED_WORDS =
+  "The processor turns this page away. Give web and processor the same CONSOLE_PASSWORD, and the processor the name in " +
+  "PROCESSOR_URL as one of its ALLOWED_HOSTS.";
 
 /** JSON of an answer, or why there is none. */
 export type Answer<T> =
@@ -24,15 +40,29 @@ export async function fetchWithin(
   return new Response(response.body === null ? null : await response.arrayBuffer(), response);
 }
 
+type AskOptions = { limitMs?: number; order?: unknown; headers?: Record<string, string> };
+
+/** Asks the processor's console for JSON; where it turns web away, the answer is a 502 that says what to set. */
+export async function askProcessor<T>(
+  path: string,
+  { processor, ...options }: { processor: Processor; limitMs?: number; order?: unknown },
+): Promise<Answer<T>> {
+  const url = processor.processorUrl + path;
+  const answer = await ask<T>(url, { ...options, headers: processorHeaders(processor) });
+  if (answer.ok || !TURNED_AWAY.includes(answer.status ?? 0)) return answer;
+  const error = { code: "upstream_away", message: REFUSED_WORDS };
+  return { ok: false, status: 502, message: JSON.stringify({ error }) };
+}
+
 /** Asks for JSON, with `order` by a POST of it; `status` is null where nothing answered in time. */
 export async function ask<T>(
   url: string,
-  { limitMs = ANSWER_MS_MAX, order }: { limitMs?: number; order?: unknown } = {},
+  { limitMs = ANSWER_MS_MAX, order, headers = {} }: AskOptions = {},
 ): Promise<Answer<T>> {
   try {
     const response = await fetchWithin(url, {
       limitMs,
-      headers: { accept: "application/json", ...(order === undefined ? {} : JSON_TYPE) },
+      headers: { ...headers, accept: "application/json", ...(order === undefined ? {} : JSON_TYPE) },
       ...(order === undefined ? {} : { method: "POST", body: JSON.stringify(order) }),
     });
     const text = await response.text();
@@ -43,10 +73,14 @@ export async function ask<T>(
   }
 }
 
-/** Hands a GET on and its answer back: status, type and bytes, nothing else. 502 where the service is away. */
-export async function passThrough(url: string): Promise<Response> {
+/** Hands a GET on to the processor and its answer back: status, type and bytes, nothing else. 502 where it is away. */
+export async function passThrough(path: string, processor: Processor): Promise<Response> {
   try {
-    const response = await fetchWithin(url, { limitMs: ANSWER_MS_MAX });
+    const response = await fetchWithin(processor.processorUrl + path, {
+      limitMs: ANSWER_MS_MAX,
+      headers: processorHeaders(processor),
+    });
+    if (TURNED_AWAY.includes(response.status)) return away(REFUSED_WORDS);
     if (response.status >= 300 && response.status < 400) return away("The service answered with a redirect.");
     return new Response(response.body, {
       status: response.status,

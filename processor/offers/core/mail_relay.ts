@@ -1,4 +1,4 @@
-import { isLoopback } from "../../../contract/loopback.ts";
+import { isLoopback } from "../../../contract/door.ts";
 
 /** The server that takes our mails, and how to speak to it. Plain data, for a Worker. */
 export type SmtpRelay = SmtpAddress & {

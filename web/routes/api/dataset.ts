@@ -3,5 +3,5 @@ import { define, settings } from "../../utils.ts";
 
 /** The dataset's partitions, or with `file` and `lines` the end of one file. */
 export const handler = define.handlers({
-  GET: (ctx) => passThrough(`${settings().processorUrl}/api/dataset${ctx.url.search}`),
+  GET: (ctx) => passThrough(`/api/dataset${ctx.url.search}`, settings()),
 });

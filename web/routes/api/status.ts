@@ -3,5 +3,5 @@ import { define, settings } from "../../utils.ts";
 
 /** The processor's status. */
 export const handler = define.handlers({
-  GET: () => passThrough(`${settings().processorUrl}/api/status`),
+  GET: () => passThrough("/api/status", settings()),
 });

@@ -5,7 +5,7 @@ import { Empty, Unavailable } from "../../components/Empty.tsx";
 import { bytes, count } from "../../core/format.ts";
 import Ago from "../../islands/Ago.tsx";
 import { readLetter } from "../../server/dead_letters.ts";
-import { mayShowRaw } from "../../server/events.ts";
+import { mayShowRaw } from "../../server/door.ts";
 import { pathSegment } from "../../server/path.ts";
 import { framed } from "../../server/services.ts";
 import { define, settings } from "../../utils.ts";
@@ -16,7 +16,7 @@ const VALUE_SHOWN = 20_000;
 export const handler = define.handlers({
   async GET(ctx) {
     const id = pathSegment(ctx.url, 1);
-    const asked = readLetter(id, { ...settings(), withRaw: mayShowRaw(ctx.url) });
+    const asked = readLetter(id, { ...settings(), withRaw: mayShowRaw(ctx) });
     const answer = await framed(ctx.state, `Dead letter ${id}`, asked);
     if (answer.ok) return page({ id, letter: answer.value, away: false });
     const away = answer.status !== 404;

@@ -21,7 +21,9 @@ export const handler = define.handlers({
   /** The forms of this page and of a letter's: back to the list by 303, with what came of it in the address. */
   async POST(ctx) {
     const config = settings();
-    if (!isOwnPage(ctx.req, config)) return refused(403, "This form was not sent by this site's own page.");
+    if (!isOwnPage(ctx.req, config.console)) {
+      return refused(403, "This form was not sent by this site's own page.");
+    }
     const body = await readBounded(ctx.req.body, { bytesMax: FORM_BYTES_MAX });
     const order = body && orderOf(new URLSearchParams(new TextDecoder().decode(body)));
     if (!order) return refused(400, "This form names no letter.");

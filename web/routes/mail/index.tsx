@@ -3,12 +3,12 @@ import type { MailListing } from "../../../contract/processor_api.ts";
 import { Unavailable } from "../../components/Empty.tsx";
 import MailList from "../../islands/MailList.tsx";
 import { framed } from "../../server/services.ts";
-import { ask } from "../../server/upstream.ts";
+import { askProcessor } from "../../server/upstream.ts";
 import { define, settings } from "../../utils.ts";
 
 export const handler = define.handlers({
   async GET(ctx) {
-    const asked = ask<MailListing>(`${settings().processorUrl}/api/mails`);
+    const asked = askProcessor<MailListing>("/api/mails", { processor: settings() });
     const listing = await framed(ctx.state, "Mail", asked);
     return page({ listing: listing.ok ? listing.value : null });
   },

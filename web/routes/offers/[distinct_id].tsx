@@ -4,13 +4,13 @@ import { Empty, Unavailable } from "../../components/Empty.tsx";
 import OfferLive from "../../islands/OfferLive.tsx";
 import { pathSegment } from "../../server/path.ts";
 import { framed } from "../../server/services.ts";
-import { ask } from "../../server/upstream.ts";
+import { askProcessor } from "../../server/upstream.ts";
 import { define, settings } from "../../utils.ts";
 
 export const handler = define.handlers({
   async GET(ctx) {
     const id = pathSegment(ctx.url, 1);
-    const asked = ask<OfferView>(`${settings().processorUrl}/api/offers/${encodeURIComponent(id)}`);
+    const asked = askProcessor<OfferView>(`/api/offers/${encodeURIComponent(id)}`, { processor: settings() });
     const answer = await framed(ctx.state, "Offer", asked);
     if (answer.ok) return page({ id, offer: answer.value, away: false });
     const away = answer.status !== 404;

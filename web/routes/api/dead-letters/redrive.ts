@@ -10,7 +10,9 @@ const BODY_BYTES_MAX = 64 * 1024;
 export const handler = define.handlers({
   POST: async (ctx) => {
     const config = settings();
-    if (!isOwnPage(ctx.req, config)) return problem(403, "forbidden", "Only this site's own pages redrive.");
+    if (!isOwnPage(ctx.req, config.console)) {
+      return problem(403, "forbidden", "Only this site's own pages redrive.");
+    }
     if (!/^application\/json\b/i.test(ctx.req.headers.get("content-type") ?? "")) {
       return problem(415, "unsupported_media_type", "Send content-type: application/json.");
     }

@@ -4,6 +4,5 @@ import { define, settings } from "../../../utils.ts";
 
 /** One mail's source. */
 export const handler = define.handlers({
-  GET: (ctx) =>
-    passThrough(`${settings().processorUrl}/api/mails/${encodeURIComponent(pathSegment(ctx.url, 2))}`),
+  GET: (ctx) => passThrough(`/api/mails/${encodeURIComponent(pathSegment(ctx.url, 2))}`, settings()),
 });

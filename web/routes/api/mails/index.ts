@@ -3,5 +3,5 @@ import { define, settings } from "../../../utils.ts";
 
 /** The mails that were written as files, newest first. */
 export const handler = define.handlers({
-  GET: () => passThrough(`${settings().processorUrl}/api/mails`),
+  GET: () => passThrough("/api/mails", settings()),
 });
