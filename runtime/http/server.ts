@@ -4,7 +4,7 @@ import { Connection, type Handler, type Phase } from "./connection.ts";
 
 /**
  * HTTP/1.1 on connections that are counted, dated and shared out: what `Deno.serve` has no settings for, and `node:http`
- * on Deno does not survive (docs/decisions/). No HTTP/2, no upgrade, no TLS: a proxy in front has these.
+ * on Deno does not survive (docs/decisions/http-server.md). No HTTP/2, no upgrade, no TLS: a proxy in front has these.
  */
 
 export type HttpLimits = {
