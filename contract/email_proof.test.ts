@@ -30,3 +30,10 @@ describe("createEmailProofs()", () => {
     expect(proofs.holds({ ...claim, proof })).toBe(false);
   });
 });
+
+it("no proof holds for an id with a line feed, as it would fit another claim too", () => {
+  const proofs = createEmailProofs("a secret");
+  const proof = proofs.make("a", "b\nc");
+  expect(proofs.holds({ distinctId: "a", said: "b\nc", proof })).toBe(true);
+  expect(proofs.holds({ distinctId: "a\nb", said: "c", proof })).toBe(false);
+});

@@ -59,7 +59,8 @@ export class BodyReader {
     if (this.#left > 0) return true;
     for (let lines = 0; lines <= TRAILER_LINES_MAX; lines++) {
       const trailer = await this.source.takeLine(TRAILER_BYTES_MAX);
-      if (trailer === null) break;
+      // Another reader might take a bare line end for the body's.
+      if (trailer === null || /[\r\n]/.test(trailer)) break;
       if (trailer !== "") continue;
       this.done = true;
       return false;

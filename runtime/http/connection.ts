@@ -48,6 +48,8 @@ export class Connection implements ByteSource {
   #closed = false;
   /** The client left while an answer streamed. */
   #gone = false;
+  /** The handler has answered: whoever still reads the request's body comes second. */
+  #answering = false;
 
   constructor(
     private readonly conn: Deno.TcpConn,
@@ -96,13 +98,16 @@ export class Connection implements ByteSource {
       return false;
     }
     this.#enter("work");
+    this.#answering = false;
     const body = new BodyReader(this, head.framing);
     const response = await this.#handle(head, body);
+    this.#answering = true;
     // What is left of a body cannot be told from a next request.
     const ends = !head.keepAlive || this.options.closing() || !await this.#isAtEnd(body) ||
       /\bclose\b/i.test(response.headers.get("connection") ?? "");
     const whole = await this.#answer(response, { head, ends, watches: body.done });
-    if (whole && !ends) {
+    // It may have begun to close while the answer went out.
+    if (whole && !ends && !this.options.closing()) {
       this.#shrink();
       this.#enter(this.#end > this.#start ? "head" : "idle");
       return true;
@@ -153,7 +158,11 @@ export class Connection implements ByteSource {
     return new ReadableStream<Uint8Array<ArrayBuffer>>({
       pull: async (controller) => {
         try {
-          if (!told) await this.#writeAll(CONTINUE);
+          // In the middle of an answer it would be taken for a part of that.
+          if (!told && !this.#answering) {
+            await this.#write(CONTINUE);
+            this.#enter("work");
+          }
           told = true;
           const piece = await body.next();
           if (piece === null) controller.close();
@@ -284,11 +293,17 @@ export class Connection implements ByteSource {
     }
   }
 
+  /** Once an answer is on its way, its time is the one that counts, whatever still comes of the body. */
   async #fillBody(): Promise<boolean> {
-    this.#enter("body");
+    if (this.phase === "linger") return false;
+    if (this.phase === "work") this.#enter("body");
     const came = await this.#fill();
-    this.#enter("work");
-    return came;
+    if (this.#is("body")) this.#enter("work");
+    return came && !this.#is("linger");
+  }
+
+  #is(phase: Phase): boolean {
+    return this.phase === phase;
   }
 
   /** Reads what comes next into the buffer; false at the client's end. Whoever asks meanwhile gets the same read. */

@@ -32,7 +32,7 @@ export const HEADERS_MAX = 100;
 
 const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) HTTP\/(\d)\.(\d)$/;
 // deno-lint-ignore no-control-regex
-const HEADER_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)$/;
+const HEADER_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\x00-\x08\x0a-\x1f\x7f]*)$/;
 const HOST = /^(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 
 /** @param text The head without the empty line at its end, each byte one character. */
@@ -50,7 +50,7 @@ export function parseHead(text: string): Head | HeadRefusal {
   for (let i = 1; i < lines.length; i++) {
     const [, name, value] = HEADER_LINE.exec(lines[i]!) ?? [];
     if (name === undefined || value === undefined) return refuse(400, "a header line cannot be read");
-    const trimmed = value.trimEnd();
+    const trimmed = withoutBlanks(value);
     headers.push([name, trimmed]);
     const key = name.toLowerCase();
     if (!ONCE.has(key)) continue;
@@ -76,6 +76,18 @@ export function parseHead(text: string): Head | HeadRefusal {
     old,
     expectsContinue: !old && expect !== undefined && framing.is !== "none",
   };
+}
+
+/**
+ * Without spaces and tabs around it, and nothing else: `trim` would also take the byte A0, so the end of a letter, or what
+ * makes a length none. By hand, as a pattern for it is quadratic in the blanks that a stranger sends.
+ */
+function withoutBlanks(value: string): string {
+  const isBlank = (at: number) => value[at] === " " || value[at] === "\t";
+  let [from, to] = [0, value.length];
+  while (from < to && isBlank(from)) from++;
+  while (from < to && isBlank(to - 1)) to--;
+  return value.slice(from, to);
 }
 
 /** Headers that steer this server: each may come once. */

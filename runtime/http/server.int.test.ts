@@ -137,6 +137,7 @@ describe("HttpServer", () => {
     ["a size beyond all bounds", "fffffffff\r\nhello"],
     ["a bare line end", "5\nhello\n0\n\n"],
     ["no end of trailers", `0\r\n${"a: b\r\n".repeat(100)}`],
+    ["a bare line end in a trailer", "0\r\na: b\n\nGET / HTTP/1.1\r\n\r\n"],
     ["an endless line of extensions", `5;${"x".repeat(1_000)}`],
   ])("refuses chunks with %s, and ends", async (_, chunks) => {
     serve(async (request) => {
@@ -276,8 +277,51 @@ describe("HttpServer", () => {
   });
 });
 
+it("shutdown() does not wait for another request after an answer that was under way", async () => {
+  let finish = () => {};
+  serve(() =>
+    new Response(
+      new ReadableStream({
+        start(controller) {
+          controller.enqueue(new TextEncoder().encode("first"));
+          finish = () => controller.close();
+        },
+      }),
+    )
+  );
+  const socket = (await connect()).reads();
+  await socket.send(GET);
+  await socket.untilText("first");
+  const down = server.shutdown();
+  finish();
+  // The clock stands still: nobody's time is over.
+  await Promise.all([down, socket.untilEnd()]);
+  expect(socket.text).toMatch(/0\r\n\r\n$/);
+});
+
+it("a client is told to go on before the answer, never in the middle of it", async () => {
+  serve((request) => {
+    const pieces = ["first", "last"].map((text) => new TextEncoder().encode(text));
+    const body = request.body!.getReader();
+    return new Response(
+      new ReadableStream({
+        async pull(controller) {
+          if (pieces.length === 1) await Promise.race([body.read(), until(() => pieces.length === 1)]);
+          const piece = pieces.shift();
+          if (piece === undefined) controller.close();
+          else controller.enqueue(piece);
+        },
+      }, { highWaterMark: 0 }),
+    );
+  });
+  const socket = (await connect()).reads();
+  await socket.send(post("content-length: 5", "expect: 100-continue", "", ""));
+  await socket.untilText("last");
+  expect(socket.text).not.toContain("100 Continue");
+});
+
 describe("a client that takes its time", () => {
-  const { head, idle, body, write } = HTTP_LIMITS.msMax;
+  const { head, idle, body, write, linger } = HTTP_LIMITS.msMax;
   const sweep = HTTP_LIMITS.sweepMs;
 
   it("without a byte is cut off, and with half a head told so", async () => {
@@ -324,6 +368,22 @@ describe("a client that takes its time", () => {
     expect((await failed).name).toBe("BrokenBodyError");
   });
 
+  it("over the rest of a body that was answered already is not waited for longer than for any answer", async () => {
+    // A byte after the answer put the connection back to "at work", which has no deadline and makes room for nobody.
+    serve((request) => {
+      request.bytes().catch(() => {});
+      return new Response("too slow", { status: 408 });
+    });
+    const socket = (await connect()).reads();
+    await socket.send(post("content-length: 100", "", "x"));
+    await socket.untilText("too slow");
+    for (let ms = 0; ms <= linger + 2 * sweep && server.open > 0; ms += sweep) {
+      await socket.send("y").catch(() => {});
+      await clock.advance(sweep);
+    }
+    await until(() => server.open === 0);
+  });
+
   it("over an answer that it does not read ends itself alone", async () => {
     let cancelled = 0;
     serve(() =>
@@ -363,6 +423,19 @@ describe("more connections than there is room for", () => {
     await Promise.all([busy.untilText("answered"), last.untilText("answered")]);
     expect(idle.slice(1).some(({ ended }) => ended)).toBe(false);
     expect(server.shed).toBe(1);
+  });
+
+  it("who takes nothing of an answer makes room as well", async () => {
+    const large = new Uint8Array(16 * 1024 * 1024);
+    serve((request) => new Response(request.url.endsWith("/large") ? large : "small"), { connectionsMax: 5 });
+    for (let i = 0; i < 5; i++) await (await connect()).send(GET.replace("/ ", "/large "));
+    await until(() => server.accepted === 5);
+    let answer = "";
+    for (let i = 0; i < 20 && answer === ""; i++) {
+      await clock.advance(HTTP_LIMITS.sweepMs);
+      answer = await exchange(LAST).catch(() => "");
+    }
+    expect(answer).toContain("small");
   });
 
   it("a thousand half heads do not keep anybody out", async () => {

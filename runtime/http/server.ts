@@ -4,7 +4,7 @@ import { Connection, type Handler, type Phase } from "./connection.ts";
 
 /**
  * HTTP/1.1 on connections that are counted, dated and shared out: what `Deno.serve` has no settings for, and `node:http`
- * on Deno does not survive (docs/decisions/). No HTTP/2, no upgrade, no TLS: a proxy in front has these.
+ * on Deno does not survive (docs/decisions/http-server.md). No HTTP/2, no upgrade, no TLS: a proxy in front has these.
  */
 
 export type HttpLimits = {
@@ -40,6 +40,8 @@ export type ServeOptions = {
 const CONNECTIONS_MIN = 8;
 /** Milliseconds that a request may still take to come once the server takes nothing new. */
 const LAST_HEAD_MS_MAX = 1_000;
+/** Milliseconds after which who has taken nothing of an answer waits too. */
+const STALLED_MS = 1_000;
 /** Milliseconds between two reports of the same trouble. */
 const REPORT_MS = 60_000;
 
@@ -166,7 +168,7 @@ export class HttpServer {
 
   /**
    * Closes the connection that has waited longest, of whoever has most of those that wait: for its next request, for a
-   * head, for a body. False where a newcomer of `share` would take the place of somebody who has fewer.
+   * head, for a body, for a client that takes nothing of its answer. False where a newcomer of `share` would take the place of somebody who has fewer.
    */
   #shedOne(share: string | null): boolean {
     const held = new Map<string, number>();
@@ -174,7 +176,7 @@ export class HttpServer {
     let victim: Connection | null = null;
     let most = share === null ? 0 : held.get(share) ?? 0;
     for (const [connection, holder] of this.#connections) {
-      if (!["idle", "head", "body", "linger"].includes(connection.phase)) continue;
+      if (!this.#waits(connection)) continue;
       const count = held.get(holder)!;
       if (count < most || (count === most && victim !== null && victim.since <= connection.since)) continue;
       [victim, most] = [connection, count];
@@ -184,6 +186,10 @@ export class HttpServer {
     victim.close();
     this.#connections.delete(victim);
     return true;
+  }
+
+  #waits({ phase, since }: Connection): boolean {
+    return phase !== "work" && (phase !== "write" || this.#now - since >= STALLED_MS);
   }
 
   /** Ends whoever is over their time. */

@@ -15,7 +15,10 @@ function ask({ secret = SECRET, origin = "http://localhost:8000", body = JSON.st
     headers: { origin, host: "localhost:8000" },
     body,
   });
-  return proofsOf(request, { identitySecret: secret, publicUrl: "http://localhost:8000" });
+  return proofsOf(request, {
+    identitySecret: secret,
+    console: { publicHost: "localhost", allowedHosts: [], password: null, anonymous: false },
+  });
 }
 
 describe("the demo's proofs", () => {

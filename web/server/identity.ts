@@ -2,9 +2,10 @@
 import { createHmac } from "node:crypto";
 import type { Settings } from "../utils.ts";
 import { isOwnPage } from "./same_origin.ts";
+import { readBounded } from "./upstream.ts";
 
-/** Longest body in characters: three names of the size that ingest takes. */
-const BODY_CHARACTERS_MAX = 10_000;
+/** Bytes of a body: three names of the size that ingest takes. */
+const BODY_BYTES_MAX = 10_000;
 
 /** `{distinctId, anonymousId, email}` → `{email, join}`, both proofs; 204 outside the demo, 403 for other pages. */
 export async function proofsOf(
@@ -14,7 +15,8 @@ export async function proofsOf(
   // No error: a page that asks in vain would have one in its console.
   if (identitySecret === null) return new Response(null, { status: 204 });
   if (!isOwnPage(request, console)) return new Response(null, { status: 403 });
-  const who = read((await request.text()).slice(0, BODY_CHARACTERS_MAX));
+  const body = await readBounded(request.body, { bytesMax: BODY_BYTES_MAX });
+  const who = body === null ? null : read(new TextDecoder().decode(body));
   if (who === null) return new Response(null, { status: 400 });
   const proof = (said: string) =>
     createHmac("sha256", identitySecret).update(`${who.distinctId}\n${said}`).digest("hex");
