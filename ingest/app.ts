@@ -3,7 +3,7 @@ import type { Clock } from "../runtime/clock.ts";
 import { hostRefusal, type HostSettings, visitOf } from "../contract/door.ts";
 import type { Room } from "../runtime/room.ts";
 import { stackOf } from "../runtime/uncaught.ts";
-import { json, refusalResponse, refuseUnread } from "./answer.ts";
+import { json, refusalResponse } from "./answer.ts";
 import type { Authenticity } from "./authenticity.ts";
 import { type BodyReader, tooBusy } from "./body.ts";
 import type { IngestLimits } from "./config.ts";
@@ -37,7 +37,7 @@ export function createIngestApp(options: IngestAppOptions): Hono<Peer> {
 
   app.use(async ({ req }, next) => {
     const misdirected = hostRefusal(visitOf(req.raw, null), options.hosts);
-    return misdirected ? await refuseUnread(req.raw, misdirected) : await next();
+    return misdirected ? refusalResponse(misdirected) : await next();
   });
 
   app.post("/api/webhooks", async ({ req, env }) => {
@@ -46,14 +46,14 @@ export function createIngestApp(options: IngestAppOptions): Hono<Peer> {
     metrics.webhook(response.status, (clock.monotonic() - began) / 1000);
     return response;
   });
-  app.all("/api/webhooks", ({ req }) => refuseUnread(req.raw, notAllowed("POST")));
+  app.all("/api/webhooks", () => refusalResponse(notAllowed("POST")));
 
   app.on(["GET", "POST"], "/unsubscribe", async ({ req, env }) => {
     const response = await options.unsubscribe(req.raw, peerOf(env));
     metrics.unsubscribe(response.status);
     return response;
   });
-  app.all("/unsubscribe", ({ req }) => refuseUnread(req.raw, notAllowed("GET, HEAD, POST")));
+  app.all("/unsubscribe", () => refusalResponse(notAllowed("GET, HEAD, POST")));
 
   app.get("/healthz", () => json(200, { status: "ok" }));
   app.get("/readyz", async () => {
@@ -65,15 +65,15 @@ export function createIngestApp(options: IngestAppOptions): Hono<Peer> {
     async () => new Response(await metrics.text(), { headers: { "content-type": metrics.contentType } }),
   );
   for (const path of ["/healthz", "/readyz", "/metrics"]) {
-    app.all(path, ({ req }) => refuseUnread(req.raw, notAllowed("GET, HEAD")));
+    app.all(path, () => refusalResponse(notAllowed("GET, HEAD")));
   }
 
-  app.notFound(({ req }) =>
-    refuseUnread(req.raw, { status: 404, code: "not_found", message: "webhooks go to POST /api/webhooks" })
+  app.notFound(() =>
+    refusalResponse({ status: 404, code: "not_found", message: "webhooks go to POST /api/webhooks" })
   );
-  app.onError((error, { req }) => {
+  app.onError((error) => {
     options.report("error", `a request failed: ${stackOf(error)}`);
-    return refuseUnread(req.raw, { status: 500, code: "internal", message: "ingest failed: see its log" });
+    return refusalResponse({ status: 500, code: "internal", message: "ingest failed: see its log" });
   });
   return app;
 }
@@ -90,16 +90,12 @@ async function takeWebhook(
 ): Promise<Response> {
   const { authenticity, limits } = options;
   const early = authenticity.checkHeaders(request.headers) ?? checkContent(request.headers, limits);
-  if (early) return await refuseUnread(request, early);
+  if (early) return refusalResponse(early);
   const place = options.inFlight.enter({ from, proven: authenticity.headersProve });
-  if (place === null) return await refuseUnread(request, tooBusy);
+  if (place === null) return refusalResponse(tooBusy);
   try {
     const body = await options.bodies.read(request, place, { bytesMax: limits.bodyBytesMax });
-    if (body.refusal) {
-      // How such a connection ends takes its time, and no room.
-      place.leave();
-      return await refuseUnread(request, body.refusal, body.rest);
-    }
+    if (body.refusal) return refusalResponse(body.refusal);
     const wrong = authenticity.checkBody(request.headers, body.bytes) ?? (place.prove() ? null : tooBusy);
     return wrong ? refusalResponse(wrong) : await publish(request.headers, body.bytes, options);
   } finally {

@@ -5,34 +5,10 @@ import type { IngestLimits } from "./config.ts";
 import { type Deadline, Deadlines } from "./deadlines.ts";
 import { type Refusal, tooLarge } from "./webhook.ts";
 
-/** The bytes of a body, or why they could not be had; `rest` reads what has not been read yet. */
+/** The bytes of a body, or why they could not be had. */
 export type BodyOutcome =
   | { readonly bytes: Uint8Array; readonly refusal: null }
-  | { readonly bytes: null; readonly refusal: Refusal; readonly rest: BodyPieces | null };
-
-/** A body read piece by piece, which somebody else can go on with, also in the middle of a read. */
-export class BodyPieces {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  #pending: Promise<ReadableStreamReadResult<Uint8Array>> | null = null;
-
-  constructor(body: ReadableStream<Uint8Array>) {
-    this.#reader = body.getReader();
-  }
-
-  /** The next piece; the same one again while it has not come. */
-  next(): Promise<ReadableStreamReadResult<Uint8Array>> {
-    return this.#pending ??= this.#reader.read().finally(() => this.#pending = null);
-  }
-
-  /** Resolves with true when no read is under way. */
-  async settled(): Promise<void> {
-    await this.#pending?.catch(() => {});
-  }
-
-  async cancel(): Promise<void> {
-    await this.#reader.cancel().catch(() => {});
-  }
-}
+  | { readonly bytes: null; readonly refusal: Refusal };
 
 /** A declared body up to here is read in one go, which costs half of what reading it in pieces does. */
 const WHOLE_BYTES_MAX = 64 * 1024;
@@ -70,7 +46,7 @@ export class BodyReader {
   read(request: Request, place: Place, { bytesMax }: { readonly bytesMax: number }): Promise<BodyOutcome> {
     const length = declaredLength(request);
     if (length !== null && length > bytesMax) {
-      return Promise.resolve({ bytes: null, refusal: tooLarge(bytesMax), rest: null });
+      return Promise.resolve({ bytes: null, refusal: tooLarge(bytesMax) });
     }
     // Who announces much and sends nothing drives others to the slower way only.
     return length !== null && length <= WHOLE_BYTES_MAX &&
@@ -84,7 +60,7 @@ export class BodyReader {
     return new Promise((resolve) => {
       const refuse = (refusal: Refusal) => {
         this.#uncounted -= length;
-        resolve({ bytes: null, refusal, rest: null });
+        resolve({ bytes: null, refusal });
       };
       const watch = new Watch(place, this.#pace, refuse);
       // All but a byte may have come, for what is known of it.
@@ -102,14 +78,14 @@ export class BodyReader {
 
   async #readPieces(request: Request, place: Place, bytesMax: number): Promise<BodyOutcome> {
     if (request.body === null) return { bytes: new Uint8Array(0), refusal: null };
-    const rest = new BodyPieces(request.body);
+    const reader = request.body.getReader();
     const pieces: Uint8Array[] = [];
-    const refuse = (refusal: Refusal): BodyOutcome => ({ bytes: null, refusal, rest });
+    const refuse = (refusal: Refusal): BodyOutcome => ({ bytes: null, refusal });
     const ended = Promise.withResolvers<Refusal>();
     const watch = new Watch(place, this.#pace, ended.resolve);
     try {
       for (;;) {
-        const piece = await Promise.race([rest.next(), ended.promise]);
+        const piece = await Promise.race([reader.read(), ended.promise]);
         if ("status" in piece) return refuse(piece);
         if (piece.done) {
           return { bytes: pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces), refusal: null };

@@ -6,7 +6,7 @@ import {
   unsubscribeRecord,
 } from "../../contract/unsubscribe_token.ts";
 import type { Room } from "../../runtime/room.ts";
-import { answerUnread, refuseUnread } from "../answer.ts";
+import { refusalResponse } from "../answer.ts";
 import type { BodyReader } from "../body.ts";
 import type { Publisher } from "../publisher.ts";
 import type { SecretConfirmation } from "./secret_confirmation.ts";
@@ -53,19 +53,13 @@ export function createUnsubscribe(
     }
     // A good token is a reader's, who may come in like anybody else: the room of those who proved more is not theirs.
     const place = options.inFlight.enter({ from, proven: false });
-    if (place === null) return await answerUnread(request, answer(503, "not_now"));
+    if (place === null) return answer(503, "not_now");
     try {
       const claims = await check(token);
-      if (claims instanceof Response) {
-        place.leave();
-        return await answerUnread(request, claims);
-      }
+      if (claims instanceof Response) return claims;
       // The token stands in the address; the body says nothing that POST does not say already, but must be read.
       const body = await options.bodies.read(request, place, { bytesMax: FORM_BYTES_MAX });
-      if (body.refusal) {
-        place.leave();
-        return await refuseUnread(request, body.refusal, body.rest);
-      }
+      if (body.refusal) return refusalResponse(body.refusal);
       if (!place.prove()) return answer(503, "not_now");
       const { is } = await options.publisher.publish(unsubscribeRecord(claims, options.clock.now()));
       return is === "published" || is === "spooled" ? answer(200, "done") : answer(503, "not_now");
