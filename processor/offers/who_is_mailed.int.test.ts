@@ -68,8 +68,9 @@ describe("without IDENTITY_SECRET", () => {
   it("nor does one that comes by a join after it was earned, though it was known before", async () => {
     expect(
       await mailOf([
-        webhook("$set", "eve", { set: "eve@example.org" }),
-        ...uses(5, "ada", { email: "ada@example.org" }),
+        ...uses(1, "ada", { email: "ada@example.org" }),
+        webhook("$set", "eve", { set: "eve@example.org", receivedAt: START + 1 }),
+        ...uses(4, "ada", { receivedAt: START + 2 }),
         webhook("$create_alias", "ada", { properties: { alias: "eve" }, ...after }),
         webhook("$set", "eve", { set: "eve@example.org", receivedAt: START + 2_000 }),
       ]),

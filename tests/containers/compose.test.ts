@@ -49,6 +49,7 @@ const USERS: readonly [string, Record<string, string>][] = [
     WEBHOOK_SECRET: "static-secret-of-a-test",
     WEBHOOK_SIGNING_SECRET: `whsec_${btoa("a key of at least twenty-four bytes")}`,
     PIPELINE_SECRET: "a-pipeline-secret-of-a-test",
+    IDENTITY_SECRET: "the application's server knows it",
     SMTP_URL: "smtps://user:pass@smtp.example.org:465",
     MAIL_FROM: "Shop <offers@shop.example>",
     PUBLIC_URL: "https://shop.example",
@@ -89,6 +90,7 @@ describe.each(USERS)("with %s in the user's environment", (_, user) => {
     expect(processor.pipelineSecret).toBe(ingest.pipelineSecret);
     expect(processor.publicUrl).toBe(ingest.publicUrl);
     expect(ingest.pipelineSecret).toBe(user.PIPELINE_SECRET ?? null);
+    expect(processor.identitySecret).toBe(user.IDENTITY_SECRET ?? null);
     expect(processor.showRaw).toBe(false);
   });
 });
@@ -138,6 +140,7 @@ test("web knows that there is a secret, and not which", async () => {
   expect(JSON.stringify(compose(user).services.web)).not.toContain("static-secret");
   expect(await webSettings(compose(user))).toMatchObject({ withSecret: true });
   expect(await webSettings(plain)).toEqual({
+    identitySecret: null,
     ingestUrl: "http://ingest:3000",
     processorUrl: "http://processor:3001",
     posthogUrl: "http://posthog-stand-in:8010",
