@@ -20,7 +20,7 @@ export type HttpLimits = {
 };
 
 export const HTTP_LIMITS: HttpLimits = {
-  connectionsMax: 1_000,
+  connectionsMax: 4_000,
   // Proxies keep a connection for a minute: ours lives longer, so that theirs ends it.
   msMax: { idle: 75_000, head: 10_000, body: 30_000, write: 30_000, linger: 2_000 },
   sweepMs: 500,
