@@ -1,7 +1,9 @@
 import { Hono } from "hono";
 import type { Clock } from "../runtime/clock.ts";
-import { hostRefusal, type HostSettings, visitOf } from "../contract/door.ts";
+import { hostNameIn, hostRefusal, type HostSettings } from "../contract/door.ts";
 import type { Room } from "../runtime/room.ts";
+import type { Handler } from "../runtime/http/connection.ts";
+import { remembering } from "../runtime/remember.ts";
 import { stackOf } from "../runtime/uncaught.ts";
 import { json, refusalResponse } from "./answer.ts";
 import type { Authenticity } from "./authenticity.ts";
@@ -26,19 +28,17 @@ export type IngestAppOptions = {
   readonly report: Report;
 };
 
+/** Host headers whose verdict is remembered. */
+const HOSTS_REMEMBERED = 1_000;
+
 /** What the server knows of a connection. */
 type Peer = { readonly Bindings: { readonly remoteAddr?: { readonly hostname?: string } } };
 
 /** The addresses of ingest and what they answer, as CONTRACT has them. */
-export function createIngestApp(options: IngestAppOptions): Hono<Peer> {
+export function createIngestApp(options: IngestAppOptions): Handler {
   const { clock, metrics } = options;
   // Not strict: a trailing slash is the same address. PostHog takes a redirect for a failure.
   const app = new Hono<Peer>({ strict: false });
-
-  app.use(async ({ req }, next) => {
-    const misdirected = hostRefusal(visitOf(req.raw, null), options.hosts);
-    return misdirected ? refusalResponse(misdirected) : await next();
-  });
 
   app.post("/api/webhooks", async ({ req, env }) => {
     const began = clock.monotonic();
@@ -75,7 +75,14 @@ export function createIngestApp(options: IngestAppOptions): Hono<Peer> {
     options.report("error", `a request failed: ${stackOf(error)}`);
     return refusalResponse({ status: 500, code: "internal", message: "ingest failed: see its log" });
   });
-  return app;
+  // Not a middleware of the app, which would cost each webhook as much as reading it.
+  const misdirected = remembering((host) => hostRefusal({ host: hostNameIn(host) }, options.hosts), {
+    entriesMax: HOSTS_REMEMBERED,
+  });
+  return (request, peer) => {
+    const refusal = misdirected(request.headers.get("host") ?? "");
+    return refusal === null ? app.fetch(request, peer) : refusalResponse(refusal);
+  };
 }
 
 function peerOf(env: Peer["Bindings"] | undefined): string | null {

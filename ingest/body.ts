@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { takeArrived } from "../runtime/http/request.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Place } from "../runtime/room.ts";
 import type { IngestLimits } from "./config.ts";
@@ -47,6 +48,15 @@ export class BodyReader {
     const length = declaredLength(request);
     if (length !== null && length > bytesMax) {
       return Promise.resolve({ bytes: null, refusal: tooLarge(bytesMax) });
+    }
+    const arrived = takeArrived(request);
+    if (arrived !== null) {
+      const refusal = arrived.length > bytesMax
+        ? tooLarge(bytesMax)
+        : place.take(arrived.length)
+        ? null
+        : tooBusy;
+      return Promise.resolve(refusal === null ? { bytes: arrived, refusal } : { bytes: null, refusal });
     }
     // Who announces much and sends nothing drives others to the slower way only.
     return length !== null && length <= WHOLE_BYTES_MAX &&

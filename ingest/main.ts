@@ -117,7 +117,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
     clock,
     report,
   });
-  listener = listen((request, info) => app.fetch(request, info), {
+  listener = listen(app, {
     host: config.host,
     port: config.port,
     portSetting: "INGEST_PORT",

@@ -41,10 +41,17 @@ class IncomingRequest {
   }
 
   async bytes(): Promise<Uint8Array<ArrayBuffer>> {
-    if (!(this.content instanceof Uint8Array) || this.#body !== null || this.#whole !== null) {
-      return await this.whole.bytes();
-    }
+    const arrived = this.takeArrived();
+    if (arrived !== null) return arrived;
     if (this.#taken) throw new TypeError("Body already consumed.");
+    return await this.whole.bytes();
+  }
+
+  /** The body, taken, where it came with the head and nobody took it yet; else null, and nothing is taken. */
+  takeArrived(): Uint8Array<ArrayBuffer> | null {
+    if (!(this.content instanceof Uint8Array) || this.#taken || this.#body !== null || this.#whole !== null) {
+      return null;
+    }
     this.#taken = true;
     return this.content;
   }
@@ -77,6 +84,11 @@ Object.setPrototypeOf(IncomingRequest.prototype, Request.prototype);
 
 export function requestOf(head: RequestHead, content: Content): Request {
   return new IncomingRequest(head, content) as unknown as Request;
+}
+
+/** The body of a request that came whole with its head; null where it has to be waited for, or was taken. */
+export function takeArrived(request: Request): Uint8Array<ArrayBuffer> | null {
+  return request instanceof IncomingRequest ? request.takeArrived() : null;
 }
 
 /** A real `Request`, for a library that builds others from it. */

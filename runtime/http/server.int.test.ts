@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, test } from "vitest";
 import { type ManualClock, manualClock } from "../../tests/support/manual_clock.ts";
 import { until as untilIn } from "../../tests/support/until.ts";
 import type { Handler } from "./connection.ts";
-import { HTTP_LIMITS, HttpServer, shareOf } from "./server.ts";
+import { HTTP_LIMITS, HttpServer } from "./server.ts";
 
 const until = (look: () => boolean) => untilIn("the sockets to be so far", look);
 
@@ -444,15 +444,5 @@ describe("more connections than there is room for", () => {
     await until(() => server.accepted === 300);
     for (let i = 0; i < 20; i++) expect(await exchange(LAST)).toContain("HTTP/1.1 200 OK");
     expect(server.open).toBeLessThanOrEqual(50);
-  });
-
-  test.each([
-    ["10.0.0.1", "10.0.0.1"],
-    ["2001:db8:1:2:3:4:5:6", "2001:db8:1:2"],
-    ["2001:db8::6", "2001:db8:0:0"],
-    ["::1", "0:0:0:0"],
-    ["fe80::1%eth0", "fe80:0:0:0"],
-  ])("%s shares with %s", (address, share) => {
-    expect(shareOf(address)).toBe(share);
   });
 });

@@ -1,5 +1,6 @@
 import { backOffMs } from "../retry.ts";
 import { type Clock, systemClock } from "../clock.ts";
+import { clientOf } from "../room.ts";
 import { Connection, type Handler, type Phase } from "./connection.ts";
 
 /**
@@ -146,8 +147,8 @@ export class HttpServer {
 
   #take(conn: Deno.TcpConn): void {
     const peer = peerOf(conn);
-    const share = shareOf(peer.hostname);
-    if (this.open >= this.#room && !this.#shedOne(share)) {
+    const client = clientOf(peer.hostname);
+    if (this.open >= this.#room && !this.#shedOne(client)) {
       this.shed++;
       return conn.close();
     }
@@ -159,7 +160,7 @@ export class HttpServer {
       report: this.#report,
       closing: () => this.#closing.signal.aborted,
     });
-    this.#connections.set(connection, share);
+    this.#connections.set(connection, client);
     void connection.serve().then(() => {
       this.#connections.delete(connection);
       if (this.open === 0) this.#emptied();
@@ -168,13 +169,13 @@ export class HttpServer {
 
   /**
    * Closes the connection that has waited longest, of whoever has most of those that wait: for its next request, for a
-   * head, for a body, for a client that takes nothing of its answer. False where a newcomer of `share` would take the place of somebody who has fewer.
+   * head, for a body, for a client that takes nothing of its answer. False where the newcomer would take the place of somebody who has fewer.
    */
-  #shedOne(share: string | null): boolean {
+  #shedOne(newcomer: string | null): boolean {
     const held = new Map<string, number>();
     for (const holder of this.#connections.values()) held.set(holder, (held.get(holder) ?? 0) + 1);
     let victim: Connection | null = null;
-    let most = share === null ? 0 : held.get(share) ?? 0;
+    let most = newcomer === null ? 0 : held.get(newcomer) ?? 0;
     for (const [connection, holder] of this.#connections) {
       if (!this.#waits(connection)) continue;
       const count = held.get(holder)!;
@@ -222,15 +223,4 @@ function peerOf(conn: Deno.TcpConn): Deno.NetAddr {
   const { hostname, ...rest } = conn.remoteAddr as Deno.NetAddr;
   // A socket for both families names an IPv4 client so.
   return { ...rest, hostname: hostname.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, "") };
-}
-
-/**
- * Who shares one part of the room: an IPv4 address, or the 64 bits of an IPv6 address that one customer is given whole.
- */
-export function shareOf(hostname: string): string {
-  if (!hostname.includes(":")) return hostname;
-  const [front = "", back] = hostname.split("%")[0]!.split("::");
-  const groups = front === "" ? [] : front.split(":");
-  const missing = back === undefined ? 0 : 8 - groups.length - (back === "" ? 0 : back.split(":").length);
-  return [...groups, ...Array<string>(missing).fill("0")].slice(0, 4).join(":");
 }
