@@ -23,7 +23,7 @@ test.skipIf(Deno.build.os === "windows").each([["process", "SIGUSR1"], ["Worker"
         child.kill(signal);
         for (const what of ["timer", "promise"]) {
           const said = new RegExp(
-            `nobody caught: Error: a ${what} of the ${place}\\n\\s+at .*throwing_service`,
+            `nobody caught: Error: a ${what} of the ${place} at .*throwing_service`,
             "g",
           );
           await until(

@@ -4,7 +4,7 @@ import { stackOf } from "../uncaught.ts";
 import { BodyReader, BrokenBodyError, type ByteSource } from "./body.ts";
 import { type Head, type HeadRefusal, parseHead } from "./head.ts";
 import { type Content, requestOf } from "./request.ts";
-import { textOf } from "./response.ts";
+import { textOf, textResponse } from "./response.ts";
 
 export type Handler = (
   request: Request,
@@ -83,7 +83,7 @@ export class Connection implements ByteSource {
     const late = this.phase === "head" && this.#end > this.#start;
     if (!late) return this.close();
     this.#enter("linger");
-    this.conn.write(plainAnswer(408, "the request did not come in time")).catch(() => {}).finally(() =>
+    this.conn.write(lastAnswer(408, "the request did not come in time")).catch(() => {}).finally(() =>
       this.close()
     );
   }
@@ -93,7 +93,7 @@ export class Connection implements ByteSource {
     const head = await this.#readHead();
     if (head === null) return false;
     if ("refused" in head) {
-      await this.#write(plainAnswer(head.refused, head.message));
+      await this.#write(lastAnswer(head.refused, head.message));
       await this.#linger();
       return false;
     }
@@ -146,7 +146,7 @@ export class Connection implements ByteSource {
       return await this.options.handler(request, { remoteAddr: this.peer });
     } catch (error) {
       this.#report("a request failed", error);
-      return refusal(500, "internal error: see the service's log");
+      return ownAnswer(500, "internal error: see the service's log");
     }
   }
 
@@ -242,7 +242,7 @@ export class Connection implements ByteSource {
     } catch (error) {
       if (this.#closed || isConnectionError(error)) return false;
       this.#report("an answer broke off", error);
-      if (!begun) await this.#write(plainAnswer(500, "internal error: see the service's log"));
+      if (!begun) await this.#write(lastAnswer(500, "internal error: see the service's log"));
       return false;
     } finally {
       reader.cancel().catch(() => {});
@@ -394,20 +394,36 @@ function dateNow(): string {
   return date.text;
 }
 
-/** What the server itself has to say, as plain text that no browser takes for anything else. */
+/** What the server itself has to say, in the pipeline's error shape, which no browser takes for anything else. */
 const OWN_HEADERS = {
-  "content-type": "text/plain; charset=utf-8",
+  "content-type": "application/json",
   "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
   "x-content-type-options": "nosniff",
 };
 
-function refusal(status: number, message: string): Response {
-  return new Response(`${message}\n`, { status, headers: OWN_HEADERS });
+const OWN_CODES: Readonly<Record<number, string>> = {
+  400: "bad_request",
+  405: "method_not_allowed",
+  408: "request_too_slow",
+  417: "expectation_failed",
+  431: "head_too_large",
+  500: "internal",
+  501: "not_implemented",
+  505: "http_version",
+};
+
+function ownAnswer(status: number, message: string): Response {
+  return textResponse(JSON.stringify({ error: { code: OWN_CODES[status], message } }), {
+    status,
+    headers: OWN_HEADERS,
+  });
 }
 
-function plainAnswer(status: number, message: string): Uint8Array {
-  const { text } = headOf(refusal(status, message), { ends: true });
-  return latin1(`${text}content-length: ${message.length + 1}\r\n\r\n${message}\n`);
+/** The same as bytes, for where no answer follows. */
+function lastAnswer(status: number, message: string): Uint8Array {
+  const answer = ownAnswer(status, message);
+  const text = textOf(answer)!;
+  return latin1(`${headOf(answer, { ends: true }).text}content-length: ${text.length}\r\n\r\n${text}`);
 }
 
 function chunkOf(piece: Uint8Array): Uint8Array {
