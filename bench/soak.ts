@@ -70,6 +70,8 @@ async function main(): Promise<number> {
   const began = performance.now();
   const ms = options.minutes * 60_000;
   let sampleAt = SAMPLE_MS;
+  let turnAt = began;
+  let lateMs = 0;
   for (let n = 0; ended.length === 0;) {
     const at = performance.now() - began;
     if (at >= ms) break;
@@ -78,6 +80,8 @@ async function main(): Promise<number> {
       if (n % 5 < 3) good.send(n);
       else hostile.send(n);
     }
+    lateMs = Math.max(lateMs, performance.now() - turnAt);
+    turnAt = performance.now();
     if (at >= sampleAt) {
       for (const { pid, kib } of services) kib.push(residentKib(pid));
       sampleAt += SAMPLE_MS;
@@ -87,9 +91,19 @@ async function main(): Promise<number> {
   hostile.end();
   await good.answered();
   const broken = [...ended];
-  if (ended.length === 0) await untilCaughtUp(processor.url);
+  if (ended.length === 0) {
+    await untilCaughtUp(processor.url).catch((error: Error) =>
+      broken.push(`the processor: ${error.message}`)
+    );
+  }
   broken.push(...good.report(), ...good.compare(datasetLines(dataDir).map(({ distinct_id }) => distinct_id)));
   hostile.report();
+  // Its own waiting is part of every answer's time that it measures.
+  console.log(
+    `client   took up to ${
+      lateMs.toFixed(0)
+    } ms for a turn of 5: where that is much, the machine is too busy`,
+  );
   for (const { name, kib } of services) broken.push(...memory(name, kib));
   for (const words of broken) console.log(`BROKEN   ${words}`);
   console.log(broken.length === 0 ? "every promise held" : `${broken.length} promises broken`);
@@ -184,9 +198,11 @@ const hostileUuids = new Set<string>();
 function hostileEvent(): string {
   const uuid = crypto.randomUUID();
   hostileUuids.add(uuid);
-  const unit = HOSTILE_PROMPTS[hostileUuids.size % HOSTILE_PROMPTS.length]!;
+  const nth = hostileUuids.size;
   // One in a hundred as large as may be; more of them would measure the disk.
-  return eventBody(uuid, unit.repeat((hostileUuids.size % 100 === 0 ? 900_000 : 9_000) / unit.length));
+  const [turn, length] = nth % 100 === 0 ? [nth / 100, 900_000] : [nth, 9_000];
+  const unit = HOSTILE_PROMPTS[turn % HOSTILE_PROMPTS.length]!;
+  return eventBody(uuid, unit.repeat(length / unit.length));
 }
 
 function eventBody(uuid: string, prompt: string): string {
@@ -275,7 +291,10 @@ const ATTACKS: Readonly<Record<string, () => Attack>> = {
     holds: true,
   }),
   "wrong signature": () => ({ at: "ingest", bytes: webhook(wrong("{}"), "{}") }),
-  "1 MB body": () => ({ at: "ingest", bytes: webhook(wrong(MEGABYTE), MEGABYTE) }),
+  "1 MB body": () => ({
+    at: "ingest",
+    bytes: webhook({ ...wrong("{}"), "content-length": `${MEGABYTE.length}` }, MEGABYTE),
+  }),
   "malformed head": () => ({ at: "any", bytes: raw("GET / HTTP/1.1\r\nhost: a b\r\n\x00\r\n\r\n") }),
   "blank head": () => ({
     at: "any",
@@ -288,7 +307,8 @@ const ATTACKS: Readonly<Record<string, () => Attack>> = {
       "zz\r\nrubbish\r\n0\r\n\r\n",
     ),
   }),
-  "pipelining": () => ({ at: "any", bytes: raw(GET.repeat(50)), holds: true }),
+  // Few enough to stay a request among the others: it is no test of how much the machine can do.
+  "pipelining": () => ({ at: "any", bytes: raw(GET.repeat(4)), holds: true }),
   "reads no events": () => ({
     at: "processor",
     bytes: raw("GET /api/events HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"),
