@@ -21,6 +21,21 @@ export class CommandFailedError extends Error {
   override name = "CommandFailedError";
 }
 
+/** What `read` answers of the file at `path`; throws {@link CommandFailedError} that names the file where it cannot be read. */
+export async function ofFile<T>(path: string, read: (path: string) => Promise<T>): Promise<T> {
+  try {
+    return await read(path);
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new CommandFailedError(
+      `Cannot read the file "${path}": ${message}. Check its name and who may read it.`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
 /** A command's arguments as parsed: `--json` is every command's. */
 export type CommandLine = {
   readonly positionals: readonly string[];

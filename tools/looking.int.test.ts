@@ -66,3 +66,16 @@ describe("in a DATA_DIR where nothing has worked", () => {
     },
   );
 });
+
+describe("with a mistyped FILE", () => {
+  test.each([
+    ["tools/suppress.ts", "none.txt"],
+    ["tools/backfill/main.ts", "--file", "none.txt"],
+    ["tools/sanitise.ts", "none.txt"],
+  ])("%s says which file cannot be read and makes nothing", async (program, ...args) => {
+    const run = await runProgram(program, { args, env: { DATA_DIR: join(parent, "data") } });
+    expect([run.code, run.stdout]).toEqual([1, ""]);
+    expect(run.stderr).toMatch(/^Cannot read the file "none.txt": .+ Check its name and who may read it.\n$/);
+    expect([...Deno.readDirSync(parent)]).toEqual([]);
+  });
+});

@@ -8,6 +8,7 @@ import {
 import {
   type Command,
   CommandFailedError,
+  ofFile,
   printableJson,
   printableLines,
   runCommand,
@@ -62,12 +63,7 @@ out as ${REFUSED}; the exit code is then 1.
 type Answer = { readonly line: string; readonly refused: boolean };
 
 async function open(path: string | undefined): Promise<ReadableStream<Uint8Array>> {
-  if (path === undefined) return Deno.stdin.readable;
-  try {
-    return (await Deno.open(path)).readable;
-  } catch (cause) {
-    throw new CommandFailedError(`Cannot read the file "${path}": ${(cause as Error).message}`, { cause });
-  }
+  return path === undefined ? Deno.stdin.readable : (await ofFile(path, (path) => Deno.open(path))).readable;
 }
 
 /** `line` is null where it was longer than the bound. */

@@ -7,6 +7,7 @@ import { pipelineSecret } from "../runtime/data_dir.ts";
 import {
   type Command,
   CommandFailedError,
+  ofFile,
   print,
   printJson,
   runCommand,
@@ -28,8 +29,9 @@ Repeating the command changes nothing.
     const [path, ...rest] = positionals;
     if (path === undefined || rest.length > 0) throw new UsageError("Expected one FILE of addresses.");
     const config = readProcessorConfig(Deno.env.toObject());
+    // Read before a secret is made: with a mistyped FILE nothing is.
+    const { mailboxes, refused } = readMailboxes(await ofFile(path, (path) => Deno.readTextFile(path)));
     const hashes = createKeyedHashes(pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined));
-    const { mailboxes, refused } = readMailboxes(await Deno.readTextFile(path));
     await withLog(config, async (log) => {
       // The first fact names the secret: before it is confirmed these hashes might mean nobody.
       const ranBefore = await committedBefore(log).catch(() => null);

@@ -12,6 +12,7 @@ import {
   CommandFailedError,
   type CommandLine,
   grouped,
+  ofFile,
   print,
   printError,
   printJson,
@@ -40,6 +41,8 @@ data and count, but never arm a mail and never change an address.
   async run(line) {
     const source = sourceOf(line);
     const config = readProcessorConfig(Deno.env.toObject());
+    // Looked at before a log is made: with a mistyped FILE nothing is. Not opened here, as a pipe opens once.
+    if (source.kind === "file") await ofFile(source.path, (path) => Deno.stat(path));
     const events = source.kind === "file" ? fileEvents(source.path) : queryEvents(queryApi(), {
       ...source.range,
       events: [...new Set([...config.trainingEvents, ...ALWAYS_READ])],

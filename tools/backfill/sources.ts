@@ -2,7 +2,7 @@ import type { Clock } from "../../runtime/clock.ts";
 import { readLines } from "../../runtime/lines.ts";
 import { backOffMs } from "../../runtime/retry.ts";
 import { isObject } from "../../contract/envelope.ts";
-import { CommandFailedError } from "../command.ts";
+import { CommandFailedError, ofFile } from "../command.ts";
 
 /**
  * Where missed events come from: PostHog's query API (HogQL, `POST /api/projects/:id/query/`) or a JSONL file of a batch
@@ -155,7 +155,7 @@ async function askOnce(
 /** Every line of a batch export's JSONL file, in its order; empty lines are passed over. */
 export async function* fileEvents(path: string): AsyncGenerator<BackfillEvent> {
   let number = 0;
-  using file = await Deno.open(path);
+  using file = await ofFile(path, (path) => Deno.open(path));
   for await (const lines of readLines(file.readable, { lineBytesMax: LINE_BYTES_MAX })) {
     for (const line of lines) {
       const where = `line ${++number}`;
