@@ -49,8 +49,11 @@ const FAILURES_WITHIN_MS = 60_000;
 const FAILED_ADDRESSES_MAX = 10_000;
 
 const FORWARDING_HEADERS = [
+  "cf-connecting-ip",
   "forwarded",
+  "true-client-ip",
   "via",
+  "x-client-ip",
   "x-forwarded-for",
   "x-forwarded-host",
   "x-forwarded-proto",

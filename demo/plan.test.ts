@@ -55,6 +55,8 @@ describe("the demo's plan", () => {
     expect(made({ IDENTITY_SECRET: "the environment's own" }).environment.IDENTITY_SECRET).toBe(
       "the environment's own",
     );
+    const ownPosthog = { POSTHOG_HOST: "https://eu.i.posthog.com", POSTHOG_KEY: "phc_own" };
+    expect(made(ownPosthog).environment.IDENTITY_SECRET).toBeUndefined();
     expect(made({ HOST: "0.0.0.0", ALLOW_ANONYMOUS: "1" }).environment.DEMO_PROOFS).toBeUndefined();
   });
 

@@ -86,10 +86,11 @@ export function planDemo(environment: Environment, freePort: () => number): Demo
 
 /**
  * The plan with `IDENTITY_SECRET` for the processor, and with web in the part of an application's server: it proves what the page
- * says. Only on loopback, where whoever asks web for a proof is whoever runs the demo; the environment's own secret stays.
+ * says. Only on loopback, where whoever asks web for a proof is whoever runs the demo, and only beside the stand-in: a real
+ * PostHog brings events of applications that prove nothing yet. The environment's own secret stays.
  */
 export function withIdentity(plan: DemoPlan, secret: () => string): DemoPlan {
-  if (!isLoopback(plan.host)) return plan;
+  if (!isLoopback(plan.host) || plan.standIn === null) return plan;
   const IDENTITY_SECRET = plan.environment.IDENTITY_SECRET ?? secret();
   const environment = { ...plan.environment, IDENTITY_SECRET, DEMO_PROOFS: "1" };
   return { ...plan, environment, services: plan.services.map((service) => ({ ...service, environment })) };

@@ -24,8 +24,12 @@ it("parseHead() reads method, address, headers and where the body ends", () => {
     keepAlive: false,
   });
   expect(head("GET / HTTP/1.0", "host: a")).toMatchObject({ keepAlive: false, old: true });
-  expect(head("GET http://b.example/x HTTP/1.1", "host: a")).toMatchObject({ url: "http://b.example/x" });
-  expect(head("GET http://b.example?x HTTP/1.1", "host: a")).toMatchObject({ url: "http://b.example/?x" });
+  expect(head("GET http://b.example/x HTTP/1.1", "host: B.example")).toMatchObject({
+    url: "http://b.example/x",
+  });
+  expect(head("GET http://b.example?x HTTP/1.1", "host: b.example")).toMatchObject({
+    url: "http://b.example/?x",
+  });
   expect(get("x-bytes: caf\xe9")).toMatchObject({ headers: [["Host", "a.example"], ["x-bytes", "caf\xe9"]] });
 });
 
@@ -69,6 +73,7 @@ describe("parseHead() refuses what two readers could take for two requests", () 
     ["GET https://a.example/ HTTP/1.1", 400],
     ["TRACE / HTTP/1.1", 405],
     ["CONNECT a.example:443 HTTP/1.1", 405],
+    ["GET http://b.example/ HTTP/1.1", 400],
     ["PRI * HTTP/2.0", 505],
     ["GET / HTTP/1.2", 505],
     ["", 400],

@@ -110,13 +110,13 @@ function framingOf(
   return Number(length) === 0 ? { is: "none" } : { is: "length", bytes: Number(length) };
 }
 
-/** A proxy's absolute address names the host itself (RFC 9112, 3.2.2); a Host is needed all the same. */
+/** A proxy's absolute address names the host itself (RFC 9112, 3.2.2); a Host must say the same, whoever looks at which. */
 function urlOf(target: string, host: string | undefined): string | null {
   if (host === undefined || !HOST.test(host)) return null;
   const absolute = /^http:\/\/([^/?#]*)(.*)$/i.exec(target);
   const [place, path] = absolute ? [absolute[1]!, absolute[2]!.replace(/^(?!\/)/, "/")] : [host, target];
   // A backslash would become a slash in a URL, here and nowhere before here; a fragment is never sent.
-  if (!HOST.test(place) || !/^\/[^\\#]*$/.test(path)) return null;
+  if (place.toLowerCase() !== host.toLowerCase() || !/^\/[^\\#]*$/.test(path)) return null;
   return isPlace(place) ? `http://${place}${path}` : null;
 }
 

@@ -302,6 +302,12 @@ describe("listDataset() and tailDataset()", () => {
     }
   });
 
+  it("cut a line that nobody reads to its end: strangers decide how long a prompt is", async () => {
+    await write(await openPartition(), { nextOffset: 1, files: { [PATH]: [line("x".repeat(1_000_000))] } });
+    const [shown] = tailDataset(datasetDir, { file: PATH, lines: 5 })!.lines;
+    expect([shown!.length, shown!.at(-1)]).toEqual([4_001, "…"]);
+  });
+
   it("open nothing that the manifests don't name", async () => {
     await write(await openPartition(), { nextOffset: 2, files: { [PATH]: [line("a")] } });
     Deno.writeTextFileSync(join(home, "secret.jsonl"), "secret\n");

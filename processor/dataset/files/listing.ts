@@ -12,6 +12,8 @@ import { entryIn, type PartitionSnapshot, SnapshotReader } from "./snapshot.ts";
 
 /** Bytes that a tail reads at most, however many lines were asked for. */
 const TAIL_BYTES_MAX = 8 * 1024 * 1024;
+/** Characters of a line that are shown: a prompt may have a million, and a page of such lines is held per visitor. */
+const LINE_CHARACTERS_MAX = 4_000;
 /** Files of a dataset partition that a page names, the last ones; its count has all. */
 const PATHS_PER_PAGE_ROW_MAX = 24;
 /** A replay may put another tree in the place of the one that is being read, and remove that. */
@@ -243,12 +245,16 @@ function readTail(
     // An erasure may be about to put a shorter file here, or has just done it.
     const bytes = Math.min(entry.bytes, opened.statSync().size);
     const text = readEnd(opened, { bytes, lines });
-    const found = text.split("\n").slice(0, -1).slice(-lines);
+    const found = text.split("\n").slice(0, -1).slice(-lines).map(shown);
     const { records } = entry;
     return { file, records, bytes: entry.bytes, lines: found, firstLine: records - found.length + 1 };
   } finally {
     opened.close();
   }
+}
+
+function shown(line: string): string {
+  return line.length <= LINE_CHARACTERS_MAX ? line : `${line.slice(0, LINE_CHARACTERS_MAX).toWellFormed()}…`;
 }
 
 /** The end of the first `bytes`, from a line's beginning on, with at least `lines` lines where there are so many. */
