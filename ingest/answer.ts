@@ -14,12 +14,9 @@ export function json(status: number, body: unknown, headers: Record<string, stri
 }
 
 /** The refusal as it goes out. */
-export function refusalResponse(refusal: Refusal, headers: Record<string, string> = {}): Response {
-  return json(refusal.status, errorBody(refusal), { ...headersOf(refusal), ...headers });
-}
-
-function errorBody({ code, message }: Refusal): unknown {
-  return { error: { code, message } };
+export function refusalResponse(refusal: Refusal): Response {
+  const { status, code, message } = refusal;
+  return json(status, { error: { code, message } }, headersOf(refusal));
 }
 
 function headersOf(refusal: Refusal): Record<string, string> {

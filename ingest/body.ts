@@ -150,7 +150,7 @@ class Watch {
   }
 }
 
-/** Null where the sender sends in chunks. HTTP holds a sender to it; one that does both is refused by Deno itself. */
+/** Null where the sender sends in chunks. HTTP holds a sender to it; one that does both is refused by the server. */
 export function declaredLength(request: Request): number | null {
   const length = request.headers.get("content-length");
   return length === null ? null : Number(length);

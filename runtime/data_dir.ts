@@ -8,6 +8,7 @@ import {
   narrow,
   narrowTree,
   OWNER_ONLY,
+  placeOnce,
   PRIVATE,
   readIfThere,
   syncDirectorySync,
@@ -106,13 +107,7 @@ export function keptSecret(dataDir: string, name: string): string {
   const temporary = join(dataDir, `.${name}.${randomBytes(8).toString("hex")}`);
   const made = new TextEncoder().encode(randomBytes(32).toString("base64url") + "\n");
   writeDurablySync(temporary, made, PRIVATE);
-  try {
-    Deno.linkSync(temporary, path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-  } finally {
-    Deno.removeSync(temporary);
-  }
+  placeOnce(temporary, path);
   syncDirectorySync(dataDir);
   return readSecret(path)!;
 }

@@ -33,6 +33,11 @@ export function makePrivateFile(path: string): void {
   if (isThere(path)) return;
   const temporary = `${path}.${randomBytes(8).toString("hex")}.tmp`;
   Deno.openSync(temporary, { ...PRIVATE, createNew: true, write: true }).close();
+  placeOnce(temporary, path);
+}
+
+/** Gives a finished file its name, where nobody has it yet; what had it first stands. The temporary name is gone after. */
+export function placeOnce(temporary: string, path: string): void {
   try {
     Deno.linkSync(temporary, path);
   } catch (error) {

@@ -128,8 +128,7 @@ export class HttpServer {
   /** A process without descriptors cannot open its own files either: fewer connections leave it some. */
   #makeRoom(error: unknown): void {
     const words = error instanceof Error ? error.message : String(error);
-    const short = (error as { code?: string })?.code === "EMFILE" ||
-      (error as { code?: string })?.code === "ENFILE";
+    const short = ["EMFILE", "ENFILE"].includes((error as { code?: string }).code ?? "");
     if (short) {
       this.#room = Math.max(CONNECTIONS_MIN, Math.floor(this.open * 3 / 4));
       while (this.open > this.#room && this.#shedOne(null));
