@@ -52,6 +52,8 @@ export type PartitionLag = {
   readonly lag: number;
   /** Age of the oldest record not yet handled, in seconds; 0 where lag is 0. */
   readonly lagSeconds: number;
+  /** Where a transaction of another client is open: nobody reads records from there on until it has ended. */
+  readonly openTransactionAt?: number;
 };
 
 /** A topic as a service needs it at start. */
@@ -68,7 +70,21 @@ export type TopicSpec = {
   readonly recordBytesMax: number;
 };
 
-/** Records of one partition, in order, none missing between them but what the log no longer holds. */
+/** Records that the log holds and that cannot be read here: `offset` ≤ theirs < `nextOffset`. */
+export type UnreadableRecords = {
+  readonly partition: number;
+  readonly offset: number;
+  readonly nextOffset: number;
+  /** What stands in the way, in words an operator understands (codec, checksum, unpacked size). */
+  readonly reason: string;
+  /** The bytes as they lie in the log, at most 1 MiB of them; null where they cannot be had. */
+  readonly bytes: Uint8Array | null;
+};
+
+/**
+ * Records of one partition, in order, none missing between them but what the log no longer holds, what an aborted
+ * transaction left there, and what was passed over as unreadable. Empty where the position moved on without a record.
+ */
 export type RecordBatch = {
   readonly partition: number;
   readonly records: readonly TopicRecord[];
@@ -98,6 +114,11 @@ export type PartitionHandler = {
     batch: RecordBatch,
     control: { readonly signal: AbortSignal; heartbeat(): Promise<void> },
   ): Promise<"handled" | "reassign">;
+  /**
+   * The partition stands at records that cannot be read. `skip` passes over them; `wait` (also where this is missing)
+   * leaves it standing, seen in `state()`, and asks again every 5 s, when they are also read again. Other partitions flow.
+   */
+  unreadable?(records: UnreadableRecords): Promise<"skip" | "wait">;
   /** The partition has gone from this member, or the consumption stops; awaited, and never during its `handle`. */
   revoked(partition: number): Promise<void>;
 };
@@ -120,6 +141,8 @@ export type Consumption = {
     readonly is: "joining" | "joined" | "away";
     readonly partitions: readonly number[];
     readonly reason?: string;
+    /** Partitions that stand at records which cannot be read; missing where there are none. */
+    readonly standing?: readonly UnreadableRecords[];
   };
   /** Lets batches in flight finish, commits them, revokes every partition and leaves the group. May be called twice. */
   stop(): Promise<void>;
@@ -137,7 +160,21 @@ export type ReadOptions = {
   readonly signal?: AbortSignal;
   /** Most records in one batch; default 500. */
   readonly batchRecordsMax?: number;
+  /** What to do at records that cannot be read: `skip` passes over them, else {@link UnreadableRecordsError}. */
+  readonly unreadable?: (records: UnreadableRecords) => Promise<"skip" | "wait">;
 };
+
+/** Records that are there cannot be read; others of the partition may lie behind them. */
+export class UnreadableRecordsError extends Error {
+  override name = "UnreadableRecordsError";
+  readonly code = "unreadable_records";
+  constructor(readonly records: UnreadableRecords, topic: string) {
+    super(
+      `Cannot read "${topic}" at ${records.partition}:${records.offset}: ${records.reason}. ` +
+        `"deno task skip ${records.partition}:${records.offset} --reason TEXT" sets it aside as a dead letter.`,
+    );
+  }
+}
 
 /** The log cannot be reached or is busy now; the same call may succeed later. What was in flight may have landed. */
 export class LogUnavailableError extends Error {
@@ -148,7 +185,11 @@ export class LogUnavailableError extends Error {
 /** The log will never take this record as it is (too large, or not permitted). */
 export class RecordRefusedError extends Error {
   override name = "RecordRefusedError";
-  constructor(readonly code: "record_too_large" | "not_authorised", message: string, options?: ErrorOptions) {
+  constructor(
+    readonly code: "record_too_large" | "not_authorised" | "timestamp_refused" | "record_invalid",
+    message: string,
+    options?: ErrorOptions,
+  ) {
     super(message, options);
   }
 }
