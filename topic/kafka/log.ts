@@ -1,7 +1,6 @@
 import {
   CompressionCodecs,
   CompressionTypes,
-  ConfigSource,
   Kafka,
   type KafkaConfig as ClientConfig,
   logLevel,
@@ -20,6 +19,7 @@ import type { KafkaConfig, LogRole } from "../log_config.ts";
 import { MicroBatcher, recordBytes } from "./micro_batcher.ts";
 import { behindIn, secondsSince } from "../group_lag.ts";
 import { partitionFor } from "../partitioner.ts";
+import { ensureKafkaTopic } from "./topics.ts";
 import {
   type ConsumeOptions,
   type Consumption,
@@ -99,67 +99,14 @@ class KafkaLog implements TopicLog {
 
   async ensureTopic(spec: TopicSpec): Promise<void> {
     await this.#doing(`make topic "${spec.name}"`, async () => {
-      const admin = await this.#connectedAdmin();
-      const topic = this.#name(spec.name);
-      if (!(await admin.listTopics()).includes(topic)) await this.#createTopic(topic, spec);
-      await this.#raise(topic, spec);
+      const { replication } = this.config;
+      await ensureKafkaTopic(await this.#connectedAdmin(), {
+        ...spec,
+        name: this.#name(spec.name),
+        replication,
+      });
     }, MADE_JUST_NOW);
     this.#topics.delete(spec.name);
-  }
-
-  async #createTopic(topic: string, spec: TopicSpec): Promise<void> {
-    const admin = await this.#connectedAdmin();
-    const create = (configEntries: { name: string; value: string }[]) =>
-      admin.createTopics({
-        waitForLeaders: true,
-        topics: [{
-          topic,
-          numPartitions: spec.partitions,
-          ...(this.config.replication === null ? {} : { replicationFactor: this.config.replication }),
-          configEntries,
-        }],
-      });
-    const entries = Object.entries(wantedSettings(spec)).map(([name, value]) => ({ name, value }));
-    try {
-      // Redpanda may answer before its fsync unless this is said; Apache Kafka does not know the setting.
-      await create([...entries, { name: "write.caching", value: "false" }]);
-    } catch (error) {
-      if (this.#alreadyThere(error)) return;
-      await create(entries).catch((error) => {
-        if (!this.#alreadyThere(error)) throw error;
-      });
-    }
-  }
-
-  #alreadyThere(error: unknown): boolean {
-    const errors = (error as { errors?: unknown[] }).errors ?? [error];
-    return errors.every((one) => typeOf(one) === "TOPIC_ALREADY_EXISTS");
-  }
-
-  /** Raises what is too low on a topic that was there before; what is higher or longer stays. */
-  async #raise(topic: string, spec: TopicSpec): Promise<void> {
-    const admin = await this.#connectedAdmin();
-    const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-    if (topics[0]!.partitions.length < spec.partitions) {
-      await admin.createPartitions({ topicPartitions: [{ topic, count: spec.partitions }] });
-    }
-    const resources = [{ type: 2, name: topic }];
-    const { resources: [described] } = await admin.describeConfigs({ resources, includeSynonyms: false });
-    const entries = described!.configEntries;
-    const now = (name: string) => entries.find((entry) => entry.configName === name)?.configValue;
-    const stays = (name: string) =>
-      spec.retentionMayBeSet === true && name.startsWith("retention.") &&
-      entries.find((entry) => entry.configName === name)?.configSource === ConfigSource.TOPIC_CONFIG;
-    const raised = Object.entries(wantedSettings(spec)).filter(([name, wanted]) =>
-      !stays(name) && isLower(name, { now: now(name), wanted })
-    );
-    if (now("write.caching") === "true") raised.push(["write.caching", "false"]);
-    if (raised.length === 0) return;
-    // This call replaces all of a topic's own settings, so those that stay are said again.
-    const kept = entries.filter((entry) => !entry.isDefault && !entry.readOnly && !entry.isSensitive)
-      .map((entry) => [entry.configName, entry.configValue] as [string, string]);
-    const configEntries = [...new Map([...kept, ...raised])].map(([name, value]) => ({ name, value }));
-    await admin.alterConfigs({ validateOnly: false, resources: [{ type: 2, name: topic, configEntries }] });
   }
 
   // ---- publishing
@@ -524,22 +471,6 @@ function groupClient(
       ),
     disconnect: () => consumer.disconnect(),
   };
-}
-
-function wantedSettings(spec: TopicSpec): Record<string, string> {
-  return {
-    "cleanup.policy": "delete",
-    "retention.ms": String(spec.retentionMs ?? -1),
-    "retention.bytes": String(spec.retentionBytes ?? -1),
-    "max.message.bytes": String(spec.recordBytesMax),
-  };
-}
-
-/** True where a topic keeps less, or takes less, than is wanted; −1 means without end. */
-function isLower(name: string, { now, wanted }: { now: string | undefined; wanted: string }): boolean {
-  if (now === undefined || now === wanted || name === "cleanup.policy") return false;
-  const size = (text: string) => text === "-1" ? Infinity : Number(text);
-  return size(now) < size(wanted);
 }
 
 /** The broker answers one base offset per partition; records of a partition lie behind it in the order they were sent. */
