@@ -211,6 +211,13 @@ export interface TopicLog {
   ensureTopic(spec: TopicSpec): Promise<void>;
 
   /**
+   * What tells a topic from another one of the same name: a topic that was deleted and made again has another id. Null
+   * where the log gives none (an old broker; an embedded topic made before there were ids); a log may not know the
+   * question. Rejects with {@link LogSetupError} where the topic is missing.
+   */
+  topicId?(topic: string): Promise<string | null>;
+
+  /**
    * Appends records and resolves, with their positions in the same order, when all of them are durable (SQLite:
    * fsynced; Kafka: acks = all). Records of one call and one partition keep their order. Calls made at the same time
    * share one commit or one send. Rejects with {@link RecordRefusedError} (nothing of the call was published) or

@@ -147,6 +147,24 @@ export const RECORD_CONTRACT = {
     await c.log.publish(spec.name, [saying("x".repeat(40_000), { partition: 3 })]);
   },
 
+  "a topic has one id for whoever asks, and no other topic has it": async (c) => {
+    const [topic, other] = [await c.topic(), await c.topic()];
+    const command = await c.open("command");
+    const id = await c.log.topicId!(topic);
+    expect(id).toMatch(/^[0-9a-f]{32}$/);
+    expect(await command.topicId!(topic)).toBe(id);
+    await c.log.ensureTopic({
+      name: topic,
+      partitions: 4,
+      retentionMs: null,
+      retentionBytes: null,
+      recordBytesMax: 200_000,
+    });
+    expect(await c.log.topicId!(topic)).toBe(id);
+    expect(await c.log.topicId!(other)).not.toBe(id);
+    await expect(c.log.topicId!(c.name("topic"))).rejects.toBeInstanceOf(LogSetupError);
+  },
+
   "several handles may make the same topic at once": async (c) => {
     const spec = { name: c.name("topic"), partitions: 3, retentionMs: null, retentionBytes: null };
     const handles = [c.log, await c.open("ingest"), await c.open("processor"), await c.open("command")];

@@ -18,6 +18,7 @@ import { repairClient, zstd } from "./kafkajs_repairs.ts";
 import type { KafkaConfig, LogRole } from "../log_config.ts";
 import { MicroBatcher, recordBytes } from "./micro_batcher.ts";
 import { behindIn, secondsSince } from "../group_lag.ts";
+import { topicIdOf } from "./own_requests.ts";
 import { partitionFor } from "../partitioner.ts";
 import { ensureKafkaTopic } from "./topics.ts";
 import {
@@ -107,6 +108,13 @@ class KafkaLog implements TopicLog {
       });
     }, MADE_JUST_NOW);
     this.#topics.delete(spec.name);
+  }
+
+  async topicId(topic: string): Promise<string | null> {
+    return await this.#doing(`look up "${topic}"`, async () => {
+      await this.#refuseMissing(topic);
+      return await topicIdOf(createCluster(this.client), this.#name(topic));
+    });
   }
 
   // ---- publishing

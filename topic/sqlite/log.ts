@@ -16,6 +16,7 @@ import {
   lagOf,
   missingTopic,
   partitionsOf,
+  topicIdOf,
 } from "./topics.ts";
 import { SqliteWriter } from "./writer.ts";
 import {
@@ -97,6 +98,14 @@ class SqliteLog implements TopicLog {
     this.#refuseIfClosed();
     const { reader, writer } = this.#fileOf(spec.name);
     await ensureSqliteTopic(spec, { reader, writer });
+  }
+
+  async topicId(topic: string): Promise<string | null> {
+    this.#refuseIfClosed();
+    return await this.#fileOf(topic).reader.look((connection) => {
+      if (connection === null) throw missingTopic(topic);
+      return topicIdOf(connection, topic);
+    });
   }
 
   async publish(topic: string, records: readonly RecordToPublish[]): Promise<readonly RecordPosition[]> {

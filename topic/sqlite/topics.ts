@@ -67,6 +67,7 @@ export function readTopic(connection: Connection, name: string): TopicSpec | nul
 }
 
 function writeTopic(connection: Connection, existing: TopicSpec | null, spec: TopicSpec): void {
+  if (existing === null) giveId(connection, spec.name);
   connection.run(
     "insert or replace into topic (name, record_bytes_max, retention_ms, retention_bytes) values (?, ?, ?, ?)",
     spec.name,
@@ -84,6 +85,21 @@ function writeTopic(connection: Connection, existing: TopicSpec | null, spec: To
   for (let number = existing?.partitions ?? 0; number < spec.partitions; number++, id++) {
     connection.run("insert into topic_partition (id, topic, number) values (?, ?, ?)", id, spec.name, number);
   }
+}
+
+/** Ids lie beside the tables of the file's first format, so that a program of before still opens it. */
+function giveId(connection: Connection, topic: string): void {
+  connection.exec("create table if not exists topic_id (topic text primary key, id text not null) strict");
+  connection.run("insert or ignore into topic_id (topic, id) values (?, lower(hex(randomblob(16))))", topic);
+}
+
+/** See `TopicLog.topicId`. */
+export function topicIdOf(connection: Connection, topic: string): string | null {
+  if (readTopic(connection, topic) === null) throw missingTopic(topic);
+  const hasIds = connection.first("select 1 from sqlite_schema where name = 'topic_id'") !== undefined;
+  return hasIds
+    ? connection.first<[string]>("select id from topic_id where topic = ?", topic)?.[0] ?? null
+    : null;
 }
 
 /** The partitions of a topic by number; none where nobody has made it. */
