@@ -34,8 +34,8 @@ export async function ensureKafkaTopic(ports: TopicsPorts, spec: TopicSpec): Pro
     });
   }
   const findings = findingsOf(spec, topic);
-  refuse(findings.filter(({ may }) => may === "refuse"), ports, spec);
-  for (const finding of findings) await putRight(finding, { ports, topic: spec.name, says: isThere });
+  refuse(findings.filter(({ may }) => may === "refuse"), { ports, topic: spec.name });
+  await putRight(findings, { ports, topic: spec.name, says: isThere });
 }
 
 /** What of the topic breaks a promise now; changes nothing. */
@@ -94,10 +94,11 @@ async function settingsOf(admin: Admin, name: string): Promise<TopicNow["setting
     const resources = [{ type: TOPIC_RESOURCE, name }];
     const { resources: [described] } = await admin.describeConfigs({ resources, includeSynonyms: false });
     return new Map(
-      described!.configEntries.map(({ configName, configValue, configSource }) => [
-        configName,
-        { value: configValue, own: configSource === ConfigSource.TOPIC_CONFIG },
-      ]),
+      described!.configEntries.filter(({ configValue }) => configValue !== null)
+        .map(({ configName, configValue, configSource }) => [
+          configName,
+          { value: configValue, own: configSource === ConfigSource.TOPIC_CONFIG },
+        ]),
     );
   } catch (error) {
     if (HIDDEN.has(typeOf(error) ?? "")) return null;
@@ -113,31 +114,41 @@ export async function batchBytesMaxOf(admin: Admin, name: string): Promise<numbe
   return bytes > 0 ? bytes : 1_048_588;
 }
 
+/** Sets what is ours to set; rejects with all that could not be set and must be. */
 async function putRight(
-  finding: Finding,
+  findings: readonly Finding[],
   { ports, topic, says }: { readonly ports: TopicsPorts; readonly topic: string; readonly says: boolean },
 ): Promise<void> {
-  const { setting, value, wanted, may, why } = finding;
-  if ((may !== "put" && may !== "put_if_possible") || wanted === null) return;
-  try {
-    await setTopicSettings(ports.cluster(), topic, { [setting]: wanted });
-  } catch (error) {
-    // What has no name in the protocol is trouble on the way to the broker.
-    if (typeOf(error) === null) throw error;
-    if (may === "put") refuse([finding], ports, { name: topic }, error as Error);
-    return;
+  const failed: Finding[] = [];
+  let cause: Error | undefined;
+  for (const finding of findings) {
+    const { setting, value, wanted, may, why } = finding;
+    if ((may !== "put" && may !== "put_if_possible") || wanted === null) continue;
+    try {
+      await setTopicSettings(ports.cluster(), topic, { [setting]: wanted });
+      if (says) {
+        logError(`kafka: info: topic "${topic}" had ${setting}=${value}, and has ${wanted} now: ${why}`);
+      }
+    } catch (error) {
+      // What has no name in the protocol is trouble on the way to the broker.
+      if (typeOf(error) === null) throw error;
+      if (may === "put") failed.push(finding);
+      cause = error as Error;
+    }
   }
-  if (says) logError(`kafka: info: topic "${topic}" had ${setting}=${value}, and has ${wanted} now: ${why}`);
+  refuse(failed, { ports, topic, cause });
 }
 
 function refuse(
   findings: readonly Finding[],
-  { brokers }: TopicsPorts,
-  { name }: { readonly name: string },
-  cause?: Error,
+  { ports: { brokers }, topic, cause }: {
+    readonly ports: TopicsPorts;
+    readonly topic: string;
+    readonly cause?: Error | undefined;
+  },
 ): void {
   if (findings.length === 0) return;
-  const words = findings.map((finding) => findingWords(finding, { topic: name, brokers })).join(". ");
-  const tried = cause === undefined ? "" : ` This service tried to, and may not (${cause.message}).`;
+  const words = findings.map((finding) => findingWords(finding, { topic, brokers })).join(". ");
+  const tried = cause === undefined ? "" : ` This program could not set it itself: ${cause.message}`;
   throw new LogSetupError(`Cannot use a topic as it is: ${words}.${tried}`, { cause });
 }
