@@ -147,6 +147,15 @@ export const RECORD_CONTRACT = {
     await c.log.publish(spec.name, [saying("x".repeat(40_000), { partition: 3 })]);
   },
 
+  "a topic with more partitions is refused where its records need one order": async (c) => {
+    const spec = { name: c.name("topic"), retentionMs: null, retentionBytes: null, recordBytesMax: 10_000 };
+    await c.log.ensureTopic({ ...spec, partitions: 2 });
+    await expect(c.log.ensureTopic({ ...spec, partitions: 1, partitionsExact: true }))
+      .rejects.toBeInstanceOf(LogSetupError);
+    await c.log.ensureTopic({ ...spec, partitions: 2, partitionsExact: true });
+    expect(await ends(c.log, spec.name)).toHaveLength(2);
+  },
+
   "a topic has one id for whoever asks, and no other topic has it": async (c) => {
     const [topic, other] = [await c.topic(), await c.topic()];
     const command = await c.open("command");

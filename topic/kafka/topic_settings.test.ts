@@ -67,13 +67,16 @@ describe("the settings of a topic", () => {
     [{ "message.timestamp.type": "LogAppendTime" }, "put message.timestamp.type: LogAppendTime → CreateTime"],
     [
       { "message.timestamp.before.max.ms": "86400000" },
-      "put message.timestamp.before.max.ms: 86400000 → 9223372036854775807",
+      "put_if_possible message.timestamp.before.max.ms: 86400000 → 9223372036854775807",
     ],
     [
       { "message.timestamp.difference.max.ms": "86400000" },
-      "put message.timestamp.difference.max.ms: 86400000 → 9223372036854775807",
+      "put_if_possible message.timestamp.difference.max.ms: 86400000 → 9223372036854775807",
     ],
-    [{ "message.timestamp.after.max.ms": "1000" }, "put message.timestamp.after.max.ms: 1000 → 3600000"],
+    [
+      { "message.timestamp.after.max.ms": "1000" },
+      "put_if_possible message.timestamp.after.max.ms: 1000 → 3600000",
+    ],
     [{ "unclean.leader.election.enable": "true" }, "put unclean.leader.election.enable: true → false"],
     [{ "write.caching": "true" }, "put write.caching: true → false"],
     [{ "min.insync.replicas": "4" }, "refuse min.insync.replicas: 4 → 2"],

@@ -39,7 +39,7 @@ type Rule = Pick<Finding, "setting" | "why"> & {
 };
 
 const atLeast = (least: string) => (now: string) => size(now) < size(least) ? least : null;
-const size = (text: string) => text === "-1" ? Infinity : Number(text);
+const size = (text: string) => text === "-1" || text === "" ? Infinity : Number(text);
 /** Copies that must have a record before it is acknowledged. */
 const copiesOf = ({ replication }: TopicNow) => replication >= 3 ? 2 : 1;
 const kept = (bound: (spec: TopicSpec) => number | null): Rule["wanted"] => (now, { spec, own }) =>
@@ -87,14 +87,15 @@ const RULES: readonly Rule[] = [
   ...["message.timestamp.before.max.ms", "message.timestamp.difference.max.ms"].map((setting): Rule => ({
     setting,
     wanted: atLeast(LONG_MAX),
-    may: "put",
+    // Where it cannot be, ingest finds the nearest time that is taken.
+    may: "put_if_possible",
     why:
       "records from the spool and redriven ones carry the time at which they were received, however long ago",
   })),
   {
     setting: "message.timestamp.after.max.ms",
     wanted: atLeast(String(AHEAD_MS_MIN)),
-    may: "put",
+    may: "put_if_possible",
     why: "clocks differ a little",
   },
   {
