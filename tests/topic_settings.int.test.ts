@@ -4,6 +4,15 @@ import { DEAD_LETTER_TOPIC, FACTS_TOPIC, WEBHOOKS_TOPIC } from "../contract/name
 import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "./support/kafka_broker.ts";
 import { startTestIngest, webhookBody } from "../ingest/fixtures/test_ingest.ts";
 import { until } from "./support/until.ts";
+import {
+  handClock,
+  hashes,
+  look,
+  mailsIn,
+  newPlace,
+  uses,
+  whileRunning,
+} from "../processor/offers/fixtures/run.ts";
 
 /**
  * The processor as an operator starts it, on topics that were there before. With a compacted discount.facts it once
@@ -82,6 +91,38 @@ describe.skipIf(why !== null)("the processor on a topic that was there before", 
 
   test("starts once all is as it must be", async () => {
     expect(await processorOn(await madeByAnOperator(FACTS_TOPIC, { "retention.ms": "1000000" }))).toBeNull();
+  }, 60_000);
+});
+
+describe.skipIf(why !== null)("discount.facts that somebody compacts beside a running sender", () => {
+  test("stops the mails until it is mended", async () => {
+    const prefix = `p${crypto.randomUUID().slice(0, 8)}.`;
+    const place = await newPlace({ KAFKA_BROKERS: broker.brokers, KAFKA_TOPIC_PREFIX: prefix });
+    await using held = new AsyncDisposableStack();
+    held.defer(() => place.remove());
+    await place.publish(uses(5, "ada", { email: "ada@example.org" }));
+    const clock = handClock();
+    // The look that comes every five minutes comes with every turn.
+    const soon = {
+      ...clock,
+      wait: (ms: number, signal?: AbortSignal) => clock.wait(Math.min(ms, 20), signal),
+    };
+    const isIn = (state: string) => () =>
+      look(place, (offers) => offers.offerOf("ada", hashes))?.state === state;
+    await whileRunning(place, { clock: soon }, async ({ health }) => {
+      await until("the offer waits", isIn("waiting"));
+      await broker.alterTopic(prefix + FACTS_TOPIC, { "cleanup.policy": "compact" });
+      const words = await until("it says so", () => {
+        const { message } = health.get("sender")!;
+        return message?.startsWith("no mail is sent") && message;
+      });
+      expect(words).toContain(`topic "${prefix}${FACTS_TOPIC}" has cleanup.policy=compact`);
+      clock.move(120_000);
+      await broker.alterTopic(prefix + FACTS_TOPIC, { "cleanup.policy": "delete" });
+      expect(mailsIn(place)).toEqual([]);
+      await until("the mail is sent", isIn("offered"));
+    });
+    expect(mailsIn(place)).toHaveLength(1);
   }, 60_000);
 });
 
