@@ -22,20 +22,29 @@ ARG FRESH=
 RUN deno eval "\
     const { readWebConfig } = await import('./serve_web/config.ts'); \
     const { buildWeb } = await import('./serve_web/build.ts'); \
-    const { fresh, words } = await buildWeb(readWebConfig(Deno.env.toObject()).fresh); \
-    await Deno.writeTextFile('web/_fresh/fresh', fresh); \
+    const { words } = await buildWeb(readWebConfig(Deno.env.toObject()).fresh); \
     console.log('web: ' + words);"
+# All that serving takes from npm.
+RUN mkdir served && cp -rL node_modules/hono served/hono
 
-# No stage builds on it: served as Fresh's own `start` task does it. web/ comes whole, with what its build may have left
-# outside the bundle.
+# The server of `deno task web`, with its bounds on connections, around what was built. web/ comes whole, with what its build
+# may have left outside the bundle.
 FROM deno AS web
 COPY --from=web-build /app/web ./web
+COPY --from=web-build /app/served ./node_modules
+COPY runtime ./runtime
+COPY contract ./contract
+COPY serve_web ./serve_web
 WORKDIR /app/web
 RUN deno cache _fresh/server.js
+WORKDIR /app
 USER 1993:1993
 ENV HOST=127.0.0.1 WEB_PORT=8000
 EXPOSE 8000
-CMD ["sh", "-c", "FRESH=$(cat _fresh/fresh) exec deno serve --no-prompt --host \"$HOST\" --port \"$WEB_PORT\" --allow-env --allow-net --allow-read=/app/web _fresh/server.js"]
+# No subprocess, no native library, nothing written, and nothing read but the app. web's own deno.json says where the app's
+# imports lie, as it did when the app was built.
+ENTRYPOINT ["deno", "run", "--no-prompt", "--config=web/deno.json", "--allow-env", "--allow-net", "--allow-read=/app/web"]
+CMD ["serve_web/serve.ts"]
 
 FROM deno AS services
 COPY --from=dependencies /app/node_modules ./node_modules

@@ -68,6 +68,9 @@ export const NPM_BUILD_MS_MAX = 120_000;
 const SAID_AFTER_MS = 10_000;
 
 const REPOSITORY = fileURLToPath(new URL("..", import.meta.url));
+const SERVER_MODULE = "_fresh/server.js";
+const STAMP = "_fresh/built_from.json";
+const OF_JSR = `Fresh ${FRESH_VERSION} from JSR`;
 const CANNOT = `Cannot build web/ with Fresh ${FRESH_VERSION} from JSR`;
 
 /**
@@ -87,9 +90,21 @@ export async function buildWeb(
   return { fresh, words, serverModulePath: web.serverModulePath };
 }
 
+/** The build that lies in `folder` (web/), whatever its sources are now. Throws where there is none. */
+export async function foundBuild(folder = join(REPOSITORY, "web")): Promise<WebBuild> {
+  try {
+    const { fresh }: Stamp = JSON.parse(await Deno.readTextFile(join(folder, STAMP)));
+    const words = fresh === "jsr" ? OF_JSR : "built with fresh-npm";
+    return { fresh, words, serverModulePath: join(folder, SERVER_MODULE) };
+  } catch (error) {
+    const words = `Cannot serve ${folder}: it holds no whole build. Build it anew, as \`deno task web\` does`;
+    throw new Error(`${words}.`, { cause: error });
+  }
+}
+
 async function chooseAndBuild(web: Web, choice: FreshChoice): Promise<Pick<WebBuild, "fresh" | "words">> {
   const built = await web.current();
-  const ofJsr = { fresh: "jsr" as const, words: `Fresh ${FRESH_VERSION} from JSR` };
+  const ofJsr = { fresh: "jsr" as const, words: OF_JSR };
   if (choice === "npm") return await onNpm(web, built, "FRESH=npm");
   if (built?.fresh === "jsr") return ofJsr;
 
@@ -141,8 +156,8 @@ class Web {
   }) {
     this.folder = folder;
     this.inputs = inputs;
-    this.serverModulePath = join(folder, "_fresh/server.js");
-    this.#stampPath = join(folder, "_fresh/built_from.json");
+    this.serverModulePath = join(folder, SERVER_MODULE);
+    this.#stampPath = join(folder, STAMP);
     this.#answerPath = join(folder, "node_modules/.fresh_from_jsr.json");
     this.#ownLockPath = join(folder, "node_modules/.own_deno_lock");
     this.#clock = clock;

@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import { SMTPServer } from "smtp-server";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { readDockerfile, stageOf } from "./containers/dockerfile.ts";
 import { datasetLines, firstUrl, post, posthogBody, untilCaughtUp } from "./support/pipeline.ts";
 import { type CommandRun, runTask, spawnTask, type TextStream } from "./support/run_command.ts";
 import { until } from "./support/until.ts";
@@ -32,9 +33,17 @@ const rightsOf = (name: string) => rightsIn(tasks[name]!.split(" "));
 
 test("the services' image gives its programs the rights of the processor's task, which are ingest's", () => {
   const dockerfile = Deno.readTextFileSync(resolve(import.meta.dirname!, "../Dockerfile"));
-  const entryPoint: string[] = JSON.parse(/^ENTRYPOINT (.*)$/m.exec(dockerfile)![1]!);
-  expect(rightsIn(entryPoint)).toEqual(rightsOf("processor"));
+  expect(rightsIn(stageOf(readDockerfile(dockerfile), "services").entrypoint)).toEqual(rightsOf("processor"));
   expect(rightsOf("ingest")).toEqual(rightsOf("processor"));
+});
+
+test("web's image serves with less than web's task builds by: nothing is written, started, or read beside the app", () => {
+  const dockerfile = Deno.readTextFileSync(resolve(import.meta.dirname!, "../Dockerfile"));
+  expect(rightsIn(stageOf(readDockerfile(dockerfile), "web").entrypoint)).toEqual([
+    "--allow-env",
+    "--allow-net",
+    "--allow-read=/app/web",
+  ]);
 });
 
 test("no task asks at a terminal for a right that it lacks: it would wait there for somebody's answer", () => {

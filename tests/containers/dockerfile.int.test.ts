@@ -62,13 +62,23 @@ afterAll(() => Deno.remove(work, { recursive: true }));
  */
 function container(
   name: "services" | "web",
-  { command, env = {} }: { command?: readonly string[]; env?: Record<string, string> },
+  { command, env = {}, descriptors }: {
+    command?: readonly string[];
+    env?: Record<string, string>;
+    /** Most files and connections that it may have open. */
+    descriptors?: number;
+  },
 ): Deno.ChildProcess {
   const stage = stageOf(dockerfile, name);
   const root = name === "web" ? web : services;
   const [uid, gid] = stage.user!.split(":");
   const asUser = Deno.uid() === 0 ? ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"] : [];
-  const [program, ...args] = [...asUser, ...containerCommand(stage, root, command ?? stage.command)];
+  const limited = descriptors === undefined ? [] : ["sh", "-c", `ulimit -n ${descriptors}; exec "$@"`, "sh"];
+  const [program, ...args] = [
+    ...limited,
+    ...asUser,
+    ...containerCommand(stage, root, command ?? stage.command),
+  ];
   const environment = { ...stage.environment, ...env };
   const child = new Deno.Command(program!, {
     args,
@@ -105,7 +115,7 @@ async function firstUrl(child: Deno.ChildProcess): Promise<string> {
   const ended = Promise.all(reading).then(() => true);
   const over = { yet: false };
   ended.then(() => over.yet = true);
-  const address = () => /http:\/\/127\.0\.0\.1:\d+/.exec(seen)?.[0];
+  const address = () => /http:\/\/(?:127\.0\.0\.1|localhost):\d+/.exec(seen)?.[0];
   const url = await until("it listens", () => address() ?? (over.yet && "ended"));
   if (url === "ended") throw new Error(`The container ended before it listened:\n${seen}`);
   return url;
@@ -228,11 +238,8 @@ describe("the image of the services", () => {
 
 describe("the image of web", () => {
   test("serves the page on fresh-npm as its container does, names it, and stops at SIGTERM", async () => {
-    const port = freePort();
-    const env = onLoopback("web", { WEB_PORT: String(port) });
-    const child = container("web", { env });
+    const child = container("web", { env: onLoopback("web") });
     const url = await firstUrl(child);
-    expect(new URL(url).port).toBe(String(port));
     const page = await fetch(url);
     expect(page.status).toBe(200);
     expect(await page.text()).toContain("Fresh (npm)");
@@ -242,8 +249,34 @@ describe("the image of web", () => {
     expect(await child.status).toMatchObject({ code: 0 });
   });
 
-  test("FRESH=npm is in the image, and no probe is made for it", async () => {
-    expect(await Deno.readTextFile(join(web, "app/web/_fresh/fresh"))).toBe("npm");
+  /** It ran `deno serve`, which has no bounds: whoever opened enough connections ended it. */
+  test("bounds its connections and reads heads strictly, as `deno task web` does", async () => {
+    const child = container("web", { env: onLoopback("web"), descriptors: 150 });
+    let ended = false;
+    void child.status.then(() => ended = true);
+    const address = { hostname: "127.0.0.1", port: Number(new URL(await firstUrl(child)).port) };
+    const held: Deno.TcpConn[] = [];
+    try {
+      for (let i = 0; i < 300; i++) held.push(await Deno.connect(address));
+      const page = await until("the page is served", async () => {
+        if (ended) throw new Error("It ended.");
+        const init = { headers: { connection: "close" }, signal: AbortSignal.timeout(5_000) };
+        const response = await fetch(`http://127.0.0.1:${address.port}`, init).catch(() => null);
+        return response?.ok && await response.text();
+      });
+      expect(page).toContain("Simulate Generation Failure");
+      const twoReadersDiffer = await Deno.connect(address);
+      held.push(twoReadersDiffer);
+      const framedTwice = ["content-length: 5", "transfer-encoding: chunked", "", "0", "", ""];
+      const head = ["POST /relay/e/ HTTP/1.1", "host: localhost", ...framedTwice].join("\r\n");
+      await twoReadersDiffer.write(new TextEncoder().encode(head));
+      const buffer = new Uint8Array(1_000);
+      const length = await twoReadersDiffer.read(buffer);
+      expect(new TextDecoder().decode(buffer.subarray(0, length!))).toMatch(/^HTTP\/1\.1 400 /);
+      expect(ended).toBe(false);
+    } finally {
+      for (const conn of held) conn.close();
+    }
   });
 
   test("is built with Fresh itself from JSR", { timeout: 180_000 }, async (running) => {
@@ -251,7 +284,8 @@ describe("the image of web", () => {
     const into = await Deno.makeTempDir({ prefix: "dockerfile-jsr-" });
     try {
       const root = await buildStage("web", build(into, "jsr"));
-      expect(await Deno.readTextFile(join(root, "app/web/_fresh/fresh"))).toBe("jsr");
+      const { fresh } = JSON.parse(await Deno.readTextFile(join(root, "app/web/_fresh/built_from.json")));
+      expect(fresh).toBe("jsr");
     } finally {
       await Deno.remove(into, { recursive: true });
     }
@@ -307,9 +341,4 @@ function existsInRepository(path: string): boolean {
   } catch {
     return false;
   }
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }

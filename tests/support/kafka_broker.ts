@@ -28,18 +28,30 @@ export type KafkaBroker = {
   stop(): Promise<void>;
 };
 
+/** The first one is what runs where none is asked for; 3.9 is the last that still takes what old clients send. */
+export const KAFKA_VERSIONS = ["4.1.1", "3.9.2"] as const;
+export type KafkaVersion = (typeof KAFKA_VERSIONS)[number];
+
 const HERE = dirname(new URL(import.meta.url).pathname);
-const LIB = join(HERE, "..", "..", "node_modules", ".cache", "kafka-4.1.1", "lib");
+const libOf = (version: KafkaVersion) =>
+  join(HERE, "..", "..", "node_modules", ".cache", `kafka-${version}`, "lib");
 const START_MS_MAX = 60_000;
+const FETCH_ATTEMPTS = 2;
 
 /** Why there is no broker to test against; null where there is one (a given one, or one that can be started). */
-export async function whyNoKafka(): Promise<string | null> {
+export async function whyNoKafka(version: KafkaVersion = KAFKA_VERSIONS[0]): Promise<string | null> {
   if (Deno.env.get("KAFKA_BROKERS")) return null;
+  const wanted = `Apache Kafka ${version} cannot be started`;
   for (const [program, flag] of [["java", "-version"], ["mvn", "-v"]] as const) {
-    if (program === "mvn" && hasLibrary()) continue;
-    if (!await runs(program, flag)) return `${program} is not installed, and KAFKA_BROKERS names no broker`;
+    if (program === "mvn" && hasLibrary(version)) continue;
+    if (!await runs(program, flag)) {
+      return `${wanted}: ${program} is not installed, and KAFKA_BROKERS names no broker`;
+    }
   }
-  return hasLibrary() || await fetchLibrary() ? null : "Kafka's artifacts could not be fetched by mvn";
+  for (let attempt = 1; attempt <= FETCH_ATTEMPTS; attempt++) {
+    if (hasLibrary(version) || await fetchLibrary(version)) return null;
+  }
+  return `${wanted}: mvn could not fetch its artifacts`;
 }
 
 /** True where the broker is one of our own, which a test may kill. */
@@ -48,6 +60,8 @@ export function brokerIsOurs(): boolean {
 }
 
 export type KafkaBrokerOptions = {
+  /** Default: the first of KAFKA_VERSIONS. */
+  readonly version?: KafkaVersion;
   /** Default: any free one. */
   readonly port?: number;
   /** More listeners beside the plain one: name=protocol://host:port as Kafka writes them, with their settings. */
@@ -65,7 +79,9 @@ export type KafkaSecurity = {
 /** Uses the broker that `KAFKA_BROKERS` names, unless options ask for one of our own, which is started. */
 export async function startKafkaBroker(options: KafkaBrokerOptions = {}): Promise<KafkaBroker> {
   const given = Deno.env.get("KAFKA_BROKERS");
-  if (given && options.port === undefined && options.security === undefined) return givenBroker(given);
+  const ofOurs = options.version ?? options.port ?? options.security;
+  if (given && ofOurs === undefined) return givenBroker(given);
+  const lib = libOf(options.version ?? KAFKA_VERSIONS[0]);
   const dir = await Deno.makeTempDir({ prefix: "kafka-" });
   const [port, controllerPort] = [options.port ?? freePort(), freePort()];
   const properties = join(dir, "server.properties");
@@ -74,8 +90,8 @@ export async function startKafkaBroker(options: KafkaBrokerOptions = {}): Promis
   // As `StorageTool random-uuid` makes it, without a second of Java; a leading "-" would be read as an option.
   const id = `k${Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64url").slice(1)}`;
   const scram = (security?.scramUsers ?? []).flatMap((user) => ["--add-scram", user]);
-  await java(["kafka.tools.StorageTool", "format", "-t", id, "-c", properties, ...scram]);
-  let process = spawnBroker(dir, properties);
+  await java(lib, ["kafka.tools.StorageTool", "format", "-t", id, "-c", properties, ...scram]);
+  let process = spawnBroker(lib, dir, properties);
   const brokers = `127.0.0.1:${port}`;
   await answers(port, process);
   const kill = async () => {
@@ -86,14 +102,10 @@ export async function startKafkaBroker(options: KafkaBrokerOptions = {}): Promis
     brokers,
     kill,
     async restart() {
-      process = spawnBroker(dir, properties);
+      process = spawnBroker(lib, dir, properties);
       await answers(port, process);
     },
-    alterTopic: (topic, settings) => alter(brokers, topicNamed(topic), settings),
-    alterDefaults: (settings) => alter(brokers, BROKER_DEFAULTS, settings),
-    topicSettings: (topic) => topicSettings(brokers, topic),
-    describeGroup: (group) => describeGroup(brokers, group),
-    membersOf: (group) => membersOf(brokers, group),
+    ...toolsOf(lib, brokers),
     async stop() {
       await kill();
       await Deno.remove(dir, { recursive: true });
@@ -107,14 +119,26 @@ function givenBroker(brokers: string): KafkaBroker {
     brokers,
     kill: refuse,
     restart: refuse,
-    alterTopic: (topic, settings) => alter(brokers, topicNamed(topic), settings),
+    ...toolsOf(libOf(KAFKA_VERSIONS[0]), brokers),
     alterDefaults: refuse,
-    topicSettings: (topic) => topicSettings(brokers, topic),
-    describeGroup: (group) => describeGroup(brokers, group),
-    membersOf: (group) => membersOf(brokers, group),
     stop: () => Promise.resolve(),
   };
 }
+
+/** Kafka's own tools, in the broker's own version. */
+function toolsOf(lib: string, brokers: string) {
+  const tool: Tool = (program, args) => java(lib, [program, "--bootstrap-server", brokers, ...args]);
+  return {
+    alterTopic: (topic: string, settings: Settings) => alter(tool, topicNamed(topic), settings),
+    alterDefaults: (settings: Settings) => alter(tool, BROKER_DEFAULTS, settings),
+    topicSettings: (topic: string) => topicSettings(tool, topic),
+    describeGroup: (group: string) => describeGroup(tool, group),
+    membersOf: (group: string) => membersOf(tool, group),
+  };
+}
+
+type Tool = (program: string, args: readonly string[]) => Promise<string>;
+type Settings = Record<string, string | null>;
 
 /** Session times of the broker itself are short, so that one killed with -9 is let in again at once. */
 function serverProperties(
@@ -156,10 +180,10 @@ ${security?.properties ?? ""}
 `;
 }
 
-function spawnBroker(dir: string, properties: string): Deno.ChildProcess {
+function spawnBroker(lib: string, dir: string, properties: string): Deno.ChildProcess {
   const log = join(dir, "broker.log");
   return new Deno.Command("sh", {
-    args: ["-c", `exec java -Xmx512m -cp '${LIB}/*' kafka.Kafka '${properties}' >>'${log}' 2>&1`],
+    args: ["-c", `exec java -Xmx512m -cp '${lib}/*' kafka.Kafka '${properties}' >>'${log}' 2>&1`],
     stdin: "null",
   }).spawn();
 }
@@ -180,8 +204,8 @@ async function answers(port: number, process: Deno.ChildProcess): Promise<void> 
   throw new Error(`Kafka did not answer within ${START_MS_MAX} ms`);
 }
 
-async function describeGroup(brokers: string, group: string) {
-  return (await groupRows(brokers, group)).map(([, topic, partition, nextOffset, endOffset, lag]) => ({
+async function describeGroup(tool: Tool, group: string) {
+  return (await groupRows(tool, group)).map(([, topic, partition, nextOffset, endOffset, lag]) => ({
     topic: topic!,
     partition: Number(partition),
     nextOffset: Number(nextOffset),
@@ -190,16 +214,13 @@ async function describeGroup(brokers: string, group: string) {
   }));
 }
 
-async function membersOf(brokers: string, group: string): Promise<readonly string[]> {
-  return (await groupRows(brokers, group)).map((row) => row[6] ?? "-");
+async function membersOf(tool: Tool, group: string): Promise<readonly string[]> {
+  return (await groupRows(tool, group)).map((row) => row[6] ?? "-");
 }
 
 /** As Kafka's own tool prints them: group, topic, partition, current offset, log end offset, lag, member, host, client. */
-async function groupRows(brokers: string, group: string): Promise<readonly (readonly string[])[]> {
-  const text = await java([
-    "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
-    "--bootstrap-server",
-    brokers,
+async function groupRows(tool: Tool, group: string): Promise<readonly (readonly string[])[]> {
+  const text = await tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", [
     "--describe",
     "--group",
     group,
@@ -210,33 +231,28 @@ async function groupRows(brokers: string, group: string): Promise<readonly (read
 const topicNamed = (topic: string) => ["--entity-type", "topics", "--entity-name", topic];
 const BROKER_DEFAULTS = ["--entity-type", "brokers", "--entity-default"];
 
-async function alter(
-  brokers: string,
-  entity: readonly string[],
-  settings: Record<string, string | null>,
-): Promise<void> {
+async function alter(tool: Tool, entity: readonly string[], settings: Settings): Promise<void> {
   const entries = Object.entries(settings);
   const set = entries.filter(([, value]) => value !== null).map(([name, value]) => `${name}=${value}`);
   const gone = entries.filter(([, value]) => value === null).map(([name]) => name);
-  await java([
-    "kafka.admin.ConfigCommand",
-    ...["--bootstrap-server", brokers, ...entity, "--alter"],
+  await tool("kafka.admin.ConfigCommand", [
+    ...entity,
+    "--alter",
     ...(set.length === 0 ? [] : ["--add-config", set.join(",")]),
     ...(gone.length === 0 ? [] : ["--delete-config", gone.join(",")]),
   ]);
 }
 
-async function topicSettings(brokers: string, topic: string): Promise<Record<string, string>> {
-  const at = ["--bootstrap-server", brokers, ...topicNamed(topic)];
-  const text = await java(["kafka.admin.ConfigCommand", ...at, "--describe"]);
+async function topicSettings(tool: Tool, topic: string): Promise<Record<string, string>> {
+  const text = await tool("kafka.admin.ConfigCommand", [...topicNamed(topic), "--describe"]);
   return Object.fromEntries(
     [...text.matchAll(/^\s+([\w.]+)=(\S*) sensitive=/gm)].map(([, name, value]) => [name!, value!]),
   );
 }
 
-async function java(args: readonly string[]): Promise<string> {
+async function java(lib: string, args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await new Deno.Command("java", {
-    args: ["-Xmx256m", "-cp", `${LIB}/*`, ...args],
+    args: ["-Xmx256m", "-cp", `${lib}/*`, ...args],
     stdout: "piped",
     stderr: "piped",
   }).output();
@@ -260,18 +276,19 @@ export function freePort(): number {
   }
 }
 
-function hasLibrary(): boolean {
+function hasLibrary(version: KafkaVersion): boolean {
   try {
-    return [...Deno.readDirSync(LIB)].some((entry) => entry.name.startsWith("kafka_2.13-"));
+    return [...Deno.readDirSync(libOf(version))].some((entry) => entry.name.startsWith("kafka_2.13-"));
   } catch {
     return false;
   }
 }
 
 /** Fetched beside and renamed into place: two test files may want it at once. */
-async function fetchLibrary(): Promise<boolean> {
-  await Deno.mkdir(dirname(LIB), { recursive: true });
-  const fetched = await Deno.makeTempDir({ dir: dirname(LIB) });
+async function fetchLibrary(version: KafkaVersion): Promise<boolean> {
+  const lib = libOf(version);
+  await Deno.mkdir(dirname(lib), { recursive: true });
+  const fetched = await Deno.makeTempDir({ dir: dirname(lib) });
   const { code } = await new Deno.Command("mvn", {
     args: [
       "-q",
@@ -279,19 +296,20 @@ async function fetchLibrary(): Promise<boolean> {
       "-f",
       join(HERE, "kafka", "pom.xml"),
       "dependency:copy-dependencies",
+      `-Dkafka.version=${version}`,
       "-DincludeScope=runtime",
       `-DoutputDirectory=${fetched}`,
     ],
     stdout: "null",
     stderr: "null",
   }).output();
-  if (code !== 0) return false;
   try {
-    await Deno.rename(fetched, LIB);
+    if (code === 0) await Deno.rename(fetched, lib);
   } catch {
-    await Deno.remove(fetched, { recursive: true });
+    // Another test file was first.
   }
-  return hasLibrary();
+  await Deno.remove(fetched, { recursive: true }).catch(() => {});
+  return hasLibrary(version);
 }
 
 async function runs(program: string, flag: string): Promise<boolean> {

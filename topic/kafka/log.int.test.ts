@@ -1,10 +1,14 @@
 import { describe, test } from "vitest";
-import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "../../tests/support/kafka_broker.ts";
+import {
+  brokerIsOurs,
+  KAFKA_VERSIONS,
+  type KafkaBroker,
+  startKafkaBroker,
+  whyNoKafka,
+} from "../../tests/support/kafka_broker.ts";
 import type { KafkaConfig } from "../log_config.ts";
 import { openKafkaLog } from "./log.ts";
 import { describeTopicContract } from "../contract_suite/suite.ts";
-
-const why = await whyNoKafka();
 
 function configFor(broker: KafkaBroker, dataDir: string): KafkaConfig {
   return {
@@ -18,13 +22,18 @@ function configFor(broker: KafkaBroker, dataDir: string): KafkaConfig {
   };
 }
 
-if (why !== null) {
-  describe("The log on a Kafka protocol broker", () => {
-    test("keeps the contract of the log", (running) => running.skip(why));
-  });
-} else {
-  describeTopicContract("The log on a Kafka protocol broker", async () => {
-    const broker = await startKafkaBroker();
+// A given broker is of one version, whichever that is.
+for (const version of brokerIsOurs() ? KAFKA_VERSIONS : [undefined]) {
+  const subject = `The log on ${version ? `Apache Kafka ${version}` : "the broker of KAFKA_BROKERS"}`;
+  const why = await whyNoKafka(version);
+  if (why !== null) {
+    describe(subject, () => {
+      test("keeps the contract of the log", (running) => running.skip(why));
+    });
+    continue;
+  }
+  describeTopicContract(subject, async () => {
+    const broker = await startKafkaBroker({ version });
     const dataDir = await Deno.makeTempDir({ prefix: "kafka-log-" });
     return {
       open: (role) => openKafkaLog(configFor(broker, dataDir), role),
