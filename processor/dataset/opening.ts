@@ -1,7 +1,7 @@
 import { isScrubbed } from "../../contract/dead_letter.ts";
 import { readLabel, recordId } from "../../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import type { PartitionBounds, TopicLog, TopicRecord } from "../../topic/topic.ts";
+import type { PartitionBounds, TopicRecord } from "../../topic/topic.ts";
 import { DatasetStateError } from "./core/state_error.ts";
 import { isErased, subjectsOf } from "../record/erasure.ts";
 import type { Rules } from "./core/decision.ts";

@@ -21,6 +21,7 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     hub: createTraceHub("run"),
     notReady: () => [],
     staysOut: () => [],
+    standing: () => [],
     status: () => Promise.reject(new Error("the log is away")),
     offerOf: () => Promise.resolve(null),
     codeIsValid: () => false,
@@ -79,7 +80,7 @@ describe("/readyz", () => {
     const response = await get({ staysOut: () => ["dataset-writer: another dataset"] }, "/readyz");
     expect([response.status, await response.json()]).toEqual([
       200,
-      { status: "ready", staysOut: ["dataset-writer: another dataset"] },
+      { status: "ready", staysOut: ["dataset-writer: another dataset"], standing: [] },
     ]);
   });
 
@@ -87,7 +88,7 @@ describe("/readyz", () => {
     const response = await get({ notReady: () => ["dataset-writer: waiting for lock"] }, "/readyz");
     expect([response.status, await response.json()]).toEqual([
       503,
-      { status: "not_ready", waitsFor: ["dataset-writer: waiting for lock"], staysOut: [] },
+      { status: "not_ready", waitsFor: ["dataset-writer: waiting for lock"], staysOut: [], standing: [] },
     ]);
   });
 });

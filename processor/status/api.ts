@@ -18,6 +18,8 @@ export type StatusSources = {
   readonly notReady: () => readonly string[];
   /** Groups that this processor stays out of for good, in words. */
   readonly staysOut: () => readonly string[];
+  /** Partitions that stand at what cannot be read, in words; the others flow, so that the processor is ready. */
+  readonly standing: () => readonly string[];
   readonly status: () => Promise<PipelineStatus>;
   readonly offerOf: (distinctId: string) => Promise<OfferView | null>;
   readonly codeIsValid: (code: string) => boolean;
@@ -62,10 +64,10 @@ export function createStatusApi(sources: StatusSources): Hono {
   app.get("/healthz", (c) => c.json({ status: "ok" }));
   app.get("/readyz", (c) => {
     const waitsFor = sources.notReady();
-    const staysOut = sources.staysOut();
+    const [staysOut, standing] = [sources.staysOut(), sources.standing()];
     return waitsFor.length === 0
-      ? c.json({ status: "ready", staysOut })
-      : c.json({ status: "not_ready", waitsFor, staysOut }, 503);
+      ? c.json({ status: "ready", staysOut, standing })
+      : c.json({ status: "not_ready", waitsFor, staysOut, standing }, 503);
   });
   app.get(
     "/metrics",

@@ -38,6 +38,7 @@ export function createProcessorMetrics({ uncaught }: { readonly uncaught: () => 
     new Gauge({ name: `processor_${name}`, help, labelNames, registers: [registry] });
   const lag = gauge("lag_records", "Records not yet handled", ["group", "partition"]);
   const lagSeconds = gauge("lag_seconds", "Age of the oldest record not yet handled", ["group", "partition"]);
+  const standing = gauge("partitions_standing", "Partitions that stand at what cannot be read", ["group"]);
   const offers = gauge("offers", "Offers by state", ["state"]);
   const dataset = gauge("dataset", "Size of the dataset", ["unit"]);
   return {
@@ -47,6 +48,7 @@ export function createProcessorMetrics({ uncaught }: { readonly uncaught: () => 
       main.remove({ what: "main" });
       main.inc({ what: "main" }, uncaught());
       for (const { group, partitions } of status.groups) {
+        standing.set({ group }, partitions.filter((one) => one.standing !== undefined).length);
         for (const one of partitions) {
           lag.set({ group, partition: String(one.partition) }, one.lag);
           lagSeconds.set({ group, partition: String(one.partition) }, one.lagSeconds);

@@ -262,6 +262,7 @@ export function startFakes(
         },
         notReady: () => [],
         staysOut: () => [],
+        standing: () => [],
         status,
         offerOf: (id) => Promise.resolve(offers.get(id) ?? null),
         codeIsValid: () => false,

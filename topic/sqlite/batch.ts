@@ -1,4 +1,4 @@
-import { type Connection, OFFSETS_PER_PARTITION } from "./file.ts";
+import { type Connection, OFFSETS_PER_PARTITION, TIME } from "./file.ts";
 import { type FilePartition, nextOffsetOf } from "./topics.ts";
 import type { RecordBatch, RecordHeaders, TopicRecord, UnreadableRecords } from "../topic.ts";
 
@@ -95,9 +95,8 @@ function recordsBetween(
 }
 
 /** SQLite's integers have 64 bits: one that JavaScript cannot say would fail the whole query. */
-const ROWS =
-  "select id, case when timestamp between -9007199254740991 and 9007199254740991 then timestamp end, " +
-  "key, value, headers from record where id >= ? and id <= ? order by id";
+const ROWS = `select id, case when timestamp = ${TIME} then timestamp end, key, value, headers ` +
+  "from record where id >= ? and id <= ? order by id";
 
 /** As the port bounds them, in bytes. */
 const UNREADABLE_BYTES_MAX = 1024 * 1024;
