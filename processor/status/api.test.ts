@@ -84,6 +84,16 @@ describe("/readyz", () => {
     ]);
   });
 
+  test("is ready where a partition stands, since the others flow, and says where", async () => {
+    const standing = ["dataset-writer: partition 3 stands at 3:42"];
+    const response = await get({ standing: () => standing }, "/readyz");
+    expect([response.status, await response.json()]).toEqual([200, {
+      status: "ready",
+      staysOut: [],
+      standing,
+    }]);
+  });
+
   test("says what it waits for", async () => {
     const response = await get({ notReady: () => ["dataset-writer: waiting for lock"] }, "/readyz");
     expect([response.status, await response.json()]).toEqual([
