@@ -93,7 +93,9 @@ async function unreadableAt(
   if (!bounds) throw refuse(`${WEBHOOKS_TOPIC} has no partition ${partition}.`);
   const { startOffset, endOffset } = bounds;
   if (offset < startOffset) throw refuse(`the partition begins at ${partition}:${startOffset}.`);
-  const unreadable = await firstUnreadable(log, { partition, from: offset, until: offset + 1 });
+  // A read beyond the end would wait for what comes there.
+  const until = Math.min(offset + 1, endOffset);
+  const unreadable = await firstUnreadable(log, { partition, from: offset, until });
   const stands = await firstUnreadable(log, {
     partition,
     from: await nextOffsetOf(log, partition) ?? startOffset,
