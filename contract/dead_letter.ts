@@ -23,6 +23,22 @@ export type DeadLetter = {
   /** How often it had been redriven when it failed. */
   readonly redrives: number;
   readonly headers: Readonly<Record<string, string>>;
+  /** What was set aside without having been read; missing for a record that was. */
+  readonly unread?: Unread;
+};
+
+/** Step and reason of a letter for what could not be read: it has the bytes as they lay in the log, and no record. */
+export const READ_STEP = "read";
+export const UNREADABLE = "unreadable";
+
+/** What an operator has set aside because it cannot be read. */
+export type Unread = {
+  /** Source offsets below it and from the letter's source on are passed over. */
+  readonly nextOffset: number;
+  /** What stood in the way, as the log said it. */
+  readonly why: string;
+  /** The operator's own. */
+  readonly words: string;
 };
 
 /** A redrive that began, with the raw partition's end offset of that moment, or one whose copy has been published. */
@@ -85,6 +101,28 @@ export function deadLetterRecord(
   };
 }
 
+/** The letter of records that cannot be read; `at` in milliseconds since 1970. */
+export function unreadableLetterRecord(
+  source: LetterSource,
+  { unread, bytes, at }: { readonly unread: Unread; readonly bytes: Uint8Array | null; readonly at: number },
+): Content & { readonly headers: Headers } {
+  return {
+    key: null,
+    value: bytes ?? new Uint8Array(),
+    timestamp: at,
+    headers: {
+      reason: UNREADABLE,
+      step: READ_STEP,
+      ...headersOf(source),
+      "source-next-offset": String(unread.nextOffset),
+      why: unread.why,
+      words: unread.words,
+      "first-seen": isoOf(at),
+      redrives: "0",
+    },
+  };
+}
+
 /** The mark around a redrive; `at` in milliseconds since 1970. `endOffset` belongs to `begun`. */
 export function redriveMarkRecord(redrive: RedriveMark, at: number): Content & { readonly headers: Headers } {
   const headers: Record<string, string> = { redrive: redrive.mark, letter: redrive.letter };
@@ -135,7 +173,11 @@ export function readDeadLetterEntry(record: ReadRecord): DeadLetterEntry {
     redrives: number(headers.redrives) ?? 0,
     headers: ownHeaders(headers),
   };
-  return { is: "letter", letter };
+  if (letter.step !== READ_STEP) return { is: "letter", letter };
+  const nextOffset = Math.max(number(headers["source-next-offset"]) ?? 0, source.offset + 1);
+  const unread = { nextOffset, why: headers.why ?? "", words: headers.words ?? "" };
+  // Nobody knows headers of a source that could not be read.
+  return { is: "letter", letter: { ...letter, headers: {}, unread } };
 }
 
 function headersOf({ topic, partition, offset }: LetterSource) {

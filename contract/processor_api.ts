@@ -15,8 +15,15 @@ export type GroupLag = {
     endOffset: number;
     lag: number;
     lagSeconds: number;
+    /** Where the partition stands because something cannot be read; missing where it does not. */
+    standing?: StandingAt;
+    /** Where a transaction of another client is open: nobody reads from there on until it has ended. */
+    openTransactionAt?: number;
   }[];
 };
+
+/** The place in a partition from where on nothing could be read, and why, in words. */
+export type StandingAt = { offset: number; reason: string };
 
 /** State of a person's offer; `counting` is a person who has uses and no offer yet. */
 export type OfferState = "counting" | "waiting" | "sending" | "offered" | "failed" | "closed";
@@ -102,6 +109,8 @@ export type DeadLetterView = {
   firstSeen: string;
   redrives: number;
   redriven: boolean;
+  /** Only of what was set aside unread: where the topic was read on, what stood in the way, the operator's words. */
+  unread?: { nextOffset: number; why: string; words: string };
 };
 
 /** `GET /api/dead-letters?all=1&before=ID&limit=50`: a page of letters, newest first. */

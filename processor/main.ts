@@ -24,6 +24,7 @@ import { DeadLetterList } from "./dead_letters/list.ts";
 import { createDeadLetters } from "./dead_letters/service.ts";
 import type { LoopHealth, LoopMessage } from "./loop/loop.ts";
 import type { LoopName } from "./loop_messages.ts";
+import { type StandingPartition, standingText } from "./loop/standing.ts";
 import { prepare } from "./prepare.ts";
 import { type RunningLoop, startLoop } from "./start_loop.ts";
 import { openMailList, readMail } from "./offers/mail/list.ts";
@@ -76,7 +77,8 @@ export async function startProcessor(
   held.defer(() => offers.close());
   const list = new DeadLetterList(log);
   const dataset = new DatasetView(config.datasetDir);
-  const status = statusSource({ log, letters: list, dataset, offers: () => offers.status() });
+  const standing = (group: string) => standingIn(group, { config, health });
+  const status = statusSource({ log, letters: list, dataset, offers: () => offers.status(), standing });
 
   const letters = createDeadLetters({
     log,
@@ -96,6 +98,10 @@ export async function startProcessor(
         `${name}: ${message ?? ""}`
       ),
     warnings: () => settings.breaches.map(({ words }) => words),
+    standing: () =>
+      [...health].flatMap(([name, { standing = [] }]) =>
+        standing.map((one) => `${name}: ${standingText(one)}`)
+      ),
     status: status.look,
     offerOf: (distinctId) => offers.offerOf(distinctId),
     codeIsValid: (code) => offers.codeIsValid(code),
@@ -152,6 +158,16 @@ export async function startProcessor(
 /** A loop that runs here, by the name that its health and its log lines carry. */
 type Seat = { readonly loop: LoopName; readonly name: string };
 
+/** Where the members of a group that run here stand. */
+function standingIn(
+  group: string,
+  { config, health }: { readonly config: ProcessorConfig; readonly health: ReadonlyMap<string, LoopHealth> },
+): readonly StandingPartition[] {
+  return seatsOf(config).filter(({ loop }) => loop === group).flatMap(({ name }) =>
+    health.get(name)?.standing ?? []
+  );
+}
+
 /** The view runs in every processor: any of them answers for an offer. */
 function seatsOf({ groups, datasetWriters }: ProcessorConfig): readonly Seat[] {
   const one = (loop: LoopName): Seat => ({ loop, name: loop });
@@ -177,11 +193,13 @@ async function allEnded(loops: readonly RunningLoop[]): Promise<void> {
 
 /** `/api/status`; one look at the log serves everybody who asks within a quarter of a second. */
 function statusSource(
-  { log, letters, dataset, offers }: {
+  { log, letters, dataset, offers, standing }: {
     readonly log: TopicLog;
     readonly letters: DeadLetterList;
     readonly dataset: DatasetView;
     readonly offers: () => Pick<PipelineStatus, "offers" | "mails">;
+    /** Where this process's members of a group stand. */
+    readonly standing: (group: string) => readonly StandingPartition[];
   },
 ): { readonly look: () => Promise<PipelineStatus>; readonly forget: () => void } {
   const read = async (): Promise<PipelineStatus> => {
@@ -189,7 +207,7 @@ function statusSource(
     const [groups] = await Promise.all([
       Promise.all(
         [DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP].map((group) =>
-          groupLag(log, { topic: WEBHOOKS_TOPIC, group, now })
+          groupLag(log, { topic: WEBHOOKS_TOPIC, group, now, standing: () => standing(group) })
         ),
       ),
       letters.catchUp(),

@@ -3,12 +3,12 @@ import { type ProcessorConfig, readProcessorConfig } from "../processor/config.t
 import {
   DeadLetterList,
   findLetter,
-  isWornOut,
   letterRecord,
   letterView,
   type ListedLetter,
   redrive,
   REDRIVES_MAX,
+  whyNever,
   WORN_OUT,
 } from "../processor/dead_letters/mod.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
@@ -86,8 +86,15 @@ function printList(letters: readonly ListedLetter[], { json }: CommandLine): voi
   print(table(["COUNT", "REASON"], sums));
   print("");
   const rows = letters.map((
-    { id, step, source, firstSeen, redrives, reason },
-  ) => [id, step, `${source.partition}:${source.offset}`, firstSeen, redrives, reason]);
+    { id, step, source, firstSeen, redrives, reason, unread },
+  ) => [
+    id,
+    step,
+    `${source.partition}:${source.offset}`,
+    firstSeen,
+    redrives,
+    unread === undefined ? reason : `${reason}: ${unread.why} (${unread.words})`,
+  ]);
   print(table(["ID", "STEP", "SOURCE", "FIRST SEEN", "REDRIVES", "REASON"], rows));
 }
 
@@ -121,10 +128,14 @@ async function redriveNamed(line: CommandLine, redriving: Redriving): Promise<vo
 
 function foretell(line: CommandLine, list: DeadLetterList): void {
   const named = namedBy(line, list);
-  for (const letter of named) {
-    printOutcome(line, { letter, outcome: isWornOut(letter) ? "would be refused" : "would be redriven" });
+  const foreseen = named.map((letter) => ({ letter, why: whyNever(letter) }));
+  for (const { letter, why } of foreseen) {
+    printOutcome(
+      line,
+      why === null ? { letter, outcome: "would be redriven" } : { letter, outcome: "would be refused", why },
+    );
   }
-  failWhereWornOut(named.filter(isWornOut).length, named.length);
+  failWhereRefused(foreseen.filter(({ why }) => why !== null), named.length);
 }
 
 async function redriveUnderLock(line: CommandLine, { log, list, config }: Redriving): Promise<void> {
@@ -137,10 +148,7 @@ async function redriveUnderLock(line: CommandLine, { log, list, config }: Redriv
   for (const { letter, is, why } of outcomes) {
     printOutcome(line, { letter, outcome: is.replace("_", " "), ...(why === null ? {} : { why }) });
   }
-  const refused = outcomes.filter(({ is }) => is === "refused");
-  failWhereWornOut(refused.filter(({ why }) => why === WORN_OUT).length, named.length);
-  const [other] = refused;
-  if (other) throw new CommandFailedError(`Cannot redrive "${other.letter.id}": ${other.why}.`);
+  failWhereRefused(outcomes.filter(({ is }) => is === "refused"), named.length);
 }
 
 function namedBy(line: CommandLine, list: DeadLetterList): readonly ListedLetter[] {
@@ -164,9 +172,14 @@ function printOutcome(
   print(`${letter.id}  ${outcome}  ${printable(letter.reason)}`);
 }
 
-function failWhereWornOut(refused: number, all: number): void {
-  if (refused === 0) return;
-  throw new CommandFailedError(`Cannot redrive ${refused} of ${all}: ${WORN_OUT}.`);
+function failWhereRefused(
+  refused: readonly { readonly letter: ListedLetter; readonly why: string | null }[],
+  all: number,
+): void {
+  const wornOut = refused.filter(({ why }) => why === WORN_OUT).length;
+  if (wornOut > 0) throw new CommandFailedError(`Cannot redrive ${wornOut} of ${all}: ${WORN_OUT}.`);
+  const [other] = refused;
+  if (other) throw new CommandFailedError(`Cannot redrive "${other.letter.id}": ${other.why}.`);
 }
 
 if (import.meta.main) Deno.exit(await runCommand(deadLettersCommand, Deno.args));

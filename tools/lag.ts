@@ -1,9 +1,12 @@
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import type { GroupLag } from "../contract/processor_api.ts";
 import { readProcessorConfig } from "../processor/config.ts";
-import { groupLag } from "../topic/group_lag.ts";
+import { standingText } from "../processor/loop/standing.ts";
+import { groupLag, standingFrom } from "../topic/group_lag.ts";
 import {
   type Command,
   print,
+  printable,
   printJson,
   refuseMissing,
   runCommand,
@@ -22,6 +25,7 @@ Usage: deno task lag [--json]
   --help   this text
 
 Next offset is the committed one ("none" before the first commit: lag then counts from the log's start).
+Below the table: where a group stands at what cannot be read, and where a transaction of another client is open.
 Lag in seconds is the age of the oldest record not yet handled.
 DATA_DIR, or KAFKA_BROKERS and what goes with it, say which log.
 `,
@@ -35,7 +39,12 @@ DATA_DIR, or KAFKA_BROKERS and what goes with it, say which log.
       const now = Date.now();
       const groups = await Promise.all(
         [DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP].map((group) =>
-          groupLag(log, { topic: WEBHOOKS_TOPIC, group, now })
+          groupLag(log, {
+            topic: WEBHOOKS_TOPIC,
+            group,
+            now,
+            standing: (lags) => standingFrom(log, { topic: WEBHOOKS_TOPIC, lags }),
+          })
         ),
       );
       if (json) return printJson(groups);
@@ -50,8 +59,20 @@ DATA_DIR, or KAFKA_BROKERS and what goes with it, say which log.
         ])
       );
       print(table(["GROUP", "PARTITION", "NEXT OFFSET", "END OFFSET", "LAG", "LAG SECONDS"], rows));
+      for (const line of groups.flatMap(whyBehind)) print(printable(line));
     });
   },
 };
+
+/** What holds a group up, in words. */
+function whyBehind({ group, partitions }: GroupLag): string[] {
+  return partitions.flatMap(({ partition, standing, openTransactionAt: open }) => [
+    ...(standing ? [`${group}: ${standingText({ partition, ...standing })}`] : []),
+    ...(open === undefined ? [] : [
+      `${group}: a transaction of another client is open at ${partition}:${open}; nobody reads on from there until it ` +
+      "has ended.",
+    ]),
+  ]);
+}
 
 if (import.meta.main) Deno.exit(await runCommand(lagCommand, Deno.args));

@@ -1,12 +1,33 @@
 import type { GroupLag } from "../contract/processor_api.ts";
-import type { PartitionBounds, TopicLog } from "./topic.ts";
+import {
+  type PartitionBounds,
+  type PartitionLag,
+  type TopicLog,
+  type UnreadableRecords,
+  UnreadableRecordsError,
+} from "./topic.ts";
+
+/** A partition that stands, as far as its lag shows it. */
+type Standing = Pick<UnreadableRecords, "partition" | "offset" | "reason">;
+
+export type GroupLagOptions = {
+  readonly topic: string;
+  readonly group: string;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** Which partitions stand at what cannot be read. */
+  readonly standing: (lags: readonly PartitionLag[]) => readonly Standing[] | Promise<readonly Standing[]>;
+};
 
 /** Records add up over partitions; seconds are those of the partition that is furthest behind. */
-export async function groupLag(
-  log: TopicLog,
-  { topic, group, now }: { readonly topic: string; readonly group: string; readonly now: number },
-): Promise<GroupLag> {
-  const partitions = (await log.lag(topic, group, now)).map((one) => ({ ...one }));
+export async function groupLag(log: TopicLog, options: GroupLagOptions): Promise<GroupLag> {
+  const { topic, group, now } = options;
+  const lags = await log.lag(topic, group, now);
+  const standing = new Map((await options.standing(lags)).map((one) => [one.partition, one]));
+  const partitions = lags.map((one) => {
+    const at = standing.get(one.partition);
+    return at === undefined ? { ...one } : { ...one, standing: { offset: at.offset, reason: at.reason } };
+  });
   return {
     group,
     topic,
@@ -14,6 +35,40 @@ export async function groupLag(
     lagSeconds: Math.max(0, ...partitions.map((one) => one.lagSeconds)),
     partitions,
   };
+}
+
+/** For who is no member of the group: looks at the next record of each partition that is behind. */
+export async function standingFrom(
+  log: TopicLog,
+  { topic, lags }: { readonly topic: string; readonly lags: readonly PartitionLag[] },
+): Promise<readonly Standing[]> {
+  const behind = lags.filter(({ lag }) => lag > 0);
+  const found = await Promise.all(
+    behind.map(({ partition, nextOffset, endOffset }) =>
+      firstUnreadable(log, { topic, partition, from: nextOffset ?? 0, until: endOffset })
+    ),
+  );
+  return found.filter((one) => one !== null);
+}
+
+/** The first records of a partition that cannot be read and come before any others; null where one can be read first. */
+async function firstUnreadable(
+  log: TopicLog,
+  { topic, partition, from, until }: {
+    readonly topic: string;
+    readonly partition: number;
+    readonly from: number;
+    readonly until: number;
+  },
+): Promise<UnreadableRecords | null> {
+  try {
+    const range = { partition, from, until, batchRecordsMax: 1 };
+    for await (const { records } of log.read(topic, range)) if (records.length > 0) return null;
+  } catch (error) {
+    if (!(error instanceof UnreadableRecordsError)) throw error;
+    return error.records;
+  }
+  return null;
 }
 
 /** Where a group stands in a partition, for who knows the time of the record at `from`, the next one to be handled. */

@@ -16,13 +16,15 @@ import { remember, type RulesContext, rulesOf, warmWindow } from "./opening.ts";
 import type { PartitionStore, PendingLetter } from "./store.ts";
 import type { DedupWindow } from "./core/dedup_window.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
+import type { DeadLetterIndex } from "../dead_letters/positions.ts";
 import { DatasetReadError } from "./core/read_error.ts";
 import { readErased, readManifest, saveErased } from "./files/manifest.ts";
 import { JsonlPartition } from "./files/partition.ts";
 
 /** What all partitions of a replay share. */
-export type BuildContext = RulesContext & {
+export type BuildContext = Omit<RulesContext, "letters"> & {
   readonly log: TopicLog;
+  readonly letters: RulesContext["letters"] & Pick<DeadLetterIndex, "unreadable">;
   readonly dedupWindow: number;
   /** False for records outside `--from-time` and `--until-time`: they feed the window and give nothing. */
   readonly inTime: (record: TopicRecord) => boolean;
@@ -111,7 +113,8 @@ export class PartitionBuild {
     const { partition } = this;
     const counted = { records: 0, letters: 0 };
     if (until <= this.#next) return counted;
-    for await (const batch of log.read(WEBHOOKS_TOPIC, { partition, from: this.#next, until })) {
+    const { unreadable } = letters;
+    for await (const batch of log.read(WEBHOOKS_TOPIC, { partition, from: this.#next, until, unreadable })) {
       await this.#refuseGap(batch.records[0]);
       for (const chunk of chunksOf(batch.records, { nextOffset: batch.nextOffset, recordsMax: Infinity })) {
         await this.#take(chunk.records);

@@ -1,7 +1,7 @@
 import { isScrubbed } from "../../contract/dead_letter.ts";
 import { readLabel, recordId } from "../../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import type { PartitionBounds, TopicLog, TopicRecord } from "../../topic/topic.ts";
+import type { PartitionBounds, TopicRecord } from "../../topic/topic.ts";
 import { DatasetStateError } from "./core/state_error.ts";
 import { isErased, subjectsOf } from "../record/erasure.ts";
 import type { Rules } from "./core/decision.ts";
@@ -123,7 +123,7 @@ async function publishMissing(
   while (missing.length > 0) {
     const beyond = missing.findIndex(({ offset }) => offset >= missing[0]!.offset + LETTERS_SPAN);
     const span = missing.splice(0, beyond < 0 ? missing.length : beyond);
-    const records = await recordsAt(context.log, { partition, offsets: span.map(({ offset }) => offset) });
+    const records = await recordsAt(context, { partition, offsets: span.map(({ offset }) => offset) });
     await context.letters.publish(span.flatMap(({ offset, step, reason }): readonly Letter[] => {
       const record = records.get(offset);
       if (record && !isScrubbed(record)) return [{ record, step, reason }];
@@ -137,13 +137,14 @@ async function publishMissing(
 
 /** Records by offset; `offsets` ascend and lie close together. */
 async function recordsAt(
-  log: TopicLog,
+  { log, letters }: Pick<PartitionContext, "log" | "letters">,
   { partition, offsets }: { readonly partition: number; readonly offsets: readonly number[] },
 ): Promise<ReadonlyMap<number, TopicRecord>> {
   const wanted = new Set(offsets);
   const found = new Map<number, TopicRecord>();
   const [from, until] = [offsets[0]!, offsets.at(-1)! + 1];
-  for await (const { records } of log.read(WEBHOOKS_TOPIC, { partition, from, until })) {
+  const range = { partition, from, until, unreadable: letters.unreadable };
+  for await (const { records } of log.read(WEBHOOKS_TOPIC, range)) {
     for (const record of records) if (wanted.has(record.offset)) found.set(record.offset, record);
   }
   return found;
@@ -155,7 +156,9 @@ export async function warmWindow(
   { partition, known, context }: {
     readonly partition: number;
     readonly known: DedupWindow | null;
-    readonly context: Pick<PartitionContext, "log" | "dedupWindow">;
+    readonly context: Pick<PartitionContext, "log" | "dedupWindow"> & {
+      readonly letters: Pick<PartitionContext["letters"], "unreadable">;
+    };
   },
 ): Promise<Pick<OpenPartition, "window" | "windowSavedAt">> {
   const { nextOffset } = store.manifest;
@@ -166,7 +169,9 @@ export async function warmWindow(
   const window = new DedupWindow(size, crypto.getRandomValues(new Uint32Array(1))[0]!);
   if (cached) window.restore(cached);
   const from = Math.max(cached?.nextOffset ?? 0, nextOffset - size, 0);
-  for await (const { records } of context.log.read(WEBHOOKS_TOPIC, { partition, from, until: nextOffset })) {
+  const { unreadable } = context.letters;
+  const range = { partition, from, until: nextOffset, unreadable };
+  for await (const { records } of context.log.read(WEBHOOKS_TOPIC, range)) {
     for (const record of records) remember(window, record);
   }
   window.fedTo = nextOffset;

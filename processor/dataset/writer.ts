@@ -13,6 +13,7 @@ import { reportTo } from "./report.ts";
 import { DeadLetterIndex } from "../dead_letters/positions.ts";
 import { type HealthReport, reportHealth } from "../loop/health.ts";
 import type { LoopHealth } from "../loop/loop.ts";
+import { standingOf } from "../loop/standing.ts";
 
 export type DatasetWriterOptions = {
   /** Most records written in one go; default 1000. Any value gives the same files. */
@@ -140,6 +141,7 @@ class DatasetWriter {
       topic: WEBHOOKS_TOPIC,
       group: DATASET_WRITER_GROUP,
       handler: this.#handler(),
+      unreadable: this.#context.letters.unreadable,
       batchRecordsMax: this.#context.chunkRecordsMax,
       clock,
       signal: drain,
@@ -231,7 +233,7 @@ class DatasetWriter {
 
   #reportHealth(): void {
     const { is, message, partitions } = this.#health();
-    if (!this.#report(is, message, partitions)) return;
+    if (!this.#report(is, message, partitions, standingOf(this.#consumption?.state()))) return;
     // What is tried again was logged as it failed; a lost session and a lock that another holds are told here only.
     if (is === "ready") this.#messageLogged = null;
     if (message === null || message === this.#messageLogged || this.#troubles.size > 0) return;

@@ -95,10 +95,11 @@ function mostFirst(counts: ReadonlyMap<string, number>): Record<string, number> 
 
 /** A letter as it is told outside, without anything of its record. */
 export function letterView(
-  { id, reason, step, source, firstSeen, redrives, redriven }: ListedLetter,
+  { id, reason, step, source, firstSeen, redrives, redriven, unread }: ListedLetter,
 ): DeadLetterView {
   const { topic, partition, offset } = source;
-  return { id, reason, step, topic, partition, offset, firstSeen, redrives, redriven };
+  const view = { id, reason, step, topic, partition, offset, firstSeen, redrives, redriven };
+  return unread === undefined ? view : { ...view, unread };
 }
 
 /** The letter of this id (`partition:offset` in the dead-letter topic), redriven ones too; null where there is none. */

@@ -3,4 +3,4 @@
 export { DeadLetterList, findLetter, letterView, type ListedLetter } from "./list.ts";
 export { DeadLetterIndex } from "./positions.ts";
 export { letterRecord } from "./records.ts";
-export { isWornOut, redrive, REDRIVES_MAX, WORN_OUT } from "./redrive.ts";
+export { isWornOut, redrive, REDRIVES_MAX, whyNever, WORN_OUT } from "./redrive.ts";

@@ -1,6 +1,17 @@
-import { deadLetterRecord, type DeadLetterStep, readDeadLetterEntry } from "../../contract/dead_letter.ts";
+import {
+  deadLetterRecord,
+  type DeadLetterStep,
+  type LetterSource,
+  readDeadLetterEntry,
+} from "../../contract/dead_letter.ts";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { RecordRefusedError, type TopicLog, type TopicRecord } from "../../topic/topic.ts";
+import {
+  LogSetupError,
+  RecordRefusedError,
+  type TopicLog,
+  type TopicRecord,
+  type UnreadableRecords,
+} from "../../topic/topic.ts";
 
 /** A record that is set aside, with the words for it. */
 export type Letter = { readonly record: TopicRecord; readonly step: DeadLetterStep; readonly reason: string };
@@ -12,6 +23,8 @@ export type Letter = { readonly record: TopicRecord; readonly step: DeadLetterSt
  */
 export class DeadLetterIndex {
   readonly #offsets = new Map<number, Set<number>>();
+  /** What was set aside unread, by partition: an operator's doing each, so they are few. */
+  readonly #unread = new Map<number, { readonly offset: number; readonly nextOffset: number }[]>();
   /** Reads up to the topic's end of this moment. */
   readonly catchUp: () => Promise<void>;
 
@@ -21,8 +34,36 @@ export class DeadLetterIndex {
   }
 
   has(partition: number, offset: number): boolean {
-    return this.#offsets.get(partition)?.has(offset) ?? false;
+    return (this.#offsets.get(partition)?.has(offset) ?? false) || this.isPassedOver(partition, offset);
   }
+
+  /** Whether it was set aside unread: it stays so, also if the code can read it by now. */
+  isPassedOver(partition: number, offset: number): boolean {
+    if (this.#unread.size === 0) return false;
+    const ranges = this.#unread.get(partition) ?? [];
+    return ranges.some((range) => range.offset <= offset && offset < range.nextOffset);
+  }
+
+  /** Whether all of them have been set aside. */
+  hasAll({ partition, offset, nextOffset }: Omit<UnreadableRecords, "reason" | "bytes">): boolean {
+    const ranges = this.#unread.get(partition) ?? [];
+    return (nextOffset === offset + 1 && this.has(partition, offset)) ||
+      ranges.some((range) => range.offset <= offset && nextOffset <= range.nextOffset);
+  }
+
+  /**
+   * For whoever reads the raw topic: passes over what cannot be read where it has been set aside. Asks the topic of dead
+   * letters, and reads of it what is new.
+   */
+  readonly unreadable = async (records: UnreadableRecords): Promise<"skip" | "wait"> => {
+    try {
+      if (!this.hasAll(records)) await this.catchUp();
+    } catch (error) {
+      // No topic, no letters.
+      if (!(error instanceof LogSetupError)) throw error;
+    }
+    return this.hasAll(records) ? "skip" : "wait";
+  };
 
   /** Every position of a partition that has a letter. */
   offsets(partition: number): ReadonlySet<number> {
@@ -58,7 +99,15 @@ export class DeadLetterIndex {
   #apply(record: TopicRecord): void {
     const entry = readDeadLetterEntry(record);
     const source = entry.is === "letter" ? entry.letter.source : entry.is === "erased" ? entry.source : null;
-    if (source?.topic === WEBHOOKS_TOPIC) this.#add(source.partition, source.offset);
+    if (source?.topic !== WEBHOOKS_TOPIC) return;
+    this.#add(source.partition, source.offset);
+    if (entry.is === "letter" && entry.letter.unread) this.#addUnread(source, entry.letter.unread.nextOffset);
+  }
+
+  #addUnread({ partition, offset }: LetterSource, nextOffset: number): void {
+    const ranges = this.#unread.get(partition) ?? [];
+    if (ranges.some((range) => range.offset === offset && range.nextOffset === nextOffset)) return;
+    this.#unread.set(partition, [...ranges, { offset, nextOffset }]);
   }
 
   #add(partition: number, offset: number): void {
@@ -68,7 +117,10 @@ export class DeadLetterIndex {
   }
 }
 
-/** Applies the dead-letter topic's records, one after another and each once, up to its end at the call. */
+/**
+ * Applies the dead-letter topic's records, one after another and each once, up to its end at the call. What cannot be
+ * read there is passed over like what nobody we know has written: its source is decided anew.
+ */
 export function readsOn(
   log: TopicLog,
   { end, apply }: { readonly end: () => Promise<number>; readonly apply: (record: TopicRecord) => void },
@@ -77,10 +129,13 @@ export function readsOn(
   let reading: Promise<void> = Promise.resolve();
   const read = async () => {
     const until = await end();
-    for await (const { records, nextOffset } of log.read(DEAD_LETTER_TOPIC, { partition: 0, from, until })) {
+    if (until <= from) return;
+    const range = { partition: 0, from, until, unreadable: () => Promise.resolve("skip" as const) };
+    for await (const { records, nextOffset } of log.read(DEAD_LETTER_TOPIC, range)) {
       records.forEach(apply);
       from = nextOffset;
     }
+    from = Math.max(from, until);
   };
   return () => reading = reading.catch(() => {}).then(read);
 }

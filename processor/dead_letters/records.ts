@@ -35,7 +35,7 @@ async function* readRun(
   run: readonly { readonly letter: ListedLetter; readonly offset: number }[],
 ): AsyncGenerator<LetterRecord> {
   let at = 0;
-  const range = { partition: 0, from: run[0]!.offset, until: run.at(-1)!.offset + 1 };
+  const range = { partition: 0, from: run[0]!.offset, until: run.at(-1)!.offset + 1, unreadable: passOver };
   for await (const { records } of log.read(DEAD_LETTER_TOPIC, range)) {
     for (const record of records) {
       while (at < run.length && run[at]!.offset < record.offset) {
@@ -44,7 +44,8 @@ async function* readRun(
       if (at >= run.length || run[at]!.offset !== record.offset) continue;
       const { letter } = run[at++]!;
       if (isScrubbed(record)) yield { letter, record: null };
-      else yield { letter, record: record.value.length > 0 ? record : await sourceRecord(log, letter) };
+      else if (record.value.length > 0 || letter.unread) yield { letter, record };
+      else yield { letter, record: await sourceRecord(log, letter) };
     }
   }
   for (; at < run.length; at++) yield { letter: run[at]!.letter, record: null };
@@ -54,7 +55,8 @@ async function* readRun(
 async function sourceRecord(log: TopicLog, { source }: ListedLetter): Promise<TopicRecord | null> {
   const { topic, partition, offset } = source;
   try {
-    for await (const { records } of log.read(topic, { partition, from: offset, until: offset + 1 })) {
+    const range = { partition, from: offset, until: offset + 1, unreadable: passOver };
+    for await (const { records } of log.read(topic, range)) {
       const record = records.find((record) => record.offset === offset);
       if (record) return isScrubbed(record) ? null : record;
     }
@@ -63,6 +65,9 @@ async function sourceRecord(log: TopicLog, { source }: ListedLetter): Promise<To
   }
   return null;
 }
+
+/** What cannot be read is as good as gone: the letter says so. */
+const passOver = () => Promise.resolve("skip" as const);
 
 /** Where in the dead-letter topic a letter lies. */
 export function offsetOf({ id }: { readonly id: string }): number {

@@ -149,3 +149,59 @@ describe("the counts by reason", () => {
     expect(letters).not.toHaveBeenCalled();
   });
 });
+
+describe("a letter of what could not be read", () => {
+  test("is refused, as there is no record to publish, and stays in the list with the operator's words", async () => {
+    const context = createDeadLettersContext();
+    const id = await context.skip(context.unreadable(), { words: "a producer's bug" });
+    const [outcome] = await redriveAll(context);
+    expect(outcome).toEqual({ id, is: "refused", why: expect.stringContaining("no record to publish") });
+    expect([context.copies(), waiting(context)]).toEqual([[], [id]]);
+    const { letters, redrivable } = await context.letters.list({ all: false, before: null, limit: 5 });
+    expect(redrivable).toBe(0);
+    expect(letters).toMatchObject([{
+      id,
+      reason: "unreadable",
+      step: "read",
+      unread: { nextOffset: 1, why: "its codec 9 is not known", words: "a producer's bug" },
+    }]);
+    const foreseen = await context.letters.redrive({ all: true, dryRun: true });
+    expect(foreseen).toMatchObject({ is: "done", answer: { redriven: 0, refused: 1 } });
+  });
+
+  test("is shown with its bytes, and without them where nobody could have them", async () => {
+    const context = createDeadLettersContext();
+    const bytes = new TextEncoder().encode("packed");
+    const ids = [
+      await context.skip(context.unreadable(), { bytes }),
+      await context.skip(context.unreadable()),
+    ];
+    const shown = await Promise.all(ids.map((id) => context.letters.show(id, { raw: true })));
+    expect(shown.map((letter) => letter?.record)).toMatchObject([
+      { value: "packed", headers: {}, key: null },
+      { value: "", headers: {}, key: null },
+    ]);
+  });
+
+  test("a repeat of it is not listed", async () => {
+    const context = createDeadLettersContext();
+    const place = context.unreadable();
+    const id = await context.skip(place);
+    await context.skip(place, { words: "once more" });
+    await context.list.catchUp();
+    expect(waiting(context)).toEqual([id]);
+  });
+
+  test("while something stands unread no copy is published that may lie behind it", async () => {
+    const context = createDeadLettersContext();
+    await context.setAside({ id: "a" });
+    await context.log.publish(DEAD_LETTER_TOPIC, [
+      redriveMarkRecord({ mark: "begun", letter: "0:0", endOffset: 1 }, 0),
+    ]);
+    const place = context.unreadable();
+    await expect(redriveAll(context)).rejects.toThrow("deno task skip 3:1");
+    expect(context.copies()).toEqual([]);
+    await context.skip(place);
+    expect(await redriveAll(context)).toContainEqual({ id: "0:0", is: "redriven", why: null });
+  });
+});

@@ -46,6 +46,12 @@ export function isWornOut(letter: { readonly redrives: number }): boolean {
   return letter.redrives >= REDRIVES_MAX;
 }
 
+/** Why a letter is refused whatever the topic holds, in words; null where it is not. */
+export function whyNever(letter: ListedLetter): string | null {
+  if (letter.unread) return "what was set aside could not be read, so there is no record to publish again";
+  return isWornOut(letter) ? WORN_OUT : null;
+}
+
 /** Redrives letters in their order; worn-out ones are refused, the others go on. */
 export async function redrive(
   letters: readonly ListedLetter[],
@@ -71,7 +77,8 @@ export async function redrive(
 
 function refusalReason(letter: ListedLetter, partitions: number): string | null {
   const { topic, partition } = letter.source;
-  if (isWornOut(letter)) return WORN_OUT;
+  const never = whyNever(letter);
+  if (never !== null) return never;
   return topic === WEBHOOKS_TOPIC && partition < partitions ? null : `${WEBHOOKS_TOPIC} has no such source`;
 }
 

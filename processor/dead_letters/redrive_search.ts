@@ -2,6 +2,7 @@ import { readLabel, recordId } from "../../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import type { DeadLetterList, ListedLetter } from "./list.ts";
+import { DeadLetterIndex } from "./positions.ts";
 import { letterRecords } from "./records.ts";
 
 /** Ids of the letters' events by letter: the header's, else derived from the record as everywhere. */
@@ -60,11 +61,13 @@ export async function whoGoesOn(
     }),
     ({ letter }) => letter.source.partition,
   );
+  // Where something stands unread a copy may lie behind it: no redrive before it has been set aside.
+  const { unreadable } = new DeadLetterIndex(log);
   for (const [partition, wanted] of wantedBy) {
     const from = wanted.reduce((lowest, one) => Math.min(lowest, one.from), Infinity);
     const byId = Map.groupBy(wanted, ({ id }) => id);
     const until = bounds[partition]!.endOffset;
-    for await (const { records } of log.read(WEBHOOKS_TOPIC, { partition, from, until })) {
+    for await (const { records } of log.read(WEBHOOKS_TOPIC, { partition, from, until, unreadable })) {
       for (const record of records) {
         for (const letter of goingOnIn(record, { byId, dedupWindow })) found.add(letter.id);
       }

@@ -9,7 +9,7 @@ import type { HeldLock } from "../../runtime/data_dir.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { countsByReason, type DeadLetterList, findLetter, letterView, type ListedLetter } from "./list.ts";
 import { letterRecord, offsetOf } from "./records.ts";
-import { isWornOut, redrive, type RedriveOutcome, REDRIVES_MAX, WORN_OUT } from "./redrive.ts";
+import { redrive, type RedriveOutcome, REDRIVES_MAX, whyNever } from "./redrive.ts";
 
 /** The dead letters as the processor's API shows and redrives them. */
 export type DeadLetters = {
@@ -127,7 +127,8 @@ function alreadyThere(letter: ListedLetter): RedriveOutcome {
 
 function foreseen(letter: ListedLetter): RedriveOutcome {
   if (letter.redriven) return alreadyThere(letter);
-  return isWornOut(letter) ? { letter, is: "refused", why: WORN_OUT } : { letter, is: "redriven", why: null };
+  const why = whyNever(letter);
+  return why === null ? { letter, is: "redriven", why } : { letter, is: "refused", why };
 }
 
 function answerOf(outcomes: readonly RedriveOutcome[], { dryRun }: { dryRun: boolean }): RedriveAnswer {
@@ -150,7 +151,7 @@ function listing(list: DeadLetterList, { all, before, limit }: DeadLetterQuery):
   return {
     total: letters.length,
     byReason: countsByReason(letters),
-    redrivable: letters.filter((letter) => !letter.redriven && !isWornOut(letter)).length,
+    redrivable: letters.filter((letter) => !letter.redriven && whyNever(letter) === null).length,
     redrivesMax: REDRIVES_MAX,
     letters: page.map(letterView),
     older: older.length > page.length ? page.at(-1)!.id : null,

@@ -3,8 +3,21 @@ import { backOffMs } from "../../runtime/retry.ts";
 import { MemoryLog } from "../../tests/support/memory_log.ts";
 import { manualClock, settle } from "../../tests/support/manual_clock.ts";
 import { until } from "../../tests/support/until.ts";
-import { LogUnavailableError, type PartitionHandler, type RecordBatch } from "../../topic/topic.ts";
-import { consumeGroup, isTransient, LOOP_BACK_OFF, retrying, type Trouble } from "./consume.ts";
+import {
+  type Consumption,
+  LogUnavailableError,
+  type PartitionHandler,
+  type RecordBatch,
+  UnreadableRecordsError,
+} from "../../topic/topic.ts";
+import {
+  consumeGroup,
+  type ConsumeGroupOptions,
+  isTransient,
+  LOOP_BACK_OFF,
+  retrying,
+  type Trouble,
+} from "./consume.ts";
 
 const TOPIC = "t";
 let log: MemoryLog;
@@ -126,6 +139,76 @@ describe("consumeGroup()", () => {
   });
 });
 
+describe("consumeGroup() at what cannot be read", () => {
+  const UNREAD = { partition: 0, offset: 1, nextOffset: 3, reason: "its codec 9 is not known" };
+  const run = (unreadable?: ConsumeGroupOptions["unreadable"]) => {
+    const draining = new AbortController();
+    const seen: string[] = [];
+    let consumption!: Consumption;
+    const ended = consumeGroup(log, {
+      topic: TOPIC,
+      group: "g",
+      handler: handlerOf((text) => seen.push(text)),
+      ...(unreadable ? { unreadable } : {}),
+      clock: manualClock(),
+      signal: draining.signal,
+      started: (started) => consumption = started,
+    });
+    return {
+      seen,
+      consumption,
+      ended,
+      stop: () => {
+        draining.abort();
+        return ended;
+      },
+    };
+  };
+  const committed = async () => (await log.committed(TOPIC, "g"))[0];
+
+  beforeEach(async () => {
+    await log.ensureTopic({
+      name: TOPIC,
+      partitions: 2,
+      retentionMs: null,
+      retentionBytes: null,
+      recordBytesMax: 1000,
+    });
+    await log.publish(TOPIC, [{ ...record("a"), partition: 0 }]);
+    log.appendUnreadable(TOPIC, { partition: 0, records: 2 });
+    await log.publish(TOPIC, [{ ...record("b"), partition: 0 }]);
+  });
+
+  it("its partition stands alone, and the others flow", async () => {
+    const group = run();
+    await until("it stands", () => group.consumption.state().standing !== undefined);
+    expect(group.consumption.state().standing).toMatchObject([UNREAD]);
+    await log.publish(TOPIC, [{ ...record("c"), partition: 1 }]);
+    await until("the other is handled", () => group.seen.join("") === "ac");
+    expect(await committed()).toBe(1);
+    await group.stop();
+  });
+
+  it("goes on behind it once it may be passed over, commits that, and says that it stands no more", async () => {
+    let answer: "skip" | "wait" = "wait";
+    const group = run(() => Promise.resolve(answer));
+    await until("it stands", () => group.consumption.state().standing !== undefined);
+    answer = "skip";
+    await log.publish(TOPIC, [{ ...record("c"), partition: 1 }]);
+    await until("it goes on", async () => await committed() === 4);
+    expect([...group.seen].sort().join("")).toBe("abc");
+    expect(group.consumption.state().standing).toBeUndefined();
+    await group.stop();
+  });
+
+  it("a look-up that fails for now leaves it standing, and a bug in it ends the loop", async () => {
+    const group = run(() => Promise.reject(new LogUnavailableError("away")));
+    await until("it stands", () => group.consumption.state().standing !== undefined);
+    await group.stop();
+    await expect(run(() => Promise.reject(new TypeError("a bug"))).ended).rejects.toThrow("a bug");
+  });
+});
+
 describe("retrying()", () => {
   it("answers what succeeds in the end, and undefined once it is told to stop", async () => {
     const clock = manualClock();
@@ -148,7 +231,9 @@ describe("retrying()", () => {
 });
 
 describe("what is tried again", () => {
-  it("is a log that is away and what the operating system refuses, nothing else", () => {
+  it("is a log that is away, what cannot be read yet and what the operating system refuses, nothing else", () => {
+    const unread = { partition: 0, offset: 1, nextOffset: 2, reason: "codec", bytes: null };
+    expect(isTransient(new UnreadableRecordsError(unread, "t"))).toBe(true);
     expect(isTransient(new LogUnavailableError("away"))).toBe(true);
     expect(isTransient(Object.assign(new Error("No space left on device"), { code: "ENOSPC" }))).toBe(true);
     expect(isTransient(new TypeError("bug"))).toBe(false);

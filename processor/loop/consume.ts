@@ -5,6 +5,8 @@ import {
   LogUnavailableError,
   type PartitionHandler,
   type TopicLog,
+  type UnreadableRecords,
+  UnreadableRecordsError,
 } from "../../topic/topic.ts";
 
 /**
@@ -18,7 +20,12 @@ import {
 export type ConsumeGroupOptions = {
   readonly topic: string;
   readonly group: string;
-  readonly handler: PartitionHandler;
+  readonly handler: Omit<PartitionHandler, "unreadable">;
+  /**
+   * What to do at records that cannot be read, asked again and again while their partition stands there; default: wait.
+   * What fails for now is as good as `wait`.
+   */
+  readonly unreadable?: (records: UnreadableRecords) => Promise<"skip" | "wait">;
   readonly batchRecordsMax?: number;
   readonly clock: Clock;
   /** The loop drains and resolves when it aborts. */
@@ -84,15 +91,21 @@ export async function retrying<T>(
   });
 }
 
-/** The log is away, or the operating system said no (disk full, I/O error): the same may succeed later. */
+/**
+ * The log is away, the operating system said no (disk full, I/O error), or something cannot be read until somebody has
+ * set it aside: the same may succeed later.
+ */
 export function isTransient(error: unknown): error is Error {
-  if (error instanceof LogUnavailableError) return true;
+  if (error instanceof LogUnavailableError || error instanceof UnreadableRecordsError) return true;
   const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
   return typeof code === "string" && /^E[A-Z0-9]{2,}$/.test(code);
 }
 
-function withBackOff(handler: PartitionHandler, options: ConsumeGroupOptions): PartitionHandler {
-  const { clock, trouble, random } = options;
+function withBackOff(
+  handler: ConsumeGroupOptions["handler"],
+  options: ConsumeGroupOptions,
+): PartitionHandler {
+  const { clock, trouble, random, unreadable = () => Promise.resolve("wait" as const) } = options;
   const waits = new Map<number, { attempt: number; waitMs: number }>();
   const note = (partition: number, error: unknown) => {
     if (!isTransient(error)) throw error;
@@ -123,6 +136,14 @@ function withBackOff(handler: PartitionHandler, options: ConsumeGroupOptions): P
       } catch (error) {
         note(batch.partition, error);
         return "reassign";
+      }
+    },
+    async unreadable(records) {
+      try {
+        return await unreadable(records);
+      } catch (error) {
+        if (!isTransient(error)) throw error;
+        return "wait";
       }
     },
     async revoked(partition) {

@@ -3,6 +3,7 @@ import type { FaultPoint } from "../../runtime/fault_point.ts";
 import type { KeyedHashes } from "../../contract/keyed_hash.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
+import type { StandingPartition } from "./standing.ts";
 
 /** What a loop tells the process it runs in. Plain data: it crosses from a Worker by message. */
 export type LoopMessage =
@@ -19,6 +20,8 @@ export type LoopHealth = {
   readonly is: "starting" | "ready" | "waiting" | "failing" | "stays_out";
   readonly message: string | null;
   readonly partitions: readonly number[];
+  /** Partitions that stand at what cannot be read; missing where none does. */
+  readonly standing?: readonly StandingPartition[];
 };
 
 /** What loops count for the metrics; the loop says of what kind. */

@@ -10,7 +10,9 @@ import type { Fact, FactOf } from "../facts/facts.ts";
 import { recipientOf } from "./core/offer.ts";
 import { type OfferInput, readOfferInput } from "./core/product_event.ts";
 import { publishFacts } from "../facts/topic.ts";
+import { DeadLetterIndex } from "../dead_letters/positions.ts";
 import { type HealthReport, reportHealth } from "../loop/health.ts";
+import { standingOf } from "../loop/standing.ts";
 import { type LoopDependencies, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
 import { createPersonHashes } from "./person_hashes.ts";
 import { createSettledPeople } from "./settled_people.ts";
@@ -50,6 +52,7 @@ export async function decideOffers(ports: DiscountOffersPorts): Promise<void> {
     topic: WEBHOOKS_TOPIC,
     group: DISCOUNT_OFFERS_GROUP,
     handler: createHandler(ports),
+    unreadable: new DeadLetterIndex(log).unreadable,
     clock,
     signal,
     started: (consumption) => void reportMembership(consumption, { ports, health }),
@@ -68,10 +71,11 @@ async function reportMembership(
   let logged: string | undefined;
   while (!signal.aborted) {
     const state = consumption.state();
-    const now = JSON.stringify(state);
+    const standing = standingOf(state);
+    const now = JSON.stringify({ ...state, standing });
     if (now !== reported) {
-      if (state.is === "joined") health("ready", null, state.partitions);
-      else health("waiting", state.reason ?? `joins ${DISCOUNT_OFFERS_GROUP}`, state.partitions);
+      if (state.is === "joined") health("ready", null, state.partitions, standing);
+      else health("waiting", state.reason ?? `joins ${DISCOUNT_OFFERS_GROUP}`, state.partitions, standing);
       if (state.is === "joined") logged = undefined;
       if (state.reason !== undefined && state.reason !== logged) {
         logged = state.reason;

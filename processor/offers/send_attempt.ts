@@ -2,6 +2,7 @@ import { backOffMs } from "../../runtime/retry.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { makeUnsubscribeToken } from "../../contract/unsubscribe_token.ts";
 import type { OfferPolicy } from "./policy.ts";
+import { DeadLetterIndex } from "../dead_letters/positions.ts";
 import { isTransient, LOOP_BACK_OFF } from "../loop/consume.ts";
 import type { DiscountOfferMail, OutgoingMail } from "./core/discount_email.ts";
 import type { Claimer, FactOf, Position } from "../facts/facts.ts";
@@ -198,7 +199,10 @@ export async function eventAt(
   { partition, offset }: Position,
   { log }: Pick<AttemptPorts, "log">,
 ): Promise<ProductEvent | null> {
-  for await (const { records } of log.read(WEBHOOKS_TOPIC, { partition, from: offset, until: offset + 1 })) {
+  // What was set aside unread is gone for good; what only cannot be read now may be there at the next attempt.
+  const { unreadable } = new DeadLetterIndex(log);
+  const range = { partition, from: offset, until: offset + 1, unreadable };
+  for await (const { records } of log.read(WEBHOOKS_TOPIC, range)) {
     const record = records.find((record) => record.offset === offset);
     const input = record && readOfferInput(record);
     if (input?.is === "event") return input.event;

@@ -21,6 +21,8 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     hub: createTraceHub("run"),
     notReady: () => [],
     staysOut: () => [],
+    standing: () => [],
+    warnings: () => [],
     status: () => Promise.reject(new Error("the log is away")),
     offerOf: () => Promise.resolve(null),
     codeIsValid: () => false,
@@ -79,21 +81,33 @@ describe("/readyz", () => {
     const response = await get({ staysOut: () => ["dataset-writer: another dataset"] }, "/readyz");
     expect([response.status, await response.json()]).toEqual([
       200,
-      { status: "ready", staysOut: ["dataset-writer: another dataset"] },
+      { status: "ready", staysOut: ["dataset-writer: another dataset"], standing: [], warnings: [] },
     ]);
   });
 
   test("names settings of topics that break a promise", async () => {
     const warnings = ['topic "discount.facts" has cleanup.policy=compact'];
     const response = await get({ warnings: () => warnings }, "/readyz");
-    expect(await response.json()).toEqual({ status: "ready", staysOut: [], warnings });
+    expect(await response.json()).toMatchObject({ status: "ready", warnings });
+  });
+
+  test("is ready where a partition stands, since the others flow, and says where", async () => {
+    const standing = ["dataset-writer: partition 3 stands at 3:42"];
+    const response = await get({ standing: () => standing }, "/readyz");
+    expect([response.status, await response.json()]).toMatchObject([200, { status: "ready", standing }]);
   });
 
   test("says what it waits for", async () => {
     const response = await get({ notReady: () => ["dataset-writer: waiting for lock"] }, "/readyz");
     expect([response.status, await response.json()]).toEqual([
       503,
-      { status: "not_ready", waitsFor: ["dataset-writer: waiting for lock"], staysOut: [] },
+      {
+        status: "not_ready",
+        waitsFor: ["dataset-writer: waiting for lock"],
+        staysOut: [],
+        standing: [],
+        warnings: [],
+      },
     ]);
   });
 });

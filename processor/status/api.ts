@@ -19,7 +19,9 @@ export type StatusSources = {
   /** Groups that this processor stays out of for good, in words. */
   readonly staysOut: () => readonly string[];
   /** Settings of topics that break a promise, in words. */
-  readonly warnings?: () => readonly string[];
+  readonly warnings: () => readonly string[];
+  /** Partitions that stand at what cannot be read, in words; the others flow, so that the processor is ready. */
+  readonly standing: () => readonly string[];
   readonly status: () => Promise<PipelineStatus>;
   readonly offerOf: (distinctId: string) => Promise<OfferView | null>;
   readonly codeIsValid: (code: string) => boolean;
@@ -64,8 +66,11 @@ export function createStatusApi(sources: StatusSources): Hono {
   app.get("/healthz", (c) => c.json({ status: "ok" }));
   app.get("/readyz", (c) => {
     const waitsFor = sources.notReady();
-    const warnings = sources.warnings?.() ?? [];
-    const beside = { staysOut: sources.staysOut(), ...(warnings.length === 0 ? {} : { warnings }) };
+    const beside = {
+      staysOut: sources.staysOut(),
+      standing: sources.standing(),
+      warnings: sources.warnings(),
+    };
     return waitsFor.length === 0
       ? c.json({ status: "ready", ...beside })
       : c.json({ status: "not_ready", waitsFor, ...beside }, 503);

@@ -43,6 +43,7 @@ export function createProcessorMetrics({ uncaught, breaches }: {
     new Gauge({ name: `processor_${name}`, help, labelNames, registers: [registry] });
   const lag = gauge("lag_records", "Records not yet handled", ["group", "partition"]);
   const lagSeconds = gauge("lag_seconds", "Age of the oldest record not yet handled", ["group", "partition"]);
+  const standing = gauge("partitions_standing", "Partitions that stand at what cannot be read", ["group"]);
   const offers = gauge("offers", "Offers by state", ["state"]);
   const dataset = gauge("dataset", "Size of the dataset", ["unit"]);
   const settings = gauge("topic_setting_breaches", "Settings that break a promise", ["topic", "setting"]);
@@ -53,6 +54,7 @@ export function createProcessorMetrics({ uncaught, breaches }: {
       main.remove({ what: "main" });
       main.inc({ what: "main" }, uncaught());
       for (const { group, partitions } of status.groups) {
+        standing.set({ group }, partitions.filter((one) => one.standing !== undefined).length);
         for (const one of partitions) {
           lag.set({ group, partition: String(one.partition) }, one.lag);
           lagSeconds.set({ group, partition: String(one.partition) }, one.lagSeconds);

@@ -1,5 +1,11 @@
 import { setImmediate } from "node:timers";
-import { type ConsumeOptions, type Consumption, LogSetupError, type RecordBatch } from "../../topic/topic.ts";
+import {
+  type ConsumeOptions,
+  type Consumption,
+  LogSetupError,
+  type RecordBatch,
+  type UnreadableRecords,
+} from "../../topic/topic.ts";
 
 /** What a group of the memory log needs of its topic. */
 export type GroupTopic = {
@@ -12,6 +18,10 @@ export type GroupTopic = {
     readonly recordsMax: number | undefined;
     readonly bytesMax: number | undefined;
   }): RecordBatch | null;
+  /** What cannot be read and comes next, where `poll` answers null. */
+  unreadableAt(partition: number, from: number): UnreadableRecords | null;
+  /** Any topic of the log has changed: it stands for the 5 s after which what cannot be read is asked about again. */
+  anythingChanged(signal: AbortSignal): Promise<void>;
   changed(signal: AbortSignal): Promise<void>;
 };
 
@@ -78,6 +88,7 @@ class Member implements Consumption {
   joined = false;
   leave: () => Promise<void> = () => Promise.resolve();
   readonly #owned = new Map<number, { readonly taken: AbortController; readonly done: Promise<void> }>();
+  readonly #standing = new Map<number, UnreadableRecords>();
   readonly #options: ConsumeOptions;
   readonly #committed: Map<number, number>;
   readonly #leaving = new AbortController();
@@ -102,6 +113,7 @@ class Member implements Consumption {
     return {
       is: this.joined ? "joined" as const : "joining" as const,
       partitions: [...this.#owned.keys()].sort(),
+      ...(this.#standing.size > 0 ? { standing: [...this.#standing.values()] } : {}),
     };
   }
 
@@ -145,6 +157,7 @@ class Member implements Consumption {
         if (!taken.aborted) await this.#flow(partition, { from: this.#startFor(partition, wanted), taken });
       }
     } finally {
+      this.#standing.delete(partition);
       await handler.revoked(partition);
     }
   }
@@ -167,7 +180,9 @@ class Member implements Consumption {
       // One turn of the event loop per batch: a handler that waits for nothing must not keep everybody else waiting.
       await new Promise<void>((resolve) => setImmediate(resolve));
       if (taken.aborted) return;
-      const batch = this.topic.poll(partition, { from: next, recordsMax, bytesMax });
+      const batch = this.topic.poll(partition, { from: next, recordsMax, bytesMax }) ??
+        await this.#passOver(partition, { from: next, taken });
+      if (batch === "again") continue;
       if (!batch) {
         await this.topic.changed(taken);
         continue;
@@ -177,5 +192,25 @@ class Member implements Consumption {
       next = batch.nextOffset;
       this.#committed.set(partition, next);
     }
+  }
+
+  /** An empty batch behind what is passed over; `again` after standing there, null where nothing stands in the way. */
+  async #passOver(
+    partition: number,
+    { from, taken }: { from: number; taken: AbortSignal },
+  ): Promise<RecordBatch | "again" | null> {
+    const unreadable = this.topic.unreadableAt(partition, from);
+    this.#standing.delete(partition);
+    if (unreadable === null) return null;
+    const changing = new AbortController();
+    const changed = this.topic.anythingChanged(AbortSignal.any([taken, changing.signal]));
+    if (await this.#options.handler.unreadable?.(unreadable) === "skip") {
+      changing.abort();
+      const { nextOffset } = unreadable;
+      return { partition, records: [], nextOffset, endOffset: this.topic.bounds(partition).end };
+    }
+    this.#standing.set(partition, unreadable);
+    await changed;
+    return "again";
   }
 }

@@ -14,6 +14,8 @@ import {
   type TopicLog,
   type TopicRecord,
   type TopicSpec,
+  type UnreadableRecords,
+  UnreadableRecordsError,
 } from "../../topic/topic.ts";
 import { MemoryGroup } from "./memory_group.ts";
 
@@ -21,7 +23,7 @@ import { MemoryGroup } from "./memory_group.ts";
  * The log's port in memory, for tests that look at what stands above it. Several members may join one group; they
  * share its partitions as on Kafka (revoked before another is assigned).
  *
- * What it does not imitate: durability (it ends with the process), heartbeats and session time-outs, retention by
+ * What it does not imitate: the 5 s between two questions about what cannot be read (any change of the log asks again), durability (it ends with the process), heartbeats and session time-outs, retention by
  * time or size (see `trim`).
  */
 export type MemoryLogOptions = {
@@ -73,6 +75,23 @@ export class MemoryLog implements TopicLog {
     this.#topic(topic).partition(partition).trim(startOffset);
   }
 
+  /** Puts records at the partition's end that nobody can read, `records` of them; answers where. */
+  appendUnreadable(
+    topic: string,
+    { partition, reason = "its codec 9 is not known", records = 1, bytes = null }: {
+      partition: number;
+      reason?: string;
+      records?: number;
+      bytes?: Uint8Array | null;
+    },
+  ): RecordPosition {
+    const target = this.#topic(topic);
+    const { end: offset } = target.partition(partition);
+    target.partition(partition).appendUnreadable({ nextOffset: offset + records, reason, bytes });
+    target.wake();
+    return { partition, offset };
+  }
+
   /** Everything a partition holds, for looking at from a test. */
   records(topic: string, partition = 0): readonly TopicRecord[] {
     return this.#topic(topic).partition(partition).records;
@@ -117,6 +136,15 @@ export class MemoryLog implements TopicLog {
       if (batch) {
         from = batch.nextOffset;
         yield batch;
+        continue;
+      }
+      const unreadable = partition.unreadableAt(from);
+      if (unreadable !== null && unreadable.offset < (options.until ?? Infinity)) {
+        if (await options.unreadable?.(unreadable) !== "skip") {
+          throw new UnreadableRecordsError(unreadable, topic);
+        }
+        from = unreadable.nextOffset;
+        yield { partition: options.partition, records: [], nextOffset: from, endOffset: partition.end };
       } else if (options.until !== undefined && partition.end >= options.until) return;
       else await target.changed(options.signal);
     }
@@ -142,11 +170,12 @@ export class MemoryLog implements TopicLog {
       const nextOffset = committed[partition] ?? null;
       const unread = one.records.filter((record) => record.offset >= (nextOffset ?? one.start));
       const oldest = unread[0];
+      const unreadable = one.unreadable.filter((records) => records.nextOffset > (nextOffset ?? one.start));
       return {
         partition,
         nextOffset,
         endOffset: one.end,
-        lag: unread.length,
+        lag: unread.length + unreadable.length,
         lagSeconds: oldest ? Math.max(0, (now - oldest.timestamp) / 1000) : 0,
       };
     });
@@ -180,6 +209,13 @@ export class MemoryLog implements TopicLog {
           until: Infinity,
         }),
       changed: (signal) => target.changed(signal),
+      unreadableAt: (partition, from) => this.#away ? null : target.partition(partition).unreadableAt(from),
+      anythingChanged: async (signal) => {
+        const changing = new AbortController();
+        const any = AbortSignal.any([signal, changing.signal]);
+        await Promise.race([...this.#topics.values()].map((one) => one.changed(any)));
+        changing.abort();
+      },
     });
     this.#groups.set(name, made);
     return made;
@@ -242,6 +278,7 @@ class MemoryTopic {
 
 class MemoryPartition {
   readonly records: TopicRecord[] = [];
+  readonly unreadable: UnreadableRecords[] = [];
   start = 0;
   end = 0;
 
@@ -261,16 +298,28 @@ class MemoryPartition {
     return { partition: this.number, offset };
   }
 
+  appendUnreadable(records: Omit<UnreadableRecords, "partition" | "offset">): void {
+    this.unreadable.push({ partition: this.number, offset: this.end, ...records });
+    this.end = records.nextOffset;
+  }
+
+  /** The first at or behind `from`, whole or in part. */
+  unreadableAt(from: number): UnreadableRecords | null {
+    const found = this.unreadable.find(({ nextOffset }) => nextOffset > Math.max(from, this.start));
+    return found ? { ...found, offset: Math.max(found.offset, from) } : null;
+  }
+
   poll(
     from: number,
     { records: most, bytes, until }: { records: number; bytes: number; until: number },
   ): RecordBatch | null {
     const first = this.#firstFrom(Math.max(from, this.start));
     const records: TopicRecord[] = [];
+    const below = Math.min(until, this.unreadableAt(from)?.offset ?? Infinity);
     let taken = 0;
     for (let i = first; i < this.records.length && records.length < most && taken < bytes; i++) {
       const record = this.records[i]!;
-      if (record.offset >= until) break;
+      if (record.offset >= below) break;
       records.push(record);
       taken += record.value.length;
     }

@@ -43,6 +43,8 @@ export function startFakes(
   const seen = new Set<string>();
   const offers = new Map<string, OfferView>();
   const deadLetters = createDeadLettersContext();
+  /** What holds partitions up, by partition. */
+  const held = new Map<number, Partial<PipelineStatus["groups"][number]["partitions"][number]>>();
   let mails: MailListing["mails"] = [];
   let offset = 0;
   let spooled = 0;
@@ -224,6 +226,7 @@ export function startFakes(
       endOffset: partition === 3 ? offset : 0,
       lag: 0,
       lagSeconds: 0,
+      ...held.get(partition),
     }));
     const group = { topic: "posthog.webhooks", lag: 0, lagSeconds: 0, partitions };
     return {
@@ -262,6 +265,8 @@ export function startFakes(
         },
         notReady: () => [],
         staysOut: () => [],
+        standing: () => [],
+        warnings: () => [],
         status,
         offerOf: (id) => Promise.resolve(offers.get(id) ?? null),
         codeIsValid: () => false,
@@ -299,6 +304,7 @@ export function startFakes(
     },
     captured,
     deadLetters,
+    held,
     unsubscribed,
     lines,
     dates,

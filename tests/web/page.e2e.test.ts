@@ -830,6 +830,32 @@ describe("in a browser", () => {
     expect(complaints).toEqual({ console: [], otherHosts: [] });
   });
 
+  test("a partition that stands is said on every page with the command that sets it aside, and its letter has no record", async () => {
+    await page.goto(web.origin);
+    await page.getByText("lag 0", { exact: false }).waitFor();
+    expect(await page.getByRole("list", { name: "What stands" }).count()).toBe(0);
+    const reason = "its codec 9 is not known";
+    fakes.held.set(3, { lag: 8, standing: { offset: 42, reason } });
+    fakes.held.set(4, { openTransactionAt: 7 });
+    const stands = page.getByRole("list", { name: "What stands" }).getByRole("listitem");
+    await stands.first().waitFor();
+    expect(await stands.first().innerText()).toContain(`stands at p3 @ 42 (dataset-writer, discount-offers)`);
+    expect(await stands.first().innerText()).toContain("deno task skip 3:42 --reason");
+    expect(await stands.nth(1).innerText()).toContain("a transaction of another program is open at p4 @ 7");
+    const id = await fakes.deadLetters.skip({ partition: 3, offset: 42, nextOffset: 50 });
+    fakes.held.clear();
+    await stands.first().waitFor({ state: "detached" });
+    await page.goto(`${web.origin}/dead-letters`);
+    expect(await page.locator(`[data-id="${id}"]`).innerText()).toMatch(
+      /unreadable: its codec 9 is not known[^]*no record/,
+    );
+    expect(await page.getByRole("button", { name: /redrive/i }).count()).toBe(0);
+    await page.getByRole("link", { name: `Show letter ${id}` }).click();
+    await page.getByText("given up").waitFor();
+    expect(await page.getByText("Read on at").count()).toBe(1);
+    expect(await page.getByRole("button", { name: /redrive/i }).count()).toBe(0);
+  });
+
   test("while somebody looks at a dead letter the list stays as it is, and says that it has changed", async () => {
     await fakes.deadLetters.setAside({ reason: "first" });
     await page.goto(`${web.origin}/dead-letters`);
@@ -869,6 +895,7 @@ describe("in a browser", () => {
       reason: "y".repeat(300),
       value: "z".repeat(9_000),
     });
+    fakes.held.set(3, { lag: 9, standing: { offset: 42, reason: "its checksum is wrong ".repeat(20) } });
     await page.setViewportSize({ width: 360, height: 640 });
     for (const colorScheme of ["light", "dark"] as const) {
       await page.emulateMedia({ colorScheme });

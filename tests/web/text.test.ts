@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { OfferView } from "../../contract/processor_api.ts";
 import { offerText } from "../../web/components/offer_text.ts";
 import { ago, bytes, count, countdown, duration, fileStem, shortId } from "../../web/core/format.ts";
+import { heldUp } from "../../web/core/held_up.ts";
 import { type Services, stations } from "../../web/core/stations.ts";
 
 const NOW = Date.UTC(2026, 0, 1, 12);
@@ -75,6 +76,37 @@ describe("stations()", () => {
       ["Topic", "quiet", "unknown", null],
       ["Processor", "bad", "away", null],
     ]);
+  });
+
+  test("a partition that stands is no lag that goes by itself", () => {
+    const [writer, offers] = services.status!.groups;
+    const standing = { offset: 90, reason: "its codec 9 is not known" };
+    const groups = [writer!, offers!].map((one) => ({
+      ...one,
+      partitions: [{ ...one.partitions[0]!, standing }],
+    }));
+    const stands = { ...services, status: { ...services.status!, groups } };
+    expect(words(stations(stands, browser)).at(-1)).toEqual(["Processor", "bad", "stands", "lag 10 · 8 s"]);
+    expect(heldUp(stands.status)).toEqual([{
+      tone: "bad",
+      text:
+        "Partition 0 stands at p0 @ 90 (dataset-writer, discount-offers): it cannot be read, its codec 9 is " +
+        "not known. What lies behind it waits; other partitions go on. This sets it aside as a dead letter:",
+      command: 'deno task skip 0:90 --reason "…"',
+    }]);
+  });
+
+  test("an open transaction of another program shows as such", () => {
+    const [writer] = services.status!.groups;
+    const groups = [{ ...writer!, partitions: [{ ...writer!.partitions[0]!, openTransactionAt: 95 }] }];
+    expect(heldUp({ ...services.status!, groups })).toEqual([{
+      tone: "warn",
+      text:
+        "Partition 0: a transaction of another program is open at p0 @ 95. Records behind it are read once it " +
+        "has ended.",
+      command: null,
+    }]);
+    expect([heldUp(services.status), heldUp(null)]).toEqual([[], []]);
   });
 
   test("is complete before anybody was asked", () => {

@@ -4,6 +4,7 @@ import { EnvironmentReader } from "../../runtime/environment.ts";
 import { BODY_BYTES_MAX, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../../contract/product_events.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
+import { DeadLetterIndex } from "../../processor/dead_letters/mod.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_topics.ts";
 import type { RecordToPublish, TopicLog } from "../../topic/topic.ts";
 import { type BackfillEvent, fileEvents, queryEvents } from "./sources.ts";
@@ -142,8 +143,10 @@ function backfill(
 /** Ids of the records that were received at or after a time (milliseconds since 1970). */
 async function heldIds(log: TopicLog, receivedFrom: number): Promise<Set<string>> {
   const held = new Set<string>();
+  // What stands unread may hold any event. Once it is set aside its events are missing, and this brings them back.
+  const { unreadable } = new DeadLetterIndex(log);
   for (const { partition, startOffset, endOffset } of await log.bounds(WEBHOOKS_TOPIC)) {
-    const range = { partition, from: startOffset, until: endOffset };
+    const range = { partition, from: startOffset, until: endOffset, unreadable };
     for await (const { records } of log.read(WEBHOOKS_TOPIC, range)) {
       for (const { timestamp, headers, value } of records) {
         if (timestamp >= receivedFrom) held.add(recordId(readLabel(headers), value));

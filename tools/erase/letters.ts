@@ -69,7 +69,7 @@ export async function findLetters(log: TopicLog, finding: Finding) {
 
 async function* lettersIn(log: TopicLog): AsyncGenerator<TopicRecord> {
   try {
-    yield* everyRecord(log, DEAD_LETTER_TOPIC);
+    yield* everyRecord(log, DEAD_LETTER_TOPIC, () => {});
   } catch (error) {
     // No topic, no letters.
     if (!(error instanceof LogSetupError)) throw error;

@@ -265,6 +265,7 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
     topicScrubbed,
     letters: letters.sources.length,
     standInPersons,
+    notSearched: data.notRead,
     removed,
     lookedFor: {
       ids: data.ids.length,

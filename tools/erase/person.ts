@@ -12,7 +12,7 @@ import { PERSON_PREFIX, readErasure, subjectsOf } from "../../processor/record/e
 import { eventTime } from "../../processor/record/event_time.ts";
 import { readAddress } from "../../processor/offers/mod.ts";
 import { remembering } from "../../runtime/remember.ts";
-import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
+import type { ReadOptions, TopicLog, TopicRecord, UnreadableRecords } from "../../topic/topic.ts";
 import { Finder, type Wanted } from "./finder.ts";
 import { needlesOfName, needlesOfPrompt } from "./needles.ts";
 
@@ -109,7 +109,11 @@ export type PersonalData = {
   readonly newRecords: number;
   /** When they were last erased before, in milliseconds since 1970; null where the topic knows of no time. */
   readonly erasedBefore: number | null;
+  /** Places of the topic that cannot be read: whose they are is not known. */
+  readonly notRead: readonly NotReadPlace[];
 };
+
+export type NotReadPlace = Pick<UnreadableRecords, "partition" | "offset" | "nextOffset">;
 
 /** Prompts that are looked for at most, the newest. */
 const PROMPTS_MAX = 20_000;
@@ -133,7 +137,8 @@ export async function readPersonalData(
   const prompts = new Set<string>();
   const erasures = new EarlierErasures(erased);
   let records = 0;
-  for await (const record of everyRecord(log, WEBHOOKS_TOPIC)) {
+  const notRead: UnreadableRecords[] = [];
+  for await (const record of everyRecord(log, WEBHOOKS_TOPIC, (records) => notRead.push(records))) {
     if (record.offset < below(record.partition)) erasures.note(record);
     const ownership = ownershipOf(record, erased);
     if (ownership?.is !== "theirs") continue;
@@ -154,6 +159,7 @@ export async function readPersonalData(
     records,
     newRecords,
     erasedBefore,
+    notRead: notRead.map(({ partition, offset, nextOffset }) => ({ partition, offset, nextOffset })),
   };
 }
 
@@ -248,17 +254,31 @@ export async function withoutSharedPrompts(
   if (needles.length === 0) return data;
   const finder = new Finder({ needles: needles.map(({ needle }) => needle), mailboxes: [] });
   const shared = new Set<string>();
-  for await (const record of everyRecord(log, WEBHOOKS_TOPIC)) {
+  for await (const record of everyRecord(log, WEBHOOKS_TOPIC, () => {})) {
     if (ownershipOf(record, erased)?.is === "theirs") continue;
     for (const { needle } of finder.find(record.value)) shared.add(needles[needle!]!.prompt);
   }
   return { ...data, prompts: data.prompts.filter((prompt) => !shared.has(prompt)) };
 }
 
-/** Every record that a topic holds at this moment, partition by partition. */
-export async function* everyRecord(log: TopicLog, topic: string): AsyncGenerator<TopicRecord> {
+/** What cannot be read cannot be judged either. */
+export type NotRead = (records: UnreadableRecords) => void;
+
+/**
+ * Every record that a topic holds at this moment, partition by partition. What cannot be read is passed over and told;
+ * without anybody to tell it is an error.
+ */
+export async function* everyRecord(
+  log: TopicLog,
+  topic: string,
+  notRead?: NotRead,
+): AsyncGenerator<TopicRecord> {
+  const unreadable: ReadOptions["unreadable"] = notRead && ((records) => {
+    notRead(records);
+    return Promise.resolve("skip");
+  });
   for (const { partition, startOffset, endOffset } of await log.bounds(topic)) {
-    const range = { partition, from: startOffset, until: endOffset };
+    const range = { partition, from: startOffset, until: endOffset, ...(unreadable ? { unreadable } : {}) };
     for await (const { records } of log.read(topic, range)) yield* records;
   }
 }

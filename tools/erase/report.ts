@@ -9,6 +9,7 @@ import {
   printJson,
   table,
 } from "../command.ts";
+import type { NotReadPlace } from "./person.ts";
 import type { SearchedPlace } from "./remains.ts";
 
 /** What an erasure did, and where it looked afterwards. Holds keyed hashes, and neither ids nor addresses. */
@@ -31,6 +32,8 @@ export type EraseReport = {
   readonly letters: number;
   /** Persons taken out of the demo's PostHog stand-in. */
   readonly standInPersons: number;
+  /** Places of the raw topic that cannot be read: only their bytes as they lie could be searched. */
+  readonly notSearched: readonly NotReadPlace[];
   /** Datasets, exports and spooled files that were deleted. */
   readonly removed: readonly string[];
   readonly lookedFor: { readonly ids: number; readonly addresses: number; readonly prompts: number };
@@ -106,14 +109,29 @@ function printBefore({ erasedBefore, newRecords }: Pick<ErasePlan, "erasedBefore
   print(`They had been erased before, up to ${erasedBefore}; since then: ${since}.`);
 }
 
+/** Places that are named one by one. */
+const PLACES_NAMED_MAX = 20;
+
 /** Why something may stay where KEPT is not 0, and what cannot be seen from here. */
-function keptText({ log, topicScrubbed, records, places }: EraseReport): string[] {
+function keptText({ log, topicScrubbed, records, places, notSearched }: EraseReport): string[] {
   const rawKept = places.some(({ place, kept }) => place === logFileOf("ingest") && kept > 0);
   const othersKept = places.some(({ place, kept }) =>
     kept > 0 && (place !== logFileOf("ingest") || topicScrubbed !== null)
   );
   const count = countOf(records, "record");
   const sentences: string[] = [];
+  if (notSearched.length > 0) {
+    const named = notSearched.slice(0, PLACES_NAMED_MAX).map(({ partition, offset, nextOffset }) =>
+      nextOffset === offset + 1
+        ? `${partition}:${offset}`
+        : `${partition}:${offset} to ${partition}:${nextOffset - 1}`
+    ).join(", ");
+    const more = notSearched.length > PLACES_NAMED_MAX ? " and more" : "";
+    sentences.push(
+      `Not searched, because it cannot be read: ${named}${more} of the raw topic, and the dead letters of these ` +
+        "places. Packed bytes may hold something of theirs, which gives no line and counts for nothing.",
+    );
+  }
   if (log === "kafka") {
     sentences.push(
       `Kafka keeps what came: ${count} in the raw topic, and the bytes of dead letters that are ` +

@@ -90,7 +90,7 @@ async function whoIsMeant(
 ): Promise<{ readonly words: string } | "joined" | null> {
   const [mailbox] = mailboxesIn([given]);
   const [byAddress, byPersonId, byCase] = [new Set<string>(), new Set<string>(), new Set<string>()];
-  for await (const record of everyRecord(log, WEBHOOKS_TOPIC)) {
+  for await (const record of everyRecord(log, WEBHOOKS_TOPIC, () => {})) {
     const envelope = eventIn(record);
     if (envelope === null) continue;
     const { distinctId, person, properties } = envelope;

@@ -2,7 +2,14 @@ import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { eventTime } from "../../processor/record/event_time.ts";
 import type { LogScrubber } from "../../topic/sqlite/scrub.ts";
 import type { RecordPosition, TopicLog, TopicRecord } from "../../topic/topic.ts";
-import { everyRecord, type Judging, ownershipOf, recordNamesThem } from "./person.ts";
+import {
+  everyRecord,
+  type Judging,
+  namesThem,
+  type NotRead,
+  ownershipOf,
+  recordNamesThem,
+} from "./person.ts";
 import type { Finder } from "./finder.ts";
 
 /** `--scrub-topic`: the records of the erased in the raw topic of the embedded log, emptied in their place. */
@@ -28,7 +35,13 @@ export async function scrubTopic(log: TopicLog, options: ScrubTopicOptions): Pro
 async function positionsOf(log: TopicLog, { erased, finder, below, at }: ScrubTopicOptions) {
   const theirs: RecordPosition[] = [];
   const nobodys: RecordPosition[] = [];
-  for await (const record of everyRecord(log, WEBHOOKS_TOPIC)) {
+  // Nobody knows whose it is: it goes where its bytes name them, like a record that is no event.
+  const notRead: NotRead = ({ partition, offset, bytes }) => {
+    if (bytes !== null && offset < below(partition) && namesThem(bytes, finder)) {
+      nobodys.push({ partition, offset });
+    }
+  };
+  for await (const record of everyRecord(log, WEBHOOKS_TOPIC, notRead)) {
     const { partition, offset, timestamp } = record;
     const ownership = ownershipOf(record, erased);
     if (ownership === null) continue;
@@ -48,7 +61,11 @@ export async function hitsInRecords(
   { topic, finder }: { readonly topic: string; readonly finder: Finder },
 ): Promise<number> {
   let hits = 0;
-  for await (const record of everyRecord(log, topic)) for (const _ of finder.find(asStored(record))) hits++;
+  for await (const record of everyRecord(log, topic, () => {})) {
+    for (const _ of finder.find(asStored(record))) {
+      hits++;
+    }
+  }
   return hits;
 }
 

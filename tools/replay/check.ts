@@ -52,7 +52,7 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
   await refuseDropped(deps, ranges);
   const letters = new ReplayLetters(new DeadLetterIndex(log));
   await letters.catchUp(snapshot.map(({ live }) => live));
-  const scan = new TopicScan(log);
+  const scan = new TopicScan(log, letters.unreadable);
   const { records, letters: known } = await firstLook(scan, {
     ranges,
     inTime: () => true,

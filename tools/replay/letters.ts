@@ -15,6 +15,16 @@ export class ReplayLetters {
     return this.index.has(partition, offset) || (this.#carried.get(partition)?.has(offset) ?? false);
   }
 
+  /** See {@link DeadLetterIndex.unreadable}. */
+  get unreadable(): DeadLetterIndex["unreadable"] {
+    return this.index.unreadable;
+  }
+
+  /** See {@link DeadLetterIndex.isPassedOver}. */
+  isPassedOver(partition: number, offset: number): boolean {
+    return this.index.isPassedOver(partition, offset);
+  }
+
   /** All of one partition, ascending. */
   offsets(partition: number): readonly number[] {
     const all = new Set([...this.index.offsets(partition), ...this.#carried.get(partition) ?? []]);

@@ -77,12 +77,17 @@ export class Rebuild {
     this.root = root;
     this.#state = state;
     this.#identity = identity;
-    this.#scan = new TopicScan(deps.log);
     this.#letters = new ReplayLetters(new DeadLetterIndex(deps.log));
+    this.#scan = new TopicScan(deps.log, this.#letters.unreadable);
     const isFixed = state.parameters.mode === "to";
     this.#context = {
       ...deps,
-      letters: { has: (partition, offset) => (isFixed ? this.#fixed : this.#letters).has(partition, offset) },
+      letters: {
+        has: (partition, offset) =>
+          (isFixed ? this.#fixed : this.#letters).has(partition, offset) ||
+          this.#letters.isPassedOver(partition, offset),
+        unreadable: this.#letters.unreadable,
+      },
       inTime: timeFilter(state.parameters),
       gapsAllowed: isFixed,
       handled: (records) => addRecords(deps.progress, records),

@@ -1,7 +1,7 @@
 import { isErasure, readLabel } from "../../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { type Erasure, readErasure } from "../../processor/record/erasure.ts";
-import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
+import type { ReadOptions, TopicLog, TopicRecord } from "../../topic/topic.ts";
 import { addRecords, type Progress } from "./progress.ts";
 
 /** An erasure record of one partition. */
@@ -21,7 +21,7 @@ export class TopicScan {
   readonly #erasures = new Map<number, ErasureAt[]>();
   readonly #next = new Map<number, number>();
 
-  constructor(private readonly log: TopicLog) {}
+  constructor(private readonly log: TopicLog, private readonly unreadable: ReadOptions["unreadable"]) {}
 
   /** Erasures of a partition in their order. */
   erasuresIn(partition: number): readonly ErasureAt[] {
@@ -33,7 +33,8 @@ export class TopicScan {
     const bounds = await this.log.bounds(WEBHOOKS_TOPIC);
     await Promise.all(bounds.map(async ({ partition, startOffset, endOffset: until }) => {
       const from = Math.max(startOffset, this.#next.get(partition) ?? 0);
-      for await (const { records } of this.log.read(WEBHOOKS_TOPIC, { partition, from, until })) {
+      const range = { partition, from, until, unreadable: this.unreadable };
+      for await (const { records } of this.log.read(WEBHOOKS_TOPIC, range)) {
         for (const record of records) {
           this.#note(record);
           look(record);

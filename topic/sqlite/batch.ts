@@ -1,6 +1,6 @@
-import { type Connection, OFFSETS_PER_PARTITION } from "./file.ts";
+import { type Connection, OFFSETS_PER_PARTITION, TIME } from "./file.ts";
 import { type FilePartition, nextOffsetOf } from "./topics.ts";
-import type { RecordBatch, RecordHeaders, TopicRecord } from "../topic.ts";
+import type { RecordBatch, RecordHeaders, TopicRecord, UnreadableRecords } from "../topic.ts";
 
 /** Which records a batch begins with, and where it ends at the latest. */
 export type BatchWanted = {
@@ -12,22 +12,28 @@ export type BatchWanted = {
   readonly bytesMax: number;
 };
 
+/** A batch that ends before the first row that cannot be decoded; `unreadable` is that row where the batch is empty. */
+export type BatchRead = { readonly batch: RecordBatch; readonly unreadable: UnreadableRecords | null };
+
 /** The next records of a partition; without any, `nextOffset` still leads over what retention has deleted. */
 export function batchOf(
   connection: Connection,
   { id, number }: FilePartition,
   wanted: BatchWanted,
-): RecordBatch {
+): BatchRead {
   const low = id * OFFSETS_PER_PARTITION;
   const startOffset =
     connection.first<[number]>("select start_offset from topic_partition where id = ?", id)![0];
   const from = Math.max(wanted.from, startOffset);
   const below = low + (wanted.below ?? OFFSETS_PER_PARTITION);
   const last = lastOfBatch(connection, low + from, { ...wanted, below });
-  const records = last === null ? [] : recordsBetween(connection, { id, number }, [low + from, last]);
-  const nextOffset = last === null ? from : last - low + 1;
+  const { records, unreadable } = last === null
+    ? { records: [], unreadable: null }
+    : recordsBetween(connection, { id, number }, [low + from, last]);
+  const nextOffset = unreadable?.offset ?? (last === null ? from : last - low + 1);
   const endOffset = nextOffsetOf(connection, { id, startOffset });
-  return { partition: number, records, nextOffset, endOffset: Math.max(endOffset, nextOffset) };
+  const batch = { partition: number, records, nextOffset, endOffset: Math.max(endOffset, nextOffset) };
+  return { batch, unreadable: records.length === 0 ? unreadable : null };
 }
 
 /**
@@ -59,30 +65,53 @@ const SIZES = "select id, length(value) as size from record where id >= ? and id
 
 type RecordRow = [
   id: number,
-  timestamp: number,
+  timestamp: number | null,
   key: Uint8Array | null,
   value: Uint8Array,
   headers: string | null,
 ];
 
+/** Up to the first row that cannot be decoded: somebody else has written it, or the disk has changed it. */
 function recordsBetween(
   connection: Connection,
   { id, number }: Pick<FilePartition, "id" | "number">,
   range: readonly [first: number, last: number],
-): readonly TopicRecord[] {
+): { readonly records: readonly TopicRecord[]; readonly unreadable: UnreadableRecords | null } {
   const low = id * OFFSETS_PER_PARTITION;
-  const rows = connection.all<RecordRow>(
-    "select id, timestamp, key, value, headers from record where id >= ? and id <= ? order by id",
-    ...range,
-  );
-  return rows.map(([id, timestamp, key, value, headers]) => ({
-    partition: number,
-    offset: id - low,
-    timestamp,
-    key,
-    value,
-    headers: headers === null ? NO_HEADERS : JSON.parse(headers) as RecordHeaders,
-  }));
+  const records: TopicRecord[] = [];
+  for (const [row, timestamp, key, value, text] of connection.all<RecordRow>(ROWS, ...range)) {
+    const headers = text === null ? NO_HEADERS : headersIn(text);
+    const at = { partition: number, offset: row - low };
+    if (timestamp !== null && headers !== null) records.push({ ...at, timestamp, key, value, headers });
+    else {
+      const reason = headers === null
+        ? "its headers are no JSON object of texts"
+        : "its time is beyond what a whole number can say";
+      const bytes = value.slice(0, UNREADABLE_BYTES_MAX);
+      return { records, unreadable: { ...at, nextOffset: at.offset + 1, reason, bytes } };
+    }
+  }
+  return { records, unreadable: null };
 }
 
+/** SQLite's integers have 64 bits: one that JavaScript cannot say would fail the whole query. */
+const ROWS = `select id, case when timestamp = ${TIME} then timestamp end, key, value, headers ` +
+  "from record where id >= ? and id <= ? order by id";
+
+/** As the port bounds them, in bytes. */
+const UNREADABLE_BYTES_MAX = 1024 * 1024;
+
 const NO_HEADERS: RecordHeaders = Object.freeze({});
+
+function headersIn(text: string): RecordHeaders | null {
+  try {
+    const headers: unknown = JSON.parse(text);
+    if (typeof headers !== "object" || headers === null || Array.isArray(headers)) return null;
+    for (const name in headers) {
+      if (typeof (headers as Record<string, unknown>)[name] !== "string") return null;
+    }
+    return headers as RecordHeaders;
+  } catch {
+    return null;
+  }
+}

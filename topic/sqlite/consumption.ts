@@ -1,5 +1,5 @@
 import type { HeldLock } from "../../runtime/data_dir.ts";
-import { batchOf } from "./batch.ts";
+import { batchOf, type BatchRead } from "./batch.ts";
 import type { SqliteOffsets } from "./offsets.ts";
 import type { SqliteReader } from "./reader.ts";
 import { boundsOf, type FilePartition, partitionsOf } from "./topics.ts";
@@ -9,7 +9,7 @@ import {
   type Consumption,
   LogSetupError,
   LogUnavailableError,
-  type RecordBatch,
+  type UnreadableRecords,
 } from "../topic.ts";
 
 export type ConsumptionSource = {
@@ -18,9 +18,12 @@ export type ConsumptionSource = {
   readonly offsets: SqliteOffsets;
   /** The group's one place; throws {@link LogSetupError} where another member has it. */
   readonly enterGroup: (group: string) => HeldLock;
+  /** How long a partition stands before what cannot be read there is looked at again, in ms; default 5 s. */
+  readonly unreadableAgainMs?: number | undefined;
 };
 
 const RETRY_MS = 200;
+const UNREADABLE_AGAIN_MS = 5_000;
 
 /**
  * The membership of a group on the embedded log: one member owns every partition, each partition runs in a loop of its
@@ -30,6 +33,8 @@ export class SqliteConsumption implements Consumption {
   readonly ended: Promise<void>;
   readonly #leaving = new AbortController();
   readonly #owned = new Set<number>();
+  /** What cannot be read, by the partition that stands there. */
+  readonly #standing = new Map<number, UnreadableRecords>();
   /** What cannot be done just now, by attempt: one loop's success says nothing about another's failure. */
   readonly #failing = new Map<symbol, string>();
   #failure: { readonly error: unknown } | null = null;
@@ -43,8 +48,9 @@ export class SqliteConsumption implements Consumption {
   state(): ReturnType<Consumption["state"]> {
     const partitions = [...this.#owned].sort((a, b) => a - b);
     const [reason] = this.#failing.values();
-    if (reason !== undefined) return { is: "away", partitions, reason };
-    return { is: partitions.length > 0 ? "joined" : "joining", partitions };
+    const standing = this.#standing.size > 0 ? { standing: [...this.#standing.values()] } : {};
+    if (reason !== undefined) return { is: "away", partitions, reason, ...standing };
+    return { is: partitions.length > 0 ? "joined" : "joining", partitions, ...standing };
   }
 
   async stop(): Promise<void> {
@@ -100,6 +106,7 @@ export class SqliteConsumption implements Consumption {
       this.#fail(error);
     }
     this.#owned.delete(partition.number);
+    this.#standing.delete(partition.number);
   }
 
   #fail(error: unknown): void {
@@ -148,23 +155,43 @@ export class SqliteConsumption implements Consumption {
       if (signal.aborted) return;
       const polled = await this.#retryingWhileBusy(() => this.#poll(partition, next));
       if (polled === null) return;
-      if (polled.batch.records.length === 0) {
-        next = polled.batch.nextOffset;
-        await reader.changed(polled.seen, signal);
-        continue;
+      let { batch } = polled;
+      if (polled.unreadable !== null) {
+        if (!(await this.#passesOver(polled.unreadable))) continue;
+        // Without a record, so that whoever keeps a position moves on and the group commits.
+        batch = { ...batch, nextOffset: polled.unreadable.nextOffset };
+      } else {
+        this.#standing.delete(partition.number);
+        if (batch.records.length === 0) {
+          next = batch.nextOffset;
+          await reader.changed(polled.seen, signal);
+          continue;
+        }
       }
-      if (await this.options.handler.handle(polled.batch, HANDLE_CONTROL) === "reassign") return;
-      next = polled.batch.nextOffset;
+      if (await this.options.handler.handle(batch, HANDLE_CONTROL) === "reassign") return;
+      next = batch.nextOffset;
       await this.#commit(partition, next);
     }
   }
 
-  #poll(partition: FilePartition, from: number): Promise<{ seen: string; batch: RecordBatch }> {
+  /** True where the handler passes over; else false after a while of standing, when it is to be read again. */
+  async #passesOver(unreadable: UnreadableRecords): Promise<boolean> {
+    const { signal } = this.#leaving;
+    if (await this.options.handler.unreadable?.(unreadable) === "skip") {
+      this.#standing.delete(unreadable.partition);
+      return true;
+    }
+    this.#standing.set(unreadable.partition, unreadable);
+    await pauseUnless(signal, this.source.unreadableAgainMs ?? UNREADABLE_AGAIN_MS);
+    return false;
+  }
+
+  #poll(partition: FilePartition, from: number): Promise<BatchRead & { seen: string }> {
     const { reader } = this.source;
     const { batchRecordsMax = 500, batchBytesMax = 4 * 1024 * 1024 } = this.options;
     return reader.lookInside((connection, seen) => ({
+      ...batchOf(connection, partition, { from, recordsMax: batchRecordsMax, bytesMax: batchBytesMax }),
       seen,
-      batch: batchOf(connection, partition, { from, recordsMax: batchRecordsMax, bytesMax: batchBytesMax }),
     }));
   }
 
@@ -193,6 +220,20 @@ export class SqliteConsumption implements Consumption {
       this.#failing.delete(self);
     }
   }
+}
+
+/** Waits so many milliseconds, or until `signal` aborts. */
+async function pauseUnless(signal: AbortSignal, ms: number): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    const wake = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", wake);
+      resolve();
+    };
+    const timer = setTimeout(wake, ms);
+    signal.addEventListener("abort", wake);
+  });
 }
 
 /** Nobody takes a partition away from the only member, so that a batch is never broken off; and nobody counts beats. */

@@ -40,6 +40,9 @@ export const PARTITION_IDS = 2 ** 13;
 /** What a record counts for in `retention_bytes`. */
 export const STORED_BYTES = "length(value) + ifnull(length(key), 0) + ifnull(octet_length(headers), 0)";
 
+/** A record's time for who only compares it: SQLite's integers have 64 bits, and one beyond JavaScript's fails a query. */
+export const TIME = `max(min(timestamp, ${Number.MAX_SAFE_INTEGER}), -${Number.MAX_SAFE_INTEGER})`;
+
 const SCHEMA_VERSION = 1;
 const SCHEMA = `
 create table topic (

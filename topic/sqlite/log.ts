@@ -41,6 +41,8 @@ export type SqliteLogOptions = {
   readonly writerOf: (topic: string) => TopicWriter;
   /** How often expired records are looked for, in ms; default 30 s. Only in the file that the role is the writer of. */
   readonly retentionEveryMs?: number;
+  /** How long a partition stands before what cannot be read there is looked at again, in ms; default 5 s. */
+  readonly unreadableAgainMs?: number;
 };
 
 /** How each role behaves where it meets another writer of a file; see `WriterOptions` and `PublisherOptions`. */
@@ -119,6 +121,7 @@ class SqliteLog implements TopicLog {
       reader: this.#fileOf(options.topic).reader,
       offsets: this.#offsets,
       enterGroup: (group) => this.#enterGroup(group),
+      unreadableAgainMs: this.options.unreadableAgainMs,
     });
     this.#consumptions.add(consumption);
     consumption.ended.catch(() => {}).then(() => this.#consumptions.delete(consumption));

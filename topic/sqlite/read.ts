@@ -2,7 +2,7 @@ import { batchOf } from "./batch.ts";
 import type { SqliteReader } from "./reader.ts";
 import { type FilePartition, missingTopic, partitionsOf } from "./topics.ts";
 import { pause } from "./writer.ts";
-import { LogSetupError, type ReadOptions, type RecordBatch } from "../topic.ts";
+import { LogSetupError, type ReadOptions, type RecordBatch, UnreadableRecordsError } from "../topic.ts";
 
 type Reading = ReadOptions & {
   readonly topic: string;
@@ -20,15 +20,20 @@ export async function* readSqlite(reader: SqliteReader, reading: Reading): Async
   for (let from = reading.from; until === undefined || from < until;) {
     if (reading.signal?.aborted) return;
     reading.closing.throwIfAborted();
-    const { batch, seen } = await reader.look((connection, seen) => {
+    const { batch, unreadable, seen } = await reader.look((connection, seen) => {
       const partition = partitionToRead(partitionsOf(connection, reading.topic), reading);
-      if (connection === null || partition === null) return { batch: null, seen };
+      if (connection === null || partition === null) return { batch: null, unreadable: null, seen };
       const recordsMax = reading.batchRecordsMax ?? 500;
-      return {
-        batch: batchOf(connection, partition, { from, below: until, recordsMax, bytesMax: BATCH_BYTES_MAX }),
-        seen,
-      };
+      const wanted = { from, below: until, recordsMax, bytesMax: BATCH_BYTES_MAX };
+      return { ...batchOf(connection, partition, wanted), seen };
     });
+    if (batch !== null && unreadable !== null) {
+      const answer = await reading.unreadable?.(unreadable);
+      if (answer !== "skip") throw new UnreadableRecordsError(unreadable, reading.topic);
+      from = unreadable.nextOffset;
+      yield { ...batch, nextOffset: from };
+      continue;
+    }
     from = batch?.nextOffset ?? from;
     if (batch !== null && batch.records.length > 0) {
       yield batch;

@@ -1,4 +1,4 @@
-import { type Connection, OFFSETS_PER_PARTITION, STORED_BYTES } from "./file.ts";
+import { type Connection, OFFSETS_PER_PARTITION, STORED_BYTES, TIME } from "./file.ts";
 import type { SqliteOffsets } from "./offsets.ts";
 import type { SqliteReader } from "./reader.ts";
 import { type FilePartition, partitionsOf } from "./topics.ts";
@@ -68,7 +68,7 @@ function expiredEnd(connection: Connection, { topic, partition, now, below }: {
 }): number | null {
   const low = partition.id * OFFSETS_PER_PARTITION;
   const rows = connection.all<[number, number, number]>(
-    `select id, timestamp, ${STORED_BYTES} from record where id >= ? and id < ? order by id limit ?`,
+    `select id, ${TIME}, ${STORED_BYTES} from record where id >= ? and id < ? order by id limit ?`,
     low,
     low + Math.min(below, OFFSETS_PER_PARTITION),
     CHUNK_RECORDS,

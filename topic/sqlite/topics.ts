@@ -1,4 +1,4 @@
-import { type Connection, OFFSETS_PER_PARTITION, PARTITION_IDS } from "./file.ts";
+import { type Connection, OFFSETS_PER_PARTITION, PARTITION_IDS, TIME } from "./file.ts";
 import type { SqliteReader } from "./reader.ts";
 import type { SqliteWriter } from "./writer.ts";
 import { behindIn, secondsSince } from "../group_lag.ts";
@@ -139,7 +139,7 @@ export function lagOf(
   const { from, ...behind } = behindIn(boundsOf(connection, partition), nextOffset);
   const low = partition.id * OFFSETS_PER_PARTITION;
   const oldest = connection.first<[number]>(
-    "select timestamp from record where id >= ? and id < ? order by id limit 1",
+    `select ${TIME} from record where id >= ? and id < ? order by id limit 1`,
     low + from,
     low + OFFSETS_PER_PARTITION,
   )?.[0];

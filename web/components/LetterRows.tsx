@@ -7,7 +7,7 @@ export function LetterRow({ letter, redrivesMax }: { letter: DeadLetterView; red
   return (
     <li class="row" data-id={letter.id}>
       <div class="row-head">
-        <strong>{letter.reason}</strong>
+        <strong>{letter.reason}{letter.unread && `: ${letter.unread.why}`}</strong>
         <span class="when">
           <Ago at={letter.firstSeen} />
         </span>
@@ -42,6 +42,7 @@ function LetterWay({ letter, redrivesMax }: { letter: DeadLetterView; redrivesMa
 /** The same words on every row, so that a column of buttons can be scanned; which letter is said to those who cannot see it. */
 function RowAction({ letter, redrivesMax }: { letter: DeadLetterView; redrivesMax: number }) {
   if (letter.redriven) return <span class="ok">redriven</span>;
+  if (letter.unread) return <span class="quiet" title={NO_RECORD}>no record</span>;
   if (letter.redrives >= redrivesMax) {
     return <span class="quiet" title={wornOut(redrivesMax)}>worn out</span>;
   }
@@ -52,6 +53,9 @@ function RowAction({ letter, redrivesMax }: { letter: DeadLetterView; redrivesMa
     </form>
   );
 }
+
+/** Of what was set aside unread. */
+export const NO_RECORD = "What was set aside could not be read: there is no record to redrive.";
 
 /** Why a letter that was redriven this many times is not redriven again. */
 export function wornOut(redrivesMax: number): string {

@@ -136,6 +136,10 @@ function processor(services: Services): Station {
     const detail = says ?? "Its groups have not joined yet.";
     return { name: "Processor", tone: "warn", word: state, number, port, detail };
   }
+  if (lag?.stands) {
+    const detail = `A partition stands at what cannot be read. ${lag.groups.join("; ")}`;
+    return { name: "Processor", tone: "bad", word: "stands", number, port, detail };
+  }
   const behind = lag !== null && lag.records > 0 && lag.seconds >= BEHIND_SECONDS;
   return {
     name: "Processor",
@@ -152,6 +156,7 @@ function lagOf(status: PipelineStatus | null) {
   return {
     records: Math.max(...status.groups.map((group) => group.lag)),
     seconds: Math.max(...status.groups.map((group) => group.lagSeconds)),
+    stands: status.groups.some(({ partitions }) => partitions.some(({ standing }) => standing !== undefined)),
     groups: status.groups.map((group) =>
       `${group.group}: lag ${count(group.lag)}, ${Math.round(group.lagSeconds)} s`
     ),

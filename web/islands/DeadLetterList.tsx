@@ -51,7 +51,7 @@ export default function DeadLetterList({ initial, query }: DeadLetterListProps) 
           label={redrivable === 1 ? "Redrive it" : `Redrive all ${count(redrivable)}`}
         />
       )}
-      {redrivable === 0 && letters.some(({ redriven }) => !redriven) && (
+      {redrivable === 0 && letters.some(({ redriven, unread }) => !redriven && !unread) && (
         <p class="note warn">
           {wornOut(redrivesMax)} They stay here; a letter’s page shows what came.
         </p>

@@ -2,6 +2,7 @@ import { useEffect } from "preact/hooks";
 import { startClock } from "../browser/now.ts";
 import { connection, sent, services, startFeed } from "../browser/feed.ts";
 import { startPosthog } from "../browser/person.ts";
+import { type HeldUp, heldUp } from "../core/held_up.ts";
 import { type Services, type Station, stations } from "../core/stations.ts";
 
 /**
@@ -17,10 +18,42 @@ export default function StatusStrip(
     startPosthog({ key: posthogKey, apiHost: relayPath });
   }, []);
   const list = stations(services.value ?? initial, { sent: sent.value, connection: connection.value });
+  const held = heldUp((services.value ?? initial)?.status ?? null);
   return (
-    <ol class="strip" aria-label="Services, in the order of the flow">
-      {list.map((station) => <StationView key={station.name} station={station} />)}
-    </ol>
+    <>
+      <ol class="strip" aria-label="Services, in the order of the flow">
+        {list.map((station) => <StationView key={station.name} station={station} />)}
+      </ol>
+      <div role="status">
+        {held.length > 0 && (
+          <ul class="held-up" aria-label="What stands">
+            {held.slice(0, HELD_UP_SHOWN_MAX).map((one) => <HeldUpView key={one.text} held={one} />)}
+            {held.length > HELD_UP_SHOWN_MAX && (
+              <li class="banner warn">
+                {held.length - HELD_UP_SHOWN_MAX} more: <code>deno task lag</code>
+              </li>
+            )}
+          </ul>
+        )}
+      </div>
+    </>
+  );
+}
+
+/** Partitions named one by one; a topic may have a thousand. */
+const HELD_UP_SHOWN_MAX = 6;
+
+function HeldUpView({ held: { tone, text, command } }: { held: HeldUp }) {
+  return (
+    <li class={`banner ${tone}`}>
+      <span aria-hidden="true">{SIGNS[tone]}</span> {text}
+      {command !== null && (
+        <>
+          {" "}
+          <code>{command}</code>
+        </>
+      )}
+    </li>
   );
 }
 

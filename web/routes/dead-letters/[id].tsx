@@ -1,6 +1,6 @@
 import { page } from "fresh";
 import type { DeadLetterDetail } from "../../../contract/processor_api.ts";
-import { RedriveForm, wornOut } from "../../components/LetterRows.tsx";
+import { NO_RECORD, RedriveForm, wornOut } from "../../components/LetterRows.tsx";
 import { Empty, Unavailable } from "../../components/Empty.tsx";
 import { bytes, count } from "../../core/format.ts";
 import Ago from "../../islands/Ago.tsx";
@@ -56,6 +56,16 @@ function Letter({ letter }: { letter: DeadLetterDetail }) {
         <dd>{letter.step}</dd>
         <dt>Source</dt>
         <dd class="mono">{letter.topic}, p{letter.partition} @ {letter.offset}</dd>
+        {letter.unread && (
+          <>
+            <dt>Why</dt>
+            <dd>{letter.unread.why}</dd>
+            <dt>Set aside because</dt>
+            <dd>{letter.unread.words}</dd>
+            <dt>Read on at</dt>
+            <dd class="mono">p{letter.partition} @ {letter.unread.nextOffset}</dd>
+          </>
+        )}
         <dt>First seen</dt>
         <dd>
           <Ago at={letter.firstSeen} />
@@ -69,7 +79,8 @@ function Letter({ letter }: { letter: DeadLetterDetail }) {
   );
 }
 
-function WhatNow({ letter: { id, redriven, redrives, redrivesMax } }: { letter: DeadLetterDetail }) {
+function WhatNow({ letter: { id, redriven, redrives, redrivesMax, unread } }: { letter: DeadLetterDetail }) {
+  if (unread) return <p class="note">{NO_RECORD} Its bytes are kept as they lay in the log.</p>;
   if (redriven) {
     return (
       <p class="note">
