@@ -1,6 +1,7 @@
 import type { RecordBatch, RecordHeaders, TopicRecord } from "../topic.ts";
 import { typeOf } from "./errors.ts";
 import { unpackingAtMost } from "./kafkajs_repairs.ts";
+import { withOwnTime } from "./own_time.ts";
 
 /** The parts of the client's own cluster that are needed to fetch by position; see docs/decisions/kafka-fetch.md. */
 export type ClientCluster = {
@@ -132,12 +133,12 @@ function toRecord(partition: number, message: FetchedMessage): TopicRecord {
     const one = Array.isArray(value) ? value.at(-1) : value;
     if (one !== undefined && one !== null) headers[name] = decoder.decode(one);
   }
-  return {
+  return withOwnTime({
     partition,
     offset: Number(message.offset),
     timestamp: Number(message.timestamp),
     key: message.key,
     value: message.value ?? EMPTY,
     headers: headers as RecordHeaders,
-  };
+  });
 }

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createRequire } from "node:module";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { answerInWords } from "./broker_words.ts";
 
 /** What kafkajs 2.2.4 gets wrong and cannot be told from outside: repaired in its own objects, once per process. */
 export function repairClient(): void {
@@ -8,6 +9,7 @@ export function repairClient(): void {
   isRepaired = true;
   silenceIdleTimers();
   commitOnlyWhatIsAssigned();
+  answerInWords();
 }
 
 let isRepaired = false;

@@ -18,6 +18,7 @@ import { type GroupClient, type GroupClientEvents, KafkaMembership } from "./mem
 import { repairClient, zstd } from "./kafkajs_repairs.ts";
 import type { KafkaConfig, LogRole } from "../log_config.ts";
 import { MicroBatcher, recordBytes } from "./micro_batcher.ts";
+import { atTakenTimes, takenTimesBy, takenTimesIn, TIME_SETTINGS } from "./own_time.ts";
 import { behindIn, secondsSince } from "../group_lag.ts";
 import { partitionFor } from "../partitioner.ts";
 import {
@@ -74,7 +75,11 @@ const METADATA_AGE_MS_MAX = 5_000;
 /** Longest wait for the first record when a reader follows a partition, in ms. */
 const READ_WAIT_MS = 250;
 
-type KnownTopic = { readonly partitions: number; readonly recordBytesMax: number };
+type KnownTopic = {
+  readonly partitions: number;
+  readonly recordBytesMax: number;
+  readonly timeSettings: ReadonlyMap<string, string>;
+};
 
 class KafkaLog implements TopicLog {
   readonly kind = "kafka";
@@ -195,6 +200,17 @@ class KafkaLog implements TopicLog {
   }
 
   async #send(topic: string, records: readonly RecordToPublish[]): Promise<readonly RecordPosition[]> {
+    try {
+      return await this.#sendOnce(topic, records);
+    } catch (error) {
+      if (!(error instanceof RecordRefusedError) || error.code !== "timestamp_refused") throw error;
+      const { timeSettings } = await this.#topic(topic);
+      const times = takenTimesIn(error.message) ?? takenTimesBy(timeSettings, systemClock.now());
+      return await this.#sendOnce(topic, atTakenTimes(records, times));
+    }
+  }
+
+  async #sendOnce(topic: string, records: readonly RecordToPublish[]): Promise<readonly RecordPosition[]> {
     try {
       const { partitions } = await this.#topic(topic);
       const producer = await this.#connectedProducer();
@@ -427,15 +443,19 @@ class KafkaLog implements TopicLog {
       const [{ topics }, { resources }] = await Promise.all([
         admin.fetchTopicMetadata({ topics: [name] }),
         admin.describeConfigs({
-          resources: [{ type: 2, name, configNames: ["max.message.bytes"] }],
+          resources: [{ type: 2, name, configNames: ["max.message.bytes", ...TIME_SETTINGS] }],
           includeSynonyms: false,
         }),
       ]);
-      const bytes = Number(resources[0]?.configEntries[0]?.configValue ?? NaN);
+      const settings = new Map(
+        resources[0]?.configEntries.map(({ configName, configValue }) => [configName, configValue]),
+      );
+      const bytes = Number(settings.get("max.message.bytes") ?? NaN);
       // The bound is the broker's for a whole batch, whose header takes some of it.
       return {
         partitions: topics[0]!.partitions.length,
         recordBytesMax: (bytes > 0 ? bytes : 1_048_588) - 128,
+        timeSettings: settings,
       };
     });
   }
