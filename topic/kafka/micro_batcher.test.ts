@@ -119,7 +119,9 @@ describe("MicroBatcher", () => {
   });
 
   test("a missing right or topic fails all calls of the send at once: alone each would fail alike", async () => {
-    for (const error of [new RecordRefusedError("not_authorised", "no right"), new LogSetupError("no topic")]) {
+    for (
+      const error of [new RecordRefusedError("not_authorised", "no right"), new LogSetupError("no topic")]
+    ) {
       const { batcher, sends } = immediate({ fail: () => error });
       const ends = await Promise.allSettled(["a", "b"].map((text) => batcher.publish("t", [record(text)])));
       expect(ends.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
