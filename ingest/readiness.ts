@@ -2,8 +2,14 @@ import type { Publisher, PublisherOptions } from "./publisher.ts";
 
 /** What `/readyz` answers: where the next envelope becomes durable, or that it cannot. */
 export type Readiness =
-  | { readonly status: "ready"; readonly durable: "log" | "spool"; readonly spooled: number }
-  | { readonly status: "not_ready"; readonly spool: "full" | "failing"; readonly spooled: number };
+  & (
+    | { readonly status: "ready"; readonly durable: "log" | "spool"; readonly spooled: number }
+    | { readonly status: "not_ready"; readonly spool: "full" | "failing"; readonly spooled: number }
+  )
+  & {
+    /** Webhooks that the log refused for good, kept in files; missing where there are none. */
+    readonly refused?: number;
+  };
 
 /** Milliseconds for which an answer of the log is taken for granted, so that nobody can load it by asking. */
 const FRESH_MS = 1_000;
@@ -15,14 +21,29 @@ const FRESH_MS = 1_000;
 export function createReadiness(publisher: Publisher, options: PublisherOptions): () => Promise<Readiness> {
   const { spool } = options;
   const logAnswers = createProbe(options);
+  const spoolLooked = createSpoolLook(options);
   return async () => {
     const log = publisher.goesToLog && await logAnswers() && publisher.goesToLog;
+    await spoolLooked();
     const state = spool.state;
     const spooled = spool.pendingRecords;
-    if (log) return { status: "ready", durable: "log", spooled };
+    const refused = spool.refused.records > 0 ? { refused: spool.refused.records } : {};
+    if (log) return { status: "ready", durable: "log", spooled, ...refused };
     return state === "taking"
-      ? { status: "ready", durable: "spool", spooled }
-      : { status: "not_ready", spool: state, spooled };
+      ? { status: "ready", durable: "spool", spooled, ...refused }
+      : { status: "not_ready", spool: state, spooled, ...refused };
+  };
+}
+
+/** Who is told that this is not ready sends nothing, and a disk that takes again would show by nothing else. */
+function createSpoolLook({ spool, clock }: PublisherOptions): () => Promise<void> {
+  let looked: { readonly at: number; readonly done: Promise<void> } | null = null;
+  return () => {
+    if (looked === null || clock.monotonic() - looked.at > FRESH_MS) {
+      if (spool.refused.records > 0) spool.refused.look();
+      looked = { at: clock.monotonic(), done: spool.lookAgain() };
+    }
+    return looked.done;
   };
 }
 
