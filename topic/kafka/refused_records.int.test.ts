@@ -39,7 +39,9 @@ const BOUNDS = {
   "message.timestamp.after.max.ms": `${HOUR_MS}`,
 };
 
-describe.skipIf(why !== null)("a time that the broker refuses", () => {
+describe("a time that the broker refuses", () => {
+  if (why !== null) return void test("is brought near", (running) => running.skip(why));
+
   test.each([
     ["3 hours ahead", 3 * HOUR_MS, HOUR_MS],
     ["3 hours behind", -3 * HOUR_MS, -HOUR_MS],
@@ -80,7 +82,9 @@ describe.skipIf(why !== null)("a time that the broker refuses", () => {
   });
 });
 
-describe.skipIf(why !== null)("one record of a shared send that the broker will never take", () => {
+describe("one record of a shared send that the broker will never take", () => {
+  if (why !== null) return void test("refuses no other", (running) => running.skip(why));
+
   test("of another kind than its topic takes: its call learns it, its neighbours are there", async () => {
     await makeTopic("compacted");
     await broker.alterTopic(prefix + "compacted", { "cleanup.policy": "compact" });
