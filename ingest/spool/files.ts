@@ -5,6 +5,7 @@ import {
   removeIfThere,
   replaceFile,
   syncDirectory,
+  tryRemove,
 } from "../../runtime/durable_file.ts";
 
 /** The names in a spool directory and how they are made durable. Nothing here knows what a record is. */
@@ -48,7 +49,7 @@ export class SpoolFiles {
       return file;
     } catch (error) {
       file.close();
-      this.tryRemove(segment);
+      tryRemove(path);
       throw error;
     }
   }
@@ -82,15 +83,6 @@ export class SpoolFiles {
     removeIfThere(this.segmentPath(segment));
   }
 
-  /** As {@link remove}, where the disk may be in no state to do it. */
-  tryRemove(segment: number): void {
-    try {
-      this.remove(segment);
-    } catch {
-      // The next file takes this name.
-    }
-  }
-
   /** Rejects where the disk takes nothing now; leaves nothing behind. */
   async probe(): Promise<void> {
     const path = join(this.directory, "probe.tmp");
@@ -99,7 +91,7 @@ export class SpoolFiles {
       await writeAll(file, new Uint8Array(PROBE_BYTES));
       await file.syncData();
     } finally {
-      removeIfThere(path);
+      tryRemove(path);
     }
   }
 

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { EnvelopeRecord } from "../../contract/envelope.ts";
 import type { FaultPoint } from "../../runtime/fault_point.ts";
+import { tryRemove } from "../../runtime/durable_file.ts";
 import { decodeFrame, encodeFrame } from "./frame.ts";
 import { SpoolFiles, type SpoolMark, writeAll } from "./files.ts";
 import { RefusedWebhooks } from "./refused.ts";
@@ -216,7 +217,7 @@ export class Spool {
     this.#open = null;
     if (segment.bytes === 0) {
       this.#segments.splice(this.#segments.indexOf(segment), 1);
-      this.#files.tryRemove(segment.number);
+      tryRemove(this.#files.segmentPath(segment.number));
       this.#lastSegment = segment.number - 1;
       return;
     }
