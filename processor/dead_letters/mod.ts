@@ -3,4 +3,12 @@
 export { DeadLetterList, findLetter, letterView, type ListedLetter } from "./list.ts";
 export { DeadLetterIndex } from "./positions.ts";
 export { letterRecord } from "./records.ts";
+export {
+  type ListedRefused,
+  redriveRefused,
+  REFUSED_ID,
+  refusedRecord,
+  refusedView,
+  refusedWebhooks,
+} from "./refused.ts";
 export { isWornOut, redrive, REDRIVES_MAX, WORN_OUT } from "./redrive.ts";
