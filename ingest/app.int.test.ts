@@ -1,6 +1,8 @@
 import fc from "fast-check";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { idFromBody } from "../contract/envelope.ts";
+import { manualClock } from "../tests/support/manual_clock.ts";
 import { until } from "../tests/support/until.ts";
 import { fakeLog } from "./fixtures/fake_log.ts";
 import { startTestIngest, type TestIngest, webhookBody } from "./fixtures/test_ingest.ts";
@@ -412,6 +414,38 @@ describe("while the log is away", () => {
     const ready = await fetch(`${full.url}/readyz`);
     expect([ready.status, (await ready.json()).status]).toEqual([503, "not_ready"]);
     await full.remove();
+  });
+});
+
+describe("a webhook that the log refuses", () => {
+  test("for its size, as no topic of ours does: 503 with Retry-After, and the next one is taken", async () => {
+    const log = fakeLog();
+    const ingest = await startTestIngest({ log });
+    const response = await ingest.post(webhookBody("refuse my size"));
+    expect([response.status, response.headers.get("retry-after"), (await response.json()).error.code])
+      .toEqual([503, "1", "refused_by_log"]);
+    expect((await ingest.post(webhookBody("0190a000-0000-7000-8000-000000000000"))).status).toBe(200);
+    await ingest.remove();
+  });
+
+  test("for itself: 200, it is kept, and /readyz and /metrics count it until somebody has taken it away", async () => {
+    const log = fakeLog();
+    const clock = manualClock();
+    const ingest = await startTestIngest({ log, clock });
+    const body = webhookBody("0190a000-0000-7000-8000-000000000000", { properties: { p: "refuse my time" } });
+    expect((await ingest.post(body)).status).toBe(200);
+    const ready = async () => await (await fetch(`${ingest.url}/readyz`)).json();
+    await until("it is set aside", async () => {
+      await clock.advance(2_000);
+      return (await ready()).refused === 1;
+    });
+    const metrics = await (await fetch(`${ingest.url}/metrics`)).text();
+    expect(metrics).toMatch(/^ingest_refused_files 1$/m);
+    expect(metrics).toMatch(/^ingest_refused_records_total 1$/m);
+    await Deno.remove(join(ingest.dataDir, "spool", "refused"), { recursive: true });
+    await clock.advance(2_000);
+    expect(await ready()).toEqual({ status: "ready", durable: expect.anything(), spooled: 0 });
+    await Promise.all([ingest.remove(), clock.advance(60_000)]);
   });
 });
 

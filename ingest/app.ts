@@ -10,9 +10,10 @@ import type { Authenticity } from "./authenticity.ts";
 import { type BodyReader, tooBusy } from "./body.ts";
 import type { IngestLimits } from "./config.ts";
 import type { IngestMetrics } from "./metrics.ts";
-import type { Publisher, Report } from "./publisher.ts";
+import type { Publisher } from "./publisher.ts";
 import type { Readiness } from "./readiness.ts";
-import { checkContent, readWebhook, type Refusal, tooLarge } from "./webhook.ts";
+import type { Report } from "./seldom.ts";
+import { checkContent, readWebhook, type Refusal } from "./webhook.ts";
 
 export type IngestAppOptions = {
   readonly authenticity: Authenticity;
@@ -120,8 +121,8 @@ async function publish(headers: Headers, bytes: Uint8Array, options: IngestAppOp
       return webhook.is === "event"
         ? json(200, { status: "ok", id: webhook.record.id })
         : json(202, { status: "dead_letter", reason: webhook.reason });
-    case "too_large":
-      return refusalResponse(tooLarge(options.limits.bodyBytesMax));
+    case "refused":
+      return refusalResponse(refusedByLog);
     case "unavailable":
       return refusalResponse(unavailable);
   }
@@ -131,6 +132,13 @@ const unavailable: Refusal = {
   status: 503,
   code: "unavailable",
   message: "neither log nor spool can take a webhook now: try again later",
+};
+
+const refusedByLog: Refusal = {
+  status: 503,
+  code: "refused_by_log",
+  message:
+    "the log is set up so that it does not take this webhook: its operator has been told, try again later",
 };
 
 function notAllowed(allow: string): Refusal {

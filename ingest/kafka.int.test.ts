@@ -1,5 +1,8 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { Buffer } from "node:buffer";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Clock, systemClock } from "../runtime/clock.ts";
 import { WEBHOOKS_PARTITIONS, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { redriveRefused, refusedWebhooks } from "../processor/dead_letters/mod.ts";
 import {
   brokerIsOurs,
   type KafkaBroker,
@@ -77,7 +80,92 @@ test(
   180_000,
 );
 
-async function readiness(ingest: TestIngest): Promise<{ durable: string; spooled: number }> {
+const HOUR_MS = 3_600_000;
+
+test.for([["ahead", 3 * HOUR_MS], ["behind", -3 * HOUR_MS]] as const)(
+  "a clock here that is 3 hours %s holds up no webhook, and each keeps the time at which it was received by it",
+  async ([name, off], running) => {
+    if (why !== null) return running.skip(why);
+    const clock: Clock = { ...systemClock, now: () => systemClock.now() + off };
+    const ingest = await startTestIngest({ dataDir, clock, config: { log } });
+    try {
+      await until("the log is ready", async () => (await readiness(ingest)).durable === "log");
+      await broker.alterTopic(WEBHOOKS_TOPIC, { "message.timestamp.before.max.ms": `${HOUR_MS}` });
+      const id = `0190b000-0000-7000-8000-00000000000${name.length}`;
+      const began = clock.now();
+      const response = await ingest.post(webhookBody(id));
+      await response.body?.cancel();
+      expect([response.status, await readiness(ingest)]).toEqual([
+        200,
+        { status: "ready", durable: "log", spooled: 0 },
+      ]);
+      const receivedAt = (await readKafka()).get(id)!;
+      expect(receivedAt).toBeGreaterThanOrEqual(began);
+      expect(receivedAt).toBeLessThanOrEqual(clock.now());
+    } finally {
+      await ingest.stop();
+      await broker.alterTopic(WEBHOOKS_TOPIC, { "message.timestamp.before.max.ms": null });
+    }
+  },
+);
+
+describe("a topic that takes less than it was made to take", () => {
+  const large = (id: string) =>
+    webhookBody(id, {
+      properties: { p: Buffer.from(crypto.getRandomValues(new Uint8Array(60_000))).toString("base64") },
+    });
+  const id = (n: number) => `0190c000-0000-7000-8000-00000000000${n}`;
+  const statusOf = async (ingest: TestIngest, body: string) => {
+    const response = await ingest.post(body);
+    await response.body?.cancel();
+    return [response.status, response.headers.get("retry-after")];
+  };
+
+  test(
+    "turns away what is larger with 503 and names the setting; while it waited in the spool it is set aside, and what lies behind it goes on",
+    async (running) => {
+      if (why !== null) return running.skip(why);
+      const ingest = await startTestIngest({ dataDir, config: { log } });
+      try {
+        await until("the log is ready", async () => (await readiness(ingest)).durable === "log");
+        await broker.alterTopic(WEBHOOKS_TOPIC, { "max.message.bytes": "20000" });
+        for (let n = 0; n < 3; n++) expect(await statusOf(ingest, large(id(0)))).toEqual([503, "1"]);
+        expect(ingest.said.filter((text) => text.includes("max.message.bytes"))).toHaveLength(1);
+        expect(await statusOf(ingest, webhookBody(id(1)))).toEqual([200, null]);
+        expect(await readiness(ingest)).toEqual({ status: "ready", durable: "log", spooled: 0 });
+
+        await broker.kill();
+        for (const body of [webhookBody(id(2)), large(id(3)), webhookBody(id(4))]) {
+          expect(await statusOf(ingest, body)).toEqual([200, null]);
+        }
+        await broker.restart();
+        await until("the spool is drained", async () => (await readiness(ingest)).spooled === 0, {
+          limitMs: 60_000,
+        });
+        expect(await readiness(ingest)).toMatchObject({ refused: 1 });
+      } finally {
+        await ingest.stop();
+        await broker.alterTopic(WEBHOOKS_TOPIC, { "max.message.bytes": "2097152" });
+      }
+      const stored = await readKafka();
+      expect([0, 1, 2, 3, 4].filter((n) => stored.has(id(n)))).toEqual([1, 2, 4]);
+
+      const kafka = await openTopicLog(log, "command");
+      try {
+        const [refused] = refusedWebhooks(dataDir);
+        expect(refused?.reason).toContain("Raise max.message.bytes");
+        expect(await redriveRefused(kafka, refused!)).toBeNull();
+      } finally {
+        await kafka.close();
+      }
+      expect((await readKafka()).has(id(3))).toBe(true);
+      expect(refusedWebhooks(dataDir)).toEqual([]);
+    },
+    120_000,
+  );
+});
+
+async function readiness(ingest: TestIngest): Promise<{ durable?: string; spooled: number }> {
   return await (await fetch(`${ingest.url}/readyz`)).json();
 }
 

@@ -83,9 +83,10 @@ export function createIngestMetrics(sources: MetricsSources): IngestMetrics {
   counted("ingest_spooled_records_total", "Records that went to the spool first.", () => publisher.spooled);
   counted(
     "ingest_refused_records_total",
-    "Spooled records that the log will never take, kept in spool/refused.",
+    "Spooled records that the log refused for good and that were set aside in spool/refused.",
     () => drainer.setAside,
   );
+  fetched("ingest_refused_files", "Webhooks that lie in spool/refused.", () => spool.refused.records);
   fetched("ingest_spool_records", "Records in the spool, not yet on the log.", () => spool.pendingRecords);
   fetched("ingest_spool_bytes", "Bytes of the spool's files.", () => spool.bytes);
   fetched("ingest_in_flight_requests", "Requests not yet answered.", () => inFlight.requests);

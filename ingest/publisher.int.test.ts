@@ -1,6 +1,8 @@
+import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { EnvelopeRecord } from "../contract/envelope.ts";
+import { readRefusedFile } from "../contract/refused_webhook.ts";
 import { noFaultPoint } from "../runtime/fault_point.ts";
 import { type ManualClock, manualClock } from "../tests/support/manual_clock.ts";
 import { until } from "../tests/support/until.ts";
@@ -40,11 +42,32 @@ describe("while the log answers", () => {
     expect([publisher.published, publisher.spooled, spool.pendingRecords]).toEqual([1, 0, 0]);
   });
 
-  test("a record that it will never take is told so, and the next one is taken", async () => {
-    expect(await publish("refuse me")).toEqual({ is: "too_large" });
+  test("a record larger than the topic takes is turned away without a way through the spool, and the next one is taken", async () => {
+    expect(await publish("refuse my size")).toEqual({ is: "refused" });
     expect(await publish("b")).toEqual({ is: "published" });
-    expect(spool.pendingRecords).toBe(0);
+    expect([spool.pendingRecords, publisher.spooled]).toEqual([0, 0]);
   });
+
+  test("that is said once a minute, with the log's words and how often it was", async () => {
+    const told = () => said.filter((text) => text.includes("record_too_large"));
+    for (let n = 0; n < 50; n++) await publish("refuse my size");
+    expect(told()).toHaveLength(1);
+    await clock.advance(60_000);
+    await publish("refuse my size");
+    expect(told()).toEqual([expect.anything(), expect.stringContaining("(and 49 times more")]);
+  });
+
+  test.each(["refuse my time", "refuse my kind"])(
+    "a record that it refuses for itself (%s) is kept, set aside and holds up nothing",
+    async (text) => {
+      drainer.start();
+      expect(await publish(text)).toEqual({ is: "spooled" });
+      await drained();
+      expect(await publish("b")).toEqual({ is: "published" });
+      expect(log.values()).toEqual(["b"]);
+      expect(setAside().map(({ record }) => new TextDecoder().decode(record.value))).toEqual([text]);
+    },
+  );
 });
 
 describe("before the topic is there", () => {
@@ -173,21 +196,56 @@ describe("when neither can take a record", () => {
   });
 });
 
-test("a spooled record that the log will never take is set aside and named, and blocks nothing", async () => {
-  log.mode = "away";
-  await Promise.all(["a", "refuse me", "b"].map(publish));
-  log.mode = "takes";
-  drainer.start();
-  await drained();
-  expect(log.values()).toEqual(["a", "b"]);
-  expect(drainer.setAside).toBe(1);
-  const [name] = await Array.fromAsync(
-    Deno.readDir(join(directory, "spool", "refused")),
-    (entry) => entry.name,
-  );
-  expect(said.join("\n")).toContain(name);
-  const kept = JSON.parse(await Deno.readTextFile(join(directory, "spool", "refused", name!)));
-  expect(kept).toMatchObject({ value: "refuse me", reason: "the record is too large" });
+describe("spooled records that the log refuses for good", () => {
+  const odd = {
+    key: Uint8Array.of(0xff, 0, 1),
+    value: Uint8Array.of(0xff, 0xfe, ...new TextEncoder().encode("refuse my kind")),
+    headers: { id: "an id" },
+    timestamp: 1_764_520_701_968,
+  };
+
+  test("are set aside whole and named, and what lies behind them goes on", async () => {
+    log.mode = "away";
+    await Promise.all(["a", "refuse my size", "b"].map(publish));
+    await publisher.publish(odd);
+    await publish("c");
+    log.mode = "takes";
+    drainer.start();
+    await drained();
+    expect(log.values()).toEqual(["a", "b", "c"]);
+    expect([drainer.setAside, spool.refused.records]).toEqual([2, 2]);
+    const [first, second] = setAside();
+    expect(first).toMatchObject({ reason: "the topic does not take it: record_too_large" });
+    expect(second?.record).toEqual({ ...odd, key: Buffer.from(odd.key), value: Buffer.from(odd.value) });
+    expect(said.filter((text) => text.includes(refusedNames()[0]!))).toHaveLength(1);
+  });
+
+  test("of another spool's time are not replaced by later ones of the same place", async () => {
+    await spool.setAside(odd, { at: "1-0", reason: "one" });
+    await spool.setAside({ ...odd, headers: { id: "another" } }, { at: "1-0", reason: "one" });
+    await spool.setAside(odd, { at: "1-0", reason: "one" });
+    expect(setAside().map(({ record }) => record.headers.id).sort()).toEqual(["an id", "another"]);
+  });
+
+  test("wait where they would take more than SPOOL_MAX_BYTES, and go on once there is room", async () => {
+    await spool.close();
+    await openSpool({ bytesMax: 1_500 });
+    const setOneAside = (n: number) => spool.setAside(odd, { at: `1-${n}`, reason: "x" });
+    for (let n = 0; await setOneAside(n).then(() => true, () => false);) n++;
+    log.mode = "away";
+    for (const text of ["a", "refuse my kind, too", "b"]) await publish(text);
+    log.mode = "takes";
+    drainer.start();
+    const held = () => said.filter((text) => text.includes("dead-letters redrive --all"));
+    await until("it says that it cannot go on", () => held().length === 1);
+    for (let n = 0; n < 5; n++) await clock.advance(1_000);
+    expect([log.values(), spool.pendingRecords, held().length]).toEqual([["a"], 3, 1]);
+    await Deno.remove(join(directory, "spool", "refused"), { recursive: true });
+    await clock.advance(DEFAULT_LIMITS.retryMsMax);
+    await drained();
+    expect(log.values()).toEqual(["a", "b"]);
+    expect(spool.refused.records).toBe(1);
+  });
 });
 
 test("the drainer passes spool.drained after the log has acknowledged and before the mark moves", async () => {
@@ -238,6 +296,17 @@ function publish(text: string) {
     timestamp: clock.now(),
   };
   return publisher.publish(record);
+}
+
+function refusedNames(): string[] {
+  return [...Deno.readDirSync(join(directory, "spool", "refused"))].map(({ name }) => name)
+    .sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+}
+
+function setAside() {
+  return refusedNames().map((name) =>
+    readRefusedFile(Deno.readFileSync(join(directory, "spool", "refused", name)))!
+  );
 }
 
 /** Drained, and the rest that the log is given after a failure is over. */

@@ -4,18 +4,16 @@ import type { FaultPoint } from "../runtime/fault_point.ts";
 import { RecordRefusedError, type TopicLog } from "../topic/topic.ts";
 import type { IngestLimits } from "./config.ts";
 import { Deadlines } from "./deadlines.ts";
+import { type Report, Seldom } from "./seldom.ts";
 import type { Spool } from "./spool/spool.ts";
 
 /** Where a record was made durable, or why it was not. */
 export type PublishOutcome =
   | { readonly is: "published" | "spooled" }
-  /** The log will never take it. */
-  | { readonly is: "too_large" }
+  /** The log is set up so that it does not take it; its operator has been told, and may mend that. */
+  | { readonly is: "refused" }
   /** Neither log nor spool can take it now. */
   | { readonly is: "unavailable" };
-
-/** Tells the operator. */
-export type Report = (level: "info" | "warn" | "error", text: string) => void;
 
 export type PublisherOptions = {
   readonly log: TopicLog;
@@ -34,6 +32,10 @@ export type PublisherOptions = {
  * empty yet. So records keep their order across an outage, and no answer waits for a broker.
  *
  * A publish that was given up may still land, so a spooled record may be on the topic twice: its uuid absorbs that.
+ *
+ * What ingest lets in is never too large for the topic as it is made, so a topic that takes less is its operator's to mend:
+ * that record is turned away and not spooled, where it would hold up all others. One that the log refuses for itself is
+ * kept by way of the spool, which sets it aside. Without the right to write nothing is taken: records wait as in an outage.
  */
 export class Publisher {
   /** Records that the log acknowledged, without those that came through the spool. */
@@ -43,8 +45,10 @@ export class Publisher {
   #restsUntil = -Infinity;
   #awayReason: string | null = null;
   readonly #deadlines: Deadlines;
+  readonly #seldom: Seldom;
 
   constructor(private readonly options: PublisherOptions) {
+    this.#seldom = new Seldom(options);
     this.#deadlines = new Deadlines(options.clock, options.limits.publishMsMax);
   }
 
@@ -80,8 +84,9 @@ export class Publisher {
         },
         (error) => {
           if (!this.#deadlines.met(deadline)) return;
-          if (isTooLarge(error)) resolve({ is: "too_large" });
-          else resolve(this.#givenUp(record, messageOf(error)));
+          if (!isRefusal(error)) resolve(this.#givenUp(record, messageOf(error)));
+          else if (error.code !== "record_too_large") resolve(this.#toSpool(record));
+          else resolve(this.#refused(error));
         },
       );
     });
@@ -96,13 +101,18 @@ export class Publisher {
     return this.#toSpool(record);
   }
 
+  #refused({ message }: Error): PublishOutcome {
+    this.#seldom.tell("refused", "error", `a webhook was answered 503: ${message}`);
+    return { is: "refused" };
+  }
+
   async #toSpool(record: EnvelopeRecord): Promise<PublishOutcome> {
     try {
       await this.options.spool.append(record);
       this.spooled++;
       return { is: "spooled" };
     } catch (error) {
-      this.options.report("error", `a webhook was turned away: ${messageOf(error)}`);
+      this.#seldom.tell("unavailable", "error", `a webhook was turned away: ${messageOf(error)}`);
       return { is: "unavailable" };
     }
   }
@@ -114,9 +124,9 @@ export class Publisher {
   }
 }
 
-/** True for what the log will never take. A missing permission can be given, so such a record waits instead. */
-export function isTooLarge(error: unknown): boolean {
-  return error instanceof RecordRefusedError && error.code === "record_too_large";
+/** True where the log refuses a record for itself. A missing permission can be given, so such a record waits instead. */
+export function isRefusal(error: unknown): error is RecordRefusedError {
+  return error instanceof RecordRefusedError && error.code !== "not_authorised";
 }
 
 /** An error's message, or what was thrown as text where it is no Error. */

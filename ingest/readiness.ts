@@ -10,6 +10,8 @@ export type Readiness =
   & {
     /** Settings of the topic that break a promise, in words; missing where there are none. */
     readonly warnings?: readonly string[];
+    /** Webhooks that the log refused for good, kept in files; missing where there are none. */
+    readonly refused?: number;
   };
 
 /** Milliseconds for which an answer of the log is taken for granted, so that nobody can load it by asking. */
@@ -25,16 +27,33 @@ export function createReadiness(
 ): () => Promise<Readiness> {
   const { spool, breaches } = options;
   const logAnswers = createProbe(options);
+  const spoolLooked = createSpoolLook(options);
   return async () => {
     const log = publisher.goesToLog && await logAnswers() && publisher.goesToLog;
+    await spoolLooked();
     const state = spool.state;
     const spooled = spool.pendingRecords;
     const words = breaches().map((breach) => breach.words);
-    const warnings = words.length === 0 ? {} : { warnings: words };
-    if (log) return { status: "ready", durable: "log", spooled, ...warnings };
+    const beside = {
+      ...(words.length === 0 ? {} : { warnings: words }),
+      ...(spool.refused.records > 0 ? { refused: spool.refused.records } : {}),
+    };
+    if (log) return { status: "ready", durable: "log", spooled, ...beside };
     return state === "taking"
-      ? { status: "ready", durable: "spool", spooled, ...warnings }
-      : { status: "not_ready", spool: state, spooled, ...warnings };
+      ? { status: "ready", durable: "spool", spooled, ...beside }
+      : { status: "not_ready", spool: state, spooled, ...beside };
+  };
+}
+
+/** Who is told that this is not ready sends nothing, and a disk that takes again would show by nothing else. */
+function createSpoolLook({ spool, clock }: PublisherOptions): () => Promise<void> {
+  let looked: { readonly at: number; readonly done: Promise<void> } | null = null;
+  return () => {
+    if (looked === null || clock.monotonic() - looked.at > FRESH_MS) {
+      if (spool.refused.records > 0) spool.refused.look();
+      looked = { at: clock.monotonic(), done: spool.lookAgain() };
+    }
+    return looked.done;
   };
 }
 

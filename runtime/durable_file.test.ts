@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   isThere,
   makePrivateDirectory,
@@ -29,6 +29,20 @@ describe.each([
     await replace(path, bytes("a longer text"));
     await replace(path, bytes("short"));
     expect([Deno.readTextFileSync(path), names()]).toEqual(["short", ["file"]]);
+  });
+
+  it("a disk that takes nothing leaves the old one whole, and nothing beside it", async () => {
+    const path = join(directory, "file");
+    await replace(path, bytes("old"));
+    const full = () => {
+      throw new Error("No space left on device");
+    };
+    const { prototype } = Deno.FsFile;
+    const spies = [vi.spyOn(prototype, "sync"), vi.spyOn(prototype, "syncSync")];
+    for (const spy of spies) spy.mockImplementation(full);
+    await expect(replace(path, bytes("new"))).rejects.toThrow("No space left");
+    for (const spy of spies) spy.mockRestore();
+    expect([Deno.readTextFileSync(path), names()]).toEqual(["old", ["file"]]);
   });
 
   it("a crash before the rename leaves the old one whole, and what it left is written over", async () => {

@@ -84,18 +84,40 @@ export function writeAll(file: Pick<Deno.FsFile, "writeSync">, bytes: Uint8Array
   for (let written = 0; written < bytes.length;) written += file.writeSync(bytes.subarray(written));
 }
 
-/** Writes a whole file; its name is durable only with {@link syncDirectory}. */
+/** Writes a whole file, as {@link writeDurablySync}. */
 async function writeDurably(path: string, bytes: Uint8Array, made: NewFile = {}): Promise<void> {
   using file = Deno.openSync(path, { ...made, create: true, write: true, truncate: true });
-  writeAll(file, bytes);
-  await file.sync();
+  try {
+    writeAll(file, bytes);
+    await file.sync();
+  } catch (error) {
+    tryRemove(path);
+    throw error;
+  }
 }
 
-/** Writes a file whole and syncs it; its name is durable only after the directory is synced. */
+/**
+ * Writes a file whole and syncs it; its name is durable only after the directory is synced. A full disk keeps nothing of
+ * it: there would be one such piece per mail, webhook or start, for as long as it is full.
+ */
 export function writeDurablySync(path: string, bytes: Uint8Array, made: NewFile = {}): void {
   using file = Deno.openSync(path, { ...made, create: true, write: true, truncate: true });
-  writeAll(file, bytes);
-  file.syncSync();
+  try {
+    writeAll(file, bytes);
+    file.syncSync();
+  } catch (error) {
+    tryRemove(path);
+    throw error;
+  }
+}
+
+/** As {@link removeIfThere}, where the disk may be in no state to do it. */
+export function tryRemove(path: string): void {
+  try {
+    removeIfThere(path);
+  } catch {
+    // Whoever makes the file again writes over it.
+  }
 }
 
 /** Puts a file in the place of the one of this name, or makes it; a crash leaves the old or the new one, whole. */

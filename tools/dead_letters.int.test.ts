@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { deadLetterRecord } from "../contract/dead_letter.ts";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
+import { refusedFile } from "../contract/refused_webhook.ts";
 import { killAtFaultPoint, runProgram, spawnProgram } from "../tests/support/run_command.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
@@ -176,4 +177,88 @@ describe("dead-letters redrive", () => {
       expect((await deadLetters(...args)).code).toBe(2);
     },
   );
+});
+
+describe("webhooks that the log refused and ingest keeps in DATA_DIR", () => {
+  const RECEIVED_AT = Date.UTC(2025, 10, 30);
+  const refuse = (at: string, value: string) => {
+    const directory = `${dataDir}/spool/refused`;
+    Deno.mkdirSync(directory, { recursive: true });
+    const record = { key: bytes("user-1"), value: bytes(value), headers: { id: at }, timestamp: RECEIVED_AT };
+    Deno.writeFileSync(
+      `${directory}/${at}.json`,
+      refusedFile({ record, reason: "the broker\u001b[31m says no" }),
+    );
+  };
+  const left = () => [...Deno.readDirSync(`${dataDir}/spool/refused`)].map(({ name }) => name);
+  const view = (at: string) => ({
+    id: `refused:${at}`,
+    reason: "the broker\u001b[31m says no",
+    step: "publish",
+    topic: WEBHOOKS_TOPIC,
+    partition: null,
+    offset: null,
+    firstSeen: "2025-11-30T00:00:00.000Z",
+    redrives: 0,
+    redriven: false,
+  });
+
+  test("are listed behind the letters in their order, with the log's words, whose control characters are escaped", async () => {
+    await setAside("a");
+    for (const at of ["2-0", "10-0", "1-500"]) refuse(at, "{}");
+    const { stdout } = await deadLetters("list", "--json");
+    expect(lines(stdout).map(({ id }) => id)).toEqual([
+      "0:0",
+      "refused:1-500",
+      "refused:2-0",
+      "refused:10-0",
+    ]);
+    expect(lines(stdout)[1]).toEqual(view("1-500"));
+    const { stdout: text } = await deadLetters("list");
+    expect(text).toMatch(/3 {2}the broker\S*\[31m says no/);
+    expect(text).not.toContain("\u001b");
+  });
+
+  test("are shown with their record, and where they lie", async () => {
+    refuse("1-0", '{"event":"ü"}');
+    const { stdout } = await deadLetters("show", "refused:1-0", "--json");
+    expect(lines(stdout)[0]).toEqual({
+      ...view("1-0"),
+      path: `${dataDir}/spool/refused/1-0.json`,
+      headers: { id: "1-0" },
+      key: "user-1",
+      value: '{"event":"ü"}',
+    });
+    const { code, stderr } = await deadLetters("show", "refused:7-7");
+    expect([code, stderr]).toEqual([1, expect.stringContaining('Cannot find refused webhook "refused:7-7"')]);
+  });
+
+  test("are published as they would have been by a redrive, which takes their file away; --dry-run does nothing", async () => {
+    refuse("1-0", '{"event":"ü"}');
+    refuse("1-1", "{}");
+    expect((await deadLetters("redrive", "--all", "--dry-run")).stdout).toContain(
+      "refused:1-1  would be redriven",
+    );
+    expect(left()).toHaveLength(2);
+    const { code, stdout } = await deadLetters("redrive", "refused:1-0", "--json");
+    expect([code, lines(stdout)]).toEqual([0, [{ ...view("1-0"), outcome: "redriven" }]]);
+    expect(left()).toEqual(["1-1.json"]);
+    const [record] = await records(WEBHOOKS_TOPIC);
+    expect([record!.value, record!.headers, record!.timestamp]).toEqual([
+      bytes('{"event":"ü"}'),
+      { id: "1-0" },
+      RECEIVED_AT,
+    ]);
+  });
+
+  test("stay where the log refuses them still, and the sentence says why; the others and the letters go on", async () => {
+    await setAside("a");
+    refuse("1-0", "x".repeat(3 * 1024 * 1024));
+    refuse("1-1", "{}");
+    const { code, stdout, stderr } = await deadLetters("redrive", "--all");
+    expect([code, stderr]).toEqual([1, expect.stringContaining("Cannot redrive 1 of 2 refused webhooks")]);
+    expect(stdout).toMatch(/refused:1-0 {2}refused {2}Cannot publish/);
+    expect(left()).toEqual(["1-0.json"]);
+    expect(await copies()).toHaveLength(1);
+  });
 });

@@ -6,13 +6,19 @@ import {
   letterRecord,
   letterView,
   type ListedLetter,
+  type ListedRefused,
   redrive,
+  redriveRefused,
   REDRIVES_MAX,
+  REFUSED_ID,
+  refusedRecord,
+  refusedView,
+  refusedWebhooks,
   whyNever,
   WORN_OUT,
 } from "../processor/dead_letters/mod.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
-import type { TopicLog } from "../topic/topic.ts";
+import type { RecordToPublish, TopicLog } from "../topic/topic.ts";
 import {
   type Command,
   CommandFailedError,
@@ -42,7 +48,8 @@ Usage: deno task dead-letters list [--all] [--json]
   redrive    publishes the record again, marked as redriven; refused after ${REDRIVES_MAX} rounds
   --dry-run  says what would be redriven, and does nothing
 
-ID is partition:offset in the dead-letter topic. With --json: one object per line.
+ID is partition:offset in the dead-letter topic, or refused:… for a webhook that the log refused and that ingest keeps in
+DATA_DIR. With --json: one object per line.
 `,
   options: { all: { type: "boolean" }, "dry-run": { type: "boolean" } },
   async run(line) {
@@ -52,9 +59,14 @@ ID is partition:offset in the dead-letter topic. With --json: one object per lin
     await withLog(config, async (log) => {
       const list = new DeadLetterList(log);
       await list.catchUp();
-      if (verb === "list") return printList(list.letters({ all: line.values.all === true }), line);
-      if (verb === "show") return await printLetter(log, { letter: find(list, line.positionals[1]!), line });
-      await redriveNamed(line, { log, list, config });
+      const refused = refusedWebhooks(config.dataDir);
+      if (verb === "list") {
+        return printList(list.letters({ all: line.values.all === true }), { refused, line });
+      }
+      if (verb === "redrive") return await redriveNamed(line, { log, list, config, refused });
+      const [, id = ""] = line.positionals;
+      if (id.startsWith(REFUSED_ID)) return printRefused(findRefused(refused, id), line);
+      await printLetter(log, { letter: find(list, id), line });
     });
   },
 };
@@ -75,13 +87,25 @@ function find(list: DeadLetterList, id: string): ListedLetter {
   return letter;
 }
 
-function printList(letters: readonly ListedLetter[], { json }: CommandLine): void {
+function findRefused(refused: readonly ListedRefused[], id: string): ListedRefused {
+  const found = refused.find((one) => one.id === id);
+  if (!found) {
+    throw new CommandFailedError(`Cannot find refused webhook "${id}" in DATA_DIR: see dead-letters list.`);
+  }
+  return found;
+}
+
+function printList(
+  letters: readonly ListedLetter[],
+  { refused, line: { json } }: { readonly refused: readonly ListedRefused[]; readonly line: CommandLine },
+): void {
   if (json) {
     for (const letter of letters) printJson(letterView(letter));
+    for (const one of refused) printJson(refusedView(one));
     return;
   }
-  if (letters.length === 0) return print("No dead letters.");
-  const counts = Map.groupBy(letters, (letter) => letter.reason);
+  if (letters.length === 0 && refused.length === 0) return print("No dead letters.");
+  const counts = Map.groupBy([...letters, ...refused], ({ reason }) => reason);
   const sums = [...counts].map(([reason, { length }]) => [length, reason]).sort((a, b) => +b[0]! - +a[0]!);
   print(table(["COUNT", "REASON"], sums));
   print("");
@@ -95,6 +119,7 @@ function printList(letters: readonly ListedLetter[], { json }: CommandLine): voi
     redrives,
     unread === undefined ? reason : `${reason}: ${unread.why} (${unread.words})`,
   ]);
+  rows.push(...refused.map(({ id, reason, firstSeen }) => [id, "publish", "-", firstSeen, 0, reason]));
   print(table(["ID", "STEP", "SOURCE", "FIRST SEEN", "REDRIVES", "REASON"], rows));
 }
 
@@ -104,9 +129,23 @@ async function printLetter(
 ): Promise<void> {
   const record = await letterRecord(log, letter);
   if (!record) throw new CommandFailedError(`Cannot show "${letter.id}": the log no longer has its bytes.`);
-  const value = new TextDecoder().decode(record.value);
-  const key = record.key === null ? null : new TextDecoder().decode(record.key);
-  const whole = { ...letterView(letter), headers: letter.headers, key, value };
+  printWhole({ ...letterView(letter), ...recordView({ ...record, headers: letter.headers }) }, line);
+}
+
+function printRefused(refused: ListedRefused, line: CommandLine): void {
+  const record = refusedRecord(refused);
+  if (!record) throw new CommandFailedError(`Cannot show "${refused.id}": its file has gone.`);
+  printWhole({ ...refusedView(refused), path: refused.path, ...recordView(record) }, line);
+}
+
+function recordView(
+  { headers, key, value }: Pick<RecordToPublish, "headers" | "key" | "value">,
+) {
+  const decoder = new TextDecoder();
+  return { headers, key: key === null ? null : decoder.decode(key), value: decoder.decode(value) };
+}
+
+function printWhole(whole: object, line: CommandLine): void {
   if (line.json) return printJson(whole);
   for (const [name, one] of Object.entries(whole)) {
     print(`${`${name}:`.padEnd(12)}${printable(typeof one === "string" ? one : JSON.stringify(one))}`);
@@ -117,13 +156,64 @@ type Redriving = {
   readonly log: TopicLog;
   readonly list: DeadLetterList;
   readonly config: Pick<ProcessorConfig, "datasetDir" | "dedupWindow" | "faultPoint">;
+  readonly refused: readonly ListedRefused[];
 };
 
 async function redriveNamed(line: CommandLine, redriving: Redriving): Promise<void> {
-  if (line.values["dry-run"] === true) return foretell(line, redriving.list);
+  const ids = [...new Set(line.positionals.slice(1))];
+  const { refused } = redriving;
+  const named = {
+    letters: { ...line, positionals: ["redrive", ...ids.filter((id) => !id.startsWith(REFUSED_ID))] },
+    refused: line.values.all === true
+      ? refused
+      : ids.filter((id) => id.startsWith(REFUSED_ID)).map((id) => findRefused(refused, id)),
+  };
+  if (line.values["dry-run"] === true) {
+    for (const one of named.refused) {
+      printRefusedOutcome(line, { refused: one, outcome: "would be redriven" });
+    }
+    return foretell(named.letters, redriving.list);
+  }
   const locks = openDatasetLocks(redriving.config.datasetDir);
   const message = { verb: "redrive", what: "a redrive of dead letters" };
-  await workAlone(locks, message, () => redriveUnderLock(line, redriving));
+  await workAlone(locks, message, async () => {
+    const still = await redriveFiles(line, { ...redriving, refused: named.refused });
+    await redriveUnderLock(named.letters, redriving);
+    if (still === 0) return;
+    throw new CommandFailedError(
+      `Cannot redrive ${still} of ${named.refused.length} refused webhooks: the log refuses them still, as said ` +
+        "above. Mend that, and run it again.",
+    );
+  });
+}
+
+/** Answers how many the log refuses still. */
+async function redriveFiles(line: CommandLine, { log, refused }: Redriving): Promise<number> {
+  let still = 0;
+  for (const one of refused) {
+    const why = await redriveRefused(log, one);
+    if (why !== null) still++;
+    printRefusedOutcome(line, {
+      refused: one,
+      outcome: why === null ? "redriven" : "refused",
+      ...(why === null ? {} : { why }),
+    });
+  }
+  return still;
+}
+
+function printRefusedOutcome(
+  line: CommandLine,
+  { refused, outcome, why }: {
+    readonly refused: ListedRefused;
+    readonly outcome: string;
+    readonly why?: string;
+  },
+): void {
+  if (line.json) {
+    return printJson({ ...refusedView(refused), outcome, ...(why === undefined ? {} : { why }) });
+  }
+  print(`${refused.id}  ${outcome}  ${printable(why ?? refused.reason)}`);
 }
 
 function foretell(line: CommandLine, list: DeadLetterList): void {

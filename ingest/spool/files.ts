@@ -5,6 +5,7 @@ import {
   removeIfThere,
   replaceFile,
   syncDirectory,
+  tryRemove,
 } from "../../runtime/durable_file.ts";
 
 /** The names in a spool directory and how they are made durable. Nothing here knows what a record is. */
@@ -14,6 +15,8 @@ export type SpoolMark = { readonly segment: number; readonly bytes: number };
 
 const SEGMENT_NAME = /^(\d{12})\.spool$/;
 const MARK_NAME = "mark.json";
+/** What a disk must take to count as one that takes records: more than most webhooks. */
+const PROBE_BYTES = 64 * 1024;
 
 /** The spool's directory on disk and its numbered segments. What it creates is for its owner alone: 0600, 0700. */
 export class SpoolFiles {
@@ -34,14 +37,19 @@ export class SpoolFiles {
     return segments.sort((a, b) => a - b);
   }
 
-  /** A new, empty segment, open for writing; its name is durable. */
+  /**
+   * A new, empty segment, open for writing; its name is durable. What a failed write left under this name, which was
+   * promised to nobody, makes room for it.
+   */
   async create(segment: number): Promise<Deno.FsFile> {
-    const file = await Deno.open(this.segmentPath(segment), { createNew: true, write: true, ...PRIVATE });
+    const path = this.segmentPath(segment);
+    const file = await Deno.open(path, { create: true, truncate: true, write: true, ...PRIVATE });
     try {
       await syncDirectory(this.directory);
       return file;
     } catch (error) {
       file.close();
+      tryRemove(path);
       throw error;
     }
   }
@@ -73,6 +81,18 @@ export class SpoolFiles {
 
   remove(segment: number): void {
     removeIfThere(this.segmentPath(segment));
+  }
+
+  /** Rejects where the disk takes nothing now; leaves nothing behind. */
+  async probe(): Promise<void> {
+    const path = join(this.directory, "probe.tmp");
+    try {
+      using file = await Deno.open(path, { create: true, truncate: true, write: true, ...PRIVATE });
+      await writeAll(file, new Uint8Array(PROBE_BYTES));
+      await file.syncData();
+    } finally {
+      tryRemove(path);
+    }
   }
 
   /** The mark; null where there is none, or none that can be read: then everything counts as not drained. */

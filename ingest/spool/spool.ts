@@ -1,8 +1,10 @@
 import { Buffer } from "node:buffer";
 import type { EnvelopeRecord } from "../../contract/envelope.ts";
 import type { FaultPoint } from "../../runtime/fault_point.ts";
+import { tryRemove } from "../../runtime/durable_file.ts";
 import { decodeFrame, encodeFrame } from "./frame.ts";
 import { SpoolFiles, type SpoolMark, writeAll } from "./files.ts";
+import { RefusedWebhooks } from "./refused.ts";
 
 /**
  * Where webhooks wait while the log cannot take them: append-only files in `DATA_DIR/spool/`, drained in their order.
@@ -12,10 +14,13 @@ import { SpoolFiles, type SpoolMark, writeAll } from "./files.ts";
  * - The mark moves only after the log has acknowledged. Between the two a crash publishes records again: repeats are
  *   allowed, loss is not.
  * - A file is deleted when all of it is drained, and nothing is ever appended to a file of an earlier run.
- * - After an I/O error no descriptor is trusted any more: the file is cut back and the next append begins a new one.
+ * - After an I/O error no descriptor is trusted any more: the file is cut back, or goes where nothing is left of it, and
+ *   the next append begins a new one.
  */
 export class Spool {
   readonly #files: SpoolFiles;
+  /** What the log refused for good. It may take as many bytes again as what waits. */
+  readonly refused: RefusedWebhooks;
   /** What lies on disk, in order; the last one may be open. */
   readonly #segments: Segment[] = [];
   #mark: SpoolMark = { segment: 0, bytes: 0 };
@@ -32,6 +37,7 @@ export class Spool {
 
   private constructor(private readonly options: SpoolOptions) {
     this.#files = new SpoolFiles(options.directory);
+    this.refused = new RefusedWebhooks(this.#files, options.bytesMax);
   }
 
   /** Opens the spool, repairs its last file and counts what waits. Rejects where the directory cannot be used. */
@@ -111,16 +117,15 @@ export class Spool {
     this.#deleteDrained();
   }
 
-  /** Keeps a record that the log will never take in `refused/`, as JSON for a person to read; answers the path. */
+  /** Keeps a record that the log will never take in `refused/`; answers the path. Rejects where that is full too. */
   async setAside(record: EnvelopeRecord, { at, reason }: { at: string; reason: string }): Promise<string> {
-    const text = JSON.stringify({
-      reason,
-      receivedAt: new Date(record.timestamp).toISOString(),
-      key: Buffer.from(record.key).toString("utf8"),
-      headers: record.headers,
-      value: Buffer.from(record.value).toString("utf8"),
-    });
-    return await this.#files.setAside(`${at}.json`, new TextEncoder().encode(text + "\n"));
+    return await this.refused.keep(record, { at, reason });
+  }
+
+  /** After a failed write, without waiting for the next record: whether the disk takes again. */
+  async lookAgain(): Promise<void> {
+    if (this.#state !== "failing" || this.#flushing) return;
+    await this.#files.probe().then(() => this.#state = "taking", () => {});
   }
 
   /** Resolves when something waits to be drained, or `signal` aborts. */
@@ -195,17 +200,27 @@ export class Spool {
       this.#open = null;
     }
     if (this.#open) return this.#open;
-    const segment: Segment = { number: ++this.#lastSegment, bytes: 0, records: 0 };
+    const segment: Segment = { number: this.#lastSegment + 1, bytes: 0, records: 0 };
     const file = await this.#files.create(segment.number);
+    this.#lastSegment = segment.number;
     this.#segments.push(segment);
     return this.#open = { segment, file };
   }
 
-  /** What a failed write left behind was promised to nobody. If it cannot be cut now, the next open does it. */
+  /**
+   * What a failed write left behind was promised to nobody. If it cannot be cut now, the next open does it. A file that
+   * holds nothing else goes, and its number is free: no mark names it. So a full disk keeps no file per refused webhook.
+   */
   async #abandon(segment: Segment): Promise<void> {
     if (this.#open?.segment !== segment) return;
     this.#open.file.close();
     this.#open = null;
+    if (segment.bytes === 0) {
+      this.#segments.splice(this.#segments.indexOf(segment), 1);
+      tryRemove(this.#files.segmentPath(segment.number));
+      this.#lastSegment = segment.number - 1;
+      return;
+    }
     await this.#files.cut(segment.number, segment.bytes).catch(() => {});
   }
 

@@ -4,3 +4,11 @@ export { DeadLetterList, findLetter, letterView, type ListedLetter } from "./lis
 export { DeadLetterIndex } from "./positions.ts";
 export { letterRecord } from "./records.ts";
 export { isWornOut, redrive, REDRIVES_MAX, whyNever, WORN_OUT } from "./redrive.ts";
+export {
+  type ListedRefused,
+  redriveRefused,
+  REFUSED_ID,
+  refusedRecord,
+  refusedView,
+  refusedWebhooks,
+} from "./refused.ts";

@@ -132,8 +132,8 @@ async function publishCopies(
   let copies: Copy[] = [];
   let bytes = 0;
   const flush = async () => {
-    for (const { letter } of await publishTogether(copies, log)) {
-      notTaken.set(letter.id, "the raw topic takes no record of its size");
+    for (const [{ letter }, what] of await publishTogether(copies, log)) {
+      notTaken.set(letter.id, `the raw topic takes no record of its ${what}`);
     }
     copies = [];
     bytes = 0;
@@ -153,17 +153,22 @@ async function publishCopies(
   return notTaken;
 }
 
-/** Answers the copies that the topic will never take: the header of a redrive may be one too many for a foreign record. */
-async function publishTogether(copies: readonly Copy[], log: TopicLog): Promise<readonly Copy[]> {
+const REFUSED_FOR = { record_too_large: "size", timestamp_refused: "time", record_invalid: "kind" } as const;
+
+/** Answers the copies that the topic will never take, and what of them: a redrive's header may be one too many. */
+async function publishTogether(
+  copies: readonly Copy[],
+  log: TopicLog,
+): Promise<readonly (readonly [Copy, string])[]> {
   if (copies.length === 0) return [];
   try {
     await log.publish(WEBHOOKS_TOPIC, copies.map(({ record }) => record));
     return [];
   } catch (error) {
-    if (!(error instanceof RecordRefusedError) || error.code !== "record_too_large") throw error;
-    if (copies.length === 1) return copies;
+    if (!(error instanceof RecordRefusedError) || error.code === "not_authorised") throw error;
+    if (copies.length === 1) return [[copies[0]!, REFUSED_FOR[error.code]]];
   }
-  const tooLarge: Copy[] = [];
-  for (const copy of copies) tooLarge.push(...await publishTogether([copy], log));
-  return tooLarge;
+  const refused: (readonly [Copy, string])[] = [];
+  for (const copy of copies) refused.push(...await publishTogether([copy], log));
+  return refused;
 }

@@ -1,9 +1,8 @@
-import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { systemClock } from "../../runtime/clock.ts";
-import { isObject } from "../../contract/envelope.ts";
 import { noFaultPoint } from "../../runtime/fault_point.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { readRefusedFile, REFUSED_DIRECTORY, REFUSED_NAME_END } from "../../contract/refused_webhook.ts";
 import { DEFAULT_LIMITS } from "../../ingest/config.ts";
 import { Drainer } from "../../ingest/spool/drainer.ts";
 import { Spool } from "../../ingest/spool/spool.ts";
@@ -71,24 +70,13 @@ export function refusedOf(dataDir: string, judging: Judging): string[] {
   return namesIn(directory).map((name) => join(directory, name)).filter((path) => {
     const bytes = Deno.readFileSync(path);
     // A file of `Spool.setAside`; one that cannot be read as such is judged by its bytes.
-    const record = path.endsWith(".json") ? recordIn(bytes) : null;
+    const record = path.endsWith(REFUSED_NAME_END) ? readRefusedFile(bytes)?.record ?? null : null;
     return record === null ? namesThem(bytes, judging.finder) : isTheirRecord(record, judging);
   });
 }
 
 function refusedDir(dataDir: string): string {
-  return join(dataDir, "spool", "refused");
-}
-
-function recordIn(bytes: Uint8Array) {
-  try {
-    const file: unknown = JSON.parse(new TextDecoder().decode(bytes));
-    if (!isObject(file) || typeof file.key !== "string" || typeof file.value !== "string") return null;
-    const headers = isObject(file.headers) ? file.headers as Record<string, string> : {};
-    return { key: Buffer.from(file.key), value: Buffer.from(file.value), headers };
-  } catch {
-    return null;
-  }
+  return join(dataDir, ...REFUSED_DIRECTORY);
 }
 
 function namesIn(directory: string): string[] {

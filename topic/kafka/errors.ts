@@ -32,6 +32,17 @@ export function portError(error: unknown, doing: string): Error {
       `Cannot ${doing}: the broker takes no record of this size. Raise max.message.bytes of the topic.`;
     return new RecordRefusedError("record_too_large", text, { cause: error });
   }
+  if (type === "INVALID_TIMESTAMP") {
+    const text =
+      `Cannot ${doing}: the broker refuses a record's time (${reason}). Set the clock of this machine, ` +
+      "or raise message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic.";
+    return new RecordRefusedError("timestamp_refused", text, { cause: error });
+  }
+  if (type === "INVALID_RECORD") {
+    const text =
+      `Cannot ${doing}: the broker will not take a record (${reason}). Look at the topic's settings.`;
+    return new RecordRefusedError("record_invalid", text, { cause: error });
+  }
   if (NOT_AUTHORISED.has(type)) {
     const text =
       `Cannot ${doing}: not authorised (${type}). Grant this user Read, Write, Create, Describe, ` +

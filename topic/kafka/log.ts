@@ -17,10 +17,11 @@ import { type GroupClient, type GroupClientEvents, KafkaMembership } from "./mem
 import { repairClient, zstd } from "./kafkajs_repairs.ts";
 import type { KafkaConfig, LogRole } from "../log_config.ts";
 import { MicroBatcher, recordBytes } from "./micro_batcher.ts";
+import { atTakenTimes, takenTimesBy, takenTimesIn, TIME_SETTINGS } from "./own_time.ts";
 import { behindIn, secondsSince } from "../group_lag.ts";
 import { topicIdOf } from "./own_requests.ts";
 import { partitionFor } from "../partitioner.ts";
-import { batchBytesMaxOf, breachesOf, ensureKafkaTopic, type TopicsPorts } from "./topics.ts";
+import { breachesOf, ensureKafkaTopic, publishingSettingsOf, type TopicsPorts } from "./topics.ts";
 import { oldestOf, type OldestRecord, readPartition } from "./read.ts";
 import {
   type ConsumeOptions,
@@ -74,7 +75,11 @@ const MADE_JUST_NOW = "UNKNOWN_TOPIC_OR_PARTITION";
 /** How soon a member learns that its topic has more partitions, in ms. */
 const METADATA_AGE_MS_MAX = 5_000;
 
-type KnownTopic = { readonly partitions: number; readonly recordBytesMax: number };
+type KnownTopic = {
+  readonly partitions: number;
+  readonly recordBytesMax: number;
+  readonly timeSettings: ReadonlyMap<string, string>;
+};
 
 class KafkaLog implements TopicLog {
   readonly kind = "kafka";
@@ -157,6 +162,17 @@ class KafkaLog implements TopicLog {
   }
 
   async #send(topic: string, records: readonly RecordToPublish[]): Promise<readonly RecordPosition[]> {
+    try {
+      return await this.#sendOnce(topic, records);
+    } catch (error) {
+      if (!(error instanceof RecordRefusedError) || error.code !== "timestamp_refused") throw error;
+      const { timeSettings } = await this.#topic(topic);
+      const times = takenTimesIn(error.message) ?? takenTimesBy(timeSettings, systemClock.now());
+      return await this.#sendOnce(topic, atTakenTimes(records, times));
+    }
+  }
+
+  async #sendOnce(topic: string, records: readonly RecordToPublish[]): Promise<readonly RecordPosition[]> {
     try {
       const { partitions } = await this.#topic(topic);
       const producer = await this.#connectedProducer();
@@ -335,12 +351,11 @@ class KafkaLog implements TopicLog {
       const admin = await this.#connectedAdmin();
       await this.#refuseMissing(topic);
       const name = this.#name(topic);
-      const [{ topics }, batchBytesMax] = await Promise.all([
+      const [{ topics }, settings] = await Promise.all([
         admin.fetchTopicMetadata({ topics: [name] }),
-        batchBytesMaxOf(admin, name),
+        publishingSettingsOf(admin, name),
       ]);
-      // The bound is the broker's for a whole batch, whose header takes some of it.
-      return { partitions: topics[0]!.partitions.length, recordBytesMax: batchBytesMax - 128 };
+      return { partitions: topics[0]!.partitions.length, ...settings };
     });
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { MicroBatcher, type MicroBatcherBounds, recordBytes, type SendRecords } from "./micro_batcher.ts";
-import { LogUnavailableError, RecordRefusedError, type RecordToPublish } from "../topic.ts";
+import { LogSetupError, LogUnavailableError, RecordRefusedError, type RecordToPublish } from "../topic.ts";
 
 const BOUNDS: MicroBatcherBounds = { recordsMax: 10, bytesMax: 10_000, waitingBytesMax: 100_000 };
 
@@ -116,6 +116,17 @@ describe("MicroBatcher", () => {
     const ends = await Promise.allSettled(["a", "b"].map((text) => batcher.publish("t", [record(text)])));
     expect(ends.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
     expect(sends).toHaveLength(1);
+  });
+
+  test("a missing right or topic fails all calls of the send at once: alone each would fail alike", async () => {
+    for (
+      const error of [new RecordRefusedError("not_authorised", "no right"), new LogSetupError("no topic")]
+    ) {
+      const { batcher, sends } = immediate({ fail: () => error });
+      const ends = await Promise.allSettled(["a", "b"].map((text) => batcher.publish("t", [record(text)])));
+      expect(ends.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+      expect(sends).toHaveLength(1);
+    }
   });
 
   test("goes on after a send that failed", async () => {

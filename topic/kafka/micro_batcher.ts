@@ -1,4 +1,9 @@
-import { LogUnavailableError, type RecordPosition, type RecordToPublish } from "../topic.ts";
+import {
+  LogUnavailableError,
+  type RecordPosition,
+  RecordRefusedError,
+  type RecordToPublish,
+} from "../topic.ts";
 
 /** Bounds of what is sent at once and of what may wait. */
 export type MicroBatcherBounds = {
@@ -94,8 +99,8 @@ export class MicroBatcher {
         call.resolve(positions.slice(at, at += call.records.length));
       }
     } catch (error) {
-      // One record that is refused fails its whole send: alone, each call learns its own fate.
-      if (calls.length > 1 && !(error instanceof LogUnavailableError)) {
+      // One record that is refused fails its whole send: alone, each call learns its own fate. A right is missing for all.
+      if (calls.length > 1 && error instanceof RecordRefusedError && error.code !== "not_authorised") {
         for (const call of calls) await this.#sendTogether([call]);
         return;
       }

@@ -1,7 +1,6 @@
 import type { FetchedRecords } from "./fetcher.ts";
 import { type RecordSet, roomFor } from "./records/record_set.ts";
-import type { KafkaRecord } from "./records/record.ts";
-import type { RecordBatch, UnreadableRecords } from "../topic.ts";
+import type { RecordBatch, TopicRecord, UnreadableRecords } from "../topic.ts";
 
 /** Bytes fetched ahead per partition, as they are packed: while a batch is handled the next is on its way. */
 const AHEAD_BYTES_MAX = 4 * 1024 * 1024;
@@ -101,7 +100,7 @@ export class OwnedPartition {
 
   #take(recordsMax: number, bytesMax: number): RecordBatch | UnreadableRecords | null {
     const room = roomFor(recordsMax, bytesMax);
-    const records: KafkaRecord[] = [];
+    const records: TopicRecord[] = [];
     const before = this.#position;
     for (let set; (set = this.#ahead[0]) !== undefined; this.#dropFirst()) {
       for (const record of set.take(room)) records.push(record);

@@ -3,6 +3,7 @@ import { logError } from "../../runtime/printable.ts";
 import { LogSetupError, type SettingBreach, type TopicSpec } from "../topic.ts";
 import { typeOf } from "./errors.ts";
 import type { ClientCluster } from "./fetcher.ts";
+import { TIME_SETTINGS } from "./own_time.ts";
 import { setTopicSettings } from "./own_requests.ts";
 import { type Finding, findingsOf, findingWords, type TopicNow } from "./topic_settings.ts";
 
@@ -106,12 +107,23 @@ async function settingsOf(admin: Admin, name: string): Promise<TopicNow["setting
   }
 }
 
-/** Largest batch of records that a topic takes, in bytes; no bound where this user may not see it: the broker has it. */
-export async function batchBytesMaxOf(admin: Admin, name: string): Promise<number> {
+/**
+ * What decides whether a record is taken: its bytes (no bound where this user may not see it: the broker has it), and
+ * the settings that bound its time.
+ */
+export async function publishingSettingsOf(
+  admin: Admin,
+  name: string,
+): Promise<{ recordBytesMax: number; timeSettings: ReadonlyMap<string, string> }> {
   const settings = await settingsOf(admin, name);
-  if (settings === null) return Infinity;
+  if (settings === null) return { recordBytesMax: Infinity, timeSettings: new Map() };
   const bytes = Number(settings.get("max.message.bytes")?.value ?? NaN);
-  return bytes > 0 ? bytes : 1_048_588;
+  const times = TIME_SETTINGS.flatMap((setting) => {
+    const found = settings.get(setting);
+    return found === undefined ? [] : [[setting, found.value] as const];
+  });
+  // The bound is the broker's for a whole batch, whose header takes some of it.
+  return { recordBytesMax: (bytes > 0 ? bytes : 1_048_588) - 128, timeSettings: new Map(times) };
 }
 
 /** Sets what is ours to set; rejects with all that could not be set and must be. */

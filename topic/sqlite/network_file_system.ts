@@ -2,10 +2,12 @@ import { statfsSync } from "node:fs";
 
 /**
  * Which file systems the embedded log refuses: SQLite's WAL needs memory shared between processes and locks that the
- * operating system drops with its holder, and neither can be relied on over a network.
+ * operating system drops with its holder, and neither can be relied on over a network, between several machines that
+ * share a disk, or between a virtual machine and the host that lends it a directory.
  *
  * `statfs` answers with a number, and Deno allows it by `--allow-sys=statfs`. Every FUSE has the same number, of sshfs as
- * of an encrypted disk: which one it is stands in /proc/self/mountinfo only, which Deno allows with `-A` alone.
+ * of an encrypted disk, and so has virtiofs: which one it is stands in /proc/self/mountinfo only, which Deno allows with
+ * `-A` alone. Numbers: linux/magic.h, and for drivers outside of the kernel coreutils' src/stat.c.
  */
 const NETWORK_NUMBERS: ReadonlyMap<number, string> = new Map([
   [0x6969, "nfs"],
@@ -14,27 +16,57 @@ const NETWORK_NUMBERS: ReadonlyMap<number, string> = new Map([
   [0xff534d42, "cifs"],
   [0x564c, "ncpfs"],
   [0x5346414f, "afs"],
+  [0x6b414653, "afs"],
+  [0x73757245, "coda"],
+  [0x01021997, "9p"],
+  [0x786f4256, "vboxsf"],
+  [0xbacbacbc, "vmhgfs"],
+  [0x7c7c6673, "prl_fs"],
+  [0x00c36400, "ceph"],
+  [0x0bd00bd0, "lustre"],
+  [0x47504653, "gpfs"],
+  [0x01161970, "gfs2"],
+  [0x7461636f, "ocfs2"],
+  [0x19830326, "beegfs"],
+  [0x20030528, "orangefs"],
+  [0xaad7aaea, "panfs"],
+  [0xbeefdead, "snfs"],
 ]);
 const FUSE_NUMBER = 0x65735546;
 
-/** The same by the names of mountinfo. */
+/** The same by the names of mountinfo; of FUSE without the `fuse.` before it, which some drivers leave out. */
 const NETWORK_TYPES: ReadonlySet<string> = new Set([
-  "nfs",
-  "nfs4",
-  "cifs",
-  "smb",
-  "smb3",
-  "smbfs",
-  "ncpfs",
-  "afs",
-  "davfs",
-  "glusterfs",
-  "fuse.sshfs",
-  "fuse.davfs2",
-  "fuse.glusterfs",
-  "fuse.rclone",
-  "fuse.s3fs",
-  "fuse.gcsfuse",
+  ...NETWORK_NUMBERS.values(),
+  // Over a network.
+  ...[
+    "nfs4",
+    "smb3",
+    "smbfs",
+    "davfs",
+    "davfs2",
+    "sshfs",
+    "curlftpfs",
+    "rclone",
+    "s3fs",
+    "gcsfuse",
+    "goofys",
+  ],
+  ...["mount-s3", "blobfuse", "blobfuse2", "juicefs", "JuiceFS", "seaweedfs", "cvmfs2"],
+  // Clusters.
+  ...[
+    "glusterfs",
+    "ceph-fuse",
+    "lustre_lite",
+    "beegfs_nodev",
+    "pvfs2",
+    "moosefs",
+    "mfs",
+    "wekafs",
+    "quobyte",
+    "ocfs2_dlmfs",
+  ],
+  // A virtual machine's host: Docker Desktop, WSL, VirtualBox, VMware, Parallels, Lima, Kata.
+  ...["virtiofs", "drvfs", "wslfs", "grpcfuse", "osxfs", "fakeowner", "vmhgfs-fuse"],
 ]);
 
 /** What can be known of the file system that a path lies on; each may throw where Deno does not allow the look. */
@@ -61,9 +93,10 @@ export function networkFileSystemAt(path: string, looks: FileSystemLooks = syste
   if (number === null) return UNKNOWN;
   // Deno gives the field as it comes from the kernel, which is signed on some machines.
   const type = NETWORK_NUMBERS.get(number >>> 0);
-  if (type !== undefined || (number >>> 0) !== FUSE_NUMBER) return type ?? null;
+  if (type !== undefined) return type;
   const mountInfo = ifAllowed(looks.mountInfo);
-  return mountInfo === null ? UNNAMED_FUSE : networkFileSystemOf(mountInfo, path);
+  if (mountInfo !== null) return networkFileSystemOf(mountInfo, path);
+  return (number >>> 0) === FUSE_NUMBER ? UNNAMED_FUSE : null;
 }
 
 export const UNKNOWN = "unknown";
@@ -73,7 +106,8 @@ function ifAllowed<T>(look: () => T): T | null {
   try {
     return look();
   } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) return null;
+    // Without /proc, as on other systems than Linux, there is nothing to read either.
+    if (error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.NotFound) return null;
     throw error;
   }
 }
@@ -91,7 +125,7 @@ export function networkFileSystemOf(mountInfo: string, path: string): string | n
     // Of two mounts on one point the later one covers the earlier.
     if (mount && liesBelow(path, mount.point) && mount.point.length >= found.point.length) found = mount;
   }
-  return NETWORK_TYPES.has(found.type) ? found.type : null;
+  return NETWORK_TYPES.has(found.type.replace(/^fuse\./, "")) ? found.type : null;
 }
 
 function parseMount(line: string): { point: string; type: string } | null {

@@ -1,3 +1,6 @@
+import { Buffer } from "node:buffer";
+import type { TopicRecord } from "../../topic.ts";
+import { OWN_TIME_HEADER, withOwnTime } from "../own_time.ts";
 import { ByteReader, MalformedError } from "./byte_reader.ts";
 import { unpack } from "./codecs.ts";
 import { crc32c } from "./crc32c.ts";
@@ -100,6 +103,8 @@ export class BatchRecords {
   readonly unpackedBytes: number;
   readonly #reader: ByteReader;
   readonly #headers: BatchHeaders;
+  /** One search of the whole batch spares every record the look at its headers. */
+  readonly #mayHaveOwnTimes: boolean;
   #left: number;
 
   constructor(
@@ -116,6 +121,9 @@ export class BatchRecords {
     this.unpackedBytes = bytes.length;
     this.#reader = new ByteReader(bytes);
     this.#headers = new BatchHeaders(bytes);
+    this.#mayHaveOwnTimes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).includes(
+      OWN_TIME_HEADER,
+    );
     this.#left = batch.count;
   }
 
@@ -124,7 +132,7 @@ export class BatchRecords {
   }
 
   /** Null behind the last; throws {@link MalformedError} where the bytes are no record. */
-  next(): KafkaRecord | null {
+  next(): TopicRecord | null {
     if (this.#left <= 0) return null;
     this.#left--;
     const reader = this.#reader;
@@ -142,7 +150,7 @@ export class BatchRecords {
     if (reader.at !== end) {
       throw new MalformedError(`the record at offset ${offset} is not as long as it says`);
     }
-    return new KafkaRecord(
+    const record = new KafkaRecord(
       partition,
       offset,
       timestamp ?? baseTimestamp + delta,
@@ -151,6 +159,7 @@ export class BatchRecords {
       headers,
       headersAt,
     );
+    return this.#mayHaveOwnTimes ? withOwnTime(record) : record;
   }
 }
 

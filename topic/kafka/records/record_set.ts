@@ -1,4 +1,4 @@
-import type { UnreadableRecords } from "../../topic.ts";
+import type { TopicRecord, UnreadableRecords } from "../../topic.ts";
 import {
   BATCH_LENGTH_MIN,
   BatchHead,
@@ -10,7 +10,6 @@ import {
 } from "./batch.ts";
 import { ByteReader, MalformedError } from "./byte_reader.ts";
 import { OldMessages, oldTimestamp } from "./old_messages.ts";
-import type { KafkaRecord } from "./record.ts";
 
 /** A transaction that its producer took back: its records from `firstOffset` on, up to the control batch that says so. */
 export type AbortedTransaction = { readonly producerId: number; readonly firstOffset: number };
@@ -97,8 +96,8 @@ export class RecordSet {
   }
 
   /** Takes what there is room for, up to the first entry that cannot be read. */
-  take(room: Room): KafkaRecord[] {
-    const records: KafkaRecord[] = [];
+  take(room: Room): TopicRecord[] {
+    const records: TopicRecord[] = [];
     try {
       while (this.#unreadable === null && (this.#open !== null || this.#openNext(room))) {
         if (room.records <= 0 || room.bytes <= 0) break;
