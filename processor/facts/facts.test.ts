@@ -15,7 +15,7 @@ const FACTS: readonly Fact[] = [
   { fact: "joined", subject, at, position, other: `p-${subject}`, eventAt: at - 1 },
   {
     fact: "merge_asked",
-    ...{ subject, at, position, other: subject, how: "identify", eventAt: at - 1, person: `p-${subject}` },
+    ...{ subject, at, position, other: subject, how: "identify", askedAt: at - 1, person: `p-${subject}` },
   },
   { fact: "addressed", subject, at, position, mailbox: subject },
   { fact: "opted_out", subject, at, position, mailbox: null },

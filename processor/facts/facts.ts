@@ -77,7 +77,7 @@ const factSchema = z.discriminatedUnion("fact", [
     proven,
   }),
   /**
-   * PostHog was asked to merge `other` into this subject's person, and showed `person` (none where it shows none) after its
+   * PostHog was asked at about `askedAt` to merge `other` into this subject's person, and showed `person` (none where it shows none) after its
    * decision. Whether they are one person is the fold's affair, see `processor/offers/core/merge.ts`.
    */
   z.object({
@@ -87,7 +87,7 @@ const factSchema = z.discriminatedUnion("fact", [
     position,
     other: subject,
     how: z.enum(MERGE_HOWS),
-    eventAt: time,
+    askedAt: time,
     person: personSubject.optional(),
     proven,
   }),
@@ -160,7 +160,7 @@ const encoder = new TextEncoder();
 /** What the log's `publish` takes; facts lie in the topic's one partition. */
 export function encodeFact(fact: Fact) {
   const wire: Record<string, unknown> = { ...fact };
-  for (const name of ["at", "eventAt", "dueAt", "nextAttemptAt"]) {
+  for (const name of ["at", "eventAt", "askedAt", "dueAt", "nextAttemptAt"]) {
     if (typeof wire[name] === "number") wire[name] = new Date(wire[name] as number).toISOString();
   }
   if ("position" in fact) wire.position = `${fact.position.partition}:${fact.position.offset}`;

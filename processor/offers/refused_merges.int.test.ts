@@ -160,6 +160,16 @@ describe("whom PostHog merges, told by event times alone, in whatever order they
   });
 });
 
+it("a request that says it is older than a delivery takes comes too late: anybody may say so", () => {
+  const { pass, persons } = offers();
+  pass([identify(100_000, "ada", "anon"), identify(1, "mallory", "anon", { late: 100_100 })]);
+  pass([identify(1, "mallory", "ada", { late: 100_101 })]);
+  expect(persons("ada", "anon", "mallory")).toBe("ada+anon mallory");
+  // An operator brings what happened before.
+  pass([identify(2, "eve", "anon", { source: "backfill", late: 100_102 })]);
+  expect(persons("ada", "anon", "eve")).toBe("ada anon+eve");
+});
+
 describe("what PostHog's person.ids show is the stronger word", () => {
   it("another one later parts what event times had joined, and the same one joins what they had not", () => {
     const { pass, persons } = offers();
@@ -298,7 +308,7 @@ describe("an erasure", () => {
       ...from,
       other: hashes.subject("anon"),
       how: "alias",
-      eventAt: START + 3_000,
+      askedAt: START + 3_000,
     }]);
     expect(persons("anon", "eve")).toBe("anon eve");
     pass([erasure([hashes.subject("ada"), hashes.subject("anon")], START + 10_000)[0]!]);

@@ -6,7 +6,7 @@ import {
   type Position,
   type UnprovenKind,
 } from "../../facts/facts.ts";
-import { decidesMerges, heldBy, type HeldJoin } from "./merge.ts";
+import { askedAt, decidesMerges, heldBy, type HeldJoin } from "./merge.ts";
 import type { ProductEvent } from "./product_event.ts";
 
 /** Which facts one record brings: those that are true whatever else happens and that the view does not hold yet. */
@@ -116,13 +116,14 @@ function* joinsOf(
   const from = { subject: known.subject, at, position };
   const heldOf = ({ subject, held }: OtherSubject) => known.joined.get(subject) ?? held;
   const isPast = ({ erasedAt }: OtherSubject) => isOfErasedPast(event, erasedAt);
-  if (merge !== null && !isPast(merge) && isMergeNews(merge, { held: heldOf(merge), eventAt, isProven })) {
+  const time = askedAt(event);
+  if (merge !== null && !isPast(merge) && isMergeNews(merge, { held: heldOf(merge), time, isProven })) {
     yield {
       fact: "merge_asked",
       ...from,
       other: merge.subject,
       how: merge.how,
-      eventAt,
+      askedAt: time,
       ...(person === null ? {} : { person: person.subject }),
       ...(isProven ? { proven: true } : {}),
     };
@@ -136,10 +137,10 @@ function* joinsOf(
 /** The earliest of an id's requests decides, and one that PostHog never refuses. */
 function isMergeNews(
   { how }: MergeAsked,
-  { held, eventAt, isProven }: { held: HeldJoin | null; eventAt: number; isProven: boolean },
+  { held, time, isProven }: { held: HeldJoin | null; time: number; isProven: boolean },
 ): boolean {
   if (held === null || isProven && !held.isProven) return true;
-  return !held.isSure && (how === "dangerous" || eventAt < held.eventAt);
+  return !held.isSure && (how === "dangerous" || time < held.time);
 }
 
 /** With a join the address goes along: whom the subject is joined to may have another one, not yet seen here. */

@@ -16,7 +16,7 @@ export type PutJoin = {
 
 /** The table `joined`: what was said of two subjects, and which of it holds. What of persons follows is the caller's. */
 export function createJoins(db: DatabaseSync) {
-  const isBefore = "(event_at, at, partition, offset) < (?4, ?5, ?6, ?7)";
+  const isBefore = "(time, at, partition, offset) < (?4, ?5, ?6, ?7)";
   const sql = {
     row: db.prepare("select * from joined where a = ? and b = ?"),
     put: db.prepare("insert or replace into joined values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
@@ -25,13 +25,13 @@ export function createJoins(db: DatabaseSync) {
     asked: db.prepare("select * from joined where b = ? and how <> 'person'"),
     isNamedBefore: db.prepare(
       `select 1 where
-       exists (select 1 from joined where a = ?2 and how <> 'person' and event_at <= ?4 and ${isBefore}
+       exists (select 1 from joined where a = ?2 and how <> 'person' and time <= ?4 and ${isBefore}
          and not (a = ?1 and b = ?3)) or
-       exists (select 1 from joined where b = ?2 and how <> 'person' and event_at <= ?4 and ${isBefore}
+       exists (select 1 from joined where b = ?2 and how <> 'person' and time <= ?4 and ${isBefore}
          and not (a = ?1 and b = ?3))`,
     ),
     personsSince: db.prepare(
-      "select b from joined where a = ? and b >= 'p-' and b < 'p.' and how = 'person' and event_at > ?",
+      "select b from joined where a = ? and b >= 'p-' and b < 'p.' and how = 'person' and time > ?",
     ),
     below: db.prepare(
       `select a, b from joined where a = ?1 and partition = ?2 and offset < ?3
@@ -40,18 +40,18 @@ export function createJoins(db: DatabaseSync) {
     remove: db.prepare("delete from joined where a = ? and b = ?"),
   };
 
-  const otherOf = ({ a, b, eventAt, at, position, arrived }: JoinRow): OtherId => ({
+  const otherOf = ({ a, b, time, at, position, arrived }: JoinRow): OtherId => ({
     isNamedBefore:
-      sql.isNamedBefore.get(a, b, b, eventAt, at, position.partition, position.offset) !== undefined,
+      sql.isNamedBefore.get(a, b, b, time, at, position.partition, position.offset) !== undefined,
     personsSince: sql.personsSince.all(b, arrived).map((row) => (row as { b: string }).b),
   });
 
   const verdictOf = (row: JoinRow): Verdict => judge(row, () => otherOf(row));
 
   const save = (row: JoinRow, verdict: Verdict) => {
-    const { a, b, how, eventAt, at, position: { partition, offset }, arrived, person, isProven } = row;
+    const { a, b, how, time, at, position: { partition, offset }, arrived, person, isProven } = row;
     const [holds, open] = columnsOf(verdict);
-    sql.put.run(a, b, how, eventAt, at, partition, offset, arrived, person, isProven ? 1 : 0, holds, open);
+    sql.put.run(a, b, how, time, at, partition, offset, arrived, person, isProven ? 1 : 0, holds, open);
   };
 
   /** Of the joins whose other id this is: those that were open and do not hold any more. */
@@ -111,9 +111,9 @@ function columnsOf(verdict: Verdict): [number, number] {
 }
 
 function readRow(row: unknown): JoinRow {
-  const { a, b, how, event_at, at, partition, offset, arrived, person, proven } = row as
+  const { a, b, how, time, at, partition, offset, arrived, person, proven } = row as
     & Pick<JoinRow, "a" | "b" | "how" | "person">
-    & Record<"event_at" | "at" | "partition" | "offset" | "arrived" | "proven", number>;
+    & Record<"time" | "at" | "partition" | "offset" | "arrived" | "proven", number>;
   const position = { partition, offset };
-  return { a, b, how, eventAt: event_at, at, position, arrived, person, isProven: proven === 1 };
+  return { a, b, how, time, at, position, arrived, person, isProven: proven === 1 };
 }

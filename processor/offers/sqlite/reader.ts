@@ -56,10 +56,10 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
     },
     joinOf(subject, other) {
       const row = sql.joined.get(subject, other) as
-        | { proven: number; how: JoinRow["how"]; event_at: number }
+        | { proven: number; how: JoinRow["how"]; time: number }
         | undefined;
       if (row === undefined) return null;
-      return { isProven: row.proven === 1, isSure: !isJudged(row), eventAt: row.event_at };
+      return { isProven: row.proven === 1, isSure: !isJudged(row), time: row.time };
     },
     mergeAskedSince(subject) {
       const { since } = sql.mergeAskedSince.get(subject) as { since: number | null };
@@ -150,7 +150,7 @@ function statements(db: DatabaseSync) {
     optedOut: db.prepare("select 1 from opted_out where subject = ?"),
     suppressed: db.prepare("select 1 from suppressed where mailbox = ?"),
     unproven: db.prepare("select what from unproven where subject = ?"),
-    joined: db.prepare("select proven, how, event_at from joined where a = ? and b = ?"),
+    joined: db.prepare("select proven, how, time from joined where a = ? and b = ?"),
     mergeAskedSince: db.prepare(
       "select min(arrived) as since from joined where b = ? and open = 1 and person is not null",
     ),

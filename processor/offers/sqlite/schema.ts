@@ -45,13 +45,13 @@ create table address (subject text, mailbox text, at integer not null, partition
 create index address_newest on address (subject, at, partition, offset);
 create table past_address (subject text, mailbox text, partition integer not null, offset integer not null,
   primary key (subject, mailbox, partition)) strict, without rowid;
-create table joined (a text, b text, how text not null, event_at integer not null, at integer not null,
+create table joined (a text, b text, how text not null, time integer not null, at integer not null,
   partition integer not null, offset integer not null, arrived integer not null, person text, proven integer not null,
   holds integer not null, open integer not null, primary key (a, b)) strict, without rowid;
 create index joined_b on joined (b);
 create index joined_open on joined (b) where open = 1;
-create index joined_names_a on joined (a, event_at) where how <> 'person';
-create index joined_names_b on joined (b, event_at) where how <> 'person';
+create index joined_names_a on joined (a, time) where how <> 'person';
+create index joined_names_b on joined (b, time) where how <> 'person';
 create table unproven (subject text, what text, partition integer not null, offset integer not null,
   primary key (subject, what)) strict, without rowid;
 create table earning (offer integer primary key, root text not null, until integer not null) strict;
