@@ -115,6 +115,23 @@ describe("joining", () => {
     expect(apply("x", "second").id).not.toBe(person.id);
   });
 
+  it("an anonymous id stays with the first who claimed it, also where the second is known by events alone", () => {
+    const first = identify("first", "anon");
+    const second = apply("x", "second");
+    expect(identify("second", "anon").id).toBe(second.id);
+    expect(apply("x", "anon").id).toBe(first.id);
+    // Its own refused request has identified the second.
+    identify("third", "anon-3");
+    identify("third", "second");
+    expect(apply("x", "second").id).toBe(second.id);
+  });
+
+  it("an id that was never seen is added to the other's person, also where that is identified", () => {
+    const first = identify("first", "anon");
+    expect(identify("new", "first").id).toBe(first.id);
+    expect(apply("$create_alias", "newer", { alias: "first" }).id).toBe(first.id);
+  });
+
   it("$create_alias joins the alias", () => {
     const user = apply("x", "user");
     apply("$create_alias", "user", { alias: "other" });

@@ -12,6 +12,11 @@ const FACTS: readonly Fact[] = [
   { fact: "dataset", at, id: "set-1" },
   { fact: "counted", subject, at, position, uuid: "u-1" },
   { fact: "joined", subject, at, position, other: `p-${subject}` },
+  { fact: "joined", subject, at, position, other: `p-${subject}`, eventAt: at - 1 },
+  {
+    fact: "merge_asked",
+    ...{ subject, at, position, other: subject, how: "identify", askedAt: at - 1, person: `p-${subject}` },
+  },
   { fact: "addressed", subject, at, position, mailbox: subject },
   { fact: "opted_out", subject, at, position, mailbox: null },
   { fact: "suppressed", at, mailbox: subject },

@@ -18,6 +18,12 @@ export type Claimer = { readonly dataDir: string; readonly start: number; readon
 const CLOSED_REASONS = ["opted_out", "mailbox_rewarded", "state_lost"] as const;
 export type ClosedReason = typeof CLOSED_REASONS[number];
 
+/**
+ * What asked PostHog to merge two ids: `$identify`, `$create_alias`, or `$merge_dangerously`, which it never refuses.
+ */
+const MERGE_HOWS = ["identify", "alias", "dangerous"] as const;
+export type MergeHow = typeof MERGE_HOWS[number];
+
 /** What a record may say without the proof that `IDENTITY_SECRET` asks for. */
 const UNPROVEN_KINDS = ["address", "join", "opt_out"] as const;
 export type UnprovenKind = typeof UNPROVEN_KINDS[number];
@@ -28,6 +34,7 @@ const position = z.string().regex(/^\d{1,4}:\d{1,16}$/).transform((text): Positi
   return { partition, offset };
 });
 const subject = z.string().regex(/^(p-)?[0-9a-f]{32}$/);
+const personSubject = z.string().regex(/^p-[0-9a-f]{32}$/);
 const mailbox = z.string().regex(/^[0-9a-f]{32}$/);
 const count = z.int().nonnegative();
 const by: z.ZodType<Claimer> = z.object({ dataDir: z.string(), start: count, claim: count });
@@ -56,8 +63,34 @@ const factSchema = z.discriminatedUnion("fact", [
   }),
   /** This subject used a feature: one uuid, counted once. */
   z.object({ fact: z.literal("counted"), subject, at: time, position, uuid: z.string() }),
-  /** These two subjects are one person. */
-  z.object({ fact: z.literal("joined"), subject, at: time, position, other: subject, proven }),
+  /**
+   * These two subjects are one person: `other` is the person.id that PostHog showed of this subject in an event of the time
+   * `eventAt`; told again where a later one decides a merge. Facts of before `merge_asked` also say it of two ids, for good.
+   */
+  z.object({
+    fact: z.literal("joined"),
+    subject,
+    at: time,
+    position,
+    other: subject,
+    eventAt: time.optional(),
+    proven,
+  }),
+  /**
+   * PostHog was asked at about `askedAt` to merge `other` into this subject's person, and showed `person` (none where it shows none) after its
+   * decision. Whether they are one person is the fold's affair, see `processor/offers/core/merge.ts`.
+   */
+  z.object({
+    fact: z.literal("merge_asked"),
+    subject,
+    at: time,
+    position,
+    other: subject,
+    how: z.enum(MERGE_HOWS),
+    askedAt: time,
+    person: personSubject.optional(),
+    proven,
+  }),
   /** This subject's address, at this received time. */
   z.object({ fact: z.literal("addressed"), subject, at: time, position, mailbox, proven }),
   /** Something came for this subject without its proof, which counts for nothing; said once per subject and kind. */
@@ -127,7 +160,7 @@ const encoder = new TextEncoder();
 /** What the log's `publish` takes; facts lie in the topic's one partition. */
 export function encodeFact(fact: Fact) {
   const wire: Record<string, unknown> = { ...fact };
-  for (const name of ["at", "dueAt", "nextAttemptAt"]) {
+  for (const name of ["at", "eventAt", "askedAt", "dueAt", "nextAttemptAt"]) {
     if (typeof wire[name] === "number") wire[name] = new Date(wire[name] as number).toISOString();
   }
   if ("position" in fact) wire.position = `${fact.position.partition}:${fact.position.offset}`;

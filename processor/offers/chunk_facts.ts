@@ -98,19 +98,22 @@ function hashed(event: ProductEvent, { hashes, store, proofs }: DecidePorts): Ha
   const counting = whatCounts(event, proofs);
   const { isProven, unproven, optOut } = counting;
   const subject = hashes.subject(event.distinctId);
-  const others = counting.aliases.map((alias) => hashes.subject(alias));
-  if (counting.personId !== null) others.push(hashes.personSubject(counting.personId));
+  const { merge, personId } = counting;
+  const other = (other: string) => ({
+    subject: other,
+    erasedAt: store.erasedAt(other),
+    held: store.joinOf(subject, other),
+  });
   const mailboxOf = (email: string | null) => email === null ? null : hashes.mailboxOf(email);
   const outbox = mailboxOf(optOut ?? null);
   return {
     event,
     mailbox: mailboxOf(counting.email),
     isProven,
-    others: others.map((other) => ({
-      subject: other,
-      erasedAt: store.erasedAt(other),
-      isJoined: store.isJoined(subject, { other, isProven }),
-    })),
+    person: personId === null
+      ? null
+      : { ...other(hashes.personSubject(personId)), askedSince: store.mergeAskedSince(subject) },
+    merge: merge === null ? null : { ...other(hashes.subject(merge.other)), how: merge.how },
     optOut: optOut === undefined
       ? null
       : { mailbox: outbox, isSuppressed: outbox !== null && store.isSuppressed(outbox) },
@@ -127,7 +130,9 @@ function arms(event: ProductEvent, { known, ports }: { known: SubjectKnown; port
 /** An event that brought nothing: will the next one of its kind bring nothing either? */
 function settle(event: ProductEvent, { known, ports }: { known: SubjectKnown; ports: DecidePorts }): void {
   // What a backfilled event says of addresses brings less than the same words in a live one.
-  if (event.isBackfill || known.erasedAt !== null || event.isOptOut || event.aliases.length > 0) return;
+  if (event.isBackfill || known.erasedAt !== null || event.isOptOut || event.merge !== null) return;
+  // What it shows a little later may decide a merge.
+  if (event.personId !== null && ports.store.mergeAskedSince(known.subject) !== null) return;
   const { id, hasOffer, uses } = ports.store.personOf(known.subject);
   const passesUses = hasOffer && known.uuids.size >= ports.policy.threshold;
   if (!passesUses && (event.isUse || (!hasOffer && uses >= ports.policy.threshold))) return;

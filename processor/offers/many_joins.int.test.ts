@@ -105,13 +105,54 @@ it.each(Object.entries(KINDS))("a join costs the same however many came before i
   expect(store.personOf(hashes.subject("ada")).hasOffer).toBe(true);
 });
 
+/** What is joined first and turns out to be refused: the other id was identified before, told late, or shows another person.id. */
+const REFUSALS: Record<string, (number: number) => RecordToPublish[]> = {
+  "by an earlier request that comes late": (n) => [
+    webhook("$create_alias", "ada", { properties: { alias: `id-${n}` }, receivedAt: START + 2_000 }),
+    webhook("$identify", `id-${n}`, {
+      properties: { $anon_distinct_id: `anon-${n}` },
+      receivedAt: START + 1_000,
+    }),
+  ],
+  "by the person.id that it shows later": (n) => [
+    webhook("$create_alias", "ada", {
+      properties: { alias: `id-${n}` },
+      personId: "person-1",
+      receivedAt: START + 2_000,
+    }),
+    webhook("$set", `id-${n}`, {
+      email: `${n}@example.org`,
+      personId: `person-of-${n}`,
+      receivedAt: START + 3_000,
+    }),
+  ],
+};
+
+it.each(Object.entries(REFUSALS))(
+  "a refused join costs the same however many ids its person has: %s",
+  (_, refusal) => {
+    const { workOf, store } = counted();
+    workOf(uses(5, "ada", { email, personId: "person-1" }));
+    const more = (n: number) => webhook("$set", `more-${n}`, { personId: "person-1" });
+    workOf(numbers(0, 50).map(more));
+    workOf(numbers(0, 50).flatMap(refusal));
+    const first = workOf(numbers(50, 100).flatMap(refusal));
+    workOf(numbers(50, JOINS).map(more));
+    const later = workOf(numbers(150, 100).flatMap(refusal));
+    expect(later).toBeLessThan(first * 1.05);
+    const persons = ["ada", "id-0", "id-200", "more-7"].map((id) => store.personOf(hashes.subject(id)).id);
+    expect(new Set(persons).size).toBe(3);
+    expect(persons[0]).toBe(persons[3]);
+  },
+);
+
 it("joining persons of many ids to each other costs no more than the logarithm of their ids", () => {
   const { workOf, store } = counted();
   const ids = 512;
   // Each level of joins comes later than the offers that the one below has earned.
   const pairs = (step: number) =>
     numbers(0, ids / step / 2).map((n) => n * step * 2).map((n) =>
-      webhook("$create_alias", `id-${n}`, {
+      webhook("$merge_dangerously", `id-${n}`, {
         properties: { alias: `id-${n + step}` },
         receivedAt: START + step,
       })

@@ -53,7 +53,7 @@ export function createSettledPeople(peopleMax = PEOPLE_MAX): SettledPeople {
   return {
     has(event) {
       const entry = entries.get(event.distinctId);
-      return entry !== undefined && !event.isOptOut && event.aliases.length === 0 &&
+      return entry !== undefined && !event.isOptOut && event.merge === null &&
         (entry.passesUses || !event.isUse) &&
         (event.personId === null || event.personId === entry.personId) &&
         saysNothingElse(event.said, entry.said);

@@ -1,6 +1,7 @@
 import type { Offer, OfferNow } from "./core/offer.ts";
 import type { PlacedFact, Position } from "../facts/facts.ts";
 import type { Touched } from "./settled_people.ts";
+import type { HeldJoin } from "./core/merge.ts";
 import type { SubjectKnown } from "./core/record_facts.ts";
 
 /**
@@ -42,8 +43,10 @@ export interface OfferStoreReader {
 
   /** For deciding records. */
   knownOf(subject: string): SubjectKnown;
-  /** True where a record of `subject` has said this join before; with `isProven` only where it was proven. */
-  isJoined(subject: string, join: { readonly other: string; readonly isProven: boolean }): boolean;
+  /** What records of `subject` have said of it and `other`; null where none has. */
+  joinOf(subject: string, other: string): HeldJoin | null;
+  /** When the merge had arrived that the person.id decides which this subject shows later; null where none is open. */
+  mergeAskedSince(subject: string): number | null;
   isSuppressed(mailbox: string): boolean;
   /** `id`: null where no row speaks of the subject; `uses`: distinct ones of all joined subjects. */
   personOf(

@@ -20,6 +20,8 @@ export class Oracle {
   /** Per Message-ID, the claims on it that held, in order, with the time at which the attempt was due. */
   readonly held: { readonly claim: FactOf<"claimed">; readonly dueAt: number; readonly earning: Earning }[] =
     [];
+  /** Subjects whose person was taken apart, and those who were one person with them. */
+  readonly parted = new Set<string>();
   readonly #subjectsOf;
   readonly #others;
   readonly #earning;
@@ -58,7 +60,14 @@ export class Oracle {
     if (fact.fact === "erased") {
       for (const one of fact.subjects) for (const s of this.subjectsWith(one)) this.touched.add(s);
     }
+    const together = fact.fact === "joined" || fact.fact === "merge_asked"
+      ? [fact.subject, fact.other].map((one) => this.subjectsWith(one))
+      : [];
     this.#writer.apply([{ offset: record.offset, fact, text }], endAt(record));
+    for (const subjects of together) {
+      const still = this.subjectsWith(subjects[0]!);
+      if (subjects.some((one) => !still.includes(one))) { for (const one of subjects) this.parted.add(one); }
+    }
     if (fact.fact === "claimed" && before !== null) this.#claimed(fact, before.offer.state);
   }
 

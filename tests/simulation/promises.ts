@@ -1,12 +1,14 @@
 import { currentOf, type Offer, recipientOf } from "../../processor/offers/core/offer.ts";
 import { type Earning, Oracle } from "./oracle.ts";
+import { SimulatedPosthog } from "./posthog.ts";
 import type { Simulation } from "./simulation.ts";
-import { PARTITIONS, type Produced, subjectOf, SUBJECTS, THRESHOLD } from "./terms.ts";
+import { distinctId, hashes, PARTITIONS, type Produced, subjectOf, SUBJECTS, THRESHOLD } from "./terms.ts";
 
 /** Which promises a world that has come to rest has broken; none is the only right answer. */
 export function brokenPromises(simulation: Simulation): string[] {
   const before = simulation.failures.length > 0 ? [...simulation.failures] : [];
-  return [...before, ...views(simulation), ...mails(simulation), ...offers(simulation), ...uses(simulation)];
+  const { views, persons, mails, offers, uses } = PROMISES;
+  return [...before, ...[views, persons, mails, offers, uses].flatMap((of) => [...of(simulation)])];
 }
 
 function* views(simulation: Simulation): Generator<string> {
@@ -16,6 +18,69 @@ function* views(simulation: Simulation): Generator<string> {
       yield `the view of processor ${id} differs from the fold of all facts`;
     }
   }
+}
+
+/** Who is one person: whom PostHog has merged where its person.ids are shown, else by the order of event times. */
+function* persons(simulation: Simulation): Generator<string> {
+  const { oracle, posthog, options: { personsShown, provenOnly } } = simulation;
+  const isKnown = personsShown && !provenOnly;
+  const right = isKnown ? posthog : byEventTimes(simulation);
+  const ids = Array.from({ length: SUBJECTS }, (_, who) => distinctId(who));
+  const leftOut = new Set(nearErased(simulation));
+  // Whoever the left out are joined to may be joined through them.
+  const isLeftOut = (id: string) =>
+    ids.some((other) =>
+      leftOut.has(hashes.subject(other)) &&
+      (right.areOne(id, other) || oracle.subjectsWith(hashes.subject(id)).includes(hashes.subject(other)))
+    );
+  const compared = ids.filter((id) => !isLeftOut(id));
+  for (const a of compared) {
+    const together = oracle.subjectsWith(hashes.subject(a));
+    for (const b of compared.slice(compared.indexOf(a) + 1)) {
+      const areOne = together.includes(hashes.subject(b));
+      if (areOne && !right.areOne(a, b)) yield `${a} and ${b} are one person, whom PostHog keeps two`;
+      if (!areOne && right.areOne(a, b)) yield `${a} and ${b} are two persons, whom PostHog has merged`;
+    }
+  }
+}
+
+function byEventTimes({ produced, options: { provenOnly } }: Simulation) {
+  const all = produced.flatMap((records, partition) =>
+    records.map((record, offset) => ({ ...record, partition, offset }))
+  );
+  const asked = all.filter(({ merge, proven }) => merge !== undefined && (proven || !provenOnly)).sort((
+    a,
+    b,
+  ) => a.eventAt - b.eventAt || a.at - b.at || a.partition - b.partition || a.offset - b.offset);
+  // Who has not been seen before cannot be told from who has: all are taken as known.
+  const posthog = new SimulatedPosthog(Array.from({ length: SUBJECTS }, (_, who) => distinctId(who)));
+  for (const { merge } of asked) posthog.ask(merge!);
+  const byPerson = new Map<string, string[]>();
+  for (const { who, person } of provenOnly ? [] : all) {
+    if (who === null || person === undefined) continue;
+    byPerson.set(person, [...byPerson.get(person) ?? [], distinctId(who)]);
+  }
+  const near = (id: string) => [
+    ...Array.from({ length: SUBJECTS }, (_, who) => distinctId(who)).filter((other) =>
+      posthog.areOne(id, other)
+    ),
+    ...[...byPerson.values()].filter((ids) => ids.includes(id)).flat(),
+  ];
+  return {
+    areOne(a: string, b: string): boolean {
+      const found = new Set([a]);
+      for (const one of found) for (const other of near(one)) found.add(other);
+      return found.has(b);
+    },
+  };
+}
+
+/** What an erasure took of one may have named another. */
+function nearErased({ produced, touched }: Simulation): string[] {
+  const erased = new Set([...touched, ...produced.flat().flatMap(({ subjects }) => subjects)]);
+  const asked = produced.flat().flatMap(({ merge }) => merge === undefined ? [] : [merge]);
+  const ends = asked.map(({ into, other }) => [into, other].map((id) => hashes.subject(id)));
+  return [...erased, ...ends.filter((two) => two.some((one) => erased.has(one))).flat()];
 }
 
 function* mails(simulation: Simulation): Generator<string> {
@@ -57,14 +122,22 @@ function mayGoTo(
   const counting = produced.flat().filter(({ at, proven }) => provenOnly ? proven : at <= until);
   const party = new Set([root]);
   for (const one of party) {
-    for (const { who, other } of counting) {
-      if (who === null || other === undefined) continue;
-      if (subjectOf(who) === one) party.add(other);
-      if (other === one) party.add(subjectOf(who));
+    for (const { who, merge, person } of counting) {
+      for (const other of who === null ? [] : othersOf(merge, provenOnly ? undefined : person)) {
+        if (subjectOf(who!) === one) party.add(other);
+        if (other === one) party.add(subjectOf(who!));
+      }
     }
   }
   const theirs = counting.filter(({ who }) => who !== null && party.has(subjectOf(who)));
   return new Set(theirs.flatMap(({ mailbox }) => mailbox === undefined ? [] : [mailbox]));
+}
+
+function othersOf(merge: Produced["merge"], person: Produced["person"]): string[] {
+  return [
+    ...(merge === undefined ? [] : [hashes.subject(merge.other)]),
+    ...(person === undefined ? [] : [person]),
+  ];
 }
 
 function saidUnknown(simulation: Simulation, offer: number | undefined): boolean {
@@ -99,8 +172,10 @@ function* offers(simulation: Simulation): Generator<string> {
   for (let who = 0; who < SUBJECTS; who++) {
     const subject = subjectOf(who);
     const person = oracle.reader.personOf(subject);
-    const isTouched = oracle.subjectsWith(subject).some((one) => simulation.touched.has(one));
-    // A person whom an erasure touched earns with the next use.
+    const isTouched = oracle.subjectsWith(subject).some((one) =>
+      simulation.touched.has(one) || oracle.parted.has(one)
+    );
+    // A person of whom an erasure or a refused merge has taken something earns with the next event.
     if (person.uses >= THRESHOLD && !person.hasOffer && !isTouched) yield `never earned: user ${who}`;
   }
 }
@@ -136,6 +211,8 @@ function* uses(simulation: Simulation): Generator<string> {
     }
   }
 }
+
+const PROMISES = { views, persons, mails, offers, uses };
 
 function lastErasure(records: readonly Produced[], subject: string): { offset: number; at: number } {
   const offset = records.findLastIndex(({ kind, subjects }) =>

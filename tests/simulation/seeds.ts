@@ -1,7 +1,7 @@
 /// <reference lib="webworker" />
 import { brokenPromises } from "./promises.ts";
-import { Simulation } from "./simulation.ts";
-import type { Rule } from "./terms.ts";
+import { moodOf, Simulation } from "./simulation.ts";
+import type { Rule, SimulationOptions } from "./terms.ts";
 
 /** What came of some seeds: how much happened in them, and which of them broke a promise. */
 export type SeedsOutcome = {
@@ -35,18 +35,28 @@ export async function runSeeds({ seeds, without, untilBroken }: SeedsAsked): Pro
   return { seeds: ran, mails, facts, broken };
 }
 
+/** A world in which PostHog shows whom it takes for one person, and nobody is erased: every join can be held against it. */
+export function personsAreKnown(seed: number): boolean {
+  const { personsShown, provenOnly } = optionsOf(seed);
+  return personsShown && !provenOnly && moodOf(seed).erasures === 0;
+}
+
+function optionsOf(seed: number): SimulationOptions {
+  return {
+    seed,
+    onUnknown: seed % 2 === 0 ? "resend-once" : "hold",
+    provenOnly: seed % 3 === 1,
+    personsShown: seed % 5 < 3,
+    mailer: seed % 4 === 3 ? "maildir" : "smtp",
+  };
+}
+
 async function inSimulation<T>(
   seed: number,
   without: readonly Rule[],
   look: (simulation: Simulation) => T,
 ): Promise<T> {
-  const simulation = new Simulation({
-    seed,
-    without,
-    onUnknown: seed % 2 === 0 ? "resend-once" : "hold",
-    provenOnly: seed % 3 === 1,
-    mailer: seed % 4 === 3 ? "maildir" : "smtp",
-  });
+  const simulation = new Simulation({ ...optionsOf(seed), without });
   // Back-off takes its random part from here; a seed must say everything.
   const random = Math.random;
   Math.random = simulation.random;

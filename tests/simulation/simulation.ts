@@ -4,6 +4,7 @@ import { encodeFact, type Fact } from "../../processor/facts/facts.ts";
 import { readAddress } from "../../processor/offers/core/mailbox.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
 import { Oracle } from "./oracle.ts";
+import { type Asked, SimulatedPosthog } from "./posthog.ts";
 import { SimulatedProcessor } from "./simulated_processor.ts";
 import {
   distinctId,
@@ -28,12 +29,23 @@ const LIVELY_STEPS = 2_400;
 const CALM_STEPS_MAX = 60_000;
 const QUIET_STEPS = 250;
 const QUIET_MS = 300_000;
+/** A webhook that PostHog had to send again comes this much later, behind others. */
+const DELAY_MS_MAX = 10_000;
+/** What happens that much later happens after all that was delivered before. */
+const VISIT_AFTER_MS = 60_000;
 
 const MOODS = [
   { optOut: 0.7, join: 13, erasures: 0.002 },
   { optOut: 4, join: 13, erasures: 0.002 },
   { optOut: 0.7, join: 20, erasures: 0.008 },
+  // Where nobody is erased, everybody's joins can be held against PostHog's.
+  { optOut: 0.7, join: 16, erasures: 0 },
 ];
+
+/** What happens often differs from world to world; opt-outs and joins in percent, erasures per step. */
+export function moodOf(seed: number): typeof MOODS[number] {
+  return MOODS[Math.floor(seed / 4) % MOODS.length]!;
+}
 
 const encoder = new TextEncoder();
 
@@ -63,21 +75,23 @@ export class Simulation {
   readonly mails: SentMail[] = [];
   readonly failures: string[] = [];
   readonly oracle: Oracle;
+  readonly posthog = new SimulatedPosthog();
   /** Subjects that were one person with an erased one. */
   readonly touched = new Set<string>();
   readonly #named: Set<string>[] = [];
-  /** What happens often differs from world to world; opt-outs and joins in percent, erasures per step. */
-  readonly #mood: { readonly optOut: number; readonly join: number; readonly erasures: number };
+  readonly #mood: typeof MOODS[number];
   /** Share of what users say that brings its proof, where proofs are asked for. */
   readonly #provenShare: number;
   /** Share of publishes that are not answered, half of which have not landed. */
   readonly awayShare: number;
   #eraser: Generator<void> | null = null;
   #uuids = 0;
+  /** On their way here. */
+  #webhooks: Webhook[] = [];
 
   constructor(readonly options: SimulationOptions) {
     this.random = seededRandom(options.seed);
-    this.#mood = MOODS[Math.floor(options.seed / 4) % MOODS.length]!;
+    this.#mood = moodOf(options.seed);
     this.#provenShare = options.seed % 2 === 0 ? 0.2 : 0.8;
     this.awayShare = options.seed % 5 === 0 ? 0.1 : 0.02;
     // Where retries come quickly, a fact of a paused processor meets the next attempt.
@@ -109,6 +123,15 @@ export class Simulation {
 
   /** Rules that stand in the facts are left out by writing into them what the fold without the rule would have used. */
   #withoutRules(fact: Fact): Fact {
+    if (fact.fact === "merge_asked") {
+      const { person, ...rest } = fact;
+      return {
+        ...rest,
+        ...(person === undefined || this.leavesOut("person") ? {} : { person }),
+        ...(this.leavesOut("refuse") ? { how: "dangerous" } : {}),
+        ...(this.leavesOut("late") ? { proven: true } : {}),
+      };
+    }
     if (this.leavesOut("late") && (fact.fact === "addressed" || fact.fact === "joined")) {
       return { ...fact, proven: true };
     }
@@ -134,6 +157,12 @@ export class Simulation {
     this.calm = true;
     for (const processor of this.processors) processor.pausedUntil = 0;
     this.#rebalance();
+    this.#deliverAll();
+    while (!this.#isHandled()) await this.#step();
+    // Only what comes later than a merge says for sure what PostHog made of it.
+    this.time += VISIT_AFTER_MS;
+    for (let who = 0; who < SUBJECTS; who++) this.#visit(who);
+    this.#deliverAll();
     await this.#untilQuiet();
     for (const processor of this.processors) processor.catchUp();
     return this.failures;
@@ -144,13 +173,15 @@ export class Simulation {
     this.oracle.db.close();
   }
 
+  #isHandled(): boolean {
+    return this.#eraser === null && this.raw.every((records, p) => this.committed[p] === records.length);
+  }
+
   async #untilQuiet(): Promise<void> {
     let quiet = { steps: 0, since: this.time, facts: this.facts.length };
     for (let i = 0; i < CALM_STEPS_MAX; i++) {
       await this.#step();
-      const done = this.#eraser === null &&
-        this.raw.every((records, p) => this.committed[p] === records.length);
-      if (!done || this.facts.length !== quiet.facts) {
+      if (!this.#isHandled() || this.facts.length !== quiet.facts) {
         quiet = { steps: 0, since: this.time, facts: this.facts.length };
       }
       if (++quiet.steps > QUIET_STEPS && this.time - quiet.since > QUIET_MS) return;
@@ -163,6 +194,7 @@ export class Simulation {
     this.time += 1 + Math.floor(random() * STEP_MS_MAX * (this.calm ? 3 : 1));
     this.steps++;
     if (!this.calm && random() < 0.035) this.#produce();
+    if (!this.calm) this.#deliverDue();
     if (this.#eraser === null && !this.calm && random() < this.#mood.erasures) this.#eraser = this.#erase();
     if (this.#eraser !== null && random() < 0.2) {
       const killed = !this.calm && random() < 0.05;
@@ -213,28 +245,88 @@ export class Simulation {
     const who = Math.floor(random() * SUBJECTS);
     const dice = random() * 100;
     const { optOut, join } = this.#mood;
-    const kind = dice < optOut ? "opt-out" : dice < optOut + join ? "join" : dice < 35 ? "address" : "use";
+    const kind: Produced["kind"] = dice < optOut
+      ? "opt-out"
+      : dice < optOut + join
+      ? "join"
+      : dice < 35
+      ? "address"
+      : "use";
     const mailbox = kind === "address" || (kind === "use" && random() < 0.5)
       ? Math.floor(random() * MAILBOXES)
       : null;
-    const late = random() < 0.1 ? Math.floor(random() * 30_000) : 0;
+    const merge = kind === "join" ? this.#mergeInto(who) : null;
+    this.#say({ kind, who, mailbox, merge });
+    // Two users of one device, and PostHog may hear of the second first.
+    if (merge !== null && random() < 0.4) this.#say({ kind, ...this.#alsoClaims(merge, who), mailbox: null });
+  }
+
+  #alsoClaims({ how, other }: Asked, first: number): { who: number; merge: Asked } {
+    const users = [...Array(SUBJECTS).keys()].filter((who) => who !== first && distinctId(who) !== other);
+    const who = this.pick(users);
+    return { who, merge: { how, into: distinctId(who), other } };
+  }
+
+  #say({ kind, who, mailbox, merge }: Omit<Said, "uuid" | "eventAt">): void {
+    const { random } = this;
+    const late = random() < (merge === null ? 0.1 : 0.4) ? Math.floor(random() * 30_000) : 0;
     const repeats = 1 + (random() < 0.2 ? 1 : 0);
     const uuid = uuidOf(++this.#uuids);
     const { record, said } = kind === "opt-out" && random() < 0.5
       ? { record: this.#unsubscribe(who), said: {} }
-      : this.#webhook({ kind, who, mailbox, uuid, eventAt: this.time - late });
+      : this.#webhook({ kind, who, mailbox, merge, uuid, eventAt: this.time - late });
     const partition = record.headers.source === "unsubscribe" ? (who + 1) % PARTITIONS : who % PARTITIONS;
+    const produced = {
+      kind,
+      who,
+      uuid: kind === "use" ? uuid : null,
+      eventAt: this.time - late,
+      subjects: [],
+      ...said,
+    };
     for (let i = 0; i < repeats; i++) {
-      this.deliver(partition, record, {
-        kind,
-        who,
-        uuid: kind === "use" ? uuid : null,
-        at: this.time,
-        eventAt: this.time - late,
-        subjects: [],
-        ...said,
-      });
+      const due = this.time + (random() < 0.2 ? Math.floor(random() * DELAY_MS_MAX) : 0);
+      this.#webhooks.push({ due, partition, record, produced });
     }
+  }
+
+  #visit(who: number): void {
+    const uuid = uuidOf(++this.#uuids);
+    const kind = "visit" as const;
+    const { record, said } = this.#webhook({
+      kind,
+      who,
+      mailbox: null,
+      merge: null,
+      uuid,
+      eventAt: this.time,
+    });
+    const produced = { kind, who, uuid: null, eventAt: this.time, subjects: [], ...said };
+    this.#webhooks.push({ due: this.time, partition: who % PARTITIONS, record, produced });
+  }
+
+  /** About one in three joins is by a person.id alone, where PostHog shows few of them. */
+  #mergeInto(who: number): Asked | null {
+    if (!this.options.personsShown && this.random() < 0.4) return null;
+    const other = this.pick([...Array(SUBJECTS).keys()].filter((other) => other !== who));
+    // Where merges may be forced, all end up as one.
+    const forced = this.options.seed % 7 === 0 && this.random() < 0.2;
+    const how = forced ? "dangerous" : this.pick(["identify", "alias"] as const);
+    return { how, into: distinctId(who), other: distinctId(other) };
+  }
+
+  #deliverDue(): void {
+    const due = this.#webhooks.filter((webhook) => webhook.due <= this.time);
+    if (due.length === 0) return;
+    this.#webhooks = this.#webhooks.filter((webhook) => webhook.due > this.time);
+    for (const { partition, record, produced } of due) {
+      this.deliver(partition, { ...record, timestamp: this.time }, { ...produced, at: this.time });
+    }
+  }
+
+  #deliverAll(): void {
+    this.time = Math.max(this.time, ...this.#webhooks.map(({ due }) => due));
+    this.#deliverDue();
   }
 
   deliver(partition: number, record: Omit<TopicRecord, "partition" | "offset">, produced: Produced): void {
@@ -243,29 +335,21 @@ export class Simulation {
   }
 
   #webhook(
-    { kind, who, mailbox, uuid, eventAt }: {
-      kind: Produced["kind"];
-      who: number;
-      mailbox: number | null;
-      uuid: string;
-      eventAt: number;
-    },
+    { kind, who, mailbox, merge, uuid, eventAt }: Said,
   ): { record: Omit<TopicRecord, "partition" | "offset">; said: Partial<Produced> } {
-    const others = [...Array(SUBJECTS).keys()].filter((other) => other !== who);
-    const byPerson = kind === "join" && this.random() < 0.4;
     const event = kind === "use"
       ? "feature_used"
       : kind === "opt-out"
       ? "email_unsubscribed"
-      : kind === "join" && !byPerson
-      ? "$identify"
+      : merge !== null
+      ? MERGES[merge.how]
       : "$set";
     const proven = this.options.provenOnly && this.random() < this.#provenShare;
     const proof = (said: string) => proven ? { email_proof: proofs.make(distinctId(who), said) } : {};
-    const other = event === "$identify" ? distinctId(this.pick(others)) : null;
-    const properties: Record<string, unknown> = other === null
+    const properties: Record<string, unknown> = merge === null
       ? {}
-      : { $anon_distinct_id: other, ...proof(other) };
+      : { [merge.how === "identify" ? "$anon_distinct_id" : "alias"]: merge.other, ...proof(merge.other) };
+    if (merge !== null) this.posthog.ask(merge);
     const email = mailbox === null ? undefined : this.#spelling(mailbox);
     const bag = {
       ...(email === undefined ? {} : { email, ...proof(email) }),
@@ -273,7 +357,12 @@ export class Simulation {
     };
     const inSet = this.random() < 0.5;
     if (inSet) properties.$set = bag;
-    const personId = byPerson ? `person-of-${Math.floor(this.random() * 2)}` : null;
+    const isJoin = kind === "join" && merge === null;
+    const personId = this.options.personsShown
+      ? this.posthog.see(distinctId(who))
+      : isJoin
+      ? `person-${Math.floor(this.random() * 2)}`
+      : null;
     const person = { ...(personId === null ? {} : { id: personId }), properties: inSet ? {} : bag };
     const timestamp = new Date(eventAt).toISOString();
     const body = { event: { uuid, event, distinct_id: distinctId(who), properties, timestamp }, person };
@@ -286,8 +375,8 @@ export class Simulation {
     const said = {
       proven,
       ...(email === undefined ? {} : { mailbox: hashes.mailbox(readAddress(email)!.normalised) }),
-      ...(other === null ? {} : { other: hashes.subject(other) }),
-      ...(personId === null ? {} : { other: hashes.personSubject(personId), proven: false }),
+      ...(merge === null ? {} : { merge }),
+      ...(personId === null ? {} : { person: hashes.personSubject(personId) }),
     };
     return { record, said };
   }
@@ -335,6 +424,28 @@ export class Simulation {
     }
   }
 }
+
+type Said = {
+  readonly kind: Produced["kind"];
+  readonly who: number;
+  readonly mailbox: number | null;
+  readonly merge: Asked | null;
+  readonly uuid: string;
+  readonly eventAt: number;
+};
+
+type Webhook = {
+  readonly due: number;
+  readonly partition: number;
+  readonly record: Omit<TopicRecord, "partition" | "offset">;
+  readonly produced: Omit<Produced, "at">;
+};
+
+const MERGES: Readonly<Record<Asked["how"], string>> = {
+  identify: "$identify",
+  alias: "$create_alias",
+  dangerous: "$merge_dangerously",
+};
 
 function uuidOf(number: number): string {
   return `00000000-0000-4000-8000-${number.toString(16).padStart(12, "0")}`;

@@ -11,9 +11,10 @@ import { offerCode } from "../../processor/offers/core/names.ts";
 import { factHash } from "../../processor/facts/topic.ts";
 import type { OfferStoreReader, OfferStoreWriter, ViewEnd } from "../../processor/offers/store.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
+import type { Asked } from "./posthog.ts";
 
 /** The names and sizes of the simulation, see `simulation.ts`. */
-export type Rule = "by" | "box" | "uses" | "current" | "barrier" | "late" | "proof";
+export type Rule = "by" | "box" | "uses" | "current" | "barrier" | "late" | "proof" | "refuse" | "person";
 
 export type SimulationOptions = {
   readonly seed: number;
@@ -22,6 +23,8 @@ export type SimulationOptions = {
   readonly mailer: Mailer["kind"];
   /** `IDENTITY_SECRET` is set: what comes without its proof counts for nothing. */
   readonly provenOnly: boolean;
+  /** Webhooks show PostHog's person.id; else a few do, and whom PostHog merges must be guessed by event times. */
+  readonly personsShown: boolean;
   /** Rules left out on purpose, to see what they are for. */
   readonly without?: readonly Rule[];
 };
@@ -48,7 +51,7 @@ export const proofs = createEmailProofs("what the application's server knows");
 
 /** What a user did, as the oracle keeps it. */
 export type Produced = {
-  readonly kind: "use" | "address" | "join" | "opt-out" | "erase";
+  readonly kind: "use" | "address" | "join" | "opt-out" | "visit" | "erase";
   readonly who: number | null;
   readonly uuid: string | null;
   readonly at: number;
@@ -56,7 +59,8 @@ export type Produced = {
   readonly subjects: readonly string[];
   /** What it says, as hashes, and whether it brought the proof of it. */
   readonly mailbox?: string;
-  readonly other?: string;
+  readonly merge?: Asked;
+  readonly person?: string;
   readonly proven?: boolean;
 };
 

@@ -586,6 +586,76 @@ describe("--dry-run", () => {
   });
 });
 
+/**
+ * On her device somebody else signs in, without reset() between them: PostHog refuses to merge the two. They were joined here,
+ * so that the erasure of one took the other.
+ */
+describe("another user of her device", () => {
+  inContextOf(FEW);
+
+  const EVE = { id: "user-8001", anonymous: "visitor-8001", prompt: "a prompt of the second user" };
+  const signsIn = (at: string, personId?: string) => {
+    const more = { at, ...(personId === undefined ? {} : { personId }) };
+    return [
+      webhook("$identify", EVE.id, { ...more, properties: { $anon_distinct_id: EVE.anonymous } }),
+      failed(EVE.id, EVE.prompt, more),
+      webhook("$identify", EVE.id, { ...more, properties: { $anon_distinct_id: JANE.id } }),
+      webhook("$create_alias", EVE.id, { ...more, properties: { alias: JANE.anonymous } }),
+    ];
+  };
+  const hers = [JANE.id, JANE.anonymous, JANE.personId];
+  const linesOfEve = () => datasetLines(context.dataDir).filter(({ distinct_id }) => distinct_id === EVE.id);
+
+  test.each([
+    ["where PostHog shows persons", "0190a000-3333-7000-8000-000000000003"],
+    ["where it shows none of them", undefined],
+  ])("is not named, and keeps everything: %s", async (_, personId) => {
+    await publishInto(context.dataDir, signsIn(SOON.at, personId));
+    await processorRuns(context);
+    const plan = JSON.parse((await run(JANE.id, "--dry-run", "--json")).stdout);
+    expect([plan.subjects.length, plan.ids.sort()]).toEqual([3, [...hers].sort()]);
+    expect(await erase()).toMatchObject({ left: 0, records: 10 });
+    expect(linesOfEve()).toHaveLength(1);
+    expect(datasetLines(context.dataDir).filter(({ distinct_id }) => hers.includes(distinct_id))).toEqual([]);
+  });
+
+  test("is erased without her", async () => {
+    await publishInto(context.dataDir, signsIn(SOON.at));
+    await processorRuns(context);
+    const before = datasetLines(context.dataDir).length;
+    const { code, stdout } = await run(EVE.anonymous, "--json");
+    expect([code, JSON.parse(stdout)]).toEqual([0, expect.objectContaining({ left: 0, records: 4 })]);
+    expect(JSON.parse(stdout).subjects).toEqual([subject(EVE.id), subject(EVE.anonymous)].sort());
+    expect(datasetLines(context.dataDir)).toHaveLength(before - 1);
+    expect(linesOfEve()).toEqual([]);
+  });
+
+  test("keeps a request that names her in a scrubbed topic too: it is that user's", async () => {
+    await publishInto(context.dataDir, signsIn(SOON.at));
+    await processorRuns(context);
+    const { left, places } = await erase("--scrub-topic");
+    const kept = places.filter(({ place }: { place: string }) => place.startsWith("log/ingest.db"));
+    expect([left, kept[0].kept > 0]).toEqual([0, true]);
+    const told = await withLog(context.dataDir, async (log) => {
+      const found = [];
+      for (const { partition, endOffset } of await log.bounds(WEBHOOKS_TOPIC)) {
+        for await (const batch of log.read(WEBHOOKS_TOPIC, { partition, from: 0, until: endOffset })) {
+          found.push(
+            ...batch.records.filter(({ key }) => key !== null && new TextDecoder().decode(key) === EVE.id),
+          );
+        }
+      }
+      return found;
+    });
+    expect(told.map(({ headers }) => headers.event)).toEqual([
+      "$identify",
+      "generation_failed",
+      "$identify",
+      "$create_alias",
+    ]);
+  });
+});
+
 describe("killed with -9", () => {
   inContextOf(FEW);
 

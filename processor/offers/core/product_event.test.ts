@@ -35,8 +35,7 @@ describe("a webhook", () => {
       eventAt: RECEIVED - 3_600_000,
       isUse: true,
       isOptOut: false,
-      aliases: [],
-      joinProof: null,
+      merge: null,
       said: [],
       isBackfill: false,
     });
@@ -70,20 +69,28 @@ describe("a webhook", () => {
     expect(said([{ email: "new@example.org" }])).toEqual([old]);
   });
 
-  it("joins by $identify and $create_alias, and by no other event", () => {
-    const aliases = (event: string, properties: Record<string, unknown>) =>
-      eventOf({ event, properties }).aliases;
-    expect(aliases("$identify", { $anon_distinct_id: "anon-1" })).toEqual(["anon-1"]);
-    expect(aliases("$create_alias", { alias: "old-id" })).toEqual(["old-id"]);
-    expect(aliases("$pageview", { $anon_distinct_id: "anon-1", alias: "x" })).toEqual([]);
-    expect(aliases("$identify", { $anon_distinct_id: "ada" })).toEqual([]);
-    expect(aliases("$identify", { $anon_distinct_id: 7 })).toEqual([]);
-    expect(aliases("$identify", { $anon_distinct_id: "Guest" })).toEqual([]);
-    expect(
-      eventOf({ event: "$identify", distinct_id: "undefined", properties: { $anon_distinct_id: "a" } })
-        .aliases,
-    )
-      .toEqual([]);
+  it("asks for a merge as $identify, $create_alias or $merge_dangerously, and as no other event", () => {
+    const merge = (event: string, properties: Record<string, unknown>, distinct_id = "ada") =>
+      eventOf({ event, properties, distinct_id }).merge;
+    expect(merge("$identify", { $anon_distinct_id: "anon-1", alias: "x", email_proof: "p" })).toEqual({
+      other: "anon-1",
+      how: "identify",
+      proof: "p",
+    });
+    for (const [event, how] of [["$create_alias", "alias"], ["$merge_dangerously", "dangerous"]] as const) {
+      expect(merge(event, { alias: "old-id", email_proof: 7 })).toEqual({
+        other: "old-id",
+        how,
+        proof: null,
+      });
+    }
+    for (const event of ["$pageview", "toString", "__proto__"]) {
+      expect(merge(event, { $anon_distinct_id: "anon-1", alias: "x" })).toBeNull();
+    }
+    for (const none of ["ada", 7, "Guest", undefined]) {
+      expect(merge("$identify", { $anon_distinct_id: none })).toBeNull();
+    }
+    expect(merge("$identify", { $anon_distinct_id: "a" }, "undefined")).toBeNull();
   });
 
   it("happened when it was received, where its own time is missing, unreadable or more than a day ahead", () => {

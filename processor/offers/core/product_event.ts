@@ -14,7 +14,7 @@ import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../../../contract/product_even
 import { readUnsubscribe, type UnsubscribeClaims } from "../../../contract/unsubscribe_token.ts";
 import { readErasure } from "../../record/erasure.ts";
 import { eventTime } from "../../record/event_time.ts";
-import type { Position } from "../../facts/facts.ts";
+import type { MergeHow, Position } from "../../facts/facts.ts";
 import { readRecipient } from "./mailbox.ts";
 
 /** What a record of `posthog.webhooks` means for offers: an input of the offers, parsed once. Still holds plain ids. */
@@ -49,13 +49,19 @@ export type ProductEvent = {
   readonly isUse: boolean;
   /** The event itself is an opt-out; one by property lies in `said`. */
   readonly isOptOut: boolean;
-  /** Other distinct_ids that the event says are the same person. */
-  readonly aliases: readonly string[];
-  /** What came as the proof of that join; null where none did. */
-  readonly joinProof: string | null;
+  /** The merge that it asks PostHog for; null where it asks for none, or for one that nobody is joined by. */
+  readonly merge: AskedMerge | null;
   /** What `$set` and the person's properties say, in that order; empty where neither says anything of these. */
   readonly said: readonly Said[];
   readonly isBackfill: boolean;
+};
+
+/** A merge that an event asks PostHog for: `other` into the person of the event's own id. */
+export type AskedMerge = {
+  readonly other: string;
+  readonly how: MergeHow;
+  /** What came as the proof of it; null where none did. */
+  readonly proof: string | null;
 };
 
 /** What one bag of person properties says about mail. */
@@ -89,7 +95,6 @@ export function readOfferInput(record: SourceRecord): OfferInput {
   const outcome = readEnvelope(record.value);
   if (!outcome.ok) return { is: "ignored", reason: outcome.reason };
   const { envelope } = outcome;
-  const aliases = aliasesIn(envelope);
   const event: ProductEvent = {
     id: label.id ?? envelope.uuid ?? idFromBody(record.value),
     distinctId: envelope.distinctId,
@@ -99,8 +104,7 @@ export function readOfferInput(record: SourceRecord): OfferInput {
     eventAt: eventTime(envelope.timestamp, record.timestamp),
     isUse: envelope.event === FEATURE_USED,
     isOptOut: envelope.event === EMAIL_UNSUBSCRIBED,
-    aliases,
-    joinProof: aliases.length === 0 ? null : textOf(envelope.properties[EMAIL_PROOF]),
+    merge: mergeIn(envelope),
     said: saidIn(envelope),
     isBackfill: label.source === "backfill",
   };
@@ -123,12 +127,17 @@ function textOf(value: unknown): string | null {
   return typeof value === "string" ? value : null;
 }
 
-function aliasesIn({ event, distinctId, properties }: PosthogEnvelope): readonly string[] {
-  const other = event === "$identify"
-    ? properties.$anon_distinct_id
-    : event === "$create_alias"
-    ? properties.alias
-    : undefined;
-  if (typeof other !== "string" || other === distinctId || isNobody(other) || isNobody(distinctId)) return [];
-  return [other.toWellFormed()];
+const MERGES: Readonly<Record<string, { readonly how: MergeHow; readonly names: string }>> = {
+  $identify: { how: "identify", names: "$anon_distinct_id" },
+  $create_alias: { how: "alias", names: "alias" },
+  $merge_dangerously: { how: "dangerous", names: "alias" },
+};
+
+function mergeIn({ event, distinctId, properties }: PosthogEnvelope): AskedMerge | null {
+  const asks = Object.hasOwn(MERGES, event) ? MERGES[event] : undefined;
+  const other = asks && properties[asks.names];
+  if (typeof other !== "string" || other === distinctId || isNobody(other) || isNobody(distinctId)) {
+    return null;
+  }
+  return { other: other.toWellFormed(), how: asks!.how, proof: textOf(properties[EMAIL_PROOF]) };
 }

@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 import type { ProductEvent } from "./product_event.ts";
-import { factsOf, type HashedEvent, learn, type OtherSubject, type SubjectKnown } from "./record_facts.ts";
+import {
+  factsOf,
+  type HashedEvent,
+  learn,
+  type MergeAsked,
+  type PersonShown,
+  type SubjectKnown,
+} from "./record_facts.ts";
 
 const subject = "a".repeat(32);
 const other = "b".repeat(32);
@@ -13,7 +20,7 @@ const nothing: SubjectKnown = {
   uuids: new Set(),
   address: null,
   personMailbox: null,
-  joined: new Set(),
+  joined: new Map(),
   erasedAt: null,
   isOptedOut: false,
   suppressed: new Set(),
@@ -30,8 +37,7 @@ function event(more: Partial<ProductEvent> = {}): ProductEvent {
     eventAt: T,
     isUse: true,
     isOptOut: false,
-    aliases: [],
-    joinProof: null,
+    merge: null,
     said: [],
     isBackfill: false,
     ...more,
@@ -41,14 +47,15 @@ function event(more: Partial<ProductEvent> = {}): ProductEvent {
 type Brought = {
   event?: Partial<ProductEvent>;
   mailbox?: string;
-  others?: OtherSubject[];
+  merge?: MergeAsked;
+  person?: PersonShown;
   optOut?: HashedEvent["optOut"];
   isProven?: boolean;
   unproven?: HashedEvent["unproven"];
 };
 
 function hashed({ event: more, mailbox, ...brought }: Brought): HashedEvent {
-  const nothing = { others: [], optOut: null, isProven: false, unproven: [] };
+  const nothing = { merge: null, person: null, optOut: null, isProven: false, unproven: [] };
   return { ...nothing, event: event(more), mailbox: mailbox ?? null, ...brought };
 }
 
@@ -56,19 +63,20 @@ function kinds(brought: Brought, known: SubjectKnown): string[] {
   return factsOf(hashed(brought), known, policy).map(({ fact }) => fact);
 }
 
-const joinable: OtherSubject = { subject: other, erasedAt: null, isJoined: false };
+const merge: MergeAsked = { subject: other, erasedAt: null, held: null, how: "identify" };
+const person: PersonShown = { subject: `p-${other}`, erasedAt: null, held: null, askedSince: null };
 
 describe("factsOf()", () => {
   it("brings everything that is not known yet, the join first", () => {
-    expect(kinds({ mailbox: box, others: [joinable] }, nothing)).toEqual([
-      "joined",
+    expect(kinds({ mailbox: box, merge }, nothing)).toEqual([
+      "merge_asked",
       "counted",
       "addressed",
     ]);
   });
 
   it("brings nothing a second time", () => {
-    const input = hashed({ mailbox: box, others: [joinable] });
+    const input = hashed({ mailbox: box, merge });
     const known = learn(nothing, factsOf(input, nothing, policy));
     expect(factsOf(input, known, policy)).toEqual([]);
   });
@@ -85,15 +93,15 @@ describe("factsOf()", () => {
     expect(kinds({ mailbox: box2 }, known)).toEqual(["addressed"]);
     expect(kinds({ mailbox: box }, { ...known, personMailbox: box2 })).toEqual(["addressed"]);
     expect(kinds({ mailbox: box2 }, { ...known, address: { ...address, at: T + 1 } })).toEqual([]);
-    expect(kinds({ mailbox: box, others: [joinable] }, known)).toEqual([
-      "joined",
+    expect(kinds({ mailbox: box, merge }, known)).toEqual([
+      "merge_asked",
       "addressed",
     ]);
   });
 
   it("brings nothing of what an erased person did before, but an opt-out, without the address", () => {
     const known = { ...nothing, erasedAt: T };
-    expect(kinds({ mailbox: box, others: [joinable] }, known)).toEqual([]);
+    expect(kinds({ mailbox: box, merge }, known)).toEqual([]);
     const optOut = { mailbox: box, isSuppressed: false };
     const [fact, ...more] = factsOf(hashed({ mailbox: box, optOut }), known, policy);
     expect([fact, more]).toMatchObject([{ fact: "opted_out", mailbox: null }, []]);
@@ -101,8 +109,8 @@ describe("factsOf()", () => {
   });
 
   it("joins nobody to somebody who was erased later", () => {
-    expect(kinds({ others: [{ ...joinable, erasedAt: T }] }, nothing)).toEqual(["counted"]);
-    expect(kinds({ others: [{ ...joinable, erasedAt: T - 1 }] }, nothing)).toEqual(["joined", "counted"]);
+    expect(kinds({ merge: { ...merge, erasedAt: T } }, nothing)).toEqual(["counted"]);
+    expect(kinds({ merge: { ...merge, erasedAt: T - 1 } }, nothing)).toEqual(["merge_asked", "counted"]);
   });
 
   it("suppresses the mailbox that an opt-out names", () => {
@@ -131,8 +139,8 @@ describe("factsOf()", () => {
     ]);
     const proven = { ...known, address: { ...address, proven: true as const } };
     expect(kinds({ mailbox: box, isProven: true }, proven)).toEqual([]);
-    expect(factsOf(hashed({ others: [joinable], isProven: true }), known, policy)).toMatchObject([
-      { fact: "joined", proven: true },
+    expect(factsOf(hashed({ merge, isProven: true }), known, policy)).toMatchObject([
+      { fact: "merge_asked", proven: true },
     ]);
   });
 

@@ -1,4 +1,12 @@
-import { type Fact, type FactOf, isNewer, type Position, type UnprovenKind } from "../../facts/facts.ts";
+import {
+  type Fact,
+  type FactOf,
+  isNewer,
+  type MergeHow,
+  type Position,
+  type UnprovenKind,
+} from "../../facts/facts.ts";
+import { askedAt, decidesMerges, heldBy, type HeldJoin } from "./merge.ts";
 import type { ProductEvent } from "./product_event.ts";
 
 /** Which facts one record brings: those that are true whatever else happens and that the view does not hold yet. */
@@ -18,8 +26,8 @@ export type SubjectKnown = {
     | null;
   /** Mailbox of the newest address of the whole person; not looked up where this subject has no address itself. */
   readonly personMailbox: string | null;
-  /** Subjects that the chunk has joined it to; whom the view knows it to be joined to stands in {@link HashedEvent}. */
-  readonly joined: ReadonlySet<string>;
+  /** Joins that the chunk has brought; those that the view holds stand in {@link HashedEvent}. */
+  readonly joined: ReadonlyMap<string, HeldJoin>;
   readonly isOptedOut: boolean;
   /** Of its own mailbox, and of those that the chunk names. */
   readonly suppressed: ReadonlySet<string>;
@@ -36,21 +44,28 @@ export type HashedEvent = {
   readonly mailbox: string | null;
   /** Its address and its joins came with their proofs. */
   readonly isProven: boolean;
-  /** Other subjects that it says are the same person. */
-  readonly others: readonly OtherSubject[];
+  /** PostHog's person.id of its own id, after whatever the event asked for; null where it may join nobody. */
+  readonly person: PersonShown | null;
+  /** The merge that it asks for. */
+  readonly merge: MergeAsked | null;
   /** The mailbox that an opt-out names, and whether that gets no mail already; null: no opt-out. */
   readonly optOut: { readonly mailbox: string | null; readonly isSuppressed: boolean } | null;
   readonly unproven: readonly UnprovenKind[];
 };
 
-/** `erasedAt`: time of its latest erasure; `isJoined`: the view holds just this join, as well proven. */
-export type OtherSubject = {
+/** `erasedAt`: time of its latest erasure; `held`: what the view holds of just this join. */
+type OtherSubject = {
   readonly subject: string;
   readonly erasedAt: number | null;
-  readonly isJoined: boolean;
+  readonly held: HeldJoin | null;
 };
 
-type RowFact = FactOf<"counted" | "joined" | "addressed" | "unproven" | "opted_out">;
+/** `askedSince`: a merge that its id was named in had arrived by then, and what the id shows later decides it; null: none. */
+export type PersonShown = OtherSubject & { readonly askedSince: number | null };
+
+export type MergeAsked = OtherSubject & { readonly how: MergeHow };
+
+type RowFact = FactOf<"counted" | "joined" | "merge_asked" | "addressed" | "unproven" | "opted_out">;
 
 /** Nothing but an opt-out follows from what an erased person did before: it is kept for their sake. */
 export function isOfErasedPast(event: ProductEvent, erasedAt: number | null): boolean {
@@ -66,19 +81,14 @@ export function factsOf(
   known: SubjectKnown,
   { threshold }: { readonly threshold: number },
 ): readonly RowFact[] {
-  const { event, mailbox, others, optOut } = hashed;
+  const { event, mailbox, optOut } = hashed;
   const { subject } = known;
   const from = { subject, at: event.receivedAt, position: event.position };
   const proven = hashed.isProven ? { proven: true as const } : {};
   const isPast = isOfErasedPast(event, known.erasedAt);
   const facts: RowFact[] = [];
   if (!isPast) {
-    for (const other of others) {
-      if (other.isJoined || known.joined.has(other.subject) || isOfErasedPast(event, other.erasedAt)) {
-        continue;
-      }
-      facts.push({ fact: "joined", ...from, other: other.subject, ...proven });
-    }
+    facts.push(...joinsOf(hashed, known));
     const joins = facts.length > 0;
     if (event.isUse && !known.uuids.has(event.id) && known.uuids.size < threshold) {
       facts.push({ fact: "counted", ...from, uuid: event.id });
@@ -96,6 +106,41 @@ export function factsOf(
     if (isOptOutNews(out, known)) facts.push({ fact: "opted_out", ...from, mailbox: out.mailbox });
   }
   return facts;
+}
+
+function* joinsOf(
+  { event, person, merge, isProven }: HashedEvent,
+  known: SubjectKnown,
+): Generator<FactOf<"joined" | "merge_asked">> {
+  const { eventAt, receivedAt: at, position } = event;
+  const from = { subject: known.subject, at, position };
+  const heldOf = ({ subject, held }: OtherSubject) => known.joined.get(subject) ?? held;
+  const isPast = ({ erasedAt }: OtherSubject) => isOfErasedPast(event, erasedAt);
+  const time = askedAt(event);
+  if (merge !== null && !isPast(merge) && isMergeNews(merge, { held: heldOf(merge), time, isProven })) {
+    yield {
+      fact: "merge_asked",
+      ...from,
+      other: merge.subject,
+      how: merge.how,
+      askedAt: time,
+      ...(person === null ? {} : { person: person.subject }),
+      ...(isProven ? { proven: true } : {}),
+    };
+  }
+  if (person === null || isPast(person)) return;
+  const held = heldOf(person);
+  if (held !== null && !decidesMerges({ eventAt, at }, { askedSince: person.askedSince, held })) return;
+  yield { fact: "joined", ...from, other: person.subject, eventAt };
+}
+
+/** The earliest of an id's requests decides, and one that PostHog never refuses. */
+function isMergeNews(
+  { how }: MergeAsked,
+  { held, time, isProven }: { held: HeldJoin | null; time: number; isProven: boolean },
+): boolean {
+  if (held === null || isProven && !held.isProven) return true;
+  return !held.isSure && (how === "dangerous" || time < held.time);
 }
 
 /** With a join the address goes along: whom the subject is joined to may have another one, not yet seen here. */
@@ -129,7 +174,9 @@ export function learn(known: SubjectKnown, facts: readonly Fact[]): SubjectKnown
   let next = known;
   for (const fact of facts) {
     if (fact.fact === "counted") next = { ...next, uuids: new Set(next.uuids).add(fact.uuid) };
-    if (fact.fact === "joined") next = { ...next, joined: new Set(next.joined).add(fact.other) };
+    if (fact.fact === "joined" || fact.fact === "merge_asked") {
+      next = { ...next, joined: new Map(next.joined).set(fact.other, heldBy(fact)) };
+    }
     if (fact.fact === "addressed") next = { ...next, address: fact, personMailbox: fact.mailbox };
     if (fact.fact === "unproven") next = { ...next, unproven: new Set(next.unproven).add(fact.what) };
     if (fact.fact === "opted_out") {

@@ -1,13 +1,26 @@
-import type { Fact, Position, UnprovenKind } from "../../facts/facts.ts";
+import type { Fact, MergeHow, Position, UnprovenKind } from "../../facts/facts.ts";
 import type { Offer } from "./offer.ts";
 
-/** The facts of a person in words, for its timeline. */
-export function timelineText(fact: Fact, { uses }: { readonly uses: number }): string {
+/**
+ * The facts of a person in words, for its timeline.
+ *
+ * @param then.isRefused PostHog has not merged the ids that a `merge_asked` names, see `processor/offers/core/merge.ts`.
+ */
+export function timelineText(
+  fact: Fact,
+  { uses, isRefused }: { readonly uses: number; readonly isRefused: boolean },
+): string {
   switch (fact.fact) {
     case "counted":
       return `use ${uses} counted (${at(fact.position)})`;
     case "joined":
       return `two ids are one person${provenText(fact)} (${at(fact.position)})`;
+    case "merge_asked":
+      return isRefused
+        ? `PostHog keeps them two: ${MERGE[fact.how]} named an id that is identified as another person (${
+          at(fact.position)
+        })`
+        : `two ids are one person, by ${MERGE[fact.how]}${provenText(fact)} (${at(fact.position)})`;
     case "addressed":
       return `address known${provenText(fact)} (${at(fact.position)})`;
     case "unproven":
@@ -41,6 +54,12 @@ export function timelineText(fact: Fact, { uses }: { readonly uses: number }): s
       return fact.fact;
   }
 }
+
+const MERGE: Readonly<Record<MergeHow, string>> = {
+  identify: "$identify",
+  alias: "$create_alias",
+  dangerous: "$merge_dangerously",
+};
 
 const UNPROVEN: Readonly<Record<UnprovenKind, string>> = {
   address: "an address",

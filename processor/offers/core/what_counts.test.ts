@@ -16,8 +16,7 @@ const base: ProductEvent = {
   eventAt: 1,
   isUse: true,
   isOptOut: false,
-  aliases: [],
-  joinProof: null,
+  merge: null,
   said: [],
   isBackfill: false,
 };
@@ -30,11 +29,12 @@ function counting(more: Partial<ProductEvent>, by: typeof proofs | null = proofs
 
 describe("without IDENTITY_SECRET", () => {
   it("everything counts, and nothing is proven", () => {
-    const event = { aliases: ["anon"], said: [says("whatever", { optsOut: true })] };
+    const merge = { other: "anon", how: "identify", proof: null } as const;
+    const event = { merge, said: [says("whatever", { optsOut: true })] };
     expect(counting(event, null)).toEqual({
       email: ADDRESS,
       isProven: false,
-      aliases: ["anon"],
+      merge,
       personId: "person-1",
       optOut: ADDRESS,
       unproven: [],
@@ -74,10 +74,10 @@ describe("with IDENTITY_SECRET", () => {
   });
 
   it("a join counts with the proof of its two ids, the event's own first", () => {
-    const join = (joinProof: string | null) => counting({ aliases: ["anon"], joinProof });
-    expect(join(proofs.make("ada", "anon"))).toMatchObject({ aliases: ["anon"], unproven: [] });
+    const join = (proof: string | null) => counting({ merge: { other: "anon", how: "alias", proof } });
+    expect(join(proofs.make("ada", "anon"))).toMatchObject({ merge: { other: "anon" }, unproven: [] });
     for (const no of [null, proofs.make("anon", "ada"), strangers.make("ada", "anon"), right]) {
-      expect(join(no)).toMatchObject({ aliases: [], unproven: ["join"] });
+      expect(join(no)).toMatchObject({ merge: null, unproven: ["join"] });
     }
   });
 

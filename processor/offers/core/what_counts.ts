@@ -1,7 +1,7 @@
 import type { EmailProofs } from "../../../contract/email_proof.ts";
 import { isNobody } from "../../../contract/nobody.ts";
 import type { UnprovenKind } from "../../facts/facts.ts";
-import type { ProductEvent, Said } from "./product_event.ts";
+import type { AskedMerge, ProductEvent, Said } from "./product_event.ts";
 
 /** What of an event counts. PostHog's project key is public: with `IDENTITY_SECRET` set only what brings its proof. */
 export type Counting = {
@@ -9,7 +9,7 @@ export type Counting = {
   readonly email: string | null;
   /** Everything that counts was proven; false where nobody asks for proofs. */
   readonly isProven: boolean;
-  readonly aliases: readonly string[];
+  readonly merge: AskedMerge | null;
   /** PostHog's person.id, where it joins; it can have no proof. */
   readonly personId: string | null;
   /** The address that an opt-out names, or null beside one that names none; undefined: no opt-out. */
@@ -28,30 +28,30 @@ function everything(event: ProductEvent): Counting {
   return {
     email: event.isBackfill ? null : email,
     isProven: false,
-    aliases: event.aliases,
-    personId: joins(event) ? event.personId : null,
+    merge: event.merge,
+    personId: namesPerson(event) ? event.personId : null,
     optOut: optOutOf(event, { isOut: event.said.some(({ optsOut }) => optsOut), email }),
     unproven: [],
   };
 }
 
 function proven(event: ProductEvent, proofs: EmailProofs): Counting {
-  const { distinctId, said, aliases } = event;
+  const { distinctId, said, merge } = event;
   const isProven = ({ email, proof }: Said) =>
     email !== null && proofs.holds({ distinctId, said: email, proof });
   const held = said.filter(isProven);
   const email = emailOf(held);
   const isOut = held.some(({ optsOut }) => optsOut);
-  const joined = aliases.filter((said) => proofs.holds({ distinctId, said, proof: event.joinProof }));
+  const joins = merge !== null && proofs.holds({ distinctId, said: merge.other, proof: merge.proof });
   const unproven: UnprovenKind[] = [];
   // What a backfilled event says about addresses never counts, so nothing is missing there.
   if (email === null && emailOf(said) !== null && !event.isBackfill) unproven.push("address");
-  if (joined.length < aliases.length) unproven.push("join");
+  if (merge !== null && !joins) unproven.push("join");
   if (!isOut && said.some(({ optsOut }) => optsOut)) unproven.push("opt_out");
   return {
     email: event.isBackfill ? null : email,
     isProven: true,
-    aliases: joined,
+    merge: joins ? merge : null,
     personId: null,
     optOut: optOutOf(event, { isOut, email }),
     unproven,
@@ -71,6 +71,6 @@ function emailOf(said: readonly Said[]): string | null {
   return said.find(({ email }) => email !== null)?.email ?? null;
 }
 
-function joins({ personId, distinctId }: ProductEvent): boolean {
+function namesPerson({ personId, distinctId }: ProductEvent): boolean {
   return personId !== null && !isNobody(personId) && !isNobody(distinctId);
 }

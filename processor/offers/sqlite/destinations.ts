@@ -22,6 +22,8 @@ export type Destinations = {
   ): void;
   /** An address landed in its table. */
   addressed(row: AddressRow): void;
+  /** True where both are among the ids whose addresses count for it. */
+  hasBoth(offer: number, subjects: { readonly a: string; readonly b: string }): boolean;
   remove(offer: number): void;
 };
 
@@ -36,14 +38,14 @@ export function createDestinations(db: DatabaseSync, rows: OfferRows): Destinati
     users: db.prepare("select distinct subject from use where person = ?"),
     uuids: db.prepare("select uuid from use where subject = ?"),
     lastJoined: db.prepare(
-      "select max(at) as at from subject s join joined j on j.a = s.subject where s.person = ?",
+      "select max(at) as at from subject s join joined j on j.a = s.subject where s.person = ? and j.holds = 1",
     ),
     isParty: db.prepare("select 1 from party where offer = ? and subject = ?"),
     putParty: db.prepare("insert or ignore into party values (?, ?)"),
     removeParty: db.prepare("delete from party where offer = ?"),
     neighbours: db.prepare(
-      `select b as subject from joined where a = ?1 and (at <= ?2 or proven = 1)
-       union select a from joined where b = ?1 and (at <= ?2 or proven = 1)`,
+      `select b as subject from joined where a = ?1 and holds = 1 and (at <= ?2 or proven = 1)
+       union select a from joined where b = ?1 and holds = 1 and (at <= ?2 or proven = 1)`,
     ),
     addresses: db.prepare("select * from address where subject = ? and (first_at <= ? or proven = 1)"),
     put: db.prepare("insert or replace into destination values (?, ?, ?, ?, ?, ?)"),
@@ -125,6 +127,7 @@ export function createDestinations(db: DatabaseSync, rows: OfferRows): Destinati
         if (row.proven || row.firstAt <= until) improve(offer, row);
       }
     },
+    hasBoth: (offer, { a, b }) => [a, b].every((one) => sql.isParty.get(offer, one) !== undefined),
     remove,
   };
 }

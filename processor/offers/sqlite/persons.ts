@@ -19,7 +19,8 @@ export type Person = {
 
 /**
  * Persons: connected sets of subjects, kept as a number per subject. Of two that become one the smaller moves, so that a
- * row moves log2(ids of its person) times at most, and no fact looks at all ids of a person.
+ * row moves log2(ids of its person) times at most, and no fact looks at all ids of a person. Where a join turns out to be
+ * none, the part that is sooner seen whole moves out.
  */
 export function createPersons(db: DatabaseSync, rows: OfferRows) {
   const sql = {
@@ -41,7 +42,20 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
     ],
     removePerson: db.prepare("delete from person where id = ?"),
     neighbours: db.prepare(
-      "select b as subject from joined where a = ? union select a from joined where b = ?",
+      `select b as subject from joined where a = ? and holds = 1
+       union select a from joined where b = ? and holds = 1`,
+    ),
+    someNeighbours: db.prepare(
+      `select * from (select b as subject from joined where a = ?1 and b > ?2 and holds = 1 order by b limit ?3)
+       union select * from (select a from joined where b = ?1 and a > ?2 and holds = 1 order by a limit ?3)
+       order by 1 limit ?3`,
+    ),
+    anyOptedOut: db.prepare(
+      "select 1 from subject s join opted_out o on o.subject = s.subject where s.person = ? limit 1",
+    ),
+    newest: db.prepare(
+      `select a.at, a.partition, a.offset, a.mailbox from subject s join address a on a.subject = s.subject
+       where s.person = ? order by a.at desc, a.partition desc, a.offset desc limit 1`,
     ),
     uses: db.prepare("select count(distinct uuid) as n from use where person = ?"),
     isOptedOut: db.prepare("select 1 from opted_out where subject = ?"),
@@ -85,6 +99,48 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
     if (person.newest === null || isNewer(address, person.newest)) person.newest = address;
   };
 
+  /** Grows a set by all that are joined to it, page by page; some come more than once. */
+  function* reach(found: Set<string>): Generator<string> {
+    for (const at of found) {
+      for (let last = "";;) {
+        const page = sql.someNeighbours.all(at, last, NEIGHBOURS_PER_LOOK).map((row) =>
+          (row as { subject: string }).subject
+        );
+        for (const subject of page) {
+          found.add(subject);
+          yield subject;
+        }
+        if (page.length < NEIGHBOURS_PER_LOOK) break;
+        last = page.at(-1)!;
+      }
+    }
+  }
+
+  /** The side of a join that holds no more which is seen whole first, looked at in turn; null where they are joined still. */
+  const cutOff = (a: string, b: string): ReadonlySet<string> | null => {
+    const sides = [new Set([b]), new Set([a])] as const;
+    const looks = sides.map(reach);
+    for (let side = 0;; side = 1 - side) {
+      const { done, value } = looks[side]!.next();
+      if (done) return sides[side]!;
+      if (sides[1 - side]!.has(value)) return null;
+    }
+  };
+
+  /** Subjects move into a person of their own. */
+  const settleIn = (person: Person, subjects: Iterable<string>, fact: number) => {
+    for (const subject of subjects) {
+      sql.putSubject.run(subject, person.id, fact);
+      for (const move of sql.moveRows) move.run(person.id, subject);
+      person.size++;
+      person.optedOut ||= sql.isOptedOut.get(subject) !== undefined;
+      const newest = rows.addressOf(subject);
+      if (newest !== null) addressed(person, newest);
+    }
+    person.uses = (sql.uses.get(person.id) as { n: number }).n;
+    person.offer = rows.currentOf(person.id)?.id ?? null;
+  };
+
   return {
     get,
     ofSubject(subject: string, fact: number): Person {
@@ -110,6 +166,22 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
       forget(gone.id);
       return kept;
     },
+    /** Of two subjects whose join holds no more: the persons that they are now, one where something else joins them. */
+    part({ a, b }: { readonly a: string; readonly b: string }, fact: number): readonly Person[] {
+      const person = get(rows.personOf(a)!);
+      const subjects = cutOff(a, b);
+      if (subjects === null) return [person];
+      const parted = make(fact);
+      settleIn(parted, subjects, fact);
+      person.size -= parted.size;
+      person.uses -= (sql.newUses.get(parted.id, person.id) as { n: number }).n;
+      if (parted.optedOut) person.optedOut = sql.anyOptedOut.get(person.id) !== undefined;
+      if (parted.newest !== null && isSameRecord(person.newest, parted.newest)) {
+        person.newest = readNewest(sql.newest.get(person.id));
+      }
+      person.offer = rows.currentOf(person.id)?.id ?? null;
+      return [person, parted];
+    },
     addressed,
     /** An offer of this person was made, changed or removed. */
     offerChanged(person: Person): void {
@@ -127,17 +199,9 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
         if (!left.has(member)) continue;
         const person = make(fact);
         made.push(person);
-        for (const subject of connected(member)) {
-          left.delete(subject);
-          sql.putSubject.run(subject, person.id, fact);
-          for (const move of sql.moveRows) move.run(person.id, subject);
-          person.size++;
-          person.optedOut ||= sql.isOptedOut.get(subject) !== undefined;
-          const newest = rows.addressOf(subject);
-          if (newest !== null) addressed(person, newest);
-        }
-        person.uses = (sql.uses.get(person.id) as { n: number }).n;
-        person.offer = rows.currentOf(person.id)?.id ?? null;
+        const subjects = connected(member);
+        for (const subject of subjects) left.delete(subject);
+        settleIn(person, subjects, fact);
       }
       return made;
     },
@@ -177,6 +241,22 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
     const canAct = rows.isLost(current) || rows.destinationOf(current.id, { proven }) !== null;
     return canAct ? current.state.dueAt : null;
   }
+}
+
+/** Neighbours of a subject that are read at once. */
+const NEIGHBOURS_PER_LOOK = 32;
+
+function isSameRecord(a: Person["newest"], b: NonNullable<Person["newest"]>): boolean {
+  return a !== null && a.at === b.at && a.position.partition === b.position.partition &&
+    a.position.offset === b.position.offset;
+}
+
+function readNewest(row: unknown): Person["newest"] {
+  if (row === undefined) return null;
+  const { at, partition, offset, mailbox } = row as Record<"at" | "partition" | "offset", number> & {
+    mailbox: string;
+  };
+  return { at, position: { partition, offset }, mailbox };
 }
 
 function readPerson(row: unknown): Person {

@@ -3,13 +3,14 @@ import type { Offer, OfferNow } from "../core/offer.ts";
 import type { OfferStoreReader } from "../store.ts";
 import { createOfferRows, type Destination } from "./rows.ts";
 import type { UnprovenKind } from "../../facts/facts.ts";
+import { isJudged, type JoinRow } from "../core/merge.ts";
 import { viewEndOf } from "./writer.ts";
 
 const NOTHING = {
   uuids: new Set<string>(),
   address: null,
   personMailbox: null,
-  joined: new Set<string>(),
+  joined: new Map<string, never>(),
   isOptedOut: false,
   suppressed: new Set<string>(),
   unproven: new Set<UnprovenKind>(),
@@ -53,9 +54,16 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
         erasedAt: erasedAt(subject),
       };
     },
-    isJoined(subject, { other, isProven }) {
-      const row = sql.joined.get(subject, other) as { proven: number } | undefined;
-      return row !== undefined && (!isProven || row.proven === 1);
+    joinOf(subject, other) {
+      const row = sql.joined.get(subject, other) as
+        | { proven: number; how: JoinRow["how"]; time: number }
+        | undefined;
+      if (row === undefined) return null;
+      return { isProven: row.proven === 1, isSure: !isJudged(row), time: row.time };
+    },
+    mergeAskedSince(subject) {
+      const { since } = sql.mergeAskedSince.get(subject) as { since: number | null };
+      return since;
     },
     isSuppressed,
     personOf(subject) {
@@ -142,7 +150,10 @@ function statements(db: DatabaseSync) {
     optedOut: db.prepare("select 1 from opted_out where subject = ?"),
     suppressed: db.prepare("select 1 from suppressed where mailbox = ?"),
     unproven: db.prepare("select what from unproven where subject = ?"),
-    joined: db.prepare("select proven from joined where a = ? and b = ?"),
+    joined: db.prepare("select proven, how, time from joined where a = ? and b = ?"),
+    mergeAskedSince: db.prepare(
+      "select min(arrived) as since from joined where b = ? and open = 1 and person is not null",
+    ),
     person: db.prepare(
       "select id, uses, offer from subject s join person p on p.id = s.person where s.subject = ?",
     ),

@@ -8,7 +8,7 @@ import { makePrivateFile, removeIfThere } from "../../../runtime/durable_file.ts
  */
 
 /** Grows with every change of the schema or the fold: a view that another version made is built again. */
-const VIEW_VERSION = 2;
+const VIEW_VERSION = 3;
 
 /**
  * Rows are kept per subject, with the position of the record that brought them. `person`, every column `person`, `earning`,
@@ -16,6 +16,8 @@ const VIEW_VERSION = 2;
  * has. `offer.state` is `unknown` for a failure as `delivery_unknown`.
  *
  * `subject.since`: the fact since which it is of this person. `person.newest_*`: the newest address of its subjects.
+ * `joined`: see `processor/offers/core/merge.ts`; `holds` and `open` are derived, and a join that PostHog refused stays as a
+ * row that does not hold, for it names its ids. Of one `b` at most one row is open: a later request is refused by the earlier.
  * `address.first_at`: when the subject's first record with this mailbox came, `at` and position: its newest.
  */
 const SCHEMA = `
@@ -43,9 +45,13 @@ create table address (subject text, mailbox text, at integer not null, partition
 create index address_newest on address (subject, at, partition, offset);
 create table past_address (subject text, mailbox text, partition integer not null, offset integer not null,
   primary key (subject, mailbox, partition)) strict, without rowid;
-create table joined (a text, b text, partition integer not null, offset integer not null, at integer not null,
-  proven integer not null, primary key (a, b)) strict, without rowid;
+create table joined (a text, b text, how text not null, time integer not null, at integer not null,
+  partition integer not null, offset integer not null, arrived integer not null, person text, proven integer not null,
+  holds integer not null, open integer not null, primary key (a, b)) strict, without rowid;
 create index joined_b on joined (b);
+create index joined_open on joined (b) where open = 1;
+create index joined_names_a on joined (a, time) where how <> 'person';
+create index joined_names_b on joined (b, time) where how <> 'person';
 create table unproven (subject text, what text, partition integer not null, offset integer not null,
   primary key (subject, what)) strict, without rowid;
 create table earning (offer integer primary key, root text not null, until integer not null) strict;

@@ -24,9 +24,6 @@ export function prepareOfferStatements(db: DatabaseSync) {
       `insert or ignore into past_address select ?, ?, ?, ?
        where exists (select 1 from lost where partition = ? and before > ?)`,
     ),
-    // The other way round is a row of its own: it came from another record, and an erasure may take only one of them.
-    putJoined: db.prepare("insert or ignore into joined values (?, ?, ?, ?, ?, ?)"),
-    proveJoined: db.prepare("update joined set proven = 1 where a = ? and b = ? and proven = 0"),
     putOptedOut: db.prepare("insert or ignore into opted_out values (?)"),
     suppress: db.prepare("insert or ignore into suppressed values (?)"),
     suppressSubject: db.prepare(
@@ -65,8 +62,6 @@ export function prepareOfferStatements(db: DatabaseSync) {
       `delete from use where subject = ? and ${below}`,
       `delete from address where subject = ? and ${below}`,
       `delete from past_address where subject = ? and ${below}`,
-      `delete from joined where a = ? and ${below}`,
-      `delete from joined where b = ? and ${below}`,
       `delete from unproven where subject = ? and ${below}`,
       `delete from timeline where subject = ? and ${below}`,
     ].map((text) => db.prepare(text)),

@@ -77,6 +77,9 @@ export function createOfferStatusReader(
     ...datesOf(about.offer, about.hashes),
   });
 
+  const isRefused = (fact: Fact) =>
+    fact.fact === "merge_asked" && sql.refused.get(fact.subject, fact.other) !== undefined;
+
   const listed = (offer: Offer, hashes: KeyedHashes): ListedOffer => ({
     offer: String(offer.id),
     subject: offer.subject,
@@ -94,7 +97,10 @@ export function createOfferStatusReader(
       if (timeline.length === 0 && !optedOut && !hasOffer) return null;
       const distinctId = subject === undefined ? id : null;
       const offer = rows.currentOf(person);
-      return { ...shown(person, { distinctId, offer, hashes }), timeline: timelineOf(timeline, { uses }) };
+      return {
+        ...shown(person, { distinctId, offer, hashes }),
+        timeline: timelineOf(timeline, { uses, isRefused }),
+      };
     },
     currentOf(id, hashes) {
       const person = rows.personOf(PSEUDONYM.exec(id)?.[1] ?? hashes.subject(id));
@@ -179,7 +185,7 @@ function datesOf(offer: Offer | null, hashes: KeyedHashes) {
 
 function timelineOf(
   rows: readonly { body: string }[],
-  { uses }: { readonly uses: number },
+  { uses, isRefused }: { readonly uses: number; readonly isRefused: (fact: Fact) => boolean },
 ): OfferView["timeline"] {
   const facts = rows.flatMap(({ body }): readonly Fact[] => {
     const outcome = decodeFact(body);
@@ -191,7 +197,8 @@ function timelineOf(
   return facts.map((fact) => {
     // Two ids of one person may have counted the same event.
     if (fact.fact === "counted") uuids.add(fact.uuid);
-    return { at: new Date(fact.at).toISOString(), what: timelineText(fact, { uses: before + uuids.size }) };
+    const then = { uses: before + uuids.size, isRefused: isRefused(fact) };
+    return { at: new Date(fact.at).toISOString(), what: timelineText(fact, then) };
   });
 }
 
@@ -200,6 +207,7 @@ function statements(db: DatabaseSync) {
     timeline: db.prepare(
       "select t.fact, t.body from subject s join timeline t on t.subject = s.subject where s.person = ? order by t.fact desc limit ?",
     ),
+    refused: db.prepare("select 1 from joined where a = ? and b = ? and holds = 0"),
     counts: db.prepare("select state, count(*) as n from person where state is not null group by state"),
     outcomes: db.prepare("select kind, count from outcome"),
     current: db.prepare("select o.body from person p join offer o on o.id = p.offer order by o.id"),

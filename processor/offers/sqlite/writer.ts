@@ -10,6 +10,7 @@ import {
 import { begin, fold, isGone, type Offer, type PersonThen } from "../core/offer.ts";
 import type { FactToApply, OfferStoreWriter, ViewEnd } from "../store.ts";
 import { createDestinations } from "./destinations.ts";
+import { createJoins } from "./joins.ts";
 import { createPersons, type Person } from "./persons.ts";
 import { createOfferRows, readAddressRow } from "./rows.ts";
 import { type OfferStatements, prepareOfferStatements } from "./statements.ts";
@@ -92,6 +93,7 @@ function createView(
   const sql = prepareOfferStatements(db);
   const persons = createPersons(db, rows);
   const destinations = createDestinations(db, rows);
+  const joins = createJoins(db);
   /** Of the fact at hand. */
   let text = "";
   /** Most pipelines have erased nobody, and every fact asks. */
@@ -171,12 +173,12 @@ function createView(
   const applyErased = ({ fact, offset }: PlacedFact<FactOf<"erased">>) => {
     const { partition, offset: before } = fact.position;
     const affected = new Set<number>();
+    const ends = new Set<string>();
     someoneIsErased = true;
     for (const subject of fact.subjects) {
       affected.add(persons.ofSubject(subject, offset).id);
       sql.putErasure.run(offset, subject);
     }
-    const members = [...affected].flatMap((person) => rows.subjectsOf(person));
     for (const person of affected) {
       if (rows.offersOf(person).some(rows.isLost)) claimLost(person, { offer: -1, fact: null });
     }
@@ -186,9 +188,17 @@ function createView(
         const offer: Offer = JSON.parse((row as { body: string }).body);
         if (offer.position.partition === partition && offer.position.offset < before) removeErased(offer);
       }
+      for (const end of joins.removeBelow(subject, fact.position)) ends.add(end);
       for (const remove of sql.removeBelow) remove.run(subject, partition, before);
       sql.forgetFirst.run(subject, fact.at);
     }
+    // What an erased request had refused may be a join of others now.
+    for (const end of ends) {
+      for (const { a, b } of joins.judgeAgain(end)) {
+        for (const one of [a, b]) affected.add(rows.personOf(one)!);
+      }
+    }
+    const members = [...affected].flatMap((person) => rows.subjectsOf(person));
     for (const person of persons.deriveAgain(members, { affected, fact: offset })) {
       for (const offer of rows.offersOf(person.id)) {
         if (isGone(offer, person)) removeOffer(offer.id);
@@ -242,20 +252,29 @@ function createView(
     persons.touch(person, placed.offset);
   };
 
-  const applyJoined = (placed: FactToApply, fact: FactOf<"joined">) => {
-    const { subject: a, other: b, at, position: { partition, offset } } = fact;
-    const proven = fact.proven === true;
-    const isNews = sql.putJoined.run(a, b, partition, offset, at, proven ? 1 : 0).changes > 0 ||
-      (proven && sql.proveJoined.run(a, b).changes > 0);
-    if (!isNews) return;
-    note(placed, fact);
-    const person = persons.merge(
-      persons.ofSubject(a, placed.offset),
-      persons.ofSubject(b, placed.offset),
-      placed.offset,
-    );
-    destinations.joined({ a, b, at, proven });
-    persons.touch(person, placed.offset);
+  const applyJoined = (placed: FactToApply, fact: FactOf<"joined" | "merge_asked">) => {
+    const { offset } = placed;
+    const put = joins.put(fact);
+    if (put === null) return;
+    const { a, b, at, isProven: proven } = put.row;
+    if (put.isToTell) note(placed, fact);
+    const [one, other] = [persons.ofSubject(a, offset), persons.ofSubject(b, offset)];
+    if (put.holds) persons.touch(persons.merge(one, other, offset), offset);
+    else for (const person of [one, other]) persons.touch(person, offset);
+    for (const join of put.refused) part(join, offset);
+    if (put.holds) destinations.joined({ a, b, at, proven });
+  };
+
+  /** A join turned out to be none: offers that were earned together and still wait go with the uses. */
+  const part = (join: { readonly a: string; readonly b: string }, fact: number) => {
+    for (const person of persons.part(join, fact)) {
+      for (const offer of rows.offersOf(person.id)) {
+        if (isGone(offer, person)) removeOffer(offer.id);
+        else if (destinations.hasBoth(offer.id, join)) destinations.derive(offer, person.id);
+      }
+      persons.offerChanged(person);
+      persons.touch(person, fact);
+    }
   };
 
   const apply = (placed: FactToApply) => {
@@ -271,6 +290,7 @@ function createView(
       case "addressed":
         return isVoid(fact) ? undefined : applyAddressed(placed, fact);
       case "joined":
+      case "merge_asked":
         return isVoid(fact, fact.other) ? undefined : applyJoined(placed, fact);
       case "unproven": {
         if (isVoid(fact)) return;
