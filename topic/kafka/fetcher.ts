@@ -127,22 +127,34 @@ export class KafkaFetcher {
     return answers.flat();
   }
 
-  /** Where the partition begins and ends now, asked of its leader alone. */
+  /** Where the partition begins and ends now, asked of its leader alone. After a rejection nothing else is due. */
   async boundsOf(partition: number): Promise<PartitionBounds> {
     await this.connect();
+    // One that was added or has moved is known only after the client has asked anew.
+    if (this.leaderOf(partition) === null) await this.#refresh();
     const leader = this.leaderOf(partition);
     if (leader === null) throw this.#isKnown(partition) ? noLeader(partition) : this.#noPartition(partition);
-    const broker = await this.cluster.findBroker({ nodeId: leader });
-    const end = async (timestamp: number) => {
-      const { responses } = await broker.listOffsets({
-        // The high watermark, also where a transaction is open.
-        isolationLevel: READ_UNCOMMITTED,
-        topics: [{ topic: this.topic, partitions: [{ partition, timestamp }] }],
-      });
-      return Number(responses[0]!.partitions[0]!.offset);
-    };
-    const [startOffset, endOffset] = [await end(EARLIEST), await end(LATEST)];
-    return { partition, startOffset, endOffset };
+    try {
+      const broker = await this.cluster.findBroker({ nodeId: leader });
+      const startOffset = await this.#endOf(broker, { partition, timestamp: EARLIEST });
+      return {
+        partition,
+        startOffset,
+        endOffset: await this.#endOf(broker, { partition, timestamp: LATEST }),
+      };
+    } catch (error) {
+      await this.recover(error).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** The latest is the high watermark, also where a transaction is open. */
+  async #endOf(broker: ClientBroker, end: { partition: number; timestamp: number }): Promise<number> {
+    const { responses } = await broker.listOffsets({
+      isolationLevel: READ_UNCOMMITTED,
+      topics: [{ topic: this.topic, partitions: [end] }],
+    });
+    return Number(responses[0]!.partitions[0]!.offset);
   }
 
   /** After a failed fetch: learns anew who leads what. Rejects while no broker answers. */

@@ -7,6 +7,7 @@ import {
   whyNoKafka,
 } from "../../tests/support/kafka_broker.ts";
 import type { KafkaConfig } from "../log_config.ts";
+import { otherClient } from "./fixtures/other_client.ts";
 import { openKafkaLog } from "./log.ts";
 import { describeTopicContract } from "../contract_suite/suite.ts";
 
@@ -37,6 +38,7 @@ for (const version of brokerIsOurs() ? KAFKA_VERSIONS : [undefined]) {
     const dataDir = await Deno.makeTempDir({ prefix: "kafka-log-" });
     return {
       open: (role) => openKafkaLog(configFor(broker, dataDir), role),
+      other: () => otherClient(broker.brokers.split(",")),
       async remove() {
         await broker.stop();
         await Deno.remove(dataDir, { recursive: true });
