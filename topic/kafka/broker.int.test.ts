@@ -180,7 +180,7 @@ const REFUSALS: Record<string, { environment: () => Environment; words: RegExp }
   },
   "a user without permissions": {
     environment: () => ({ ...at(ports.sasl), ...user("PLAIN", "nobody") }),
-    words: /not authorised.*Grant this user/,
+    words: /not authorised.*Grant this user Create on the topic or the cluster/,
   },
 };
 
