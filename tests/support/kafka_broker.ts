@@ -10,8 +10,10 @@ export type KafkaBroker = {
   readonly brokers: string;
   /** kill -9. */
   kill(): Promise<void>;
-  /** Starts it again on the same data, and waits until it answers. */
-  restart(): Promise<void>;
+  /** Starts it again on the same data, and waits until it answers; on another port, where one is given. */
+  restart(port?: number): Promise<void>;
+  /** Kafka's own tool for access control lists. */
+  acls(args: readonly string[]): Promise<string>;
   /** Changes settings of a topic by Kafka's own tool, such as `max.message.bytes`. */
   /** Null takes a setting away, so that the broker's default holds. */
   alterTopic(topic: string, settings: Record<string, string | null>): Promise<void>;
@@ -30,6 +32,7 @@ export type KafkaBroker = {
 
 const HERE = dirname(new URL(import.meta.url).pathname);
 const LIB = join(HERE, "..", "..", "node_modules", ".cache", "kafka-4.1.1", "lib");
+const ACL_TOOL = "org.apache.kafka.tools.AclCommand";
 const START_MS_MAX = 60_000;
 
 /** Why there is no broker to test against; null where there is one (a given one, or one that can be started). */
@@ -85,10 +88,12 @@ export async function startKafkaBroker(options: KafkaBrokerOptions = {}): Promis
   return {
     brokers,
     kill,
-    async restart() {
+    async restart(at = port) {
+      await Deno.writeTextFile(properties, serverProperties(dir, { port: at, controllerPort, security }));
       process = spawnBroker(dir, properties);
-      await answers(port, process);
+      await answers(at, process);
     },
+    acls: (args) => acls(brokers, args),
     alterTopic: (topic, settings) => alter(brokers, topicNamed(topic), settings),
     alterDefaults: (settings) => alter(brokers, BROKER_DEFAULTS, settings),
     topicSettings: (topic) => topicSettings(brokers, topic),
@@ -107,6 +112,7 @@ function givenBroker(brokers: string): KafkaBroker {
     brokers,
     kill: refuse,
     restart: refuse,
+    acls: (args) => acls(brokers, args),
     alterTopic: (topic, settings) => alter(brokers, topicNamed(topic), settings),
     alterDefaults: refuse,
     topicSettings: (topic) => topicSettings(brokers, topic),
@@ -224,6 +230,10 @@ async function alter(
     ...(set.length === 0 ? [] : ["--add-config", set.join(",")]),
     ...(gone.length === 0 ? [] : ["--delete-config", gone.join(",")]),
   ]);
+}
+
+function acls(brokers: string, args: readonly string[]): Promise<string> {
+  return java([ACL_TOOL, "--bootstrap-server", brokers, ...args]);
 }
 
 async function topicSettings(brokers: string, topic: string): Promise<Record<string, string>> {
