@@ -45,14 +45,14 @@ export class AdminConnection {
         const words = portError(error, what);
         if (words === error) throw error;
         const kind = kindOf(error);
-        const type = typeOf(error);
+        const type = typeOf(error) ?? "";
         // What another call's new connection does to one under way: the client reads a property of nothing.
         const disturbed = error instanceof TypeError;
         const lost = kind === "connection" || disturbed;
         const passes = disturbed || kind === "not_ready" || kind === "replicas" || type === passing ||
           (lost && this.#worked);
         if (lost) this.#worked = false;
-        if (lost || STALE.has(type ?? "")) this.#forget(used);
+        if (lost || STALE.has(type)) this.#forget(used);
         if (attempt >= ATTEMPTS_AGAIN || !passes) throw words;
         await this.clock.wait(backOffMs(attempt + 1, BACK_OFF));
       }
