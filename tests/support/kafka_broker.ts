@@ -58,7 +58,13 @@ export type KafkaBrokerOptions = {
 };
 
 export type KafkaSecurity = {
-  readonly listeners: readonly { readonly name: string; readonly protocol: string; readonly port: number }[];
+  readonly listeners: readonly {
+    readonly name: string;
+    readonly protocol: string;
+    readonly port: number;
+    /** Default 127.0.0.1. */
+    readonly host?: string;
+  }[];
   /** Lines of server.properties. */
   readonly properties: string;
   /** As `StorageTool format --add-scram` takes them. */
@@ -134,7 +140,7 @@ function serverProperties(
   const more = security?.listeners ?? [];
   const addresses = [
     `PLAINTEXT://127.0.0.1:${port}`,
-    ...more.map((one) => `${one.name}://127.0.0.1:${one.port}`),
+    ...more.map((one) => `${one.name}://${one.host ?? "127.0.0.1"}:${one.port}`),
   ];
   const protocols = more.map((one) => `,${one.name}:${one.protocol}`).join("");
   return `process.roles=broker,controller

@@ -4,8 +4,8 @@ import { freePort, type KafkaBroker, startKafkaBroker } from "./kafka_broker.ts"
 /** A broker that asks who one is, by each way in, and an authorizer: who is no super user may do nothing. */
 export type SecuredBroker = {
   readonly broker: KafkaBroker;
-  /** What a service's environment says for a way in: TLS, a client certificate, a password, or TLS and a password. */
-  readonly routes: Readonly<Record<"tls" | "mutual" | "sasl" | "both", Record<string, string>>>;
+  /** What a service's environment says for a way in: TLS, a client certificate, a password, TLS and a password, IPv6. */
+  readonly routes: Readonly<Record<"tls" | "mutual" | "sasl" | "both" | "six", Record<string, string>>>;
   stop(): Promise<void>;
 };
 
@@ -29,7 +29,7 @@ export async function startSecuredBroker(
 ): Promise<SecuredBroker> {
   const dir = await Deno.makeTempDir({ prefix: "kafka-security-" });
   await Promise.all([makeServerKey(dir), makeClientKey(dir)]);
-  const ports = { tls: freePort(), mutual: freePort(), sasl: freePort(), both: freePort() };
+  const ports = { tls: freePort(), mutual: freePort(), sasl: freePort(), both: freePort(), six: freePort() };
   const broker = await startKafkaBroker({
     security: {
       listeners: [
@@ -37,6 +37,7 @@ export async function startSecuredBroker(
         { name: "MUTUAL", protocol: "SSL", port: ports.mutual },
         { name: "SASL", protocol: "SASL_PLAINTEXT", port: ports.sasl },
         { name: "BOTH", protocol: "SASL_SSL", port: ports.both },
+        ...(hasIpv6() ? [{ name: "SIX", protocol: "PLAINTEXT", port: ports.six, host: "[::1]" }] : []),
       ],
       properties: `${securityProperties(dir, ["plain", ...others])}\nconnections.max.reauth.ms=${reauthMs}`,
       scramUsers: ["SCRAM-SHA-256", "SCRAM-SHA-512"].map((name) =>
@@ -54,12 +55,23 @@ export async function startSecuredBroker(
       mutual: { ...at(ports.mutual), ...ca, ...certificate },
       sasl: at(ports.sasl),
       both: { ...at(ports.both), ...ca },
+      six: { KAFKA_BROKERS: `[::1]:${ports.six}` },
     },
     async stop() {
       await broker.stop();
       await Deno.remove(dir, { recursive: true });
     },
   };
+}
+
+/** Whether this machine has a loopback address of IPv6: without it nothing can listen there. */
+export function hasIpv6(): boolean {
+  try {
+    Deno.listen({ hostname: "::1", port: 0 }).close();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 async function run(program: string, dir: string, args: readonly string[]): Promise<void> {

@@ -1,7 +1,7 @@
 import type { Admin, Kafka } from "kafkajs";
 import { describe, expect, test } from "vitest";
 import { missingTopic } from "./errors.ts";
-import { AdminConnection } from "./admin.ts";
+import { AdminConnection, type AskableCluster, knownEverywhere } from "./admin.ts";
 
 const refused = (type: string) => Object.assign(new Error("not now"), { type });
 const unreachable = () =>
@@ -83,5 +83,25 @@ describe("A call whose broker is gone", () => {
     const { admin, seen } = connections();
     await expect(admin.doing("look", failing(admin, [unreachable()]))).rejects.toThrow(/KAFKA_BROKERS/);
     expect(seen).toMatchObject({ made: 1, ended: 1, waits: [] });
+  });
+});
+
+describe("A topic that was made just now", () => {
+  /** Brokers that answer so when they are asked for the topic. */
+  const cluster = (answers: readonly (Error | null)[]): AskableCluster => ({
+    connect: () => Promise.resolve(),
+    refreshMetadata: () => Promise.resolve(),
+    getNodeIds: () => [...answers.keys()].map(String),
+    findBroker: ({ nodeId }) => {
+      const error = answers[Number(nodeId)];
+      return Promise.resolve({ metadata: () => error ? Promise.reject(error) : Promise.resolve() });
+    },
+    disconnect: () => Promise.resolve(),
+  });
+
+  test("is there when every broker that can be reached knows it: a loop may ask any of them", async () => {
+    await knownEverywhere(cluster([null, unreachable(), null]), "t");
+    const unknown = refused("UNKNOWN_TOPIC_OR_PARTITION");
+    await expect(knownEverywhere(cluster([null, unknown]), "t")).rejects.toBe(unknown);
   });
 });

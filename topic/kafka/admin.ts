@@ -9,6 +9,37 @@ const BACK_OFF = { msFirst: 100, msMax: 3_200 };
 /** Who leads what has changed: only a new connection makes the client forget what it knew. */
 const STALE = new Set(["NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "NOT_CONTROLLER"]);
 
+/** The client's own cluster, as far as every broker of it can be asked. */
+export type AskableCluster = {
+  connect(): Promise<void>;
+  refreshMetadata(): Promise<void>;
+  getNodeIds(): string[];
+  findBroker(options: { nodeId: string }): Promise<{ metadata(topics: string[]): Promise<unknown> }>;
+  disconnect(): Promise<void>;
+};
+
+/**
+ * Rejects with the broker's own error while one that can be reached does not know the topic or its leaders yet: a topic is
+ * made by one broker, and whoever looks for it next may ask another.
+ */
+export async function knownEverywhere(cluster: AskableCluster, topic: string): Promise<void> {
+  try {
+    await cluster.connect();
+    await cluster.refreshMetadata();
+    await Promise.all(
+      cluster.getNodeIds().map(async (nodeId) => {
+        try {
+          await (await cluster.findBroker({ nodeId })).metadata([topic]);
+        } catch (error) {
+          if (kindOf(error) !== "connection") throw error;
+        }
+      }),
+    );
+  } finally {
+    await cluster.disconnect().catch(() => {});
+  }
+}
+
 /** The client's admin calls: they share a connection, and after its failure a new one begins from KAFKA_BROKERS. */
 export class AdminConnection {
   #current: { readonly admin: Admin; readonly connected: Promise<void> } | null = null;

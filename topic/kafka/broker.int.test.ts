@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EnvironmentReader } from "../../runtime/environment.ts";
 import { type KafkaBroker, whyNoKafka } from "../../tests/support/kafka_broker.ts";
 import {
+  hasIpv6,
   PASSWORD,
   type SecuredBroker,
   startSecuredBroker,
@@ -113,6 +114,7 @@ const ROUTES: Record<string, () => Environment> = {
   "PLAIN": () => ({ ...secured.routes.sasl, ...user("PLAIN", "plain") }),
   "SCRAM-SHA-256": () => ({ ...secured.routes.sasl, ...user("SCRAM-SHA-256", "scram") }),
   "SCRAM-SHA-512 over TLS": () => ({ ...secured.routes.both, ...user("SCRAM-SHA-512", "scram") }),
+  ...(hasIpv6() ? { "an IPv6 address": () => secured.routes.six } : {}),
 };
 
 const REFUSALS: Record<string, { environment: () => Environment; words: RegExp }> = {
@@ -127,10 +129,6 @@ const REFUSALS: Record<string, { environment: () => Environment; words: RegExp }
   "a certificate that nobody vouches for": {
     environment: () => ({ KAFKA_BROKERS: secured.routes.tls.KAFKA_BROKERS!, KAFKA_SSL: "1" }),
     words: /TLS with the broker failed.*KAFKA_SSL_CA/,
-  },
-  "a certificate of one's own that is missing": {
-    environment: () => ({ ...secured.routes.tls, KAFKA_BROKERS: secured.routes.mutual.KAFKA_BROKERS! }),
-    words: /TLS with the broker failed.*KAFKA_SSL_CERT/,
   },
   "a user without permissions": {
     environment: () => ({ ...secured.routes.sasl, ...user("PLAIN", "nobody") }),
@@ -160,6 +158,14 @@ describe("The log on a Kafka protocol broker that asks who one is", () => {
     expect(error.message).toMatch(words);
     expect(error.message).not.toContain(PASSWORD);
     expect(error.message).not.toContain("wrong");
+  });
+
+  test("what the broker says of a topic that cannot be made is passed on", async () => {
+    await withLog({ KAFKA_BROKERS: broker.brokers }, async (log) => {
+      await expect(log.ensureTopic(topicSpec("not a name"))).rejects.toThrow(
+        /^Cannot make topic "not a name": .* \(INVALID_TOPIC_EXCEPTION: Topic name is invalid: .*\)\. /,
+      );
+    });
   });
 
   test("a user who may not publish is told so by each record, and one who may not read by the membership", async () => {

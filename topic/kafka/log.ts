@@ -2,7 +2,7 @@ import { CompressionCodecs, CompressionTypes, ConfigSource, type Kafka, type Pro
 import { Buffer } from "node:buffer";
 import { systemClock } from "../../runtime/clock.ts";
 import { backOffMs } from "../../runtime/retry.ts";
-import { AdminConnection } from "./admin.ts";
+import { AdminConnection, type AskableCluster, knownEverywhere } from "./admin.ts";
 import { createClient, RETRY, SEND_RETRIES } from "./client.ts";
 import { KafkaConsumption } from "./consumption.ts";
 import { missingTopic, portError, typeOf } from "./errors.ts";
@@ -79,6 +79,7 @@ class KafkaLog implements TopicLog {
       const topic = this.#name(spec.name);
       if (!(await admin.listTopics()).includes(topic)) await this.#createTopic(topic, spec);
       await this.#raise(topic, spec);
+      await knownEverywhere(createCluster(this.client) as ClientCluster & AskableCluster, topic);
     }, MADE_JUST_NOW);
     this.#topics.delete(spec.name);
   }
@@ -317,7 +318,7 @@ class KafkaLog implements TopicLog {
         startOffset: Number(low),
         endOffset: Number(high),
       })).sort((a, b) => a.partition - b.partition);
-    });
+    }, MADE_JUST_NOW);
   }
 
   async #boundsOf(topic: string, partition: number): Promise<PartitionBounds> {
@@ -413,7 +414,7 @@ class KafkaLog implements TopicLog {
         partitions: topics[0]!.partitions.length,
         recordBytesMax: (bytes > 0 ? bytes : 1_048_588) - 128,
       };
-    });
+    }, MADE_JUST_NOW);
   }
 
   /**
