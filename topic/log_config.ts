@@ -87,8 +87,8 @@ const CERTIFICATES = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/
 
 function readSsl(env: EnvironmentReader): KafkaConfig["ssl"] {
   const names = ["KAFKA_SSL_CA", "KAFKA_SSL_CERT", "KAFKA_SSL_KEY"] as const;
-  const [ca, cert, key] = names.map((name) => env.optional(name) ?? null);
-  if ((cert === null) !== (key === null)) {
+  const [cert, key] = [env.optional("KAFKA_SSL_CERT"), env.optional("KAFKA_SSL_KEY")];
+  if ((cert === undefined) !== (key === undefined)) {
     env.refuse("Cannot use KAFKA_SSL_CERT without KAFKA_SSL_KEY, nor the other way round: set both.");
   }
   if (!env.flag("KAFKA_SSL", names.some((name) => env.optional(name) !== undefined))) return null;

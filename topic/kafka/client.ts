@@ -1,5 +1,4 @@
 import { Kafka, logLevel, type SASLOptions } from "kafkajs";
-import { isIP, type NetConnectOpts } from "node:net";
 import * as net from "node:net";
 import * as tls from "node:tls";
 import type { KafkaConfig, LogRole } from "../log_config.ts";
@@ -62,9 +61,9 @@ type SocketRequest = {
 /** As the client's own, for {@link hidingColons}. */
 function socketFactory({ host: hidden, port, ssl, onConnect }: SocketRequest): net.Socket {
   const host = shown(hidden);
-  const at: NetConnectOpts = { host, port };
+  const at = { host, port };
   const socket = ssl
-    ? tls.connect({ ...at, ...(isIP(host) === 0 ? { servername: host } : {}), ...ssl }, onConnect)
+    ? tls.connect({ ...at, ...(net.isIP(host) === 0 ? { servername: host } : {}), ...ssl }, onConnect)
     : net.connect(at, onConnect);
   socket.setKeepAlive(true, KEEP_ALIVE_MS);
   return socket;
