@@ -10,8 +10,10 @@ export type KafkaBroker = {
   readonly brokers: string;
   /** kill -9. */
   kill(): Promise<void>;
-  /** Starts it again on the same data, and waits until it answers. */
-  restart(): Promise<void>;
+  /** Starts it again on the same data, and waits until it answers; on another port, where one is given. */
+  restart(port?: number): Promise<void>;
+  /** Kafka's own tool for access control lists. */
+  acls(args: readonly string[]): Promise<string>;
   /** Changes settings of a topic by Kafka's own tool, such as `max.message.bytes`. */
   /** Null takes a setting away, so that the broker's default holds. */
   alterTopic(topic: string, settings: Record<string, string | null>): Promise<void>;
@@ -69,7 +71,13 @@ export type KafkaBrokerOptions = {
 };
 
 export type KafkaSecurity = {
-  readonly listeners: readonly { readonly name: string; readonly protocol: string; readonly port: number }[];
+  readonly listeners: readonly {
+    readonly name: string;
+    readonly protocol: string;
+    readonly port: number;
+    /** Default 127.0.0.1. */
+    readonly host?: string;
+  }[];
   /** Lines of server.properties. */
   readonly properties: string;
   /** As `StorageTool format --add-scram` takes them. */
@@ -101,9 +109,10 @@ export async function startKafkaBroker(options: KafkaBrokerOptions = {}): Promis
   return {
     brokers,
     kill,
-    async restart() {
+    async restart(at = port) {
+      await Deno.writeTextFile(properties, serverProperties(dir, { port: at, controllerPort, security }));
       process = spawnBroker(lib, dir, properties);
-      await answers(port, process);
+      await answers(at, process);
     },
     ...toolsOf(lib, brokers),
     async stop() {
@@ -129,6 +138,7 @@ function givenBroker(brokers: string): KafkaBroker {
 function toolsOf(lib: string, brokers: string) {
   const tool: Tool = (program, args) => java(lib, [program, "--bootstrap-server", brokers, ...args]);
   return {
+    acls: (args: readonly string[]) => tool("org.apache.kafka.tools.AclCommand", args),
     alterTopic: (topic: string, settings: Settings) => alter(tool, topicNamed(topic), settings),
     alterDefaults: (settings: Settings) => alter(tool, BROKER_DEFAULTS, settings),
     topicSettings: (topic: string) => topicSettings(tool, topic),
@@ -152,7 +162,7 @@ function serverProperties(
   const more = security?.listeners ?? [];
   const addresses = [
     `PLAINTEXT://127.0.0.1:${port}`,
-    ...more.map((one) => `${one.name}://127.0.0.1:${one.port}`),
+    ...more.map((one) => `${one.name}://${one.host ?? "127.0.0.1"}:${one.port}`),
   ];
   const protocols = more.map((one) => `,${one.name}:${one.protocol}`).join("");
   return `process.roles=broker,controller

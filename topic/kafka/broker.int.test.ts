@@ -1,12 +1,21 @@
+import {
+  AclOperationTypes,
+  AclPermissionTypes,
+  AclResourceTypes,
+  Kafka,
+  ResourcePatternTypes,
+} from "kafkajs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EnvironmentReader } from "../../runtime/environment.ts";
+import { type KafkaBroker, whyNoKafka } from "../../tests/support/kafka_broker.ts";
 import {
-  freePort,
-  type KafkaBroker,
-  startKafkaBroker,
-  whyNoKafka,
-} from "../../tests/support/kafka_broker.ts";
+  hasIpv6,
+  PASSWORD,
+  type SecuredBroker,
+  startSecuredBroker,
+  user,
+} from "../../tests/support/kafka_security.ts";
 import { until } from "../../tests/support/until.ts";
 import { otherClient } from "./fixtures/other_client.ts";
 import { readLogConfig } from "../log_config.ts";
@@ -16,81 +25,30 @@ import { LogSetupError, type RecordToPublish, type TopicLog } from "../topic.ts"
 /** What only a broker knows of: TLS, passwords, permissions, a topic's settings, and records that weigh little on the wire. */
 const why = await whyNoKafka();
 
-const PASSWORD = "right-password";
+/** Users of whom each has all rights but one, with what they are told where they miss it. */
+const LACKING: readonly { name: string; right: Right; told: RegExp }[] = [
+  { name: "no-create", right: "CREATE", told: /Cannot make topic .*Grant this user Create on the topic/ },
+  { name: "no-settings", right: "DESCRIBE_CONFIGS", told: /Grant this user DescribeConfigs on the topic/ },
+  { name: "no-write", right: "WRITE", told: /Cannot publish to .*Grant this user Write on (the|a) topic/ },
+  { name: "no-read", right: "READ", told: /Cannot read .*Grant this user Read on the (group|topic)/ },
+  { name: "no-group", right: "GROUP", told: /Cannot read .*Grant this user (Read|Describe) on the group/ },
+];
+type Right = "CREATE" | "DESCRIBE_CONFIGS" | "WRITE" | "READ" | "GROUP";
 
+let secured: SecuredBroker;
 let broker: KafkaBroker;
 let dir: string;
-let ports: Record<"tls" | "mutual" | "sasl" | "both", number>;
 
 beforeAll(async () => {
   if (why !== null) return;
-  dir = await Deno.makeTempDir({ prefix: "kafka-security-" });
-  ports = { tls: freePort(), mutual: freePort(), sasl: freePort(), both: freePort() };
-  await makeServerKey();
-  await makeClientKey();
-  broker = await startKafkaBroker({
-    security: {
-      listeners: [
-        { name: "TLS", protocol: "SSL", port: ports.tls },
-        { name: "MUTUAL", protocol: "SSL", port: ports.mutual },
-        { name: "SASL", protocol: "SASL_PLAINTEXT", port: ports.sasl },
-        { name: "BOTH", protocol: "SASL_SSL", port: ports.both },
-      ],
-      properties: securityProperties(),
-      scramUsers: ["SCRAM-SHA-256", "SCRAM-SHA-512"].map((name) =>
-        `${name}=[name=scram,password=${PASSWORD}]`
-      ),
-    },
-  });
+  dir = await Deno.makeTempDir({ prefix: "kafka-clients-" });
+  secured = await startSecuredBroker({ others: ["nobody", ...LACKING.map(({ name }) => name)] });
+  broker = secured.broker;
 });
 afterAll(async () => {
-  await broker?.stop();
+  await secured?.stop();
   if (dir) await Deno.remove(dir, { recursive: true });
 });
-
-async function run(program: string, args: readonly string[]): Promise<void> {
-  const { code, stderr, stdout } = await new Deno.Command(program, { args: [...args], cwd: dir }).output();
-  const said = new TextDecoder().decode(code === 0 ? undefined : stderr.length > 0 ? stderr : stdout);
-  if (code !== 0) throw new Error(`${program} failed: ${said}`);
-}
-
-async function makeServerKey(): Promise<void> {
-  const store = ["-keystore", "server.p12", "-storepass", "changeit", "-alias", "server"];
-  const who = ["-dname", "CN=broker", "-ext", "san=ip:127.0.0.1", "-validity", "30"];
-  await run("keytool", ["-genkeypair", "-keyalg", "RSA", "-storetype", "PKCS12", ...store, ...who]);
-  await run("keytool", ["-exportcert", "-rfc", "-file", "ca.pem", ...store]);
-}
-
-async function makeClientKey(): Promise<void> {
-  const files = ["-keyout", "client.key", "-out", "client.pem"];
-  await run("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=client", ...files]);
-}
-
-function securityProperties(): string {
-  const login = "org.apache.kafka.common.security";
-  const users = ["plain", "nobody"].map((name) => `user_${name}="${PASSWORD}"`).join(" ");
-  const tls = ["tls", "mutual", "both"].map((name) =>
-    `listener.name.${name}.ssl.keystore.type=PKCS12
-listener.name.${name}.ssl.keystore.location=${join(dir, "server.p12")}
-listener.name.${name}.ssl.keystore.password=changeit
-listener.name.${name}.ssl.key.password=changeit`
-  );
-  const sasl = ["sasl", "both"].map((name) =>
-    `listener.name.${name}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
-listener.name.${name}.plain.sasl.jaas.config=${login}.plain.PlainLoginModule required ${users};
-listener.name.${name}.scram-sha-256.sasl.jaas.config=${login}.scram.ScramLoginModule required;
-listener.name.${name}.scram-sha-512.sasl.jaas.config=${login}.scram.ScramLoginModule required;`
-  );
-  return [
-    ...tls,
-    ...sasl,
-    "listener.name.mutual.ssl.client.auth=required",
-    "listener.name.mutual.ssl.truststore.type=PEM",
-    `listener.name.mutual.ssl.truststore.location=${join(dir, "client.pem")}`,
-    "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-    "super.users=User:ANONYMOUS;User:plain;User:scram;User:CN=client",
-  ].join("\n");
-}
 
 type Environment = Record<string, string>;
 
@@ -121,6 +79,12 @@ const saying = (text: string): RecordToPublish => ({
   timestamp: 1,
 });
 
+const readsNothing = {
+  assigned: () => Promise.resolve(null),
+  handle: () => Promise.resolve("handled" as const),
+  revoked: () => Promise.resolve(),
+};
+
 /** Everything that a service does with a log. */
 async function journey(log: TopicLog): Promise<string[]> {
   const topic = `t-${crypto.randomUUID()}`;
@@ -145,43 +109,31 @@ async function journey(log: TopicLog): Promise<string[]> {
   return handled;
 }
 
-const tls = (): Environment => ({ KAFKA_SSL_CA: join(dir, "ca.pem") });
-const user = (mechanism: string, username: string, password = PASSWORD): Environment => ({
-  KAFKA_SASL_MECHANISM: mechanism,
-  KAFKA_SASL_USERNAME: username,
-  KAFKA_SASL_PASSWORD: password,
-});
-const at = (port: number): Environment => ({ KAFKA_BROKERS: `127.0.0.1:${port}` });
-
 const ROUTES: Record<string, () => Environment> = {
-  "TLS with an authority of one's own": () => ({ ...at(ports.tls), ...tls() }),
-  "TLS with a client certificate": () => ({
-    ...at(ports.mutual),
-    ...tls(),
-    KAFKA_SSL_CERT: join(dir, "client.pem"),
-    KAFKA_SSL_KEY: join(dir, "client.key"),
-  }),
-  "PLAIN": () => ({ ...at(ports.sasl), ...user("PLAIN", "plain") }),
-  "SCRAM-SHA-256": () => ({ ...at(ports.sasl), ...user("SCRAM-SHA-256", "scram") }),
-  "SCRAM-SHA-512 over TLS": () => ({ ...at(ports.both), ...tls(), ...user("SCRAM-SHA-512", "scram") }),
+  "TLS with an authority of one's own": () => secured.routes.tls,
+  "TLS with a client certificate": () => secured.routes.mutual,
+  "PLAIN": () => ({ ...secured.routes.sasl, ...user("PLAIN", "plain") }),
+  "SCRAM-SHA-256": () => ({ ...secured.routes.sasl, ...user("SCRAM-SHA-256", "scram") }),
+  "SCRAM-SHA-512 over TLS": () => ({ ...secured.routes.both, ...user("SCRAM-SHA-512", "scram") }),
+  ...(hasIpv6() ? { "an IPv6 address": () => secured.routes.six } : {}),
 };
 
 const REFUSALS: Record<string, { environment: () => Environment; words: RegExp }> = {
   "a wrong password": {
-    environment: () => ({ ...at(ports.sasl), ...user("PLAIN", "plain", "wrong") }),
+    environment: () => ({ ...secured.routes.sasl, ...user("PLAIN", "plain", "wrong") }),
     words: /refused KAFKA_SASL_USERNAME and its password/,
   },
   "a wrong SCRAM password": {
-    environment: () => ({ ...at(ports.sasl), ...user("SCRAM-SHA-256", "scram", "wrong") }),
+    environment: () => ({ ...secured.routes.sasl, ...user("SCRAM-SHA-256", "scram", "wrong") }),
     words: /refused KAFKA_SASL_USERNAME and its password/,
   },
   "a certificate that nobody vouches for": {
-    environment: () => ({ ...at(ports.tls), KAFKA_SSL: "1" }),
+    environment: () => ({ KAFKA_BROKERS: secured.routes.tls.KAFKA_BROKERS!, KAFKA_SSL: "1" }),
     words: /TLS with the broker failed.*KAFKA_SSL_CA/,
   },
   "a user without permissions": {
-    environment: () => ({ ...at(ports.sasl), ...user("PLAIN", "nobody") }),
-    words: /not authorised.*Grant this user/,
+    environment: () => ({ ...secured.routes.sasl, ...user("PLAIN", "nobody") }),
+    words: /not authorised.*Grant this user Create on the topic or the cluster/,
   },
 };
 
@@ -209,20 +161,79 @@ describe("The log on a Kafka protocol broker that asks who one is", () => {
     expect(error.message).not.toContain("wrong");
   });
 
+  test("what the broker says of a topic that cannot be made is passed on", async () => {
+    await withLog({ KAFKA_BROKERS: broker.brokers }, async (log) => {
+      await expect(log.ensureTopic(topicSpec("not a name"))).rejects.toThrow(
+        /^Cannot make topic "not a name": .* \(INVALID_TOPIC_EXCEPTION: Topic name is invalid: .*\)\. /,
+      );
+    });
+  });
+
   test("a user who may not publish is told so by each record, and one who may not read by the membership", async () => {
     const topic = `t-${crypto.randomUUID()}`;
-    await withLog(at(Number(broker.brokers.split(":")[1])), (log) => log.ensureTopic(topicSpec(topic)));
-    await withLog({ ...at(ports.sasl), ...user("PLAIN", "nobody") }, async (log) => {
+    await withLog({ KAFKA_BROKERS: broker.brokers }, (log) => log.ensureTopic(topicSpec(topic)));
+    await withLog({ ...secured.routes.sasl, ...user("PLAIN", "nobody") }, async (log) => {
       await expect(log.publish(topic, [saying("a")])).rejects.toThrow(/may not describe it/);
-      const handler = {
-        assigned: () => Promise.resolve(null),
-        handle: () => Promise.resolve("handled" as const),
-        revoked: () => Promise.resolve(),
-      };
-      const consumption = log.consume({ topic, group: "denied", handler });
+      const consumption = log.consume({ topic, group: "denied", handler: readsNothing });
       const words = await until("it says why it cannot join", () => consumption.state().reason);
       expect(words).toMatch(/not authorised/);
     });
+  });
+});
+
+describe("A user who lacks one right", () => {
+  if (why !== null) {
+    test("is told which", (running) => running.skip(why));
+    return;
+  }
+  const prefix = `acl-${crypto.randomUUID()}.`;
+  beforeAll(async () => {
+    const acl = (name: string, resourceType: number, operation: number) => ({
+      resourceType,
+      resourceName: prefix,
+      resourcePatternType: ResourcePatternTypes.PREFIXED,
+      principal: `User:${name}`,
+      host: "*",
+      operation,
+      permissionType: AclPermissionTypes.ALLOW,
+    });
+    const { TOPIC, GROUP } = AclResourceTypes;
+    const rights = ["CREATE", "DESCRIBE_CONFIGS", "WRITE", "READ"] as const;
+    const admin = new Kafka({ brokers: [broker.brokers] }).admin();
+    await admin.connect();
+    await admin.createAcls({
+      acl: LACKING.flatMap(({ name, right }) => [
+        ...rights.filter((one) => one !== right).map((one) => acl(name, TOPIC, AclOperationTypes[one])),
+        ...(right === "GROUP" ? [] : [acl(name, GROUP, AclOperationTypes.READ)]),
+      ]),
+    });
+    await admin.disconnect();
+    // Until the broker itself knows of it.
+    await withLog(
+      { ...secured.routes.sasl, ...user("PLAIN", "no-group"), KAFKA_TOPIC_PREFIX: prefix },
+      async (log) => {
+        await until(
+          "the rights hold",
+          () => log.ensureTopic(topicSpec("made")).then(() => true, () => false),
+        );
+      },
+    );
+  });
+
+  test.each(LACKING)("$right: it is named", async ({ name, told }) => {
+    const environment = { ...secured.routes.sasl, ...user("PLAIN", name), KAFKA_TOPIC_PREFIX: prefix };
+    const topic = name === "no-create" ? "new" : "made";
+    const words = await withLog(environment, async (log) => {
+      try {
+        await log.ensureTopic(topicSpec(topic));
+        await log.publish(topic, [saying("a")]);
+      } catch (error) {
+        return (error as Error).message;
+      }
+      const consumption = log.consume({ topic, group: "g", handler: readsNothing });
+      return await until("it says why it cannot read", () => consumption.state().reason);
+    });
+    expect(words).toMatch(told);
   });
 });
 

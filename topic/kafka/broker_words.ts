@@ -1,71 +1,75 @@
 import { createRequire } from "node:module";
 
-/**
- * Produce of version 8 (KIP-467, brokers since Kafka 2.4), which kafkajs 2.2.4 does not speak: it answers in words why a
- * record was refused, and for a timestamp which times the broker takes. Its request is that of version 7.
- */
-
-type Decoder = {
-  readInt16(): number;
-  readInt32(): number;
-  readInt64(): { toString(): string };
-  readString(): string | null;
-  readArray<T>(read: (decoder: Decoder) => T): T[];
+/** What an error of kafkajs 2.2.4 says beside its name, once {@link keepBrokerWords} has run. */
+export type BrokerWords = {
+  /** The request that failed, by its name in the protocol. */
+  readonly request?: string;
+  /** The broker's own sentence. */
+  readonly brokerSays?: string;
 };
 
-type Protocol = (args: object) => { readonly request: object; readonly response: object };
-type Definition = {
-  readonly versions: (string | number)[];
-  protocol(wanted: { readonly version: number }): Protocol;
+/** What kafkajs 2.2.4 leaves out of its errors is kept: once per process. */
+export function keepBrokerWords(): void {
+  if (isKept) return;
+  isKept = true;
+  nameRequests();
+  nameWhyNoBrokerHelped();
+}
+
+let isKept = false;
+
+const inside = (path: string) => createRequire(import.meta.url)(`kafkajs/src/${path}`);
+
+type Sent = {
+  readonly request: { readonly apiName?: string };
+  readonly response: {
+    decode(raw: unknown): Promise<unknown>;
+    parse(decoded: unknown): Promise<unknown>;
+  };
 };
 
-type Answer = ReturnType<typeof decode>;
-
-/** Teaches the client; once per process. */
-export function answerInWords(): void {
-  const produce = inside("protocol/requests/produce") as Definition;
-  if (produce.versions.some((version) => Number(version) >= 8)) return;
-  const seventh = produce.protocol({ version: 7 });
-  const others = produce.protocol;
-  produce.versions.push(8);
-  produce.protocol = ({ version }) =>
-    version !== 8 ? others({ version }) : (args) => ({
-      request: Object.assign(seventh(args).request, { apiVersion: 8 }),
-      response: { decode: (bytes: Uint8Array) => Promise.resolve(decode(bytes)), parse },
-    });
+/** kafkajs throws away the sentence beside an error's code, and never says which request was refused. */
+function nameRequests(): void {
+  const Connection = inside("network/connection") as { prototype: { send(sent: Sent): Promise<unknown> } };
+  const original = Connection.prototype.send;
+  Connection.prototype.send = function (sent) {
+    const parse = async (decoded: unknown) => {
+      try {
+        return await sent.response.parse(decoded);
+      } catch (error) {
+        const words: BrokerWords = { request: sent.request.apiName, brokerSays: sentenceIn(decoded) };
+        throw Object.assign(error as Error, words);
+      }
+    };
+    return original.call(this, { ...sent, response: { ...sent.response, parse } });
+  };
 }
 
-function decode(bytes: Uint8Array) {
-  const Reader = inside("protocol/decoder") as new (bytes: Uint8Array) => Decoder;
-  const reader = new Reader(bytes);
-  const topics = reader.readArray((at) => ({
-    topicName: at.readString(),
-    partitions: at.readArray((at) => ({
-      partition: at.readInt32(),
-      errorCode: at.readInt16(),
-      baseOffset: at.readInt64().toString(),
-      logAppendTime: at.readInt64().toString(),
-      logStartOffset: at.readInt64().toString(),
-      ofRecords: at.readArray((at) => ({ index: at.readInt32(), words: at.readString() })),
-      words: at.readString(),
-    })),
-  }));
-  // As in the client's versions 6 and 7: the broker has waited already, so that the client does.
-  return { topics, throttleTime: 0, clientSideThrottleTime: reader.readInt32() };
+/** Answers about several resources hold a sentence each; ours are about one. */
+function sentenceIn(decoded: unknown): string | undefined {
+  if (typeof decoded !== "object" || decoded === null) return undefined;
+  const { errorMessage } = decoded as { errorMessage?: unknown };
+  if (typeof errorMessage === "string" && errorMessage !== "") return errorMessage;
+  const lists = Object.values(decoded).filter((value) => Array.isArray(value));
+  return lists.flat().map(sentenceIn).find((sentence) => sentence !== undefined);
 }
 
-function parse(answer: Answer): Promise<Answer> {
-  const { createErrorFromCode } = inside("protocol/error") as { createErrorFromCode(code: number): Error };
-  const refused = answer.topics.flatMap(({ partitions }) => partitions).find(({ errorCode }) =>
-    errorCode !== 0
-  );
-  if (!refused) return Promise.resolve(answer);
-  const error = createErrorFromCode(refused.errorCode);
-  const words = refused.ofRecords.find(({ words }) => words)?.words ?? refused.words;
-  if (words) error.message = `${error.message}: ${words}`;
-  return Promise.reject(error);
-}
+type Ask = (answerer: unknown) => Promise<unknown>;
 
-function inside(path: string): unknown {
-  return createRequire(import.meta.url)(`kafkajs/src/${path}`);
+/** Where every broker refuses, kafkajs answers null and forgets why: a group that may not be described looked absent. */
+function nameWhyNoBrokerHelped(): void {
+  const BrokerPool = inside("cluster/brokerPool") as {
+    prototype: { withBroker(ask: Ask): Promise<unknown> };
+  };
+  const original = BrokerPool.prototype.withBroker;
+  BrokerPool.prototype.withBroker = async function (ask) {
+    let why: unknown;
+    const answer = await original.call(this, (answerer) =>
+      ask(answerer).catch((error) => {
+        why = error;
+        throw error;
+      }));
+    if (answer === null && why !== undefined) throw why;
+    return answer;
+  };
 }

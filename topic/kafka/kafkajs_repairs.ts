@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import { zstdCompressSync } from "node:zlib";
-import { answerInWords } from "./broker_words.ts";
+import { answerInWords } from "./produce_answer.ts";
 
 /** What kafkajs 2.2.4 gets wrong and cannot be told from outside: repaired in its own objects, once per process. */
 export function repairClient(): void {

@@ -1,20 +1,14 @@
-import {
-  CompressionCodecs,
-  CompressionTypes,
-  Kafka,
-  type KafkaConfig as ClientConfig,
-  logLevel,
-  type Producer,
-  type SASLOptions,
-} from "kafkajs";
+import { CompressionCodecs, CompressionTypes, type Kafka, type Producer } from "kafkajs";
 import { Buffer } from "node:buffer";
 import { systemClock } from "../../runtime/clock.ts";
 import { backOffMs } from "../../runtime/retry.ts";
+import { AdminConnection, type AskableCluster, knownEverywhere } from "./admin.ts";
+import { createClient, RETRY, SEND_RETRIES } from "./client.ts";
 import { KafkaConsumption } from "./consumption.ts";
 import { missingTopic, portError, typeOf } from "./errors.ts";
 import { type ClientCluster, KafkaFetcher, type Wanted } from "./fetcher.ts";
 import { type GroupClient, type GroupClientEvents, KafkaMembership } from "./membership.ts";
-import { repairClient, zstd } from "./kafkajs_repairs.ts";
+import { zstd } from "./kafkajs_repairs.ts";
 import type { KafkaConfig, LogRole } from "../log_config.ts";
 import { MicroBatcher, recordBytes } from "./micro_batcher.ts";
 import { atTakenTimes, takenTimesBy, takenTimesIn, TIME_SETTINGS } from "./own_time.ts";
@@ -41,35 +35,19 @@ import {
 } from "../topic.ts";
 
 /**
- * The log on Redpanda or Apache Kafka: the only file that imports kafkajs (2.2.4).
+ * The log on Redpanda or Apache Kafka, by kafkajs (2.2.4).
  *
  * kafkajs keeps the connections, the producer, the group's membership and the admin calls. Records are fetched by
  * position through its own protocol layer, for groups and for readers alike: so no reader needs a group, and the offset
  * a handler starts from is ours alone. docs/decisions/kafka-fetch.md says why.
  */
-export async function openKafkaLog(config: KafkaConfig, role: LogRole): Promise<TopicLog> {
-  repairClient();
+export function openKafkaLog(config: KafkaConfig, role: LogRole): Promise<TopicLog> {
   CompressionCodecs[CompressionTypes.ZSTD] = () => zstd;
-  return new KafkaLog(config, new Kafka(await clientConfig(config, role)));
+  return Promise.resolve(new KafkaLog(config, createClient(config, role)));
 }
 
-const CONNECTION_TIMEOUT_MS = 1_000;
-const REQUEST_TIMEOUT_MS = 3_000;
-/** How often a send is tried again before it is given back: about 5 s in all. The spool or the caller goes on from there. */
-const SEND_RETRIES = 6;
-const RETRY = { initialRetryTime: 100, maxRetryTime: 1_000, retries: SEND_RETRIES };
 /** All records of one send for one partition are one record batch; brokers take 1 MiB of it by default. */
 const SEND_BOUNDS = { recordsMax: 500, bytesMax: 800_000, waitingBytesMax: 64 * 1024 * 1024 };
-const ADMIN_RETRIES = 6;
-const ADMIN_BACK_OFF = { msFirst: 100, msMax: 3_200 };
-/** Who leads what has changed: the client has to forget what it knew. */
-const STALE = new Set(["NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE"]);
-/** The broker is not ready for groups yet, as in its first seconds. */
-const COORDINATOR = new Set([
-  "GROUP_LOAD_IN_PROGRESS",
-  "GROUP_COORDINATOR_NOT_AVAILABLE",
-  "NOT_COORDINATOR_FOR_GROUP",
-]);
 /** A topic that the controller has made, this handle's or another one's, and that its broker does not know of yet. */
 const MADE_JUST_NOW = "UNKNOWN_TOPIC_OR_PARTITION";
 /** How soon a member learns that its topic has more partitions, in ms. */
@@ -93,18 +71,19 @@ class KafkaLog implements TopicLog {
   readonly #consumptions = new Set<Consumption>();
   readonly #readers = new Set<KafkaFetcher>();
   #producer: Promise<Producer> | null = null;
-  #adminConnected: Promise<void> | null = null;
   #closed = false;
 
   constructor(private readonly config: KafkaConfig, private readonly client: Kafka) {
-    this.#admin = client.admin({ retry: RETRY });
+    this.#admin = new AdminConnection(client);
   }
 
   // ---- topics
 
   async ensureTopic(spec: TopicSpec): Promise<void> {
     await this.#doing(`make topic "${spec.name}"`, async () => {
-      await ensureKafkaTopic(await this.#topicsPorts(), { ...spec, name: this.#name(spec.name) });
+      const topic = this.#name(spec.name);
+      await ensureKafkaTopic(await this.#topicsPorts(), { ...spec, name: topic });
+      await knownEverywhere(createCluster(this.client) as ClientCluster & AskableCluster, topic);
     }, MADE_JUST_NOW);
     this.#topics.delete(spec.name);
   }
@@ -281,7 +260,7 @@ class KafkaLog implements TopicLog {
         startOffset: Number(low),
         endOffset: Number(high),
       })).sort((a, b) => a.partition - b.partition);
-    });
+    }, MADE_JUST_NOW);
   }
 
   async committed(topic: string, group: string): Promise<readonly (number | null)[]> {
@@ -327,7 +306,7 @@ class KafkaLog implements TopicLog {
     await this.#batcher.drain();
     await Promise.allSettled([...this.#readers].map((reader) => reader.close()));
     await this.#producer?.then((producer) => producer.disconnect()).catch(() => {});
-    await this.#admin.disconnect().catch(() => {});
+    await this.#admin.close();
   }
 
   // ---- what all of it needs
@@ -356,7 +335,7 @@ class KafkaLog implements TopicLog {
         publishingSettingsOf(admin, name),
       ]);
       return { partitions: topics[0]!.partitions.length, ...settings };
-    });
+    }, MADE_JUST_NOW);
   }
 
   /**
@@ -370,35 +349,12 @@ class KafkaLog implements TopicLog {
     this.#seen.add(topic);
   }
 
-  async #connectedAdmin() {
-    this.#adminConnected ??= this.#admin.connect();
-    try {
-      await this.#adminConnected;
-    } catch (error) {
-      this.#adminConnected = null;
-      throw error;
-    }
-    return this.#admin;
+  #connectedAdmin() {
+    return this.#admin.connected();
   }
 
-  /** Runs an admin call; trouble about who leads what passes, once the client has asked anew. */
-  async #doing<T>(what: string, run: () => Promise<T>, passing: string | null = null): Promise<T> {
-    for (let attempt = 0;; attempt++) {
-      try {
-        return await run();
-      } catch (error) {
-        const type = typeOf(error) ?? "";
-        // What another call's new connection does to one under way: the client reads a property of nothing.
-        const disturbed = error instanceof TypeError;
-        const passes = disturbed || STALE.has(type) || COORDINATOR.has(type) || type === passing;
-        if (attempt >= ADMIN_RETRIES || !passes) throw portError(error, what);
-        await systemClock.wait(backOffMs(attempt + 1, ADMIN_BACK_OFF));
-        if (!STALE.has(type)) continue;
-        // Only a new connection makes this client forget who led a partition that has moved or is new.
-        await this.#admin.disconnect().catch(() => {});
-        this.#adminConnected = null;
-      }
-    }
+  #doing<T>(what: string, run: () => Promise<T>, passing: string | null = null): Promise<T> {
+    return this.#admin.doing(what, run, passing);
   }
 }
 
@@ -461,26 +417,6 @@ function positionsOf(
 /** The client takes bytes only as a Buffer: any other array it would write down as text. The bytes are not copied. */
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-async function clientConfig(config: KafkaConfig, role: LogRole): Promise<ClientConfig> {
-  const read = async (path: string | null) => path === null ? undefined : await Deno.readTextFile(path);
-  return {
-    clientId: `pipeline-${role}`,
-    brokers: [...config.brokers],
-    connectionTimeout: CONNECTION_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    retry: RETRY,
-    logLevel: logLevel.NOTHING,
-    ...(config.ssl === null ? {} : {
-      ssl: {
-        ca: await read(config.ssl.ca),
-        cert: await read(config.ssl.cert),
-        key: await read(config.ssl.key),
-      },
-    }),
-    ...(config.sasl === null ? {} : { sasl: config.sasl as SASLOptions }),
-  };
 }
 
 /** The client's own cluster object, which its public face hides; the symbol's name is that of kafkajs 2.2.4. */

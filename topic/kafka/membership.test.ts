@@ -84,14 +84,17 @@ describe("A member that starts", () => {
     expect(after.clients).toHaveLength(1);
   });
 
-  test("keeps its former self in mind while no broker answers", async () => {
+  test.each([
+    ["no broker answers", new Error("refused")],
+    ["no broker is ready", Object.assign(new Error("refused"), { type: "GROUP_COORDINATOR_NOT_AVAILABLE" })],
+  ])("keeps its former self in mind while %s", async (_, error) => {
     const before = member();
     await before.join();
     before.clients[0]!.events.joined(joined("m-1", 0));
     await killed(before.membership);
     let isAway = true;
     const after = member({
-      leaveInNameOf: () => isAway ? Promise.reject(new Error("refused")) : Promise.resolve(),
+      leaveInNameOf: () => isAway ? Promise.reject(error) : Promise.resolve(),
     });
     await expect(after.join()).rejects.toThrow("refused");
     isAway = false;

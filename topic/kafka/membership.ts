@@ -1,5 +1,5 @@
 import type { Membership, MembershipEvents } from "./consumption.ts";
-import { typeOf } from "./errors.ts";
+import { kindOf, typeOf } from "./errors.ts";
 import { type MemberSlot, takeMemberSlot } from "./member_slot.ts";
 
 /** The client's consumer, as far as it is a member of a group; it reads nothing. */
@@ -22,7 +22,7 @@ export type KafkaMembershipOptions = {
   readonly dataDir: string;
   readonly sessionTimeoutMs: number;
   readonly createClient: (events: GroupClientEvents) => GroupClient;
-  /** Takes a member out of the group by its id; rejects without a protocol error where no broker answers. */
+  /** Takes a member out of the group by its id; rejects where no broker answers, or none is ready. */
   readonly leaveInNameOf: (memberId: string) => Promise<void>;
   /** What an operator is told of an error of the client. */
   readonly messageOf: (error: unknown) => string;
@@ -162,7 +162,7 @@ export class KafkaMembership implements Membership {
     try {
       await this.options.leaveInNameOf(memberId);
     } catch (error) {
-      if (typeOf(error) === null) throw error;
+      if (typeOf(error) === null || kindOf(error) === "not_ready") throw error;
       // Not known any more, or not allowed: joining waits for the session's end at worst.
     }
     this.#slot?.forget();

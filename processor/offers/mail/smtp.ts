@@ -86,7 +86,11 @@ class Attempt {
         if (!mayLogIn({ isEncrypted, host, peer: socket ? socket.remoteAddress : undefined })) {
           return trouble(new Error(NO_TLS));
         }
-        this.connection.login({ credentials: login }, (error) => error ? trouble(error) : resolve(null));
+        // A copy: libraries write into what they are handed.
+        this.connection.login(
+          { credentials: { ...login } },
+          (error) => error ? trouble(error) : resolve(null),
+        );
       });
     });
   }

@@ -1,0 +1,148 @@
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { whyNoKafka } from "../support/kafka_broker.ts";
+import { type SecuredBroker, startSecuredBroker, user } from "../support/kafka_security.ts";
+import {
+  datasetLines,
+  offerOf,
+  post,
+  posthogBody,
+  type Service,
+  startService,
+  untilCaughtUp,
+} from "../support/pipeline.ts";
+import { runProgram } from "../support/run_command.ts";
+import { until } from "../support/until.ts";
+
+/** Every service and command by each login that a broker may ask for, and with just the rights of docs/kafka.md. */
+const why = await whyNoKafka();
+
+/** A login by password ends after so long, and must have been renewed by then. */
+const LOGIN_MS = 3_000;
+
+describe("A broker that asks who one is", () => {
+  if (why !== null) {
+    test("lets every service and command in", (running) => running.skip(why));
+    return;
+  }
+  let secured: SecuredBroker;
+  let dataDir: string;
+  let env: Record<string, string>;
+  const running: Service[] = [];
+
+  beforeAll(async () => {
+    secured = await startSecuredBroker({ others: ["pipeline"], reauthMs: LOGIN_MS });
+  });
+  afterAll(() => secured.stop());
+  beforeEach(async () => {
+    dataDir = await Deno.makeTempDir({ prefix: "kafka-logins-" });
+    env = {
+      DATA_DIR: dataDir,
+      PIPELINE_SECRET: "one secret for both of them",
+      KAFKA_TOPIC_PREFIX: `l${crypto.randomUUID()}.`,
+      DISCOUNT_WAIT: "300ms",
+    };
+  });
+  afterEach(async () => {
+    for (const service of running.splice(0)) await service.kill();
+    await Deno.remove(dataDir, { recursive: true });
+  });
+
+  const start = async (name: "ingest" | "processor") => {
+    const service = await startService(name, env);
+    running.push(service);
+    return service;
+  };
+  /** Every loop has logged in, and is a member of its group. */
+  const untilReady = (processor: Service) =>
+    until("the processor is ready", async () => {
+      const { ok, body } = await fetch(`${processor.url}/readyz`);
+      await body?.cancel();
+      return ok;
+    });
+  const command = (path: string, ...args: string[]) => runProgram(`tools/${path}`, { args, env });
+
+  /** A line is written, and a mail is sent. */
+  async function worksFor(person: string, { ingest, processor }: { ingest: Service; processor: Service }) {
+    const before = datasetLines(dataDir).length;
+    const email = `${person}@example.org`;
+    const use = () => posthogBody({ event: "feature_used", distinctId: person, email });
+    for (let n = 0; n < 5; n++) expect(await post(ingest.url, use())).toBe(200);
+    expect(await post(ingest.url, posthogBody({ distinctId: person }))).toBe(200);
+    expect(await post(ingest.url, posthogBody({ distinctId: person, properties: {} }))).toBe(200);
+    await until("the line is there", () => datasetLines(dataDir).length === before + 1);
+    await until("the mail is sent", async () => (await offerOf(processor.url, person))?.state === "offered");
+    await untilCaughtUp(processor.url);
+  }
+
+  /** Of every kind: reading lag and letters, publishing, rebuilding. */
+  async function everyCommandWorks() {
+    expect(await command("lag.ts", "--json")).toMatchObject({ code: 0, stderr: "" });
+    const letters = await command("dead_letters.ts", "list", "--json");
+    expect(letters).toMatchObject({ code: 0, stdout: expect.stringContaining("input_prompt is missing") });
+    expect(await command("offers.ts", "list")).toMatchObject({ code: 0 });
+    expect(await command("replay/main.ts", "--to", join(dataDir, "rebuilt"))).toMatchObject({ code: 0 });
+    expect(await command("erase/main.ts", "ada")).toMatchObject({ code: 0 });
+  }
+
+  test("PLAIN: everything works, also after every login has ended and was renewed", async () => {
+    env = { ...env, ...secured.routes.sasl, ...user("PLAIN", "plain") };
+    const [ingest, processor] = [await start("ingest"), await start("processor")];
+    await worksFor("ada", { ingest, processor });
+    const from = performance.now();
+    await until("every login would have ended", () => performance.now() - from > LOGIN_MS + 1_000);
+    await worksFor("eve", { ingest, processor });
+    expect(ingest.errors()).not.toMatch(/the log is away/);
+    expect(processor.errors()).not.toMatch(/Cannot|warn|error/);
+    await everyCommandWorks();
+  }, 120_000);
+
+  test.each([
+    ["SCRAM-SHA-256", () => ({ ...secured.routes.sasl, ...user("SCRAM-SHA-256", "scram") })],
+    ["SCRAM-SHA-512 over TLS", () => ({ ...secured.routes.both, ...user("SCRAM-SHA-512", "scram") })],
+    ["TLS with a client certificate", () => secured.routes.mutual],
+  ])("%s: the processor's loops log in, and so does a command", async (_, login) => {
+    env = { ...env, ...login() };
+    const processor = await start("processor");
+    await untilReady(processor);
+    expect(await command("lag.ts", "--json")).toMatchObject({ code: 0, stderr: "" });
+    expect(processor.errors()).not.toMatch(/Cannot/);
+  }, 60_000);
+
+  test("a user with just the rights of docs/kafka.md runs every service and command", async () => {
+    for (const args of aclsOfThePage()) await secured.broker.acls(args);
+    env = { ...env, ...secured.routes.sasl, ...user("PLAIN", "pipeline"), KAFKA_TOPIC_PREFIX: "" };
+    const [ingest, processor] = [await start("ingest"), await start("processor")];
+    await untilReady(processor);
+    await worksFor("ada", { ingest, processor });
+    await everyCommandWorks();
+    expect(`${ingest.errors()}${processor.errors()}`).not.toMatch(/not authorised/);
+  }, 120_000);
+
+  test.each([
+    "ingest/main.ts",
+    "processor/main.ts",
+    "tools/lag.ts",
+    "tools/erase/main.ts",
+    "tools/replay/main.ts",
+  ])(
+    "%s: a missing KAFKA_SSL_CA is a problem of the configuration",
+    async (path) => {
+      const file = join(dataDir, "nowhere.pem");
+      const args = path.includes("erase") ? ["ada"] : [];
+      const ended = await runProgram(path, {
+        args,
+        env: { ...env, ...secured.routes.tls, KAFKA_SSL_CA: file },
+      });
+      expect(ended).toMatchObject({ code: 2, stderr: expect.stringMatching(/^Cannot read KAFKA_SSL_CA "/m) });
+    },
+  );
+});
+
+/** The arguments of each `kafka-acls` on the page, but for where the broker is. */
+function aclsOfThePage(): string[][] {
+  const page = Deno.readTextFileSync(new URL("../../docs/kafka.md", import.meta.url)).replaceAll("\\\n", " ");
+  const found = [...page.matchAll(/^kafka-acls --bootstrap-server HOST:PORT (.*)$/gm)];
+  expect(found).toHaveLength(2);
+  return found.map(([, args]) => args!.trim().split(/\s+/));
+}
