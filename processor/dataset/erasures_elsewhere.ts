@@ -16,8 +16,8 @@ import type { DatasetTree } from "./store.ts";
  * before it, and its late events must give no line either.
  */
 export class ErasuresElsewhere {
-  /** Of records that no manifest had behind it when they were read. */
-  #ahead: ErasedSubjects = NOBODY;
+  /** By partition, of records that its manifest had not behind it when they were read. */
+  readonly #ahead = new Map<number, ErasedSubjects>();
   readonly #next = new Map<number, number>();
   #reading: Promise<void> = Promise.resolve();
 
@@ -25,9 +25,10 @@ export class ErasuresElsewhere {
 
   /** What the other partitions of the tree have kept. */
   kept(tree: DatasetTree, { partition, partitions }: Asking): ErasedSubjects {
-    let found = this.#ahead;
+    let found = NOBODY;
     for (let other = 0; other < partitions; other++) {
-      if (other !== partition) found = joinErased(found, tree.erasedIn(other));
+      if (other === partition) continue;
+      found = joinErased(joinErased(found, tree.erasedIn(other)), this.#ahead.get(other) ?? NOBODY);
     }
     return elsewhere(found);
   }
@@ -63,7 +64,9 @@ export class ErasuresElsewhere {
     for await (const { records } of this.log.read(WEBHOOKS_TOPIC, range)) {
       for (const { headers, value, offset } of records) {
         const erasure = isErasure(readLabel(headers)) ? readErasure(value) : null;
-        if (erasure) this.#ahead = withErasure(this.#ahead, { ...erasure, offset });
+        if (!erasure) continue;
+        const known = this.#ahead.get(partition) ?? NOBODY;
+        this.#ahead.set(partition, withErasure(known, { ...erasure, offset }));
       }
     }
     this.#next.set(partition, Math.max(from, until));

@@ -248,6 +248,7 @@ describe("a uuid that is delivered before and after partitions were added", () =
     await publish(log, [failure(1, { distinctId })]);
     await write();
     await raise();
+    await publish(log, [failure(50, { distinctId: mover(1, 7) })]);
     await write();
     await publish(log, Array.from({ length: W }, (_, n) => failure(100 + n, { distinctId: other })));
     await publish(log, [failure(1, { distinctId })]);
