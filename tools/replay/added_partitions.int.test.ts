@@ -16,6 +16,7 @@ import { createLineIds } from "../../processor/record/line_id.ts";
 import { MemoryLog } from "../../tests/support/memory_log.ts";
 import { datasetLines } from "../../tests/support/pipeline.ts";
 import { until } from "../../tests/support/until.ts";
+import { openTopicLog } from "../../topic/open_topic.ts";
 import { partitionOf } from "../../topic/partitioner.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_topics.ts";
 import type { TopicLog } from "../../topic/topic.ts";
@@ -44,6 +45,12 @@ function mover(from: number, to: number, n = 0): string {
     const key = new TextEncoder().encode(id);
     if (partitionOf(key, WEBHOOKS_PARTITIONS) === from && partitionOf(key, MORE) === to) return id;
   }
+}
+
+async function openLog(open: () => Promise<TopicLog>): Promise<void> {
+  log = await open();
+  await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+  await log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
 }
 
 const raise = (partitions = MORE) => log.ensureTopic({ ...WEBHOOKS_TOPIC_SPEC, partitions });
@@ -103,9 +110,7 @@ async function expectReplayToAgree(): Promise<void> {
 
 beforeEach(async () => {
   dataDir = await Deno.makeTempDir();
-  log = new MemoryLog();
-  await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
-  await log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
+  await openLog(() => Promise.resolve(new MemoryLog()));
 });
 afterEach(async () => {
   await log.close();
@@ -348,5 +353,31 @@ describe("a topic that was made again and has grown past the dataset", () => {
     await publish(log, records().map((one) => ({ ...one, headers: { ...one.headers, redrives: "1" } })));
     await write();
     expect(datasetLines(dataDir)).toHaveLength(12);
+  });
+});
+
+describe("on the embedded log", () => {
+  it("neither an erased person's late event nor a repeated uuid gives a line, and a log that was put anew stops", async () => {
+    await log.close();
+    const open = () => openTopicLog({ kind: "embedded", dataDir }, "processor");
+    await openLog(open);
+    const [jane, carl] = [mover(0, 6), mover(0, 2)];
+    await publish(log, [failure(1, { distinctId: jane }), failure(2, { distinctId: carl })]);
+    await eraseIn(OLD, jane);
+    await write();
+    await raise();
+    await publish(log, [
+      failure(3, { distinctId: jane, ...LATE }),
+      failure(2, { distinctId: carl }),
+      failure(4, { distinctId: carl }),
+    ]);
+    await write();
+    expect([promptsOf(jane), promptsOf(carl).length]).toEqual([[], 2]);
+    await expectReplayToAgree();
+    await log.close();
+    await Deno.remove(join(dataDir, "log"), { recursive: true });
+    await openLog(open);
+    await publish(log, Array.from({ length: 40 }, (_, n) => failure(100 + n, { distinctId: `user-${n}` })));
+    await expect(write()).rejects.toThrow("has been deleted and made again");
   });
 });
