@@ -5,6 +5,7 @@ import { fileNumberOf } from "./core/path.ts";
 import {
   type ErasedSubjects,
   type Erasure,
+  joinErased,
   readErasure,
   UNREADABLE_ERASURE_REASON,
   withErasure,
@@ -13,7 +14,9 @@ import { decide, type Rules } from "./core/decision.ts";
 import { SANITISER_VERSION } from "../sanitise/mod.ts";
 import { type Additions, additionsOf, chunksOf, type Decided, pendingLettersOf } from "./chunk.ts";
 import { remember, type RulesContext, rulesOf, warmWindow } from "./opening.ts";
-import type { PartitionStore, PendingLetter } from "./store.ts";
+import { type MovedIds, type MovedIdsReader, NO_MOVED_IDS } from "./moved_ids.ts";
+import { markOf } from "./core/record_mark.ts";
+import type { AdoptedCount, PartitionCount, PartitionStore, PendingLetter, RecordMark } from "./store.ts";
 import type { DedupWindow } from "./core/dedup_window.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import type { DeadLetterIndex } from "../dead_letters/positions.ts";
@@ -26,6 +29,7 @@ export type BuildContext = Omit<RulesContext, "letters"> & {
   readonly log: TopicLog;
   readonly letters: RulesContext["letters"] & Pick<DeadLetterIndex, "unreadable">;
   readonly dedupWindow: number;
+  readonly movedIds: MovedIdsReader;
   /** False for records outside `--from-time` and `--until-time`: they feed the window and give nothing. */
   readonly inTime: (record: TopicRecord) => boolean;
   /** True where the topic's start may lie above what is wanted next: `--to` takes what there is. */
@@ -42,6 +46,12 @@ type Pending = {
   readonly letters: PendingLetter[];
 };
 
+/** By which counts of partitions a dataset goes: what its tree has noted, and what one partition has adopted. */
+export type Counts = {
+  readonly counts: readonly PartitionCount[];
+  readonly adopted: readonly AdoptedCount[];
+};
+
 /** Records and bytes of lines after which a chunk is written. */
 const CHUNK_RECORDS = 10_000;
 const CHUNK_BYTES = 8 * 1024 * 1024;
@@ -53,6 +63,8 @@ const CHUNK_BYTES = 8 * 1024 * 1024;
  */
 export class PartitionBuild {
   #pending = emptyChunk();
+  #moved: MovedIds = NO_MOVED_IDS;
+  #last: RecordMark | undefined;
   /** Next offset of what has been decided; the manifest's is what has been written. */
   #next: number;
 
@@ -68,39 +80,58 @@ export class PartitionBuild {
     this.#next = store.manifest.nextOffset;
   }
 
-  /** In a tree that nobody else writes; begun at `firstOffset`, without a line of those who are erased by then. */
+  /**
+   * In a tree that nobody else writes; begun at `firstOffset`, without a line of those who are erased by then: by records
+   * of this partition and, as `elsewhere` says, of others.
+   */
   static async openIn(
     root: string,
-    { partition, firstOffset, erasures, context }: {
+    { partition, firstOffset, erasures, elsewhere, counts, context }: {
       readonly partition: number;
       readonly firstOffset: number;
       readonly erasures: readonly (Erasure & { readonly offset: number })[];
+      readonly elsewhere: ErasedSubjects;
+      readonly counts: Counts;
       readonly context: BuildContext;
     },
   ): Promise<PartitionBuild> {
     const begun = readManifest(root, partition);
     if (!begun) {
       // Known before the first line: nothing of the erased is written, not even for a moment.
-      const value = erasures.reduce<ErasedSubjects>(withErasure, readErased(root, partition));
+      const own = erasures.reduce<ErasedSubjects>(withErasure, readErased(root, partition));
+      const value = joinErased(own, elsewhere);
       if (value.size > 0) await saveErased(root, { partition, value });
     }
     const manifest = begun ?? { firstOffset, nextOffset: firstOffset, files: {}, letters: [] };
     const store = new JsonlPartition(root, { partition, manifest, keepsLetters: true });
-    return await PartitionBuild.open(partition, { store, context });
+    return await PartitionBuild.open(partition, { store, counts, context });
   }
 
   /** Cuts back what an interrupted run left beyond the manifest, and reads the window's records. */
   static async open(
     partition: number,
-    { store, context }: { readonly store: PartitionStore; readonly context: BuildContext },
+    { store, counts, context }: {
+      readonly store: PartitionStore;
+      readonly counts: Counts;
+      readonly context: BuildContext;
+    },
   ): Promise<PartitionBuild> {
     await store.recover();
     const { window } = await warmWindow(store, { partition, known: null, context });
-    return new PartitionBuild(partition, store, {
-      window,
-      rules: rulesOf({ partition, store, window, context }),
-      context,
-    });
+    const moved = () => build.#moved;
+    const rules = rulesOf({ partition, store, window, moved, context });
+    const build: PartitionBuild = new PartitionBuild(partition, store, { window, rules, context });
+    await build.goBy(counts);
+    return build;
+  }
+
+  /** Takes in what the live dataset has adopted since; nothing of it lies below what is built. */
+  async goBy({ counts, adopted }: Counts): Promise<void> {
+    const { store, partition } = this;
+    const known = store.manifest.counts ?? [];
+    await store.adopt(adopted.filter(({ count }) => !known.some((one) => one.count === count)));
+    const { nextOffset, counts: now } = store.manifest;
+    this.#moved = await this.parts.context.movedIds.of(partition, { counts, adopted: now, nextOffset });
   }
 
   get nextOffset(): number {
@@ -162,6 +193,7 @@ export class PartitionBuild {
     if (fileNumberOf(first.offset) !== fileNumberOf(Math.max(0, this.#next - 1))) await this.#write();
     this.#add(isErasure(readLabel(first.headers)) ? [this.#decideErasure(first)] : this.#decide(records));
     this.#pending.records += records.length;
+    this.#last = markOf(records.at(-1)!);
   }
 
   #decide(records: readonly TopicRecord[]): readonly Decided[] {
@@ -207,6 +239,7 @@ export class PartitionBuild {
       additions,
       letters: letters.length > 0 ? [...store.manifest.letters, ...letters] : store.manifest.letters,
       sanitiserVersion: SANITISER_VERSION,
+      last: this.#last,
     });
     this.parts.window.fedTo = this.#next;
     this.#pending = emptyChunk();

@@ -4,6 +4,8 @@ import type { TopicLog } from "../../topic/topic.ts";
 import type { DeadLetterIndex } from "../dead_letters/positions.ts";
 import type { Decided } from "./chunk.ts";
 import type { LoopDependencies } from "../loop/loop.ts";
+import type { ErasuresElsewhere } from "./erasures_elsewhere.ts";
+import type { MovedIdsReader } from "./moved_ids.ts";
 import type { DatasetStore } from "./store.ts";
 
 /** What the dataset writer gets, with its part of the processor's settings. */
@@ -22,6 +24,10 @@ export type PartitionContext = {
   readonly log: TopicLog;
   readonly dataset: DatasetStore;
   readonly letters: DeadLetterIndex;
+  readonly elsewhere: ErasuresElsewhere;
+  readonly movedIds: MovedIdsReader;
+  /** How long a writer that sees more partitions waits before it notes where they end, in ms: see `counts.ts`. */
+  readonly settleMs: number;
   readonly trainingEvents: ReadonlySet<string>;
   readonly dedupWindow: number;
   readonly chunkRecordsMax: number;

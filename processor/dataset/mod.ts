@@ -29,16 +29,23 @@ export {
   type StoredManifest,
 } from "./files/manifest.ts";
 export type {
+  AdoptedCount,
   DatasetIdentity,
+  DatasetTree,
   FileAddition,
   FileEntries,
   PartitionManifest,
   PartitionStore,
   PendingLetter,
+  RecordMark,
 } from "./store.ts";
+export { rememberAs, treeAt } from "./files/topic_memory.ts";
 
 /** Building a tree beside the live one, and putting it in its place. */
-export { type BuildContext, PartitionBuild } from "./build.ts";
+export { type BuildContext, type Counts, PartitionBuild } from "./build.ts";
+export { countsToAdopt } from "./core/added_partitions.ts";
+export { MovedIdsReader } from "./moved_ids.ts";
+export { refuseOtherRecords, refuseOtherTopic } from "./topic_check.ts";
 export { findRoot, newTreePath } from "./files/dataset.ts";
 export { type DatasetLocks, openDatasetLocks } from "./files/locks.ts";
 export { DatasetOwner, takeOverDataset } from "./owner.ts";

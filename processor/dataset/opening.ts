@@ -1,14 +1,18 @@
 import { isScrubbed } from "../../contract/dead_letter.ts";
 import { readLabel, recordId } from "../../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import type { PartitionBounds, TopicRecord } from "../../topic/topic.ts";
+import type { PartitionBounds, TopicLog, TopicRecord } from "../../topic/topic.ts";
 import { DatasetStateError } from "./core/state_error.ts";
 import { isErased, subjectsOf } from "../record/erasure.ts";
 import type { Rules } from "./core/decision.ts";
 import type { PartitionContext } from "./context.ts";
-import type { PartitionLock, PartitionManifest, PartitionStore } from "./store.ts";
+import type { DatasetTree, PartitionLock, PartitionManifest, PartitionStore } from "./store.ts";
 import type { Letter } from "../dead_letters/positions.ts";
+import { countsToAdopt } from "./core/added_partitions.ts";
 import { DedupWindow } from "./core/dedup_window.ts";
+import { boundsAsNoted } from "./counts.ts";
+import type { MovedIds } from "./moved_ids.ts";
+import { refuseOtherLog, refuseOtherRecords, refuseOtherTopic } from "./topic_check.ts";
 
 /** What is held while a partition is written. Nothing of it outlives its lock but the window, a function of the log. */
 export type OpenPartition = {
@@ -16,57 +20,61 @@ export type OpenPartition = {
   readonly store: PartitionStore;
   readonly window: DedupWindow;
   readonly rules: Rules;
+  readonly tree: DatasetTree;
+  /** Partitions that the topic had when this one was opened. */
+  readonly partitions: number;
+  /** What the tree's other partitions had kept when that was last looked at: see `DatasetTree.state`. */
+  seen: string;
+  /** Where this partition ended when it learned of erasures elsewhere: its own record of them may lie below. */
+  sweepAt: number;
   /** Next offset of the window's copy on disk; -1 where there is none. */
   windowSavedAt: number;
 };
 
 /**
- * Opens a partition under its lock, in this order: manifest, its letters, everybody's letters, files cut back, window.
- * What failed is thereby decided once, with the offset, also if the code is another one now.
+ * Opens a partition under its lock, in this order: manifest, is it this topic's, its letters, everybody's letters, files
+ * cut back, what other partitions have erased and where keys lay before, window. What failed is thereby decided once,
+ * with the offset, also if the code is another one now. Null where `signal` aborted first.
  *
  * @param known The window that this process has in hand; used if it ends where the manifest does.
  */
 export async function openUnder(
   lock: PartitionLock,
   context: PartitionContext,
-  { partition, known }: { readonly partition: number; readonly known: DedupWindow | null },
-): Promise<OpenPartition> {
-  const bounds = (await context.log.bounds(WEBHOOKS_TOPIC))[partition]!;
+  { partition, known, signal }: {
+    readonly partition: number;
+    readonly known: DedupWindow | null;
+    readonly signal: AbortSignal;
+  },
+): Promise<OpenPartition | null> {
+  const { log } = context;
+  const tree = await context.dataset.tree();
+  const topicId = await refuseOtherTopic(tree, log);
+  const all = await boundsAsNoted(tree, { ...context, signal });
+  if (all === null) return null;
+  const bounds = all[partition]!;
   const store = await context.dataset.open(partition, bounds.startOffset);
   try {
     refuseOtherLog(store.manifest, bounds);
+    await refuseOtherRecords(store.manifest, { log, bounds });
+    if (topicId !== null && tree.topicId() === null) await tree.addTopicId(topicId);
     await context.letters.catchUp();
     await publishMissing(store.manifest, { partition, context });
     await store.recover();
+    const counts = tree.counts();
+    await store.adopt(countsToAdopt(counts, store.manifest));
+    const seen = tree.state(all.length);
+    store.learn(await context.elsewhere.known(tree, { partition, bounds: all }));
+    if (store.manifest.nextOffset >= bounds.endOffset) await sweepNow(store, context);
+    const { nextOffset, counts: adopted } = store.manifest;
+    const moved = await context.movedIds.of(partition, { counts, adopted, nextOffset });
     const { window, windowSavedAt } = await warmWindow(store, { partition, known, context });
-    return { lock, store, window, windowSavedAt, rules: rulesOf({ partition, store, window, context }) };
+    const rules = rulesOf({ partition, store, window, moved: () => moved, context });
+    const partitions = all.length;
+    return { lock, store, window, windowSavedAt, rules, tree, partitions, seen, sweepAt: bounds.endOffset };
   } catch (error) {
     store.close();
     throw error;
-  }
-}
-
-/** Stops where the log has lost what the dataset lacks, or ends before the dataset does. */
-export function refuseOtherLog(
-  { nextOffset }: PartitionManifest,
-  { partition, startOffset, endOffset }: PartitionBounds,
-): void {
-  const message =
-    `Cannot go on with partition ${partition}: the dataset's next offset is ${nextOffset} and the log`;
-  if (startOffset > nextOffset) {
-    const gone = startOffset - nextOffset;
-    throw new DatasetStateError(
-      "dataset_gap",
-      `${message} begins at ${startOffset}, so that ${gone} offsets are gone unread. Put the log back from a backup; ` +
-        `or keep this dataset as it is and begin a new one by removing the link DATASET_DIR.`,
-    );
-  }
-  if (endOffset < nextOffset) {
-    throw new DatasetStateError(
-      "dataset_gap",
-      `${message} ends at ${endOffset}. It is not the log that this dataset was made from, or it has lost its end. Put ` +
-        `it back, or begin a new dataset by removing the link DATASET_DIR.`,
-    );
   }
 }
 
@@ -79,6 +87,17 @@ export function remember(window: DedupWindow, record: TopicRecord): string {
   return id;
 }
 
+/** Takes out lines of people that only other partitions' records have erased: this one has none of its own for them. */
+export async function sweepNow(
+  store: PartitionStore,
+  { subject, faultPoint, reporter }: PartitionContext,
+  heartbeat: () => Promise<void> = () => Promise.resolve(),
+): Promise<void> {
+  if (store.unswept.size === 0) return;
+  await store.sweep({ subject, faultPoint, heartbeat });
+  reporter.erased();
+}
+
 type Opening = { readonly partition: number; readonly context: PartitionContext };
 
 /** What deciding depends on beside the partition itself. */
@@ -88,10 +107,11 @@ export type RulesContext = Pick<PartitionContext, "trainingEvents" | "lineId" | 
 
 /** The rules of one partition, live and in a replay. `store.erased` is looked at anew for each record. */
 export function rulesOf(
-  { partition, store, window, context }: {
+  { partition, store, window, moved, context }: {
     readonly partition: number;
     readonly store: Pick<PartitionStore, "erased">;
     readonly window: DedupWindow;
+    readonly moved: () => MovedIds;
     readonly context: RulesContext;
   },
 ): Rules {
@@ -99,7 +119,7 @@ export function rulesOf(
   return {
     trainingEvents,
     lineId,
-    seen: (id, at) => window.seen(id, at),
+    seen: (id, at) => window.seen(id, at) || moved().has(id, at),
     hasLetter: (offset) => letters.has(partition, offset),
     erased: (distinctId, at) =>
       store.erased.size > 0 &&

@@ -2,12 +2,16 @@ import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { RecordBatch } from "../../topic/topic.ts";
 import { chunksOf } from "./chunk.ts";
 import type { PartitionContext } from "./context.ts";
-import { type OpenPartition, openUnder, refuseOtherLog } from "./opening.ts";
+import { isMisplaced } from "./counts.ts";
+import { type OpenPartition, openUnder, sweepNow } from "./opening.ts";
 import type { PartitionLock, PartitionManifest } from "./store.ts";
+import { refuseOtherLog } from "./topic_check.ts";
 import { eraseByChunk, writeChunk } from "./writing.ts";
 import type { DedupWindow } from "./core/dedup_window.ts";
 
 const LOCK_EVERY_MS = 200;
+/** Between two questions how many partitions there are, in ms. */
+const COUNTED_EVERY_MS = 1_000;
 /** Records between two copies of the window on disk, or a quarter of it where that is more. */
 const WINDOW_SAVED_EVERY = 25_000;
 
@@ -23,6 +27,10 @@ export class DatasetPartition {
   #window: DedupWindow | null = null;
   #opening: Promise<unknown> = Promise.resolve();
   #busy = false;
+  /** What is done between batches: none is handled meanwhile. */
+  #idle: Promise<unknown> = Promise.resolve();
+  /** When it was last asked, because of a record whose key goes elsewhere, whether there are more partitions. */
+  #countedAt = -Infinity;
   #handled = false;
   /** Where the log goes on for this partition, as the group sees it. */
   #position: number | null = null;
@@ -44,6 +52,7 @@ export class DatasetPartition {
   /** Writes a batch, chunk by chunk; `reassign` where a replay wants the partition or it stands elsewhere. */
   async handle(batch: RecordBatch, heartbeat: () => Promise<void>): Promise<"handled" | "reassign"> {
     if (this.#handled) this.context.faultPoint("dataset.committed");
+    await this.#idle;
     if (this.context.dataset.swapWanted()) this.release();
     const open = this.#open;
     // Another tree may lie there by now: the log must not hand over from above what the dataset lacks next.
@@ -53,6 +62,12 @@ export class DatasetPartition {
     this.#busy = true;
     try {
       await this.#refuseGap(open.store.manifest, batch);
+      if (await this.#mayHaveMorePartitions(open, batch)) {
+        this.#busy = false;
+        this.release();
+        return "reassign";
+      }
+      await this.#learn(open);
       const { nextOffset } = open.store.manifest;
       const records = batch.records.filter((record) => record.offset >= nextOffset);
       const end = Math.max(nextOffset, batch.nextOffset);
@@ -65,6 +80,7 @@ export class DatasetPartition {
         this.#keepWindow(open);
         if (end > chunk.nextOffset) await heartbeat();
       }
+      await this.#sweep(open, heartbeat);
       this.#handled = true;
       this.#position = end;
       return "handled";
@@ -73,9 +89,23 @@ export class DatasetPartition {
     }
   }
 
+  /** What no record brings about: an erasure that lies in another partition only. Does nothing where there is no news. */
+  async look(): Promise<void> {
+    const open = this.#open;
+    if (!open || this.#busy) return;
+    if (open.tree.state(open.partitions) === open.seen && open.store.unswept.size === 0) return;
+    this.#busy = true;
+    const looking = this.#learn(open)
+      .then(() => this.#sweep(open, () => Promise.resolve()))
+      .finally(() => this.#busy = false);
+    this.#idle = looking.catch(() => {});
+    await looking;
+  }
+
   /** Waits for an opening under way, then lets go: for good, or until it is assigned again. */
   async revoked(): Promise<void> {
     await this.#opening.catch(() => {});
+    await this.#idle;
     this.#handled = false;
     this.release();
   }
@@ -114,6 +144,7 @@ export class DatasetPartition {
   }
 
   async #reopenNow(signal: AbortSignal): Promise<number | null> {
+    await this.#idle;
     this.release();
     this.#busy = true;
     try {
@@ -121,12 +152,17 @@ export class DatasetPartition {
       const lock = await this.#takeLock(signal);
       if (!lock) return null;
       try {
-        this.#open = await openUnder(lock, this.context, { partition: this.partition, known: this.#window });
-        this.#window = this.#open.window;
+        const opening = { partition: this.partition, known: this.#window, signal };
+        this.#open = await openUnder(lock, this.context, opening);
       } catch (error) {
         lock.release();
         throw error;
       }
+      if (!this.#open) {
+        lock.release();
+        return null;
+      }
+      this.#window = this.#open.window;
       this.#enter("open");
       return this.#open.store.manifest.nextOffset;
     } finally {
@@ -168,6 +204,40 @@ export class DatasetPartition {
     if (first <= manifest.nextOffset) return;
     const bounds = (await this.context.log.bounds(WEBHOOKS_TOPIC))[this.partition]!;
     refuseOtherLog(manifest, bounds);
+  }
+
+  /** Looks what other partitions' owners have erased since; two looks at a file each where there is no news. */
+  async #learn(open: OpenPartition): Promise<void> {
+    const { store, tree, partitions } = open;
+    const state = tree.state(partitions);
+    if (state === open.seen) return;
+    const { partition, context } = this;
+    const before = store.unswept.size;
+    store.learn(context.elsewhere.kept(tree, { partition, partitions }));
+    // Normally a record of this partition says the same, and takes the lines out when its turn comes.
+    if (store.unswept.size > before) {
+      open.sweepAt = (await context.log.bounds(WEBHOOKS_TOPIC))[partition]!.endOffset;
+    }
+    open.seen = state;
+  }
+
+  async #sweep({ store, sweepAt }: OpenPartition, heartbeat: () => Promise<void>): Promise<void> {
+    if (store.manifest.nextOffset >= sweepAt) await sweepNow(store, this.context, heartbeat);
+  }
+
+  /** A key that goes elsewhere tells of more partitions before anybody is assigned one: from here on they count. */
+  async #mayHaveMorePartitions(
+    { tree, partitions, seen }: OpenPartition,
+    { records }: RecordBatch,
+  ): Promise<boolean> {
+    const isNoted = tree.state(partitions) !== seen && tree.counts().at(-1)!.count !== partitions;
+    if (isNoted) return true;
+    if (!records.some((record) => isMisplaced(record, partitions))) return false;
+    const { clock, log } = this.context;
+    // Another program may choose partitions by rules of its own: asked for all its records it would cost as much again.
+    if (clock.monotonic() - this.#countedAt < COUNTED_EVERY_MS) return false;
+    this.#countedAt = clock.monotonic();
+    return (await log.bounds(WEBHOOKS_TOPIC)).length !== partitions;
   }
 
   #keepWindow(open: OpenPartition): void {

@@ -29,6 +29,12 @@ export type PendingLetter = {
   readonly reason: string;
 };
 
+/** How a partition of the topic has counted since `from`: see {@link PartitionCount}. */
+export type AdoptedCount = { readonly count: number; readonly from: number };
+
+/** The record that a chunk ended with, to tell the log that it came from. `sha256` is of its key, value and timestamp. */
+export type RecordMark = { readonly offset: number; readonly timestamp: number; readonly sha256: string };
+
 /** What of one partition's files is the dataset, and where its writer goes on. */
 export type PartitionManifest = {
   /** Where this dataset begins in the partition. */
@@ -38,6 +44,10 @@ export type PartitionManifest = {
   readonly files: FileEntries;
   /** Of the last chunk. */
   readonly letters: readonly PendingLetter[];
+  /** Counts of partitions that came after the tree's first, and from which offset this partition goes by them. */
+  readonly counts?: readonly AdoptedCount[] | undefined;
+  /** Below the next offset; missing in an earlier version's, and where there was no record yet. */
+  readonly last?: RecordMark | undefined;
 };
 
 /** What a chunk adds to a file. */
@@ -52,6 +62,8 @@ export type Advance = {
   readonly additions: ReadonlyMap<string, FileAddition>;
   readonly letters: readonly PendingLetter[];
   readonly sanitiserVersion: string;
+  /** Of its last record; undefined where it has none: then that of before stays. */
+  readonly last?: RecordMark | undefined;
 };
 
 /** An erasure with its record's offset in this partition and the one behind it. */
@@ -66,7 +78,10 @@ export type ErasureTools = {
 /** One partition of the dataset, opened under its lock. */
 export interface PartitionStore {
   readonly manifest: PartitionManifest;
+  /** By this partition's own records, and what {@link learn} has brought. */
   readonly erased: ErasedSubjects;
+  /** Of what {@link learn} has brought: whose lines {@link sweep} has not looked for yet. */
+  readonly unswept: ErasedSubjects;
   /** Cuts every file back to its manifest, removes left-over temporary files and finishes an erasure that had begun. */
   recover(): Promise<void>;
   /**
@@ -84,6 +99,12 @@ export interface PartitionStore {
   advance(to: Advance): Promise<void>;
   /** Rewrites every touched file without the lines of the erased subjects, remembers them, moves the next offset on. */
   erase(erasure: ErasureHere, tools: ErasureTools): Promise<void>;
+  /** Takes in what other partitions' records have erased: nothing of it gives a line any more. */
+  learn(elsewhere: ErasedSubjects): void;
+  /** Takes out the lines that were written before an erasure elsewhere was known; nothing where none is unswept. */
+  sweep(tools: ErasureTools): Promise<void>;
+  /** Notes by which counts this partition goes from now on; durable. */
+  adopt(counts: readonly AdoptedCount[]): Promise<void>;
   /** The window as it was kept at or below the next offset; null where there is none that fits. */
   loadWindow(size: number): (WindowEntries & { readonly nextOffset: number }) | null;
   /** Keeps the window for a faster start; may be lost at any time. */
@@ -102,9 +123,35 @@ export interface DatasetStore {
   takePartition(partition: number): PartitionLock | null;
   /** Reads a partition's manifest from where DATASET_DIR leads now; a new partition begins at `startOffset`. */
   open(partition: number, startOffset: number): Promise<PartitionStore>;
+  /** What the partitions know together, where DATASET_DIR leads now. */
+  tree(): Promise<DatasetTree>;
   /** What the dataset is called; made at the first start. */
   identity(): Promise<DatasetIdentity>;
   close(): void;
+}
+
+/**
+ * How many partitions the topic had, and where each ended when that was noted: from there on a key lies where `count`
+ * sends it. The first one of a tree says only what was there when it was begun.
+ */
+export type PartitionCount = { readonly count: number; readonly ends: readonly number[] };
+
+/** What one tree knows of its topic, and of the erasures of all its partitions. */
+export interface DatasetTree {
+  /** Ascending. */
+  counts(): readonly PartitionCount[];
+  /** Durable; where another writer has noted the same count, that one stands. */
+  addCount(value: PartitionCount): Promise<void>;
+  /** The topic that this tree was made from, where the log tells; null where it was not noted. */
+  topicId(): string | null;
+  /** Durable; what is noted already stands. */
+  addTopicId(id: string): Promise<void>;
+  /** What this partition's owner has kept; may be read beside it. */
+  erasedIn(partition: number): ErasedSubjects;
+  /** By its manifest; null where it has none. */
+  nextOffsetOf(partition: number): number | null;
+  /** Another text whenever what {@link erasedIn} or {@link counts} answers has changed. */
+  state(partitions: number): string;
 }
 
 /** `_manifest/dataset.json`. */

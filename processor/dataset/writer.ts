@@ -7,6 +7,9 @@ import { createLineIds } from "../record/line_id.ts";
 import { DatasetStateError } from "./core/state_error.ts";
 import { remembering } from "../../runtime/remember.ts";
 import type { DatasetDependencies, PartitionContext } from "./context.ts";
+import { SETTLE_MS } from "./counts.ts";
+import { ErasuresElsewhere } from "./erasures_elsewhere.ts";
+import { MovedIdsReader } from "./moved_ids.ts";
 import { DatasetPartition } from "./partition.ts";
 import type { DatasetIdentity, DatasetStore } from "./store.ts";
 import { reportTo } from "./report.ts";
@@ -24,6 +27,8 @@ export type DatasetWriterOptions = {
    * Asked once before the group is joined: null where this dataset is the one that the group writes, else why this
    * processor stays out, in words. Default: it is.
    */
+  /** See `PartitionContext.settleMs`; default 10 s. */
+  readonly settleMs?: number;
   readonly staysOut?: (dataset: DatasetIdentity) => Promise<string | null>;
 };
 
@@ -66,7 +71,7 @@ export async function runDatasetWriter(
     if (message !== null) {
       health("stays_out", message);
       await aborted(signal);
-    } else await new DatasetWriter(deps, { dataset, chunkRecordsMax: options.chunkRecordsMax }).run();
+    } else await new DatasetWriter(deps, { ...options, dataset }).run();
   } finally {
     dataset.close();
   }
@@ -102,10 +107,9 @@ class DatasetWriter {
 
   constructor(
     private readonly deps: DatasetDependencies,
-    { dataset, chunkRecordsMax = CHUNK_RECORDS_MAX }: {
-      readonly dataset: DatasetStore;
-      readonly chunkRecordsMax?: number | undefined;
-    },
+    { dataset, chunkRecordsMax = CHUNK_RECORDS_MAX, settleMs = SETTLE_MS }:
+      & Pick<DatasetWriterOptions, "chunkRecordsMax" | "settleMs">
+      & { readonly dataset: DatasetStore },
   ) {
     const { config, clock, hashes, log, faultPoint, report } = deps;
     this.#report = reportHealth(report);
@@ -115,6 +119,9 @@ class DatasetWriter {
       log,
       dataset,
       letters: new DeadLetterIndex(log),
+      elsewhere: new ErasuresElsewhere(log),
+      movedIds: new MovedIdsReader(log, config.dedupWindow),
+      settleMs,
       trainingEvents: new Set(config.trainingEvents),
       dedupWindow: config.dedupWindow,
       chunkRecordsMax,
@@ -205,6 +212,7 @@ class DatasetWriter {
       for (const [number, { partition, gone }] of this.#owned) {
         if (wanted) partition.release();
         else if (partition.phase === "let go") this.#resume(number, { partition, gone });
+        else this.#background(number, partition, () => partition.look());
       }
       if (this.#fatal) throw this.#fatal.error;
       this.#reportHealth();
@@ -217,8 +225,12 @@ class DatasetWriter {
     number: number,
     { partition, gone }: { readonly partition: DatasetPartition; readonly gone: AbortController },
   ): void {
+    this.#background(number, partition, () => partition.resume(gone.signal));
+  }
+
+  #background(number: number, partition: DatasetPartition, work: () => Promise<void>): void {
     if (this.#troubles.has(number)) return;
-    partition.resume(gone.signal).catch((error) => {
+    work().catch((error) => {
       partition.abort();
       if (!isTransient(error)) this.#fatal ??= { error };
     });

@@ -2,6 +2,8 @@ import type { Chunk } from "./chunk.ts";
 import { additionsOf, type Decided, pendingLettersOf } from "./chunk.ts";
 import { readErasure, UNREADABLE_ERASURE_REASON } from "../record/erasure.ts";
 import { decide } from "./core/decision.ts";
+import { markOf } from "./core/record_mark.ts";
+import type { RecordMark } from "./store.ts";
 import { SANITISER_VERSION } from "../sanitise/mod.ts";
 import { reportedFrom } from "./trace.ts";
 import { type OpenPartition, remember } from "./opening.ts";
@@ -39,6 +41,7 @@ export async function writeChunk(
     additions,
     letters: pendingLettersOf(decided),
     sanitiserVersion: SANITISER_VERSION,
+    last: lastOf(chunk),
   });
   faultPoint("dataset.manifest");
   await letters.publish(decided.flatMap(letterOf));
@@ -80,6 +83,7 @@ async function setErasureAside(
     additions: new Map(),
     letters: pendingLettersOf(decided),
     sanitiserVersion: SANITISER_VERSION,
+    last: lastOf(chunk),
   });
   await letters.publish(decided.flatMap(letterOf));
   window.fedTo = chunk.nextOffset;
@@ -88,6 +92,11 @@ async function setErasureAside(
     `Cannot erase by record ${record.partition}:${record.offset}: ${outcome.reason}; set aside.`,
   );
   reporter.written(decided, () => 0);
+}
+
+function lastOf({ records }: Chunk): RecordMark | undefined {
+  const last = records.at(-1);
+  return last && markOf(last);
 }
 
 function letterOf({ record, decision: { outcome } }: Decided): readonly Letter[] {

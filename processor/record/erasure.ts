@@ -14,6 +14,9 @@ export type ErasedUntil = { readonly offset: number; readonly at: number };
 /** Erased subjects of one partition. */
 export type ErasedSubjects = ReadonlyMap<string, ErasedUntil>;
 
+/** Where nobody was erased. */
+export const NOBODY: ErasedSubjects = new Map();
+
 /** Why an erasure record that cannot be read is set aside. */
 export const UNREADABLE_ERASURE_REASON = "the erasure names no subjects";
 
@@ -44,6 +47,27 @@ export function withErasure(
     });
   }
   return next;
+}
+
+/**
+ * What erasures of other partitions say in this one: an offset counts only where it lies, the time everywhere, so that a
+ * late event gives nothing in a partition either that was added after the erasure.
+ */
+export function elsewhere(erased: ErasedSubjects): ErasedSubjects {
+  return new Map([...erased].map(([subject, { at }]) => [subject, { offset: 0, at }]));
+}
+
+/** Both together; of two that name a subject the further offset and the later time stand. */
+export function joinErased(left: ErasedSubjects, right: ErasedSubjects): ErasedSubjects {
+  return [...right].reduce<ErasedSubjects>(
+    (all, [subject, { offset, at }]) => withErasure(all, { subjects: [subject], offset, at }),
+    left,
+  );
+}
+
+/** Those whose time `known` does not say yet. */
+export function erasedLater(erased: ErasedSubjects, known: ErasedSubjects): ErasedSubjects {
+  return new Map([...erased].filter(([subject, { at }]) => at > (known.get(subject)?.at ?? -Infinity)));
 }
 
 /**

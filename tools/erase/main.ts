@@ -38,7 +38,7 @@ import { refuseUnseen } from "./seen.ts";
 import { eraseRefused, spoolBehind } from "./spool.ts";
 import { eraseInStandIn } from "./stand_in.ts";
 import { copiesOf, eraseCopies, eraseMails } from "./sweep.ts";
-import { scrubTopic } from "./topic.ts";
+import { publishEverywhere, scrubTopic } from "./topic.ts";
 
 /** `deno task erase`: a person leaves everything that the pipeline keeps. */
 export const eraseCommand: Command = {
@@ -149,9 +149,14 @@ async function erase(log: TopicLog, run: Run): Promise<EraseReport> {
     await refuseUnseen(log, { given, roots: rootsOf(given, hashes.subject), erased, config });
     faultPoint("erasing.named");
     const at = Date.now();
-    const positions = await publishErasure(log, { erased, at, key: hashes.subject(given) });
-    faultPoint("erasing.published");
-    await untilHandled(log, { config, loops, positions });
+    const positions = await publishEverywhere(log, {
+      publish: async (partitions) => {
+        const published = await publishErasure(log, { erased, at, key: hashes.subject(given), partitions });
+        faultPoint("erasing.published");
+        return published;
+      },
+      handled: (positions) => untilHandled(log, { config, loops, positions }),
+    });
     await loops.stop();
     faultPoint("erasing.handled");
     return await sweep(log, { given, config, erased, at, positions, scrubs, faultPoint, own: loops.own });
@@ -193,14 +198,18 @@ async function untilHandled(
 /** One record in every partition, so that whoever reads a partition meets it there. */
 async function publishErasure(
   log: TopicLog,
-  { erased, at, key }: { readonly erased: Erased; readonly at: number; readonly key: string },
+  { erased, at, key, partitions }: {
+    readonly erased: Erased;
+    readonly at: number;
+    readonly key: string;
+    readonly partitions: readonly number[];
+  },
 ): Promise<readonly RecordPosition[]> {
   const encoder = new TextEncoder();
   const body = { event: ERASE, at: new Date(at).toISOString(), subjects: erased.subjects };
-  const partitions = await log.bounds(WEBHOOKS_TOPIC);
   return await log.publish(
     WEBHOOKS_TOPIC,
-    partitions.map(({ partition }) => ({
+    partitions.map((partition) => ({
       partition,
       key: encoder.encode(key),
       value: encoder.encode(JSON.stringify(body)),

@@ -12,6 +12,30 @@ import {
 } from "./person.ts";
 import type { Finder } from "./finder.ts";
 
+/**
+ * Publishes into every partition that there is, asked anew right before and once all of it is handled: into those that
+ * have come meanwhile too. Answers where the records lie.
+ */
+export async function publishEverywhere(
+  log: Pick<TopicLog, "bounds">,
+  { publish, handled }: {
+    /** Publishes one record into each of these. */
+    readonly publish: (partitions: readonly number[]) => Promise<readonly RecordPosition[]>;
+    /** Resolves once the groups have passed these. */
+    readonly handled: (positions: readonly RecordPosition[]) => Promise<void>;
+  },
+): Promise<readonly RecordPosition[]> {
+  const positions: RecordPosition[] = [];
+  for (;;) {
+    const has = new Set(positions.map(({ partition }) => partition));
+    const missing = (await log.bounds(WEBHOOKS_TOPIC)).map(({ partition }) => partition)
+      .filter((partition) => !has.has(partition));
+    if (missing.length === 0) return positions;
+    positions.push(...await publish(missing));
+    await handled(positions);
+  }
+}
+
 /** `--scrub-topic`: the records of the erased in the raw topic of the embedded log, emptied in their place. */
 
 export type ScrubTopicOptions = Judging & {

@@ -1,22 +1,33 @@
 import { createHash, type Hash } from "node:crypto";
 import { join } from "node:path";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { type ErasedSubjects, withErasure } from "../../processor/record/erasure.ts";
+import {
+  elsewhere,
+  erasedLater,
+  type ErasedSubjects,
+  joinErased,
+  NOBODY,
+  withErasure,
+} from "../../processor/record/erasure.ts";
 import { DeadLetterIndex } from "../../processor/dead_letters/mod.ts";
 import {
+  type AdoptedCount,
+  type DatasetTree,
   type FileAddition,
   type FileEntries,
   findRoot,
   manifestPath,
+  MovedIdsReader,
   parseDatasetPath,
   PartitionBuild,
   type PartitionManifest,
   type PartitionStore,
   readSnapshot,
+  treeAt,
 } from "../../processor/dataset/mod.ts";
 import { FileComparison, type FileDifference, type FileSide, fileSide, lineHash } from "./changes.ts";
 import { ReplayLetters } from "./letters.ts";
-import { fromManifest, type LivePartition, rangeOf } from "./live.ts";
+import { fromManifest, type LivePartition, rangeOf, refuseMadeAgain } from "./live.ts";
 import { refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
 import { addRecords } from "./progress.ts";
 import { firstLook, type PartitionRange, TopicScan } from "./scan.ts";
@@ -47,8 +58,11 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
     if ((committed[partition] ?? 0) > startOffset) throw lostManifest(root, partition);
     return [];
   });
+  const tree = treeAt(root);
+  const counts = tree.counts();
   const ranges = snapshot.map(({ live }) => rangeOf(live));
   await refuseBeyondEnd(log, ranges);
+  await refuseMadeAgain(root, { log, partitions: snapshot.map(({ live }) => live) });
   await refuseDropped(deps, ranges);
   const letters = new ReplayLetters(new DeadLetterIndex(log));
   await letters.catchUp(snapshot.map(({ live }) => live));
@@ -59,28 +73,37 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
     hasLetter: (partition, offset) => letters.has(partition, offset),
     progress,
   });
-  refuseErasures(snapshot, scan);
+  refuseErasures(snapshot, { scan, tree });
 
   const comparison = new FileComparison();
   progress.begin("checking", { records });
-  const sides = await Promise.all(snapshot.map(async ({ live: { partition }, entries }, n) => {
-    const { from, until } = ranges[n]!;
-    const erased = scan.erasuresIn(partition).reduce<ErasedSubjects>(withErasure, new Map());
-    const store = new SummingStore(root, { entries, erased, from, comparison });
-    const build = await PartitionBuild.open(partition, {
-      store,
-      context: {
-        ...deps,
-        letters,
-        inTime: () => true,
-        gapsAllowed: false,
-        handled: (records) => addRecords(progress, records),
-      },
-    });
-    await build.extend(until);
-    await store.finish();
-    return store.manifest.letters.length;
-  }));
+  const movedIds = new MovedIdsReader(log, deps.dedupWindow);
+  const sides = await Promise.all(
+    snapshot.map(async ({ live: { partition, counts: adopted }, entries }, n) => {
+      const { from, until } = ranges[n]!;
+      const own = scan.erasuresIn(partition).reduce<ErasedSubjects>(withErasure, new Map());
+      const erased = joinErased(
+        joinErased(own, scan.erasedElsewhere(partition)),
+        elsewhere(tree.erasedIn(partition)),
+      );
+      const store = new SummingStore(root, { entries, erased, from, comparison });
+      const build = await PartitionBuild.open(partition, {
+        store,
+        counts: { counts, adopted },
+        context: {
+          ...deps,
+          movedIds,
+          letters,
+          inTime: () => true,
+          gapsAllowed: false,
+          handled: (records) => addRecords(progress, records),
+        },
+      });
+      await build.extend(until);
+      await store.finish();
+      return store.manifest.letters.length;
+    }),
+  );
   progress.end();
   const partitions = comparison.rows.inOrder();
   return {
@@ -124,10 +147,17 @@ async function refuseDropped(
 
 /** Between an erasure's record and its end the live files may or may not have the lines that it takes out. */
 function refuseErasures(
-  snapshot: readonly { readonly live: LivePartition }[],
-  scan: TopicScan,
+  snapshot: readonly { readonly live: LivePartition; readonly entries: FileEntries }[],
+  { scan, tree }: { readonly scan: TopicScan; readonly tree: DatasetTree },
 ): void {
-  for (const { live: { partition, erasing, nextOffset } } of snapshot) {
+  for (const { live: { partition, erasing, nextOffset }, entries } of snapshot) {
+    const others = erasedLater(scan.erasedElsewhere(partition), tree.erasedIn(partition));
+    if (others.size > 0 && Object.keys(entries).length > 0) {
+      throw new CommandFailedError(
+        `Cannot check partition ${partition}: an erasure whose records lie in other partitions only has not come to ` +
+          "its end in the dataset. Run the check again once the processor has caught up.",
+      );
+    }
     const waiting = scan.erasuresIn(partition).find(({ offset }) => offset >= nextOffset);
     if (!erasing && !waiting) continue;
     const where = waiting ? ` (offset ${waiting.offset})` : "";
@@ -145,6 +175,7 @@ type Sum = { readonly sha: Hash; records: number; lines: BigUint64Array };
 class SummingStore implements PartitionStore {
   manifest: PartitionManifest;
   readonly erased: ErasedSubjects;
+  readonly unswept = NOBODY;
   readonly #entries: FileEntries;
   readonly #comparison: FileComparison;
   readonly #open = new Map<string, Sum>();
@@ -204,6 +235,17 @@ class SummingStore implements PartitionStore {
 
   erase(): Promise<void> {
     return Promise.reject(new Error("Cannot erase in a check: every erasure was known before."));
+  }
+
+  learn(): void {}
+
+  sweep(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  adopt(counts: readonly AdoptedCount[]): Promise<void> {
+    this.manifest = { ...this.manifest, counts: [...this.manifest.counts ?? [], ...counts] };
+    return Promise.resolve();
   }
 
   loadWindow() {

@@ -10,7 +10,7 @@ import {
 } from "../../processor/dataset/mod.ts";
 import { removeIfThere } from "../../runtime/durable_file.ts";
 import { LogSetupError, type TopicLog } from "../../topic/topic.ts";
-import { liveIdentity, type LivePartition, rangeOf, readLive } from "./live.ts";
+import { liveIdentity, type LivePartition, rangeOf, readLive, refuseMadeAgain } from "./live.ts";
 import {
   beginRebuild,
   isStale,
@@ -251,6 +251,7 @@ async function goOn(
   await refuseBeyondEnd(swapping.deps.log, ranges);
   if (swapping.parameters.mode === "swap") {
     refuseFewerPartitions(swapping.live!, partitions.length);
+    await refuseMadeAgain(swapping.live!, { log: swapping.deps.log, partitions });
     await refuseLoss(swapping.deps.log, { partitions, rebuild });
   }
   await rebuild.fix(partitions, ranges);

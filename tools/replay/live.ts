@@ -1,14 +1,20 @@
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import {
+  type AdoptedCount,
   type DatasetIdentity,
   DatasetStateError,
   type PendingLetter,
   readIdentity,
   readManifest,
+  type RecordMark,
+  refuseOtherRecords,
+  refuseOtherTopic,
   type StoredManifest,
+  treeAt,
 } from "../../processor/dataset/mod.ts";
 import type { PartitionBounds, TopicLog } from "../../topic/topic.ts";
 
+import { CommandFailedError } from "../command.ts";
 import type { PartitionRange } from "./scan.ts";
 
 /** The live dataset as a replay finds it: read beside its writers, or under all their locks. */
@@ -23,6 +29,9 @@ export type LivePartition = {
   readonly letters: readonly PendingLetter[];
   /** An erasure is putting its files in place. */
   readonly erasing: boolean;
+  /** See `PartitionManifest`. */
+  readonly counts: readonly AdoptedCount[];
+  readonly last?: RecordMark | undefined;
 };
 
 /** What the dataset is called; null where its name is missing or damaged. */
@@ -53,13 +62,15 @@ export async function readLive(root: string | null, log: TopicLog): Promise<read
 
 /** What a manifest says of its partition. */
 export function fromManifest(manifest: StoredManifest, partition: number): LivePartition {
-  const { firstOffset, letters, erasing } = manifest;
+  const { firstOffset, letters, erasing, counts = [], last } = manifest;
   return {
     partition,
     firstOffset,
     nextOffset: erasing?.nextOffset ?? manifest.nextOffset,
     letters,
     erasing: erasing !== undefined,
+    counts,
+    last,
   };
 }
 
@@ -75,7 +86,29 @@ function fromCommitted(
   const { partition, startOffset, endOffset } = bounds;
   const nextOffset = Math.max(startOffset, Math.min(committed ?? startOffset, endOffset));
   // Of a damaged manifest nobody knows where the dataset began: at the partition's first record, to be safe.
-  return { partition, firstOffset: damaged ? 0 : startOffset, nextOffset, letters: [], erasing: false };
+  return {
+    partition,
+    firstOffset: damaged ? 0 : startOffset,
+    nextOffset,
+    letters: [],
+    erasing: false,
+    counts: [],
+  };
+}
+
+/** Refuses a live dataset that was made from another topic than the one of this log. */
+export async function refuseMadeAgain(
+  root: string,
+  { log, partitions }: { readonly log: TopicLog; readonly partitions: readonly LivePartition[] },
+): Promise<void> {
+  const bounds = await log.bounds(WEBHOOKS_TOPIC);
+  try {
+    await refuseOtherTopic(treeAt(root), log);
+    for (const live of partitions) await refuseOtherRecords(live, { log, bounds: bounds[live.partition]! });
+  } catch (error) {
+    if (error instanceof DatasetStateError) throw new CommandFailedError(error.message);
+    throw error;
+  }
 }
 
 function manifestOf(root: string, partition: number): StoredManifest | "missing" | "damaged" {

@@ -3,12 +3,19 @@ import type { FaultPoint } from "../../runtime/fault_point.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import {
   type BuildContext,
+  type Counts,
+  countsToAdopt,
   type DatasetIdentity,
   DatasetStateError,
+  type DatasetTree,
+  findRoot,
+  MovedIdsReader,
   PartitionBuild,
   readManifest,
+  rememberAs,
+  treeAt,
 } from "../../processor/dataset/mod.ts";
-import type { ErasedSubjects } from "../../processor/record/erasure.ts";
+import { elsewhere, type ErasedSubjects, joinErased } from "../../processor/record/erasure.ts";
 import { DeadLetterIndex } from "../../processor/dead_letters/mod.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import { fixedLetters, ReplayLetters } from "./letters.ts";
@@ -82,6 +89,7 @@ export class Rebuild {
     const isFixed = state.parameters.mode === "to";
     this.#context = {
       ...deps,
+      movedIds: new MovedIdsReader(deps.log, deps.dedupWindow),
       letters: {
         has: (partition, offset) =>
           (isFixed ? this.#fixed : this.#letters).has(partition, offset) ||
@@ -134,11 +142,13 @@ export class Rebuild {
       this.#identity = null;
       this.deps.faultPoint("replay.made");
     }
-    await this.#open(ranges);
+    const tree = this.#liveTree();
+    await this.#rememberTopic(tree);
+    await this.#open(live, { ranges, tree });
     this.#refuseStale(ranges, { recorded, letters });
     this.#state = { ...this.#state, ranges: [...ranges], letters, swap: null };
     await saveState(this.root, this.#state);
-    await this.#erase();
+    await this.#erase(tree);
     this.deps.faultPoint("replay.fixed");
   }
 
@@ -200,13 +210,59 @@ export class Rebuild {
     this.#lettersInRange = counted.letters;
   }
 
-  async #open(ranges: readonly PartitionRange[]): Promise<void> {
+  /** The dataset at DATASET_DIR, where this one is made from the same positions. */
+  #liveTree(): DatasetTree | null {
+    const root = this.#state.parameters.mode === "take-over" ? null : findRoot(this.deps.datasetDir);
+    return root === null ? null : treeAt(root);
+  }
+
+  /** Which topic it was, and how many partitions it has had: as the live dataset has it, else only the first of both. */
+  async #rememberTopic(live: DatasetTree | null): Promise<void> {
+    const tree = treeAt(this.root);
+    const now = await this.deps.log.topicId?.(WEBHOOKS_TOPIC) ?? null;
+    const before = tree.topicId();
+    if (now !== null && before !== null && now !== before) {
+      throw new StaleBuildError(`topic "${WEBHOOKS_TOPIC}" has been deleted and made again`);
+    }
+    if (live) await rememberAs(tree, live);
+    if (now !== null) await tree.addTopicId(now);
+  }
+
+  async #open(
+    live: readonly LivePartition[],
+    { ranges, tree }: { readonly ranges: readonly PartitionRange[]; readonly tree: DatasetTree | null },
+  ): Promise<void> {
     for (const { partition, from } of ranges) {
-      if (this.#builds.has(partition)) continue;
+      const counts = this.#countsOf(live[partition], tree);
+      const build = this.#builds.get(partition);
+      if (build) {
+        await build.goBy(counts);
+        continue;
+      }
       const erasures = this.#scan.erasuresIn(partition);
-      const opened = { partition, firstOffset: from, erasures, context: this.#context };
+      const elsewhere = this.#elsewhere(partition, tree);
+      const opened = { partition, firstOffset: from, erasures, elsewhere, counts, context: this.#context };
       this.#builds.set(partition, await PartitionBuild.openIn(this.root, opened));
     }
+  }
+
+  /** Read after the manifests: what these have adopted is among what the tree has noted. */
+  #countsOf(live: LivePartition | undefined, tree: DatasetTree | null): Counts {
+    const counts = tree?.counts() ?? [];
+    const adopted = live?.counts ?? [];
+    // A range to the topic's end goes on where the live writer will.
+    const more = live && this.#state.parameters.mode === "to" ? countsToAdopt(counts, live) : [];
+    return { counts, adopted: [...adopted, ...more] };
+  }
+
+  /** By the topic, and by what the live dataset has kept of what its retention has taken. */
+  #elsewhere(partition: number, tree: DatasetTree | null): ErasedSubjects {
+    const found = this.#scan.erasedElsewhere(partition);
+    if (tree === null) return found;
+    return this.#state.ranges.reduce(
+      (all, one) => joinErased(all, elsewhere(tree.erasedIn(one.partition))),
+      found,
+    );
   }
 
   /**
@@ -235,18 +291,17 @@ export class Rebuild {
   }
 
   /** Erasures that came after this build had begun: all of them lie above what is built. */
-  async #erase(): Promise<void> {
+  async #erase(tree: DatasetTree | null): Promise<void> {
     const { subject, faultPoint } = this.deps;
+    const tools = { subject, faultPoint, heartbeat: () => Promise.resolve() };
     for (const [partition, { store }] of this.#builds) {
       for (const erasure of this.#scan.erasuresIn(partition)) {
         if (isKnown(store.erased, erasure)) continue;
         const { nextOffset } = store.manifest;
-        await store.erase({ ...erasure, nextOffset }, {
-          subject,
-          faultPoint,
-          heartbeat: () => Promise.resolve(),
-        });
+        await store.erase({ ...erasure, nextOffset }, tools);
       }
+      store.learn(this.#elsewhere(partition, tree));
+      await store.sweep(tools);
     }
   }
 }

@@ -1,6 +1,13 @@
 import { isErasure, readLabel } from "../../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { type Erasure, readErasure } from "../../processor/record/erasure.ts";
+import {
+  elsewhere,
+  type ErasedSubjects,
+  type Erasure,
+  NOBODY,
+  readErasure,
+  withErasure,
+} from "../../processor/record/erasure.ts";
 import type { ReadOptions, TopicLog, TopicRecord } from "../../topic/topic.ts";
 import { addRecords, type Progress } from "./progress.ts";
 
@@ -26,6 +33,12 @@ export class TopicScan {
   /** Erasures of a partition in their order. */
   erasuresIn(partition: number): readonly ErasureAt[] {
     return this.#erasures.get(partition) ?? [];
+  }
+
+  /** What all other partitions' erasures say in this one, up to where the last look ended. */
+  erasedElsewhere(partition: number): ErasedSubjects {
+    const others = [...this.#erasures].filter(([other]) => other !== partition);
+    return elsewhere(others.flatMap(([, erasures]) => erasures).reduce<ErasedSubjects>(withErasure, NOBODY));
   }
 
   /** Goes on from where the last look ended, up to the topic's end of this moment; `look` sees each new record. */

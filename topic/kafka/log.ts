@@ -52,6 +52,8 @@ const MADE_JUST_NOW = "UNKNOWN_TOPIC_OR_PARTITION";
 /** How soon a member learns that its topic has more partitions, in ms. */
 const METADATA_AGE_MS_MAX = 5_000;
 
+/** A topic as it was last looked up; `at` by the monotonic clock. */
+type LookUp = { readonly known: Promise<KnownTopic>; readonly at: number };
 type KnownTopic = {
   readonly partitions: number;
   readonly recordBytesMax: number;
@@ -62,7 +64,9 @@ class KafkaLog implements TopicLog {
   readonly kind = "kafka";
   readonly #batcher = new MicroBatcher((topic, records) => this.#send(topic, records), SEND_BOUNDS);
   readonly #admin;
-  readonly #topics = new Map<string, Promise<KnownTopic>>();
+  readonly #topics = new Map<string, LookUp>();
+  /** Partitions of each topic at the last send. */
+  readonly #sentTo = new Map<string, number>();
   /** Publishes whose topic is still being looked up, or whose records wait or are in flight. */
   readonly #publishing = new Set<Promise<unknown>>();
   /** Topics that were there when this log first asked. */
@@ -153,6 +157,9 @@ class KafkaLog implements TopicLog {
   async #sendOnce(topic: string, records: readonly RecordToPublish[]): Promise<readonly RecordPosition[]> {
     try {
       const { partitions } = await this.#topic(topic);
+      // What the producer's client has not heard of yet it would leave out, and say nothing.
+      if (partitions > (this.#sentTo.get(topic) ?? partitions)) this.#dropProducer();
+      this.#sentTo.set(topic, partitions);
       const producer = await this.#connectedProducer();
       const chosen = records.map((record) => partitionFor(record, partitions));
       const answers = await producer.send({
@@ -170,11 +177,15 @@ class KafkaLog implements TopicLog {
       return positionsOf(chosen, answers);
     } catch (error) {
       // After a failed send an idempotent producer of this client may be out of step for ever: the next send has a new one.
-      this.#producer?.then((producer) => producer.disconnect()).catch(() => {});
-      this.#producer = null;
+      this.#dropProducer();
       this.#topics.delete(topic);
       throw portError(error, `publish to "${topic}"`);
     }
+  }
+
+  #dropProducer(): void {
+    this.#producer?.then((producer) => producer.disconnect()).catch(() => {});
+    this.#producer = null;
   }
 
   #connectedProducer(): Promise<Producer> {
@@ -314,14 +325,19 @@ class KafkaLog implements TopicLog {
     return this.config.prefix + name;
   }
 
-  /** Calls that come during a look-up share it, and go on in the order in which they came. */
+  /**
+   * Calls that come during a look-up share it, and go on in the order in which they came. Where partitions are added a key
+   * goes elsewhere: everybody learns of it within the same time.
+   */
   #topic(topic: string): Promise<KnownTopic> {
-    let known = this.#topics.get(topic);
-    if (!known) {
-      this.#topics.set(topic, known = this.#lookUp(topic));
-      known.catch(() => this.#topics.delete(topic));
-    }
-    return known;
+    const found = this.#topics.get(topic);
+    if (found && performance.now() - found.at < METADATA_AGE_MS_MAX) return found.known;
+    const lookUp = { known: this.#lookUp(topic), at: performance.now() };
+    this.#topics.set(topic, lookUp);
+    lookUp.known.catch(() => {
+      if (this.#topics.get(topic) === lookUp) this.#topics.delete(topic);
+    });
+    return lookUp.known;
   }
 
   #lookUp(topic: string): Promise<KnownTopic> {
@@ -407,7 +423,12 @@ function positionsOf(
 ): RecordPosition[] {
   const next = new Map(answers.map(({ partition, baseOffset }) => [partition, Number(baseOffset)]));
   return chosen.map((partition) => {
-    const offset = next.get(partition)!;
+    const offset = next.get(partition);
+    if (offset === undefined || Number.isNaN(offset)) {
+      throw new LogUnavailableError(
+        `Cannot publish to partition ${partition}: the client has not heard of it yet, and will at the next attempt.`,
+      );
+    }
     next.set(partition, offset + 1);
     return { partition, offset };
   });

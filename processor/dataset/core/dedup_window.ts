@@ -50,6 +50,13 @@ export class DedupWindow {
     return this.#add(this.#id, { offset, redrives });
   }
 
+  /** Tells whether an id is in it with the same or a higher number of redrives, and adds nothing. */
+  holds(id: string, redrives: number): boolean {
+    readIdWords(id, this.#id);
+    const newest = this.#table[this.#slotOf(this.#id, 0)]! - 1;
+    return newest >= 0 && this.#occurs(newest, { from: -Infinity, redrives });
+  }
+
   entries(): WindowEntries {
     const count = this.#count;
     const entries = {

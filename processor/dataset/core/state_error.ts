@@ -9,6 +9,7 @@ export class DatasetStateError extends Error {
       | "dataset_file_short"
       | "dataset_window"
       | "dataset_gap"
+      | "dataset_other_topic"
       | "dataset_names_meet",
     message: string,
     options?: ErrorOptions,

@@ -9,6 +9,7 @@ import { openDatasetLocks } from "./locks.ts";
 import { readIdentity, readManifest, saveIdentity } from "./manifest.ts";
 import { GROUP_READS, ifThere, narrow, syncDirectory } from "../../../runtime/durable_file.ts";
 import { JsonlPartition } from "./partition.ts";
+import { treeAt } from "./topic_memory.ts";
 
 export { DatasetView, listDataset, tailDataset } from "./listing.ts";
 
@@ -31,6 +32,7 @@ export function openJsonlDataset(
     swapWanted: locks.swapWanted,
     takePartition: locks.takePartition,
     close: locks.close,
+    tree: async () => treeAt(await ensureRoot(datasetDir, { dedupWindow, clock })),
     identity: async () => identityOf(await ensureRoot(datasetDir, { dedupWindow, clock })),
     open: async (partition, startOffset) => {
       const root = await ensureRoot(datasetDir, { dedupWindow, clock });

@@ -19,6 +19,7 @@ import { lineBlocksOf } from "./reader.ts";
  */
 
 const LINE_FEED = new Uint8Array([10]);
+const TIMESTAMP_KEY = `{"timestamp":"`;
 const DISTINCT_ID_KEY = new TextEncoder().encode(`,"distinct_id":`);
 
 /** What a rewriting of files without the erased people's lines needs. */
@@ -26,8 +27,8 @@ export type Rewrite = {
   readonly root: string;
   /** Where the rewritten files wait. */
   readonly directory: string;
-  /** True for a distinct_id, as a line has it, of someone who was erased. */
-  theirs(distinctId: string): boolean;
+  /** True for a line's distinct_id and time, in milliseconds since 1970, of someone who was erased. */
+  theirs(distinctId: string, time: () => number): boolean;
   heartbeat(): Promise<void>;
   readonly faultPoint: FaultPoint;
 };
@@ -75,7 +76,7 @@ function temporaryOf(directory: string, place: number): string {
 
 async function holdsTheirs(path: string, entry: FileEntry, rewrite: Rewrite): Promise<boolean> {
   for await (const lines of linesOf(path, { entry, rewrite })) {
-    if (lines.some((line) => rewrite.theirs(distinctIdOf(line)))) return true;
+    if (lines.some((line) => isTheirs(line, rewrite))) return true;
   }
   return false;
 }
@@ -96,7 +97,7 @@ async function copyWithout(
     for await (const lines of linesOf(path, { entry, rewrite })) {
       const kept: Uint8Array[] = [];
       for (const line of lines) {
-        if (rewrite.theirs(distinctIdOf(line))) subtractPlaceholders(placeholders, line);
+        if (isTheirs(line, rewrite)) subtractPlaceholders(placeholders, line);
         else kept.push(line);
       }
       const text = Buffer.concat(kept.flatMap((line) => [line, LINE_FEED]));
@@ -109,6 +110,16 @@ async function copyWithout(
     file.close();
   }
   return { bytes, records, placeholders, sanitiserVersions: entry.sanitiserVersions };
+}
+
+function isTheirs(line: Uint8Array, { theirs }: Rewrite): boolean {
+  return theirs(distinctIdOf(line), () => timeOf(line));
+}
+
+/** The first field of a line, which has no other form. */
+function timeOf(line: Uint8Array): number {
+  const text = new TextDecoder().decode(line.subarray(TIMESTAMP_KEY.length, TIMESTAMP_KEY.length + 40));
+  return Date.parse(text.slice(0, text.indexOf('"')));
 }
 
 /** The last field of a line, read without parsing the rest: `"` in any field before it is escaped. */

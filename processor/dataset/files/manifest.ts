@@ -9,7 +9,7 @@ import { GROUP_READS, readIfThere, replaceFile } from "../../../runtime/durable_
 /**
  * The files below `_manifest/`: `dataset.json`, and per partition `p00003.json` (the manifest), `p00003.sealed.json` and
  * `p00003.sealed-<n>.json` (entries that have left the manifest), `p00003.erased.json` (erased subjects, for late
- * events). Each is replaced whole.
+ * events). Each is replaced whole. What `topic_memory.ts` keeps there is written once.
  */
 
 /**
@@ -51,6 +51,8 @@ const manifest = z.looseObject({
   )
     .default([]),
   erasing: z.object({ nextOffset: count, files }).optional(),
+  counts: z.array(z.object({ count, from: count })).optional(),
+  last: z.object({ offset: count, timestamp: z.int(), sha256: z.string() }).optional(),
   sealed: z.object({ closed: z.array(count), open: z.array(count) }).optional(),
 });
 const sealed = z.looseObject({ files });
@@ -148,11 +150,13 @@ export function manifestPartitions(root: string): readonly number[] {
   return found.sort((a, b) => a - b);
 }
 
-function encode(value: unknown): Uint8Array {
+/** As all of them are written. */
+export function encode(value: unknown): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(value) + "\n");
 }
 
-function readJson<T>(path: string, schema: z.ZodType<T>): T | null {
+/** A file of the manifest as what it says; null where it is missing. Throws {@link DatasetStateError}. */
+export function readJson<T>(path: string, schema: z.ZodType<T>): T | null {
   const bytes = readIfThere(path);
   return bytes && parseJson(path, { bytes, schema });
 }

@@ -1,10 +1,18 @@
 import { join } from "node:path";
 import { type FaultPoint, noFaultPoint } from "../../../runtime/fault_point.ts";
 import { parseDatasetPath } from "../core/path.ts";
-import { type ErasedSubjects, subjectsOf, withErasure } from "../../record/erasure.ts";
+import {
+  erasedLater,
+  type ErasedSubjects,
+  joinErased,
+  NOBODY,
+  subjectsOf,
+  withErasure,
+} from "../../record/erasure.ts";
 import { removeIfThere } from "../../../runtime/durable_file.ts";
 import { remembering } from "../../../runtime/remember.ts";
 import type {
+  AdoptedCount,
   Advance,
   ErasureHere,
   ErasureTools,
@@ -24,6 +32,8 @@ import { loadWindowCache, saveWindowCache } from "./window_cache.ts";
 /** Distinct ids whose answer is kept while an erasure reads a file: it has many lines of few people. */
 const REMEMBERED_MAX = 100_000;
 
+const ALL_TIMES = { offset: 0, at: Infinity };
+
 /** Entries of a manifest above which they are sealed, beside those of the chunk in hand: about 75 KB, as a chunk's own. */
 const MANIFEST_ENTRIES_MAX = 500;
 
@@ -31,6 +41,9 @@ const MANIFEST_ENTRIES_MAX = 500;
 export class JsonlPartition implements PartitionStore {
   manifest: StoredManifest;
   erased: ErasedSubjects;
+  unswept: ErasedSubjects = NOBODY;
+  /** As the file beside the manifest says: nothing of them is left here. */
+  #gone: ErasedSubjects;
   readonly #files: JsonlFiles;
   readonly #sealed: SealedEntries;
   /** Bytes of the files that the chunk in hand has written to. */
@@ -55,7 +68,7 @@ export class JsonlPartition implements PartitionStore {
     this.#keepsLetters = keepsLetters;
     this.#paths = manifestPaths(root, partition);
     this.manifest = manifest;
-    this.erased = readErased(root, partition);
+    this.erased = this.#gone = readErased(root, partition);
     this.#entriesMax = manifestEntriesMax;
     this.#sealed = new SealedEntries(root, { partition, manifest, manifestEntriesMax });
     this.#files = new JsonlFiles(root);
@@ -113,31 +126,74 @@ export class JsonlPartition implements PartitionStore {
       const bytes = this.#appended.get(path)!;
       (files as Record<string, FileEntry>)[path] = grown(this.#entry(path), { ...to, addition, bytes });
     }
-    await this.#save({ ...this.manifest, nextOffset: to.nextOffset, files, letters: to.letters });
+    const { nextOffset, letters, last = this.manifest.last } = to;
+    await this.#save({ ...this.manifest, nextOffset, files, letters, ...(last ? { last } : {}) });
     this.#appended.clear();
   }
 
-  async erase(erasure: ErasureHere, { subject, heartbeat, faultPoint }: ErasureTools): Promise<void> {
+  async adopt(counts: readonly AdoptedCount[]): Promise<void> {
+    if (counts.length === 0) return;
+    await this.#save({ ...this.manifest, counts: [...this.manifest.counts ?? [], ...counts] });
+  }
+
+  learn(elsewhere: ErasedSubjects): void {
+    const news = erasedLater(elsewhere, this.erased);
+    this.unswept = joinErased(this.unswept, news);
+    this.erased = joinErased(this.erased, news);
+  }
+
+  async sweep(tools: ErasureTools): Promise<void> {
+    // Without a file there is nothing to look through, nor to note: it is learnt again at the next opening.
+    if (Object.keys(this.#entries()).length === 0) this.unswept = NOBODY;
+    if (this.unswept.size === 0) return;
+    await this.#rewrite({ subjects: [], nextOffset: this.manifest.nextOffset }, tools);
+  }
+
+  async erase(erasure: ErasureHere, tools: ErasureTools): Promise<void> {
     // Before the offset moves on: no record below it is still to come, so naming the erased early changes nothing.
+    await this.#keepGone(withErasure(this.#gone, erasure));
     this.erased = withErasure(this.erased, erasure);
-    await saveErased(this.root, { partition: this.#partition, value: this.erased });
+    await this.#rewrite(erasure, tools);
+  }
+
+  /** Without all lines of these subjects, and those of the unswept that are not after their erasures. */
+  async #rewrite(
+    { subjects, nextOffset }: Pick<ErasureHere, "subjects" | "nextOffset">,
+    { subject, heartbeat, faultPoint }: ErasureTools,
+  ): Promise<void> {
     this.#files.close();
-    const gone = new Set(erasure.subjects);
+    const gone = new Set(subjects);
+    const swept = erasedLater(this.unswept, new Map(subjects.map((one) => [one, ALL_TIMES])));
+    const untilOf = remembering((distinctId) => {
+      const times = subjectsOf(distinctId, subject).map((one) =>
+        gone.has(one) ? Infinity : swept.get(one)?.at ?? -Infinity
+      );
+      return { at: Math.max(...times) };
+    }, { entriesMax: REMEMBERED_MAX });
     const entries = this.#entries();
     removeIfThere(this.#paths.erasing, { recursive: true });
     const files = await rewriteWithout(entries, {
       root: this.root,
       directory: this.#paths.erasing,
-      theirs: remembering((distinctId) => subjectsOf(distinctId, subject).some((one) => gone.has(one)), {
-        entriesMax: REMEMBERED_MAX,
-      }),
+      theirs: (distinctId, time) => {
+        const { at } = untilOf(distinctId);
+        return at === Infinity || at !== -Infinity && time() <= at;
+      },
       heartbeat,
       faultPoint,
     });
-    const erasing = { nextOffset: erasure.nextOffset, files };
+    const erasing = { nextOffset, files };
     await this.#save({ ...this.manifest, letters: this.#lettersLeft(), erasing });
     faultPoint("erase.manifest");
     await this.#finishErasing({ faultPoint });
+    // Only now: until then a crash leaves them to be learnt and looked for again.
+    if (this.unswept.size > 0) await this.#keepGone(joinErased(this.#gone, this.unswept));
+    this.unswept = NOBODY;
+  }
+
+  async #keepGone(value: ErasedSubjects): Promise<void> {
+    await saveErased(this.root, { partition: this.#partition, value });
+    this.#gone = value;
   }
 
   loadWindow(size: number) {

@@ -1,0 +1,51 @@
+import type { Clock } from "../../runtime/clock.ts";
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import { partitionOf } from "../../topic/partitioner.ts";
+import type { PartitionBounds, TopicLog, TopicRecord } from "../../topic/topic.ts";
+import { DatasetStateError } from "./core/state_error.ts";
+import type { DatasetTree } from "./store.ts";
+
+/**
+ * Default of how long a writer that sees more partitions on Kafka waits before it notes where they end, in ms: every
+ * publisher knows of them by then (it looks every 5 s), and what still went to where its key lay before lies below.
+ */
+export const SETTLE_MS = 10_000;
+
+/**
+ * The topic's bounds, once the tree has noted how many partitions there are; null where `signal` aborted first. Throws
+ * {@link DatasetStateError} where there are fewer than before: no log takes partitions away.
+ */
+export async function boundsAsNoted(
+  tree: DatasetTree,
+  { log, clock, settleMs, signal }: {
+    readonly log: TopicLog;
+    readonly clock: Clock;
+    readonly settleMs: number;
+    readonly signal: AbortSignal;
+  },
+): Promise<readonly PartitionBounds[] | null> {
+  let bounds = await log.bounds(WEBHOOKS_TOPIC);
+  const known = tree.counts().at(-1)?.count;
+  if (known === bounds.length) return bounds;
+  if (known !== undefined && known > bounds.length) {
+    throw new DatasetStateError(
+      "dataset_other_topic",
+      `Cannot go on with topic "${WEBHOOKS_TOPIC}": it has ${bounds.length} partitions, and this dataset was made from ` +
+        `one with ${known}. Put that log back from a backup; or keep this dataset as it is and begin a new one by ` +
+        `removing the link DATASET_DIR.`,
+    );
+  }
+  if (known !== undefined && log.kind === "kafka") {
+    await clock.wait(settleMs, signal);
+    if (signal.aborted) return null;
+    bounds = await log.bounds(WEBHOOKS_TOPIC);
+  }
+  await tree.addCount({ count: bounds.length, ends: bounds.map(({ endOffset }) => endOffset) });
+  return bounds;
+}
+
+/** True where a record's key goes elsewhere by this count: the topic may have more partitions by now. */
+export function isMisplaced({ key, partition, headers }: TopicRecord, count: number): boolean {
+  if (key === null || headers.source === "erase") return false;
+  return partitionOf(key, count) !== partition;
+}
