@@ -27,7 +27,7 @@ export type RecordToPublish = {
   readonly key: Uint8Array | null;
   readonly value: Uint8Array;
   readonly headers: RecordHeaders;
-  /** Milliseconds since 1970, UTC; kept as it is. */
+  /** Milliseconds since 1970, UTC; read again as it is, whatever time the log itself can take. */
   readonly timestamp: number;
   readonly partition?: number;
 };

@@ -473,6 +473,8 @@ describe("webhooks that wait in ingest's spool", () => {
     await spool.setAside(spooled[0] as never, { at: "1-0", reason: "too large" });
     await spool.setAside(spooled[1] as never, { at: "1-1", reason: "too large" });
     await spool.setAside(recordOf({ note: JANE.email }) as never, { at: "1-2", reason: "too large" });
+    const noText = { ...spooled[0]!, value: Uint8Array.of(0xff, ...spooled[0]!.value) };
+    await spool.setAside(noText as never, { at: "1-3", reason: "kept in base64" });
     await spool.close();
     await erase();
     expect(filesThatHold(context.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
