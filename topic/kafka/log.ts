@@ -20,7 +20,7 @@ import { MicroBatcher, recordBytes } from "./micro_batcher.ts";
 import { behindIn, secondsSince } from "../group_lag.ts";
 import { topicIdOf } from "./own_requests.ts";
 import { partitionFor } from "../partitioner.ts";
-import { batchBytesMaxOf, breachesOf, ensureKafkaTopic, type TopicsPorts } from "./topics.ts";
+import { batchBytesMaxIn, breachesOf, ensureKafkaTopic, settingsOf, type TopicsPorts } from "./topics.ts";
 import {
   type ConsumeOptions,
   type Consumption,
@@ -388,12 +388,12 @@ class KafkaLog implements TopicLog {
       const admin = await this.#connectedAdmin();
       await this.#refuseMissing(topic);
       const name = this.#name(topic);
-      const [{ topics }, batchBytesMax] = await Promise.all([
+      const [{ topics }, settings] = await Promise.all([
         admin.fetchTopicMetadata({ topics: [name] }),
-        batchBytesMaxOf(admin, name),
+        settingsOf(admin, name),
       ]);
       // The bound is the broker's for a whole batch, whose header takes some of it.
-      return { partitions: topics[0]!.partitions.length, recordBytesMax: batchBytesMax - 128 };
+      return { partitions: topics[0]!.partitions.length, recordBytesMax: batchBytesMaxIn(settings) - 128 };
     });
   }
 

@@ -89,7 +89,7 @@ async function topicNow(admin: Admin, name: string): Promise<TopicNow> {
 }
 
 /** A topic's settings, also those that it has from the broker; null where this user may not see them. */
-async function settingsOf(admin: Admin, name: string): Promise<TopicNow["settings"]> {
+export async function settingsOf(admin: Admin, name: string): Promise<TopicNow["settings"]> {
   try {
     const resources = [{ type: TOPIC_RESOURCE, name }];
     const { resources: [described] } = await admin.describeConfigs({ resources, includeSynonyms: false });
@@ -107,8 +107,7 @@ async function settingsOf(admin: Admin, name: string): Promise<TopicNow["setting
 }
 
 /** Largest batch of records that a topic takes, in bytes; no bound where this user may not see it: the broker has it. */
-export async function batchBytesMaxOf(admin: Admin, name: string): Promise<number> {
-  const settings = await settingsOf(admin, name);
+export function batchBytesMaxIn(settings: TopicNow["settings"]): number {
   if (settings === null) return Infinity;
   const bytes = Number(settings.get("max.message.bytes")?.value ?? NaN);
   return bytes > 0 ? bytes : 1_048_588;
