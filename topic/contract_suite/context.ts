@@ -13,9 +13,42 @@ import type {
 export type ContractAdapter = {
   /** One more handle on the same log, as another process would have it. */
   open(role: LogRole): Promise<TopicLog>;
+  /** Another program that writes to the same log; missing where only this one can. */
+  other?(): OtherClient;
   /** Called once at the end: takes away whatever the log keeps. */
   remove(): Promise<void>;
 };
+
+/** A record as any program may write it. */
+export type OtherRecord = {
+  readonly key?: string | null;
+  readonly value: string | null;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+};
+
+/** What other programs do to a log that this one reads. Their topics have one partition. */
+export type OtherClient = {
+  topic(name: string, settings?: Readonly<Record<string, string>>): Promise<void>;
+  publish(
+    topic: string,
+    records: readonly OtherRecord[],
+    options?: { readonly zstd?: boolean },
+  ): Promise<void>;
+  /** Publishes in a transaction, which stays open until it is ended. */
+  transaction(topic: string, records: readonly OtherRecord[]): Promise<{
+    commit(): Promise<void>;
+    abort(): Promise<void>;
+  }>;
+  deleteBelow(topic: string, offset: number): Promise<void>;
+  /** In the format of clients of before Kafka 0.11; `refused` by brokers that take it no more. */
+  publishAsBefore011(topic: string, records: readonly OtherRecord[]): Promise<"taken" | "refused">;
+  close(): Promise<void>;
+};
+
+/** Ends a test as not run, for a reason that shows only while it runs. */
+export class NotHere extends Error {
+  override name = "NotHere";
+}
 
 /** Tests by name. */
 export type ContractTests = Readonly<Record<string, (context: Context) => Promise<void>>>;
@@ -23,6 +56,7 @@ export type ContractTests = Readonly<Record<string, (context: Context) => Promis
 /** What one test works with: names nobody else uses, so that tests do not meet in a log that outlives them. */
 export class Context {
   readonly #opened: TopicLog[] = [];
+  #other: OtherClient | null = null;
 
   private constructor(private readonly adapter: ContractAdapter) {}
 
@@ -41,6 +75,11 @@ export class Context {
     const log = await this.adapter.open(role);
     this.#opened.push(log);
     return log;
+  }
+
+  get other(): OtherClient {
+    if (!this.adapter.other) throw new NotHere("no other program writes to this log");
+    return this.#other ??= this.adapter.other();
   }
 
   name(kind: "topic" | "group"): string {
@@ -62,6 +101,7 @@ export class Context {
 
   async end(): Promise<void> {
     for (const log of this.#opened) await log.close();
+    await this.#other?.close();
   }
 }
 
@@ -122,6 +162,7 @@ export function observed(behaviour: Partial<PartitionHandler> = {}) {
       await behaviour.revoked?.(partition);
       calls.push(`revoked ${partition}`);
     },
+    ...(behaviour.unreadable ? { unreadable: behaviour.unreadable } : {}),
   };
   return { handler, records, batches, calls };
 }

@@ -1,12 +1,16 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, test } from "vitest";
-import { Context, type ContractAdapter, type ContractTests } from "./context.ts";
+import { Context, type ContractAdapter, type ContractTests, NotHere } from "./context.ts";
 import { GROUP_CONTRACT } from "./groups.ts";
 import { RECORD_CONTRACT } from "./records.ts";
+import { RECORDS_OF_OTHERS_CONTRACT } from "./records_of_others.ts";
 
 export type { ContractAdapter };
 
 /** Names of the contract's tests. */
-export type ContractTest = keyof typeof RECORD_CONTRACT | keyof typeof GROUP_CONTRACT;
+export type ContractTest =
+  | keyof typeof RECORD_CONTRACT
+  | keyof typeof GROUP_CONTRACT
+  | keyof typeof RECORDS_OF_OTHERS_CONTRACT;
 
 /**
  * Declares the suite that every adapter of the port runs.
@@ -21,7 +25,7 @@ export function describeTopicContract(
   makeAdapter: () => Promise<ContractAdapter>,
   { skips = {} }: { readonly skips?: Partial<Record<ContractTest, string>> } = {},
 ): void {
-  const contract: ContractTests = { ...RECORD_CONTRACT, ...GROUP_CONTRACT };
+  const contract: ContractTests = { ...RECORD_CONTRACT, ...GROUP_CONTRACT, ...RECORDS_OF_OTHERS_CONTRACT };
   const reasons: Readonly<Record<string, string>> = skips;
   describe(`${name} keeps the contract of the log`, () => {
     let adapter: ContractAdapter;
@@ -38,7 +42,10 @@ export function describeTopicContract(
       test(title, async (running) => {
         const reason = reasons[title];
         if (reason !== undefined) running.skip(reason);
-        await run(context);
+        await run(context).catch((error) => {
+          if (error instanceof NotHere) running.skip(error.message);
+          throw error;
+        });
       });
     }
   });

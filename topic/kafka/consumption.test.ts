@@ -1,7 +1,11 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { manualClock } from "../../tests/support/manual_clock.ts";
 import { until } from "../../tests/support/until.ts";
 import { KafkaConsumption, type KafkaConsumptionOptions, type MembershipEvents } from "./consumption.ts";
-import { LogSetupError, type PartitionHandler, type RecordBatch, type TopicRecord } from "../topic.ts";
+import { LogSetupError, type PartitionHandler, type UnreadableRecords } from "../topic.ts";
+import type { Fetched, Wanted } from "./fetcher.ts";
+import { batch } from "./records/fixtures/entries.ts";
+import { RecordSet } from "./records/record_set.ts";
 
 /**
  * What a member does when partitions come and go at the worst moment. The group and the log are in-test: a test says who
@@ -42,37 +46,55 @@ class Group {
   }
 }
 
-/** Partitions as rows of values; each fetch answers at most one record per partition. */
+/** Partitions as rows of values, led by one broker; each fetch answers at most one batch of one record per partition. */
 class Log {
   readonly rows = new Map<number, string[]>();
-  fetches: { partition: number; from: number }[][] = [];
+  fetches: Wanted[][] = [];
   fetchPasses: (from: number) => Promise<void> = () => Promise.resolve();
   valueBytes = 0;
+  /** Offsets whose batch is damaged, by partition. */
+  readonly damaged = new Set<string>();
+  readonly errors = new Map<number, Error>();
+  readonly recovered: unknown[] = [];
+  leaderOf: (partition: number) => number | null = () => 1;
 
   add(partition: number, ...values: string[]): void {
     this.rows.set(partition, [...this.rows.get(partition) ?? [], ...values]);
   }
 
   readonly fetcher = {
-    fetch: async (wanted: readonly { partition: number; from: number }[]): Promise<RecordBatch[]> => {
+    connect: () => Promise.resolve(),
+    leaderOf: (partition: number) => this.leaderOf(partition),
+    fetch: async (_: number, wanted: readonly Wanted[]): Promise<Fetched[]> => {
       this.fetches.push([...wanted]);
       await this.fetchPasses(wanted[0]!.from);
       await new Promise((resolve) => setTimeout(resolve, 1));
       return wanted.map(({ partition, from }) => {
-        const row = this.rows.get(partition) ?? [];
-        const values = row.slice(from, from + 1);
-        const records = values.map((value, i) => this.#record(partition, { offset: from + i, value }));
-        return { partition, records, nextOffset: from + records.length, endOffset: row.length };
+        const error = this.errors.get(partition);
+        if (error) return { partition, error };
+        const endOffset = this.rows.get(partition)?.length ?? 0;
+        const records = new RecordSet(this.#batch(partition, from), { partition, from });
+        return { partition, records, endOffset, stableOffset: endOffset };
       });
     },
-    recover: () => Promise.resolve(),
+    boundsOf: (partition: number) =>
+      Promise.resolve({ partition, startOffset: 0, endOffset: this.rows.get(partition)?.length ?? 0 }),
+    recover: (error: unknown) => {
+      this.recovered.push(error);
+      return Promise.resolve();
+    },
     close: () => Promise.resolve(),
   };
 
-  #record(partition: number, { offset, value }: { offset: number; value: string }): TopicRecord {
+  /** A row of "" is a batch that compaction has emptied. */
+  #batch(partition: number, from: number): Uint8Array {
+    const value = this.rows.get(partition)?.[from];
+    if (value === undefined) return new Uint8Array(0);
     const bytes = new Uint8Array(Math.max(this.valueBytes, value.length));
     new TextEncoder().encodeInto(value, bytes);
-    return { partition, offset, timestamp: 0, key: null, value: bytes, headers: {} };
+    const written = batch({ baseOffset: from, records: value === "" ? [] : [{ value: bytes }] });
+    if (this.damaged.has(`${partition}:${from}`)) written[61]! ^= 1;
+    return written;
   }
 }
 
@@ -96,7 +118,7 @@ function observed(
       return start(partition);
     },
     async handle({ partition, records }) {
-      await note(`handle ${partition}:${records[0]!.offset}`, `handle ${partition}`);
+      await note(`handle ${partition}:${records[0]?.offset ?? "-"}`, `handle ${partition}`);
       return answer();
     },
     revoked: (partition) => note(`revoked ${partition}`, `revoked ${partition}`),
@@ -128,12 +150,6 @@ async function member(
     batchBytesMax: 1_000_000,
     membership: group.membership,
     fetcher: log.fetcher,
-    bounds: () =>
-      Promise.resolve([0, 1].map((partition) => ({
-        partition,
-        startOffset: 0,
-        endOffset: log.rows.get(partition)?.length ?? 0,
-      }))),
     committed: () => Promise.resolve([group.offsets[0] ?? null, group.offsets[1] ?? null]),
     messageOf: (error) => (error as Error).message,
     ...options,
@@ -247,6 +263,151 @@ describe("A member of a group", () => {
     log.fetchPasses = () => Promise.reject(outOfRange);
     group.callbacks!.owns([0]);
     await expect(consumption.ended).rejects.toBeInstanceOf(LogSetupError);
+  });
+});
+
+describe("Where the position moves without a record", () => {
+  test("its handler gets a batch without records, and the group's offset reaches the end", async () => {
+    const { group, log, calls } = await member();
+    log.add(0, "a", "", "");
+    group.callbacks!.owns([0]);
+    await until("all is committed", () => group.offsets[0] === 3);
+    expect(calls).toContain("handle 0:-");
+  });
+});
+
+describe("Records that cannot be read", () => {
+  async function standing(answers: ("skip" | "wait")[] = []) {
+    const clock = manualClock();
+    const asked: UnreadableRecords[] = [];
+    const seen = observed();
+    const handler: PartitionHandler = {
+      ...seen.handler,
+      unreadable: (records) => {
+        asked.push(records);
+        return Promise.resolve(answers.shift() ?? "wait");
+      },
+    };
+    const started = await member({ options: { handler, clock } });
+    started.log.add(0, "a", "b", "c");
+    started.log.add(1, "d");
+    started.log.damaged.add("0:1");
+    started.group.callbacks!.owns([0, 1]);
+    return { ...started, calls: seen.calls, asked, clock };
+  }
+
+  test("stop their partition alone, behind the records before them, and say why", async () => {
+    const { group, calls, consumption } = await standing();
+    const records = await until("it stands", () => consumption.state().standing?.[0]);
+    expect(records).toMatchObject({
+      partition: 0,
+      offset: 1,
+      nextOffset: 2,
+      reason: expect.stringMatching(/CRC-32C/),
+    });
+    await until("the other one is handled", () => group.offsets[1] === 1);
+    expect(group.offsets[0]).toBe(1);
+    expect(calls).toContain("handle 0:0");
+    expect(calls).not.toContain("handle 0:2");
+    expect(consumption.state().is).toBe("joined");
+  });
+
+  test("are read again every five seconds: what can be read then flows on", async () => {
+    const { group, log, asked, clock, consumption } = await standing();
+    await until("it stands", () => asked.length === 1);
+    await until("it waits", () => clock.pending > 0);
+    await clock.advance(4_999);
+    expect(asked.length).toBe(1);
+    await clock.advance(1);
+    await until("it is asked again", () => asked.length === 2);
+    log.damaged.clear();
+    await until("it waits", () => clock.pending > 0);
+    await clock.advance(5_000);
+    await until("all is handled", () => group.offsets[0] === 3);
+    expect(consumption.state().standing).toBeUndefined();
+  });
+
+  test("are passed over where its handler says so, also at the log's end", async () => {
+    const { group, log, calls } = await standing(["skip", "skip"]);
+    log.add(0, "e");
+    log.damaged.add("0:3");
+    await until("the end is committed", () => group.offsets[0] === 4);
+    expect(calls.filter((call) => call.startsWith("handle 0"))).toEqual(
+      expect.arrayContaining(["handle 0:0", "handle 0:2"]),
+    );
+  });
+
+  test("end nothing when the partition goes or the member stops meanwhile", async () => {
+    const { group, calls, asked, consumption } = await standing();
+    await until("it stands", () => asked.length === 1);
+    group.callbacks!.owns([1]);
+    await called(calls, "revoked 0");
+    expect(consumption.state().standing).toBeUndefined();
+    group.callbacks!.owns([0, 1]);
+    await until("it stands again", () => asked.length === 2);
+    await consumption.stop();
+    await consumption.ended;
+  });
+});
+
+describe("An error of one partition", () => {
+  const typed = (type: string) => Object.assign(new Error(type), { type });
+
+  test.each(["NOT_LEADER_FOR_PARTITION", "UNKNOWN_TOPIC_OR_PARTITION", "KAFKA_STORAGE_ERROR"])(
+    "%s stops nobody else's, shows in words, and passes",
+    async (type) => {
+      const { group, log, consumption } = await member();
+      log.add(0, "a");
+      log.add(1, "b", "c", "d");
+      log.errors.set(0, typed(type));
+      group.callbacks!.owns([0, 1]);
+      await until("the other one is handled", () => group.offsets[1] === 3);
+      expect(consumption.state()).toEqual({ is: "away", partitions: [0, 1], reason: type });
+      expect(log.recovered[0]).toMatchObject({ type });
+      log.errors.clear();
+      await until("it is handled too", () => group.offsets[0] === 1);
+      expect(consumption.state().is).toBe("joined");
+    },
+  );
+
+  test("without a leader it is asked of nobody, until it has one", async () => {
+    const { group, log, consumption } = await member();
+    let leader: number | null = null;
+    log.leaderOf = (partition) => partition === 0 ? leader : 1;
+    log.add(0, "a");
+    log.add(1, "b", "c");
+    group.callbacks!.owns([0, 1]);
+    await until("the other one is handled", () => group.offsets[1] === 2);
+    expect(consumption.state().reason).toMatch(/partition 0 has no leader/);
+    leader = 2;
+    await until("it is handled too", () => group.offsets[0] === 1);
+  });
+
+  test("a broker that does not answer holds up only what it leads", async () => {
+    const { group, log } = await member();
+    const silent = new Promise<void>(() => {});
+    log.leaderOf = (partition) => partition + 1;
+    log.add(0, "a");
+    log.add(1, "b", "c", "d");
+    const { fetch } = log.fetcher;
+    log.fetcher.fetch = (leader, wanted) => leader === 1 ? silent.then(() => []) : fetch(leader, wanted);
+    group.callbacks!.owns([0, 1]);
+    await until("the other one is handled", () => group.offsets[1] === 3);
+    expect(group.offsets[0]).toBeUndefined();
+  });
+
+  test("what retention took is passed over in it alone", async () => {
+    const { group, log } = await member({ start: (partition) => partition === 0 ? 0 : null });
+    log.add(0, "a", "b");
+    log.add(1, "c");
+    log.errors.set(0, typed("OFFSET_OUT_OF_RANGE"));
+    log.fetcher.boundsOf = (partition) => {
+      log.errors.clear();
+      return Promise.resolve({ partition, startOffset: partition === 0 ? 1 : 0, endOffset: 2 });
+    };
+    group.callbacks!.owns([0, 1]);
+    await until("both are handled", () => group.offsets[0] === 2 && group.offsets[1] === 1);
+    expect(log.recovered).toEqual([]);
   });
 });
 

@@ -1,14 +1,14 @@
-import { systemClock } from "../../runtime/clock.ts";
+import { type Clock, systemClock } from "../../runtime/clock.ts";
 import { backOffMs, retry } from "../../runtime/retry.ts";
-import type { KafkaFetcher } from "./fetcher.ts";
+import { type Fetched, type KafkaFetcher, noLeader } from "./fetcher.ts";
 import { typeOf } from "./errors.ts";
+import { OwnedPartition } from "./owned_partition.ts";
 import {
   type Consumption,
   LogSetupError,
   type PartitionBounds,
   type PartitionHandler,
-  type RecordBatch,
-  type TopicRecord,
+  type UnreadableRecords,
 } from "../topic.ts";
 
 /** Membership in a consumer group, as the client keeps it: who owns what, and the group's committed offsets. */
@@ -34,20 +34,19 @@ export type KafkaConsumptionOptions = {
   readonly batchRecordsMax: number;
   readonly batchBytesMax: number;
   readonly membership: Membership;
-  readonly fetcher: Pick<KafkaFetcher, "fetch" | "recover" | "close">;
-  readonly bounds: () => Promise<readonly PartitionBounds[]>;
+  readonly fetcher: Pick<KafkaFetcher, "connect" | "leaderOf" | "fetch" | "boundsOf" | "recover" | "close">;
   readonly committed: () => Promise<readonly (number | null)[]>;
   /** What an operator is told of an error of the client. */
   readonly messageOf: (error: unknown) => string;
+  /** For the waits between attempts; default the machine's. */
+  readonly clock?: Clock;
 };
 
 /** Longest wait of the broker for the first record, in ms. */
 const FETCH_WAIT_MS = 250;
-/** Bytes fetched ahead per partition: while a batch is handled the next is on its way. */
-const AHEAD_BYTES_MAX = 4 * 1024 * 1024;
-/** What a record costs in memory beside its key and value, in bytes. */
-const RECORD_OVERHEAD_BYTES = 200;
 const BACK_OFF = { msFirst: 100, msMax: 2_000 };
+/** How soon records that cannot be read are read and asked about again, in ms. */
+const STANDING_MS = 5_000;
 const COMMIT_RETRY_MS = 1_000;
 
 /**
@@ -58,9 +57,12 @@ const COMMIT_RETRY_MS = 1_000;
  */
 export class KafkaConsumption implements Consumption {
   readonly ended: Promise<void>;
-  #owned = new Map<number, Owned>();
+  #owned = new Map<number, OwnedPartition>();
   /** The last life of each partition here, until it has ended. */
-  #leaving = new Map<number, Owned>();
+  #leaving = new Map<number, OwnedPartition>();
+  /** Brokers that are being asked for records. */
+  #asked = new Set<number>();
+  #clock: Clock;
   #uncommitted = new Map<number, number>();
   #committing: Promise<void> | null = null;
   #commitTimer: ReturnType<typeof setTimeout> | undefined;
@@ -74,6 +76,7 @@ export class KafkaConsumption implements Consumption {
   #finish: () => void = () => {};
 
   constructor(private readonly options: KafkaConsumptionOptions) {
+    this.#clock = options.clock ?? systemClock;
     this.ended = new Promise((resolve, reject) => {
       this.#finish = resolve;
       this.#fail = reject;
@@ -83,11 +86,14 @@ export class KafkaConsumption implements Consumption {
     void this.#fetchLoop();
   }
 
-  state() {
-    const partitions = [...this.#owned.keys()].sort((a, b) => a - b);
-    const [reason] = this.#away.values();
-    if (reason !== undefined) return { is: "away", partitions, reason } as const;
-    return { is: this.#joined ? "joined" : "joining", partitions } as const;
+  state(): ReturnType<Consumption["state"]> {
+    const owned = [...this.#owned.values()].sort((a, b) => a.partition - b.partition);
+    const partitions = owned.map(({ partition }) => partition);
+    const stand = owned.flatMap(({ standing }) => standing ?? []);
+    const standing = stand.length > 0 ? { standing: stand } : {};
+    const [reason] = [...this.#away.values(), ...owned.flatMap(({ trouble }) => trouble ?? [])];
+    if (reason !== undefined) return { is: "away", partitions, reason, ...standing };
+    return { is: this.#joined ? "joined" : "joining", partitions, ...standing };
   }
 
   stop(): Promise<void> {
@@ -153,7 +159,7 @@ export class KafkaConsumption implements Consumption {
   }
 
   #take(partition: number): void {
-    const owned = new Owned(partition);
+    const owned = new OwnedPartition(partition);
     // A partition that came back at once waits until its former life here has ended.
     const before = this.#leaving.get(partition)?.work ?? Promise.resolve();
     this.#owned.set(partition, owned);
@@ -163,7 +169,7 @@ export class KafkaConsumption implements Consumption {
     });
   }
 
-  #release(owned: Owned): void {
+  #release(owned: OwnedPartition): void {
     const { partition } = owned;
     this.#owned.delete(partition);
     this.#leaving.set(partition, owned);
@@ -177,7 +183,7 @@ export class KafkaConsumption implements Consumption {
   // ---- one partition
 
   /** One partition's life here: assigned, batch by batch, revoked. */
-  async #work(owned: Owned): Promise<void> {
+  async #work(owned: OwnedPartition): Promise<void> {
     const { partition, gone } = owned;
     const { handler } = this.options;
     if (gone.signal.aborted) return;
@@ -197,18 +203,37 @@ export class KafkaConsumption implements Consumption {
   }
 
   /** Hands batches over until the partition has gone or has to begin anew. */
-  async #flow(owned: Owned): Promise<void> {
+  async #flow(owned: OwnedPartition): Promise<void> {
     const { handler, batchRecordsMax, batchBytesMax } = this.options;
     const { signal } = owned.gone;
     while (!signal.aborted) {
       const batch = await owned.next(batchRecordsMax, batchBytesMax);
       if (batch === null) return;
       this.#wake();
+      if ("reason" in batch) {
+        await this.#stand(owned, batch);
+        continue;
+      }
+      owned.standing = null;
       if (await handler.handle(batch, { signal, heartbeat: yieldTurn }) === "reassign") {
         return owned.stopFetching();
       }
       this.#commitLater(owned, batch.nextOffset);
     }
+  }
+
+  /** Until the handler passes over them, or they can be read after all. */
+  async #stand(owned: OwnedPartition, records: UnreadableRecords): Promise<void> {
+    const { signal } = owned.gone;
+    owned.standing = records;
+    if (await this.options.handler.unreadable?.(records) === "skip") {
+      owned.standing = null;
+      return owned.skipUnreadable();
+    }
+    await this.#clock.wait(STANDING_MS, signal);
+    if (signal.aborted) return;
+    owned.startAt(owned.position);
+    this.#wake();
   }
 
   async #position(
@@ -220,7 +245,7 @@ export class KafkaConsumption implements Consumption {
       signal,
       attempt: async () => {
         const committed = (await this.options.committed())[partition] ?? null;
-        return committed ?? (await this.options.bounds())[partition]?.startOffset ?? 0;
+        return committed ?? (await this.options.fetcher.boundsOf(partition)).startOffset;
       },
     });
     this.#away.delete("position");
@@ -235,7 +260,7 @@ export class KafkaConsumption implements Consumption {
     if (signal.aborted) return undefined;
     return await retry(attempt, {
       ...BACK_OFF,
-      clock: systemClock,
+      clock: this.#clock,
       signal,
       failed: ({ error }) => void this.#away.set(what, this.options.messageOf(error)),
     });
@@ -244,53 +269,80 @@ export class KafkaConsumption implements Consumption {
   // ---- records
 
   async #fetchLoop(): Promise<void> {
-    const { fetcher } = this.options;
-    let failures = 0;
-    while (!this.#stop.signal.aborted) {
-      const wanted = [...this.#owned.values()].filter((owned) => owned.wantsMore());
-      if (wanted.length === 0) {
-        await new Promise<void>((resolve) => this.#wake = resolve);
+    for (let failures = 0; !this.#stop.signal.aborted;) {
+      try {
+        await this.options.fetcher.connect();
+      } catch (error) {
+        this.#away.set("records", this.options.messageOf(error));
+        await this.#clock.wait(backOffMs(++failures, BACK_OFF), this.#stop.signal);
         continue;
       }
-      const asked = new Map(wanted.map((owned) => [owned.partition, { owned, epoch: owned.epoch }]));
-      try {
-        const answers = await fetcher.fetch(
-          wanted.map(({ partition, fetchFrom }) => ({ partition, from: fetchFrom })),
-          FETCH_WAIT_MS,
-        );
-        this.#away.delete("records");
-        failures = 0;
-        for (const answer of answers) {
-          const { owned, epoch } = asked.get(answer.partition)!;
-          if (owned.epoch === epoch) owned.push(answer);
-        }
-      } catch (error) {
-        if (this.#stop.signal.aborted) return;
-        await this.#recover(error, { wanted, waitMs: backOffMs(++failures, BACK_OFF) });
-      }
+      failures = 0;
+      this.#away.delete("records");
+      this.#askLeaders();
+      await new Promise<void>((resolve) => this.#wake = resolve);
     }
   }
 
-  async #recover(
-    error: unknown,
-    { wanted, waitMs }: { wanted: readonly Owned[]; waitMs: number },
-  ): Promise<void> {
+  /** Asks every broker that is not being asked already: none waits for another's answer. */
+  #askLeaders(): void {
+    if (this.#stop.signal.aborted) return;
+    const hungry = [...this.#owned.values()].filter((owned) => owned.wantsMore());
+    const byLeader = Map.groupBy(hungry, ({ partition }) => this.options.fetcher.leaderOf(partition));
+    for (const [leader, some] of byLeader) {
+      if (leader === null) void this.#failed(some, noLeader(some[0]!.partition));
+      else if (!this.#asked.has(leader)) void this.#ask(leader, some);
+    }
+  }
+
+  async #ask(leader: number, some: readonly OwnedPartition[]): Promise<void> {
+    this.#asked.add(leader);
+    const asked = new Map(some.map((owned) => [owned.partition, { owned, epoch: owned.epoch }]));
+    const wanted = some.map(({ partition, fetchFrom }) => ({ partition, from: fetchFrom }));
+    try {
+      const answers = await this.options.fetcher.fetch(leader, wanted, { waitMs: FETCH_WAIT_MS });
+      for (const answer of answers) {
+        const { owned, epoch } = asked.get(answer.partition)!;
+        if (owned.epoch === epoch) this.#answered(owned, answer);
+      }
+    } catch (error) {
+      void this.#failed(some, error);
+    } finally {
+      this.#asked.delete(leader);
+      this.#wake();
+    }
+  }
+
+  #answered(owned: OwnedPartition, answer: Fetched): void {
+    if (answer.error !== undefined) return void this.#failed([owned], answer.error);
+    owned.trouble = null;
+    owned.failures = 0;
+    owned.push(answer);
+  }
+
+  /** These partitions pause; the others flow meanwhile. */
+  async #failed(some: readonly OwnedPartition[], error: unknown): Promise<void> {
+    for (const owned of some) owned.pause();
     try {
       if (typeOf(error) === "OFFSET_OUT_OF_RANGE") {
-        const bounds = await this.options.bounds();
-        for (const owned of wanted) this.#moveIntoBounds(owned, bounds[owned.partition]!);
+        for (const owned of some) {
+          this.#moveIntoBounds(owned, await this.options.fetcher.boundsOf(owned.partition));
+        }
       } else {
-        this.#away.set("records", this.options.messageOf(error));
+        for (const owned of some) owned.trouble = this.options.messageOf(error);
         await this.options.fetcher.recover(error);
       }
     } catch (again) {
-      this.#away.set("records", this.options.messageOf(again));
+      for (const owned of some) owned.trouble = this.options.messageOf(again);
     }
-    await systemClock.wait(waitMs, this.#stop.signal);
+    const failures = Math.max(...some.map((owned) => owned.failures));
+    await this.#clock.wait(backOffMs(failures, BACK_OFF), this.#stop.signal);
+    for (const owned of some) owned.resume();
+    this.#wake();
   }
 
   /** What retention took is passed over; an offset that the log has not reached belongs to another log. */
-  #moveIntoBounds(owned: Owned, { startOffset, endOffset }: PartitionBounds): void {
+  #moveIntoBounds(owned: OwnedPartition, { startOffset, endOffset }: PartitionBounds): void {
     owned.skipTo(startOffset);
     if (owned.gone.signal.aborted || owned.fetchFrom <= endOffset) return;
     this.#fail(
@@ -304,7 +356,7 @@ export class KafkaConsumption implements Consumption {
 
   // ---- commits
 
-  #commitLater(owned: Owned, nextOffset: number): void {
+  #commitLater(owned: OwnedPartition, nextOffset: number): void {
     owned.nextOffset = nextOffset;
     if (!owned.isOurs) return;
     this.#uncommitted.set(owned.partition, nextOffset);
@@ -331,99 +383,6 @@ export class KafkaConsumption implements Consumption {
       this.#committing = null;
     }
   }
-}
-
-/** A partition that this member owns now, and what has been fetched ahead of it. */
-class Owned {
-  readonly gone = new AbortController();
-  work: Promise<void> | null = null;
-  /** False once the group has given the partition to another member, or may have. */
-  isOurs = true;
-  /** What is to be committed, or was: everything below it is done. */
-  nextOffset: number | null = null;
-  /** Changes whenever what is on its way must not be used any more. */
-  epoch = 0;
-  fetchFrom = 0;
-  #flowing = false;
-  #ahead: TopicRecord[] = [];
-  #at = 0;
-  #aheadBytes = 0;
-  #aheadOffset = 0;
-  #endOffset = 0;
-  #arrived = () => {};
-
-  constructor(readonly partition: number) {}
-
-  startAt(offset: number): void {
-    this.epoch++;
-    this.#flowing = true;
-    this.fetchFrom = this.#aheadOffset = offset;
-    this.#clear();
-  }
-
-  stopFetching(): void {
-    this.epoch++;
-    this.#flowing = false;
-    this.#clear();
-  }
-
-  skipTo(startOffset: number): void {
-    if (this.fetchFrom < startOffset) this.fetchFrom = startOffset;
-  }
-
-  wantsMore(): boolean {
-    return this.#flowing && this.#aheadBytes < AHEAD_BYTES_MAX;
-  }
-
-  push(fetched: RecordBatch): void {
-    this.fetchFrom = fetched.nextOffset;
-    this.#aheadOffset = fetched.nextOffset;
-    this.#endOffset = fetched.endOffset;
-    for (const record of fetched.records) {
-      this.#ahead.push(record);
-      this.#aheadBytes += memoryOf(record);
-    }
-    if (fetched.records.length > 0) this.#arrived();
-  }
-
-  wake(): void {
-    this.#arrived();
-  }
-
-  /** The next batch within the bounds, as soon as there is one; null where the partition has gone. */
-  async next(recordsMax: number, bytesMax: number): Promise<RecordBatch | null> {
-    while (this.#at >= this.#ahead.length) {
-      if (this.gone.signal.aborted) return null;
-      await new Promise<void>((resolve) => this.#arrived = resolve);
-    }
-    if (this.gone.signal.aborted) return null;
-    const from = this.#at;
-    let bytes = 0;
-    while (this.#at < this.#ahead.length && this.#at - from < recordsMax && bytes < bytesMax) {
-      const record = this.#ahead[this.#at++]!;
-      bytes += record.value.length;
-      this.#aheadBytes -= memoryOf(record);
-    }
-    const records = this.#ahead.slice(from, this.#at);
-    const isLast = this.#at >= this.#ahead.length;
-    if (isLast) this.#clear();
-    return {
-      partition: this.partition,
-      records,
-      nextOffset: isLast ? this.#aheadOffset : records.at(-1)!.offset + 1,
-      endOffset: this.#endOffset,
-    };
-  }
-
-  #clear(): void {
-    this.#ahead = [];
-    this.#at = 0;
-    this.#aheadBytes = 0;
-  }
-}
-
-function memoryOf({ key, value }: TopicRecord): number {
-  return RECORD_OVERHEAD_BYTES + value.length + (key?.length ?? 0);
 }
 
 /** Heartbeats go on beside the handlers; a turn of the event loop is all they need. */

@@ -1,41 +1,6 @@
 import { createRequire } from "node:module";
-import { describe, expect, test } from "vitest";
-import { repairClient, unpackingAtMost, zstd } from "./kafkajs_repairs.ts";
-
-describe("zstd", () => {
-  const packed = async (bytes: number) => await zstd.compress({ buffer: new Uint8Array(bytes) });
-
-  test("gives back what it packed", async () => {
-    const bytes = new TextEncoder().encode("some words, some words, some words");
-    expect([...await zstd.decompress(await zstd.compress({ buffer: bytes }))]).toEqual([...bytes]);
-  });
-
-  test("ends a fetch with the batch that reaches its budget: a little on the wire may be very much unpacked", async () => {
-    const batch = await packed(1_000_000);
-    expect(batch.length).toBeLessThan(1_000);
-    const unpacked = await unpackingAtMost(2_500_000, async () => {
-      const sizes: number[] = [];
-      for (;;) {
-        try {
-          sizes.push((await zstd.decompress(batch)).length);
-        } catch (error) {
-          return { sizes, name: (error as Error).name };
-        }
-      }
-    });
-    expect(unpacked).toEqual({
-      sizes: [1_000_000, 1_000_000, 1_000_000],
-      name: "KafkaJSPartialMessageError",
-    });
-  });
-
-  test("each fetch has a budget of its own, and one batch always comes", async () => {
-    const batch = await packed(1_000_000);
-    const fetch = () => unpackingAtMost(10, async () => (await zstd.decompress(batch)).length);
-    expect(await Promise.all([fetch(), fetch()])).toEqual([1_000_000, 1_000_000]);
-    expect((await zstd.decompress(batch)).length).toBe(1_000_000);
-  });
-});
+import { expect, test } from "vitest";
+import { brokerError, repairClient } from "./kafkajs_repairs.ts";
 
 test("the client commits only what its membership of this moment has: a retry after a rebalance takes nobody back", async () => {
   repairClient();
@@ -56,4 +21,45 @@ test("the client commits only what its membership of this moment has: a retry af
   group.offsetManager = member();
   await group.commitOffsets(offsets);
   expect(sent).toEqual([offsets, { topics: [{ topic: "t", partitions: [at(1)] }] }]);
+});
+
+test("one partition without a leader leaves what is known of the others; a topic without any is asked for again", async () => {
+  repairClient();
+  const { parse } = createRequire(import.meta.url)("kafkajs/src/protocol/requests/metadata/v5/response");
+  const led = { partitionErrorCode: 0, partitionId: 0, leader: 1 };
+  const lost = { partitionErrorCode: 5, partitionId: 1, leader: -1 };
+  const metadata = (...partitionMetadata: object[]) => ({
+    topicMetadata: [{ topicErrorCode: 0, partitionMetadata }],
+  });
+  expect(await parse(metadata(led, lost))).toEqual(metadata(led, lost));
+  await expect(parse(metadata(lost))).rejects.toMatchObject({ type: "LEADER_NOT_AVAILABLE" });
+  await expect(parse({ topicMetadata: [{ topicErrorCode: 3, partitionMetadata: [] }] })).rejects
+    .toMatchObject({
+      type: "UNKNOWN_TOPIC_OR_PARTITION",
+    });
+});
+
+test("offsets are asked for up to the high watermark, also where a transaction is open", async () => {
+  repairClient();
+  const Cluster = createRequire(import.meta.url)("kafkajs/src/cluster");
+  const asked: unknown[] = [];
+  // The client's own object, without a broker behind it.
+  const cluster = Object.assign(Object.create(Cluster.prototype), {
+    findLeaderForPartitions: () => ({ 1: [0] }),
+    findBroker: () =>
+      Promise.resolve({
+        listOffsets: ({ isolationLevel }: { isolationLevel: number }) => {
+          asked.push(isolationLevel);
+          return Promise.resolve({ responses: [] });
+        },
+      }),
+  });
+  await cluster.fetchTopicsOffset([{ topic: "t", fromBeginning: false, partitions: [{ partition: 0 }] }]);
+  expect(asked).toEqual([0]);
+});
+
+test("an error of a partition says which one, and has the protocol's name", () => {
+  const error = brokerError(6, "partition 4");
+  expect(error).toMatchObject({ type: "NOT_LEADER_FOR_PARTITION" });
+  expect(error.message).toMatch(/^partition 4: /);
 });

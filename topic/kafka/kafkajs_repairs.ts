@@ -1,6 +1,5 @@
-import { AsyncLocalStorage } from "node:async_hooks";
 import { createRequire } from "node:module";
-import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { zstdCompressSync } from "node:zlib";
 
 /** What kafkajs 2.2.4 gets wrong and cannot be told from outside: repaired in its own objects, once per process. */
 export function repairClient(): void {
@@ -8,6 +7,8 @@ export function repairClient(): void {
   isRepaired = true;
   silenceIdleTimers();
   commitOnlyWhatIsAssigned();
+  keepWhoHasALeader();
+  countToTheHighWatermark();
 }
 
 let isRepaired = false;
@@ -59,37 +60,71 @@ function commitOnlyWhatIsAssigned(): void {
   };
 }
 
+type TopicMetadata = {
+  readonly topicErrorCode: number;
+  readonly partitionMetadata: readonly PartitionMetadata[];
+};
+type PartitionMetadata = { readonly partitionErrorCode: number; readonly leader: number };
+type Metadata = { readonly topicMetadata: readonly TopicMetadata[] };
+
+/**
+ * kafkajs throws a whole answer about topics away where one partition of one of them has no leader, and every partition
+ * stands with it. Where others have one, the answer is taken: a leader of −1 says which has none. A topic of which no
+ * partition has a leader was made just now, and is asked for again as before.
+ */
+function keepWhoHasALeader(): void {
+  const response = inside("protocol/requests/metadata/v0/response") as {
+    parse(metadata: Metadata): Promise<Metadata>;
+  };
+  const original = response.parse;
+  response.parse = async (metadata) => {
+    const withLeaders = metadata.topicMetadata.map((topic) => {
+      const led = topic.partitionMetadata.filter(({ partitionErrorCode }) => partitionErrorCode === 0);
+      return led.length > 0 ? { ...topic, partitionMetadata: led } : topic;
+    });
+    await original({ ...metadata, topicMetadata: withLeaders });
+    return metadata;
+  };
+}
+
+/** kafkajs asks for the last stable offset where its documentation says "high": an open transaction would hide lag. */
+function countToTheHighWatermark(): void {
+  const Cluster = inside("cluster") as {
+    prototype: { fetchTopicsOffset(this: { isolationLevel?: number }, topics: unknown): Promise<unknown> };
+  };
+  const original = Cluster.prototype.fetchTopicsOffset;
+  Cluster.prototype.fetchTopicsOffset = function (topics) {
+    this.isolationLevel ??= READ_UNCOMMITTED;
+    return original.call(this, topics);
+  };
+}
+
+const READ_UNCOMMITTED = 0;
+
+/** The client's encoder of Fetch requests; its decoder of the answers is not used. */
+export function fetchRequests(
+  version: number,
+): (options: object) => { readonly request: unknown; readonly requestTimeout: number } {
+  const { protocol } = inside("protocol/requests/fetch") as {
+    protocol(options: { version: number }): (options: object) => { request: unknown; requestTimeout: number };
+  };
+  return protocol({ version });
+}
+
+/** The client's error for one of Kafka's numbers; `about` stands before its words. */
+export function brokerError(code: number, about?: string): Error {
+  const { createErrorFromCode } = inside("protocol/error") as { createErrorFromCode(code: number): Error };
+  const error = createErrorFromCode(code);
+  if (about !== undefined) error.message = `${about}: ${error.message}`;
+  return error;
+}
+
 function inside(path: string): unknown {
   return createRequire(import.meta.url)(`kafkajs/src/${path}`);
 }
 
-type Budget = { bytesLeft: number };
-const budgets = new AsyncLocalStorage<Budget>();
-
-/**
- * Runs a fetch that ends, per partition, with the batch by which its records have unpacked to `bytes` in all: the broker
- * bounds an answer by what it weighs packed, and a megabyte of one letter packs into a hundred bytes. What is left out
- * comes with a later fetch, as does a batch whose end was cut off.
- */
-export function unpackingAtMost<T>(bytes: number, run: () => Promise<T>): Promise<T> {
-  return budgets.run({ bytesLeft: bytes }, run);
-}
-
-/** The client has no zstd of its own. */
+/** The client has no zstd of its own. It is only asked to pack: records are unpacked by `records/codecs.ts`. */
 export const zstd = {
   compress: (encoder: { buffer: Uint8Array }) => Promise.resolve(zstdCompressSync(encoder.buffer)),
-  decompress: (packed: Uint8Array) => new Promise<Uint8Array>((resolve) => resolve(unpack(packed))),
+  decompress: () => Promise.reject(new Error("records are not read by the client")),
 };
-
-function unpack(packed: Uint8Array): Uint8Array {
-  const budget = budgets.getStore();
-  // By this name the client knows a batch that is not wholly there; it keeps those before it.
-  if (budget && budget.bytesLeft <= 0) {
-    throw Object.assign(new Error("the rest comes with a later fetch"), {
-      name: "KafkaJSPartialMessageError",
-    });
-  }
-  const bytes = zstdDecompressSync(packed);
-  if (budget) budget.bytesLeft -= bytes.length;
-  return bytes;
-}

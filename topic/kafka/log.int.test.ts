@@ -1,6 +1,7 @@
 import { describe, test } from "vitest";
 import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "../../tests/support/kafka_broker.ts";
 import type { KafkaConfig } from "../log_config.ts";
+import { otherClient } from "./fixtures/other_client.ts";
 import { openKafkaLog } from "./log.ts";
 import { describeTopicContract } from "../contract_suite/suite.ts";
 
@@ -28,6 +29,7 @@ if (why !== null) {
     const dataDir = await Deno.makeTempDir({ prefix: "kafka-log-" });
     return {
       open: (role) => openKafkaLog(configFor(broker, dataDir), role),
+      other: () => otherClient(broker.brokers.split(",")),
       async remove() {
         await broker.stop();
         await Deno.remove(dataDir, { recursive: true });

@@ -13,13 +13,14 @@ import { systemClock } from "../../runtime/clock.ts";
 import { backOffMs } from "../../runtime/retry.ts";
 import { KafkaConsumption } from "./consumption.ts";
 import { missingTopic, portError, typeOf } from "./errors.ts";
-import { type ClientCluster, KafkaFetcher } from "./fetcher.ts";
+import { type ClientCluster, KafkaFetcher, type Wanted } from "./fetcher.ts";
 import { type GroupClient, type GroupClientEvents, KafkaMembership } from "./membership.ts";
 import { repairClient, zstd } from "./kafkajs_repairs.ts";
 import type { KafkaConfig, LogRole } from "../log_config.ts";
 import { MicroBatcher, recordBytes } from "./micro_batcher.ts";
 import { behindIn, secondsSince } from "../group_lag.ts";
 import { partitionFor } from "../partitioner.ts";
+import { oldestOf, type OldestRecord, readPartition } from "./read.ts";
 import {
   type ConsumeOptions,
   type Consumption,
@@ -54,7 +55,6 @@ const REQUEST_TIMEOUT_MS = 3_000;
 /** How often a send is tried again before it is given back: about 5 s in all. The spool or the caller goes on from there. */
 const SEND_RETRIES = 6;
 const RETRY = { initialRetryTime: 100, maxRetryTime: 1_000, retries: SEND_RETRIES };
-const READ_BACK_OFF = { msFirst: 100, msMax: 1_000 };
 /** All records of one send for one partition are one record batch; brokers take 1 MiB of it by default. */
 const SEND_BOUNDS = { recordsMax: 500, bytesMax: 800_000, waitingBytesMax: 64 * 1024 * 1024 };
 const ADMIN_RETRIES = 6;
@@ -71,8 +71,6 @@ const COORDINATOR = new Set([
 const MADE_JUST_NOW = "UNKNOWN_TOPIC_OR_PARTITION";
 /** How soon a member learns that its topic has more partitions, in ms. */
 const METADATA_AGE_MS_MAX = 5_000;
-/** Longest wait for the first record when a reader follows a partition, in ms. */
-const READ_WAIT_MS = 250;
 
 type KnownTopic = { readonly partitions: number; readonly recordBytesMax: number };
 
@@ -245,7 +243,6 @@ class KafkaLog implements TopicLog {
       batchBytesMax: options.batchBytesMax ?? 4 * 1024 * 1024,
       membership: this.#membership(options, messageOf),
       fetcher: this.#fetcher(topic),
-      bounds: () => this.bounds(topic),
       committed: () => this.committed(topic, group),
       messageOf,
     });
@@ -277,51 +274,14 @@ class KafkaLog implements TopicLog {
   }
 
   async *read(topic: string, options: ReadOptions): AsyncGenerator<RecordBatch> {
-    const { partition, until, signal, batchRecordsMax = 500 } = options;
-    const { startOffset } = await this.#boundsOf(topic, partition);
-    let from = Math.max(options.from, startOffset);
-    if (until !== undefined && from >= until) return;
+    await this.#doing(`look up "${topic}"`, () => this.#refuseMissing(topic));
     const fetcher = this.#fetcher(topic);
     this.#readers.add(fetcher);
     try {
-      while (!signal?.aborted && (until === undefined || from < until)) {
-        const answer = await this.#fetchOnce(fetcher, { topic, partition, from });
-        if (answer === null) {
-          from = Math.max(from, (await this.#boundsOf(topic, partition)).startOffset);
-          continue;
-        }
-        const inRange = answer.records.filter((record) => until === undefined || record.offset < until);
-        for (let at = 0; at < inRange.length; at += batchRecordsMax) {
-          const records = inRange.slice(at, at + batchRecordsMax);
-          const isLast = at + batchRecordsMax >= inRange.length;
-          const nextOffset = isLast
-            ? Math.min(answer.nextOffset, until ?? Infinity)
-            : records.at(-1)!.offset + 1;
-          yield { partition, records, nextOffset, endOffset: answer.endOffset };
-          if (signal?.aborted) return;
-        }
-        from = answer.nextOffset;
-      }
+      yield* readPartition(fetcher, { ...options, topic });
     } finally {
       this.#readers.delete(fetcher);
       await fetcher.close().catch(() => {});
-    }
-  }
-
-  /** One fetch; null where the offset is no longer (or not yet) there, and after trouble that may pass. */
-  async #fetchOnce(
-    fetcher: KafkaFetcher,
-    { topic, partition, from }: { topic: string; partition: number; from: number },
-  ) {
-    for (let attempt = 0;; attempt++) {
-      try {
-        return (await fetcher.fetch([{ partition, from }], READ_WAIT_MS))[0]!;
-      } catch (error) {
-        if (typeOf(error) === "OFFSET_OUT_OF_RANGE") return null;
-        if (attempt >= SEND_RETRIES) throw portError(error, `read "${topic}"`);
-        await systemClock.wait(backOffMs(attempt + 1, READ_BACK_OFF));
-        await fetcher.recover(error).catch(() => {});
-      }
     }
   }
 
@@ -344,12 +304,6 @@ class KafkaLog implements TopicLog {
     });
   }
 
-  async #boundsOf(topic: string, partition: number): Promise<PartitionBounds> {
-    const found = (await this.bounds(topic))[partition];
-    if (!found) throw new LogSetupError(`Cannot read partition ${partition} of "${topic}": there is none.`);
-    return found;
-  }
-
   async committed(topic: string, group: string): Promise<readonly (number | null)[]> {
     return await this.#doing(`look up group "${group}"`, async () => {
       const admin = await this.#connectedAdmin();
@@ -366,26 +320,19 @@ class KafkaLog implements TopicLog {
   async lag(topic: string, group: string, now: number): Promise<readonly PartitionLag[]> {
     const [bounds, committed] = await Promise.all([this.bounds(topic), this.committed(topic, group)]);
     const behind = bounds.map((one) => behindIn(one, committed[one.partition] ?? null));
-    const oldest = await this.#timestamps(topic, behind.filter(({ lag }) => lag > 0));
-    return behind.map(({ from: _, ...one }) => ({
-      ...one,
-      lagSeconds: secondsSince(oldest.get(one.partition), now),
-    }));
+    const oldest = await this.#oldest(topic, behind.filter(({ lag }) => lag > 0));
+    return behind.map(({ from: _, ...one }) => {
+      const { timestamp, openTransactionAt } = oldest.get(one.partition) ?? {};
+      const open = openTransactionAt === undefined ? {} : { openTransactionAt };
+      return { ...one, lagSeconds: secondsSince(timestamp, now), ...open };
+    });
   }
 
-  /** Timestamps of single records, fetched together. */
-  async #timestamps(
-    topic: string,
-    wanted: readonly { partition: number; from: number }[],
-  ): Promise<Map<number, number>> {
-    const found = new Map<number, number>();
-    if (wanted.length === 0) return found;
+  async #oldest(topic: string, wanted: readonly Wanted[]): Promise<ReadonlyMap<number, OldestRecord>> {
+    if (wanted.length === 0) return new Map();
     const fetcher = this.#fetcher(topic);
     try {
-      for (const { partition, records } of await fetcher.fetch(wanted, READ_WAIT_MS)) {
-        if (records[0]) found.set(partition, records[0].timestamp);
-      }
-      return found;
+      return await oldestOf(fetcher, wanted);
     } catch (error) {
       throw portError(error, `read "${topic}"`);
     } finally {
