@@ -115,7 +115,7 @@ export class PartitionBuild {
     if (until <= this.#next) return counted;
     const { unreadable } = letters;
     for await (const batch of log.read(WEBHOOKS_TOPIC, { partition, from: this.#next, until, unreadable })) {
-      await this.#refuseGap(batch.records[0]);
+      await this.#refuseGap(batch.records[0]?.offset ?? batch.nextOffset);
       for (const chunk of chunksOf(batch.records, { nextOffset: batch.nextOffset, recordsMax: Infinity })) {
         await this.#take(chunk.records);
         this.#next = chunk.nextOffset;
@@ -214,9 +214,9 @@ export class PartitionBuild {
   }
 
   /** Records that the log dropped while it was being read would be missing for ever. */
-  async #refuseGap(first: TopicRecord | undefined): Promise<void> {
+  async #refuseGap(first: number): Promise<void> {
     const { log, gapsAllowed } = this.parts.context;
-    if (gapsAllowed || !first || first.offset <= this.#next) return;
+    if (gapsAllowed || first <= this.#next) return;
     const { startOffset } = (await log.bounds(WEBHOOKS_TOPIC))[this.partition]!;
     if (startOffset <= this.#next) return;
     throw new DatasetReadError(

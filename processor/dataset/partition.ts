@@ -164,8 +164,8 @@ export class DatasetPartition {
 
   /** Records that the log dropped before they were written would be missing for ever. */
   async #refuseGap(manifest: PartitionManifest, batch: RecordBatch): Promise<void> {
-    const first = batch.records[0];
-    if (!first || first.offset <= manifest.nextOffset) return;
+    const first = batch.records[0]?.offset ?? batch.nextOffset;
+    if (first <= manifest.nextOffset) return;
     const bounds = (await this.context.log.bounds(WEBHOOKS_TOPIC))[this.partition]!;
     refuseOtherLog(manifest, bounds);
   }

@@ -67,6 +67,22 @@ describe("a log that has lost what the dataset lacks", () => {
     expect(datasetLines(dataDir)).toHaveLength(1);
   });
 
+  it("stops a writer that is running behind, also where no record is left behind the gap", async () => {
+    const run = startWriter({
+      log,
+      dataDir,
+      faultPoint: (name) => {
+        if (name !== "dataset.letters") return;
+        // While the first record is written, two more come and go, and the end of a transaction takes an offset.
+        for (let n = 0; n < 3; n++) log.endTransaction(WEBHOOKS_TOPIC, 3);
+        log.trim(WEBHOOKS_TOPIC, { partition: 3, startOffset: 3 });
+      },
+    });
+    await publish(log, failures(1));
+    await expect(run.ended).rejects.toMatchObject({ code: "dataset_gap" });
+    expect(datasetLines(dataDir)).toHaveLength(1);
+  });
+
   it("is told from one that ends before the dataset does", async () => {
     await publish(log, failures(1, 2));
     await writeAllOf({ log, dataDir });

@@ -376,6 +376,24 @@ describe("any way of cutting the topic into chunks", () => {
   });
 });
 
+describe("offsets that bring no record, such as the end of another program's transaction", () => {
+  it("move the manifest and the group on, at the log's end too, and give no line", async () => {
+    const distinctId = personIn(3);
+    log.endTransaction(WEBHOOKS_TOPIC, 3);
+    await publish(log, [failure(1, { distinctId })]);
+    log.endTransaction(WEBHOOKS_TOPIC, 3);
+    const run = startWriter({ log, dataDir });
+    await run.caughtUp();
+    log.endTransaction(WEBHOOKS_TOPIC, 3);
+    await run.caughtUp();
+    await run.stop();
+    expect(Object.values(readManifests(dataDir)).map(({ nextOffset }) => nextOffset)).toContain(4);
+    expect(datasetLines(dataDir)).toHaveLength(1);
+    await writeAllOf({ log, dataDir });
+    expect(datasetLines(dataDir)).toHaveLength(1);
+  });
+});
+
 describe("what the writer tells", () => {
   it("names each step of an event, with file and line, and no raw prompt unless it may", async () => {
     const distinctId = personIn(1);

@@ -84,6 +84,13 @@ export class MemoryLog implements TopicLog {
     return { partition, offset };
   }
 
+  /** Takes an offset that brings no record, as the end of another program's transaction does on Kafka. */
+  endTransaction(topic: string, partition: number): void {
+    const target = this.#topic(topic);
+    target.partition(partition).end++;
+    target.wake();
+  }
+
   /** Everything a partition holds, for looking at from a test. */
   records(topic: string, partition = 0): readonly TopicRecord[] {
     return this.#topic(topic).partition(partition).records;
@@ -314,9 +321,10 @@ class MemoryPartition {
       records.push(record);
       taken += record.value.length;
     }
-    const last = records.at(-1);
-    if (!last) return null;
-    return { partition: this.number, records, nextOffset: last.offset + 1, endOffset: this.end };
+    const isLast = first + records.length >= this.records.length;
+    const nextOffset = isLast ? Math.min(this.end, until) : (records.at(-1)?.offset ?? from - 1) + 1;
+    if (nextOffset <= Math.max(from, this.start)) return null;
+    return { partition: this.number, records, nextOffset, endOffset: this.end };
   }
 
   trim(startOffset: number): void {

@@ -8,6 +8,7 @@ import {
   whyNoKafka,
 } from "../../tests/support/kafka_broker.ts";
 import { until } from "../../tests/support/until.ts";
+import { otherClient } from "./fixtures/other_client.ts";
 import { readLogConfig } from "../log_config.ts";
 import { openTopicLog } from "../open_topic.ts";
 import { LogSetupError, type RecordToPublish, type TopicLog } from "../topic.ts";
@@ -285,4 +286,47 @@ describe("Records that weigh little on the wire and much in memory", () => {
       expect(Math.max(...sizes)).toBeLessThan(40_000_000);
     });
   });
+});
+
+describe("Records of other programs", () => {
+  test(
+    "give the lag that Kafka's own tool gives, while a transaction is open and after it was taken back",
+    async (running) => {
+      if (why !== null) return running.skip(why);
+      const [topic, group] = [`t-${crypto.randomUUID()}`, `g-${crypto.randomUUID()}`];
+      const other = otherClient(broker.brokers.split(","));
+      await withLog({ KAFKA_BROKERS: broker.brokers }, async (log) => {
+        await other.topic(topic);
+        await other.publish(topic, [{ value: "a" }, { value: "b" }]);
+        const transaction = await other.transaction(topic, [{ value: "c" }]);
+        const handler = {
+          assigned: () => Promise.resolve(null),
+          handle: () => Promise.resolve("handled" as const),
+          revoked: () => Promise.resolve(),
+        };
+        const consumption = log.consume({ topic, group, handler });
+        const committed = (offset: number) => async () => (await log.committed(topic, group))[0] === offset;
+        const same = async () => {
+          const [ours] = await log.lag(topic, group, Date.now());
+          const { nextOffset, endOffset, lag } = ours!;
+          expect(await broker.describeGroup(group)).toEqual([{
+            topic,
+            partition: 0,
+            nextOffset,
+            endOffset,
+            lag,
+          }]);
+          return lag;
+        };
+        await until("what may be read is committed", committed(2));
+        expect(await same()).toBe(1);
+        await transaction.abort();
+        await until("the log's end is committed", committed(4));
+        expect(await same()).toBe(0);
+        await consumption.stop();
+      });
+      await other.close();
+    },
+    60_000,
+  );
 });

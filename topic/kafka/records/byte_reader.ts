@@ -51,8 +51,8 @@ export class ByteReader {
 
   /** A view of the next bytes, not a copy. */
   take(count: number): Uint8Array {
-    const from = this.skip(count);
-    return this.bytes.subarray(from, from + count);
+    const { buffer, byteOffset } = this.bytes;
+    return new Uint8Array(buffer, byteOffset + this.skip(count), count);
   }
 
   /** A zigzag number of at most 32 bits. */

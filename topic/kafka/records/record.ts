@@ -30,38 +30,46 @@ export class KafkaRecord implements TopicRecord {
 
 /** Decodes the headers of a batch's records, whose lengths have been looked at before. */
 export class BatchHeaders {
-  /** Names of the record before, by place: mostly each record of a batch has the same. */
-  readonly #names: { readonly bytes: Uint8Array; readonly text: string }[] = [];
+  /** Texts of the record before, by place: names mostly come again, and many values do. */
+  readonly #texts: KnownText[] = [];
+  readonly #reader: ByteReader;
 
-  constructor(private readonly bytes: Uint8Array) {}
+  constructor(bytes: Uint8Array) {
+    this.#reader = new ByteReader(bytes);
+  }
 
   /** Of one name that comes twice the last counts; one without a value is none. */
   at(at: number): RecordHeaders {
-    const reader = new ByteReader(this.bytes, at);
+    const reader = this.#reader;
+    reader.at = at;
     const headers: Record<string, string> = {};
     const count = reader.varint();
     for (let place = 0; place < count; place++) {
-      const name = this.#name(reader.take(reader.varint()), place);
+      const name = this.#text(reader.varint(), 2 * place);
       const length = reader.varint();
       if (length < 0) delete headers[name];
-      else headers[name] = decoder.decode(reader.take(length));
+      else headers[name] = this.#text(length, 2 * place + 1);
     }
     return headers;
   }
 
-  #name(bytes: Uint8Array, place: number): string {
-    const before = this.#names[place];
-    if (before && isSame(before.bytes, bytes)) return before.text;
-    const text = decoder.decode(bytes);
-    this.#names[place] = { bytes, text };
+  #text(length: number, place: number): string {
+    const { bytes } = this.#reader;
+    const from = this.#reader.skip(length);
+    const known = this.#texts[place];
+    if (known && known.length === length && isSame(bytes, from, known)) return known.text;
+    const text = decoder.decode(bytes.subarray(from, from + length));
+    if (place < PLACES_MAX) this.#texts[place] = { from, length, text };
     return text;
   }
 }
 
+type KnownText = { readonly from: number; readonly length: number; readonly text: string };
+const PLACES_MAX = 32;
 const decoder = new TextDecoder();
 
-function isSame(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+function isSame(bytes: Uint8Array, at: number, { from, length }: KnownText): boolean {
+  // From behind: ids differ there.
+  for (let i = length - 1; i >= 0; i--) if (bytes[at + i] !== bytes[from + i]) return false;
   return true;
 }
