@@ -3,12 +3,12 @@ import { reportHealth } from "./health.ts";
 import type { LoopMessage } from "./loop.ts";
 import { standingLines, standingOf, standingText } from "./standing.ts";
 
-const AT = { partition: 3, offset: 42, reason: "its checksum is wrong" };
+const AT = { partition: 3, offset: 42, reason: "the record batch cannot be read: its checksum is wrong" };
 
 describe("a partition that stands", () => {
   test("is told with where, why and the command that sets it aside", () => {
     expect(standingText(AT)).toBe(
-      "partition 3 stands at 3:42, which cannot be read: its checksum is wrong. " +
+      "partition 3 stands at 3:42: the record batch cannot be read: its checksum is wrong. " +
         '"deno task skip 3:42 --reason TEXT" sets it aside as a dead letter.',
     );
   });

@@ -17,7 +17,7 @@ export function standingOf(
 
 /** What an operator reads: where it stands, why, and the command that sets it aside. */
 export function standingText({ partition, offset, reason }: StandingPartition): string {
-  return `partition ${partition} stands at ${partition}:${offset}, which cannot be read: ${reason}. ` +
+  return `partition ${partition} stands at ${partition}:${offset}: ${reason}. ` +
     `"deno task skip ${partition}:${offset} --reason TEXT" sets it aside as a dead letter.`;
 }
 

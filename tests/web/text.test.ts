@@ -80,7 +80,7 @@ describe("stations()", () => {
 
   test("a partition that stands is no lag that goes by itself", () => {
     const [writer, offers] = services.status!.groups;
-    const standing = { offset: 90, reason: "its codec 9 is not known" };
+    const standing = { offset: 90, reason: "the record batch cannot be read: its codec 9 is not known" };
     const groups = [writer!, offers!].map((one) => ({
       ...one,
       partitions: [{ ...one.partitions[0]!, standing }],
@@ -90,8 +90,8 @@ describe("stations()", () => {
     expect(heldUp(stands.status)).toEqual([{
       tone: "bad",
       text:
-        "Partition 0 stands at p0 @ 90 (dataset-writer, discount-offers): it cannot be read, its codec 9 is " +
-        "not known. What lies behind it waits; other partitions go on. This sets it aside as a dead letter:",
+        "Partition 0 stands at p0 @ 90 (dataset-writer, discount-offers): the record batch cannot be read: its codec " +
+        "9 is not known. What lies behind it waits; other partitions go on. This sets it aside as a dead letter:",
       command: 'deno task skip 0:90 --reason "…"',
     }]);
   });

@@ -85,8 +85,8 @@ function recordsBetween(
     if (timestamp !== null && headers !== null) records.push({ ...at, timestamp, key, value, headers });
     else {
       const reason = headers === null
-        ? "its headers are no JSON object of texts"
-        : "its time is beyond what a whole number can say";
+        ? "the record cannot be read: its headers are no JSON object of texts"
+        : "the record cannot be read: its time is beyond what a whole number can say";
       const bytes = value.slice(0, UNREADABLE_BYTES_MAX);
       return { records, unreadable: { ...at, nextOffset: at.offset + 1, reason, bytes } };
     }

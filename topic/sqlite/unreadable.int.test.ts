@@ -44,10 +44,22 @@ async function logWith(spoil: string): Promise<{ readonly log: TopicLog; readonl
 }
 
 const SPOILT = {
-  "headers that are no JSON": [`headers = '{"id":'`, "its headers are no JSON object of texts"],
-  "headers that are no object": [`headers = '["id"]'`, "its headers are no JSON object of texts"],
-  "a header that is no text": [`headers = '{"id":7}'`, "its headers are no JSON object of texts"],
-  "a time beyond every whole number": ["timestamp = 9223372036854775807", "its time is beyond what a whole"],
+  "headers that are no JSON": [
+    `headers = '{"id":'`,
+    "cannot be read: its headers are no JSON object of texts",
+  ],
+  "headers that are no object": [
+    `headers = '["id"]'`,
+    "cannot be read: its headers are no JSON object of texts",
+  ],
+  "a header that is no text": [
+    `headers = '{"id":7}'`,
+    "cannot be read: its headers are no JSON object of texts",
+  ],
+  "a time beyond every whole number": [
+    "timestamp = 9223372036854775807",
+    "cannot be read: its time is beyond what a whole",
+  ],
 } as const;
 
 const texts = async (log: TopicLog, options: Partial<ReadOptions> = {}) =>

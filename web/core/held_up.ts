@@ -26,10 +26,7 @@ export function heldUp(status: PipelineStatus | null): HeldUp[] {
   }
   const stands = [...places].map(([key, { partition, offset, reason, groups }]): HeldUp => ({
     tone: "bad",
-    text:
-      `Partition ${partition} stands at p${partition} @ ${offset} (${
-        groups.join(", ")
-      }): it cannot be read, ${reason}. ` +
+    text: `Partition ${partition} stands at p${partition} @ ${offset} (${groups.join(", ")}): ${reason}. ` +
       "What lies behind it waits; other partitions go on. This sets it aside as a dead letter:",
     command: `deno task skip ${key} --reason "…"`,
   }));
