@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { FactOf, Position } from "../../facts/facts.ts";
-import { isJudged, type JoinRow, judge, type OtherId, rowOf, update, type Verdict } from "../core/merge.ts";
+import { type JoinRow, judge, type OtherId, rowOf, update, type Verdict } from "../core/merge.ts";
 
 /** Two subjects of a row. */
 type Ends = { readonly a: string; readonly b: string };
