@@ -113,6 +113,29 @@ describe("factsOf()", () => {
     expect(kinds({ merge: { ...merge, erasedAt: T - 1 } }, nothing)).toEqual(["merge_asked", "counted"]);
   });
 
+  it("asks for a merge again where that is earlier, cannot be refused, or is proven", () => {
+    const isTold = (held: MergeAsked["held"], more: Brought = {}) =>
+      kinds({ event: { isUse: false }, merge: { ...merge, held }, ...more }, nothing).length === 1;
+    const held = { time: T, isSure: false, isProven: false };
+    expect([isTold(held), isTold({ ...held, time: T + 1 })]).toEqual([false, true]);
+    expect(isTold(held, { merge: { ...merge, held, how: "dangerous" } })).toBe(true);
+    expect(isTold({ ...held, isSure: true, time: T + 1 })).toBe(false);
+    expect([false, true].map((isProven) => isTold({ ...held, isProven }, { isProven: true }))).toEqual([
+      true,
+      false,
+    ]);
+  });
+
+  it("shows a person.id once, and again where it decides a merge and none has", () => {
+    const isTold = (more: Partial<PersonShown>, eventAt = T) =>
+      kinds({ event: { isUse: false, eventAt }, person: { ...person, ...more } }, nothing).length === 1;
+    const held = { time: T - 100, isSure: true, isProven: false };
+    expect([isTold({}), isTold({ held })]).toEqual([true, false]);
+    expect(isTold({ held, askedSince: T - 50 })).toBe(true);
+    expect(isTold({ held, askedSince: T - 50 }, T - 60)).toBe(false);
+    expect(isTold({ held: { ...held, time: T - 40 }, askedSince: T - 50 })).toBe(false);
+  });
+
   it("suppresses the mailbox that an opt-out names", () => {
     const optOut = { mailbox: box, isSuppressed: false };
     const facts = factsOf(hashed({ event: { isUse: false }, mailbox: box, optOut }), nothing, policy);
