@@ -16,7 +16,9 @@ import { type Additions, additionsOf, chunksOf, type Decided, pendingLettersOf }
 import { remember, type RulesContext, rulesOf, warmWindow } from "./opening.ts";
 import { type MovedIds, type MovedIdsReader, NO_MOVED_IDS } from "./moved_ids.ts";
 import { markOf } from "./core/record_mark.ts";
-import type { AdoptedCount, PartitionCount, PartitionStore, PendingLetter, RecordMark } from "./store.ts";
+import type { AdoptedCount, PartitionCount } from "./core/added_partitions.ts";
+import type { RecordMark } from "./core/record_mark.ts";
+import type { PartitionStore, PendingLetter } from "./store.ts";
 import type { DedupWindow } from "./core/dedup_window.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import type { DeadLetterIndex } from "../dead_letters/positions.ts";

@@ -5,7 +5,7 @@ import { partitionOf } from "../../topic/partitioner.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { DedupWindow } from "./core/dedup_window.ts";
 import { type LookBack, lookBacks } from "./core/added_partitions.ts";
-import type { AdoptedCount, PartitionCount } from "./store.ts";
+import type { AdoptedCount, PartitionCount } from "./core/added_partitions.ts";
 
 /** Ids that lie in other partitions than their keys go to by now, for the first `dedupWindow` offsets after a change. */
 export type MovedIds = {

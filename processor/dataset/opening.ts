@@ -1,8 +1,7 @@
 import { isScrubbed } from "../../contract/dead_letter.ts";
 import { readLabel, recordId } from "../../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import type { PartitionBounds, TopicLog, TopicRecord } from "../../topic/topic.ts";
-import { DatasetStateError } from "./core/state_error.ts";
+import type { TopicRecord } from "../../topic/topic.ts";
 import { isErased, subjectsOf } from "../record/erasure.ts";
 import type { Rules } from "./core/decision.ts";
 import type { PartitionContext } from "./context.ts";

@@ -2,7 +2,8 @@ import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { PartitionBounds, TopicLog } from "../../topic/topic.ts";
 import { isMarked } from "./core/record_mark.ts";
 import { DatasetStateError } from "./core/state_error.ts";
-import type { DatasetTree, PartitionManifest, RecordMark } from "./store.ts";
+import type { RecordMark } from "./core/record_mark.ts";
+import type { DatasetTree, PartitionManifest } from "./store.ts";
 
 /** Is the topic still the one that this dataset was made from? Nothing is written before that is known. */
 

@@ -3,7 +3,7 @@ import { additionsOf, type Decided, pendingLettersOf } from "./chunk.ts";
 import { readErasure, UNREADABLE_ERASURE_REASON } from "../record/erasure.ts";
 import { decide } from "./core/decision.ts";
 import { markOf } from "./core/record_mark.ts";
-import type { RecordMark } from "./store.ts";
+import type { RecordMark } from "./core/record_mark.ts";
 import { SANITISER_VERSION } from "../sanitise/mod.ts";
 import { reportedFrom } from "./trace.ts";
 import { type OpenPartition, remember } from "./opening.ts";

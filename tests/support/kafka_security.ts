@@ -116,6 +116,7 @@ listener.name.${name}.scram-sha-512.sasl.jaas.config=${login}.scram.ScramLoginMo
     "listener.name.mutual.ssl.client.auth=required",
     "listener.name.mutual.ssl.truststore.type=PEM",
     `listener.name.mutual.ssl.truststore.location=${join(dir, "client.pem")}`,
+    "log.cleaner.backoff.ms=200",
     "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
     "super.users=User:ANONYMOUS;User:plain;User:scram;User:CN=client",
   ].join("\n");

@@ -300,6 +300,43 @@ describe("Records that weigh little on the wire and much in memory", () => {
 });
 
 describe("Records of other programs", () => {
+  test("that compaction has taken are a gap that the position moves over", async (running) => {
+    if (why !== null) return running.skip(why);
+    const topic = `t-${crypto.randomUUID()}`;
+    const other = otherClient(broker.brokers.split(","));
+    await other.topic(topic, {
+      "cleanup.policy": "compact",
+      // A segment ends by the time of its records, and only one that has ended is compacted.
+      "message.timestamp.type": "LogAppendTime",
+      "segment.ms": "1",
+      "min.cleanable.dirty.ratio": "0",
+      "delete.retention.ms": "0",
+    });
+    for (let n = 0; n < 6; n++) {
+      await other.publish(topic, [{ key: "a", value: `a${n}` }, { key: "b", value: `b${n}` }]);
+    }
+    await withLog({ KAFKA_BROKERS: broker.brokers }, async (log) => {
+      const { endOffset } = (await log.bounds(topic))[0]!;
+      const read = async () => {
+        const [seen, ends] = [[] as string[], [0]];
+        for await (const batch of log.read(topic, { partition: 0, from: 0, until: endOffset })) {
+          for (const { offset, value } of batch.records) {
+            seen.push(`${offset} ${new TextDecoder().decode(value)}`);
+          }
+          ends.push(batch.nextOffset);
+        }
+        return { seen, end: ends.at(-1) };
+      };
+      const { seen, end } = await until("compaction has come by", async () => {
+        const now = await read();
+        return now.seen.length <= 4 ? now : null;
+      });
+      expect(seen.slice(-2)).toEqual(["10 a5", "11 b5"]);
+      expect(end).toBe(endOffset);
+    });
+    await other.close();
+  }, 60_000);
+
   test(
     "give the lag that Kafka's own tool gives, while a transaction is open and after it was taken back",
     async (running) => {

@@ -304,6 +304,7 @@ describe("Records that cannot be read", () => {
       offset: 1,
       nextOffset: 2,
       reason: expect.stringMatching(/CRC-32C/),
+      bytes: null,
     });
     await until("the other one is handled", () => group.offsets[1] === 1);
     expect(group.offsets[0]).toBe(1);

@@ -89,7 +89,8 @@ export class KafkaConsumption implements Consumption {
   state(): ReturnType<Consumption["state"]> {
     const owned = [...this.#owned.values()].sort((a, b) => a.partition - b.partition);
     const partitions = owned.map(({ partition }) => partition);
-    const stand = owned.flatMap(({ standing }) => standing ?? []);
+    // Without the bytes: this is looked at, compared and passed on several times a second.
+    const stand = owned.flatMap(({ standing }) => standing === null ? [] : [{ ...standing, bytes: null }]);
     const standing = stand.length > 0 ? { standing: stand } : {};
     const [reason] = [...this.#away.values(), ...owned.flatMap(({ trouble }) => trouble ?? [])];
     if (reason !== undefined) return { is: "away", partitions, reason, ...standing };

@@ -8,7 +8,8 @@ import {
   syncDirectory,
   writeDurablySync,
 } from "../../../runtime/durable_file.ts";
-import type { DatasetTree, PartitionCount } from "../store.ts";
+import type { PartitionCount } from "../core/added_partitions.ts";
+import type { DatasetTree } from "../store.ts";
 import { encode, manifestPaths, readErased, readJson, readManifest } from "./manifest.ts";
 
 /**

@@ -53,7 +53,11 @@ function readPartition(reader: ByteReader, version: number): PartitionAnswer {
   return { partition, errorCode, endOffset, stableOffset, aborted, records };
 }
 
-/** The records of an answer from `from` on. */
+/**
+ * The records of an answer from `from` on. A partition of which little came must not keep all that came of the others in
+ * memory for as long as its handler takes: then it has bytes of its own.
+ */
 export function recordSetOf({ partition, records, aborted }: PartitionAnswer, from: number): RecordSet {
-  return new RecordSet(records, { partition, from, aborted });
+  const isSmallPart = records.buffer.byteLength > 2 * records.length;
+  return new RecordSet(isSmallPart ? records.slice() : records, { partition, from, aborted });
 }
