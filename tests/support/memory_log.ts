@@ -331,7 +331,7 @@ class MemoryPartition {
       taken += record.value.length;
     }
     const isLast = first + records.length >= this.records.length;
-    const nextOffset = isLast ? Math.min(this.end, until) : (records.at(-1)?.offset ?? from - 1) + 1;
+    const nextOffset = isLast ? Math.min(this.end, below) : (records.at(-1)?.offset ?? from - 1) + 1;
     if (nextOffset <= Math.max(from, this.start)) return null;
     return { partition: this.number, records, nextOffset, endOffset: this.end };
   }
