@@ -1,7 +1,15 @@
-import type { Browser, Page } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { PipelineStatus } from "../../contract/processor_api.ts";
 import { noBrowser, startBrowser, watch } from "../support/browser.ts";
+import {
+  click,
+  failGeneration,
+  identify,
+  SANITISED_PROMPT,
+  untilMailed,
+  useTimes,
+} from "../support/page_journey.ts";
 import { datasetLines, mailFiles } from "../support/pipeline.ts";
 import { spawnProgram, type TextStream } from "../support/run_command.ts";
 import { until } from "../support/until.ts";
@@ -11,6 +19,7 @@ import { until } from "../support/until.ts";
  * same again. The wait of two minutes is shortened by its setting.
  */
 const WAIT_MS = 1_500;
+const ADDRESS = "ada@example.org";
 
 type Demo = { readonly url: string; readonly output: () => string; stop(): Promise<number> };
 
@@ -69,13 +78,6 @@ describe("deno task demo in a browser", () => {
     await Deno.remove(dataDir, { recursive: true });
   });
 
-  const click = (page: Page, name: string) => page.getByRole("button", { name, exact: true }).click();
-
-  async function identify(page: Page): Promise<void> {
-    await page.getByLabel("E-mail").fill("ada@example.org");
-    await page.getByLabel("E-mail").press("Enter");
-  }
-
   test(
     "leads from clicks to a line and one mail, and to no second mail after Ctrl-C and a new start",
     async () => {
@@ -84,26 +86,20 @@ describe("deno task demo in a browser", () => {
       const complaints = watch(context, { origin: new URL(first.url).origin });
       const page = await context.newPage();
       await page.goto(first.url);
-      await identify(page);
+      await identify(page, ADDRESS);
 
-      await page.getByLabel("Prompt").fill("call me at +44 7911 123456 or ada@example.org");
-      await page.getByLabel("Failure reason").fill("timeout");
-      await click(page, "Simulate Generation Failure");
-      await page.getByText("call me at <PHONE_NUMBER> or <EMAIL_ADDRESS>").first().waitFor();
+      await failGeneration(page);
       const [line, ...others] = datasetLines(dataDir);
       expect(others).toEqual([]);
       expect(line).toMatchObject({
         event: "generation_failed",
         failure_reason: "timeout",
-        input_prompt: "call me at <PHONE_NUMBER> or <EMAIL_ADDRESS>",
+        input_prompt: SANITISED_PROMPT,
         distinct_id: expect.stringMatching(/^[0-9a-f-]{36}$/),
       });
 
-      for (let i = 1; i <= 5; i++) {
-        await click(page, "Simulate Feature Usage");
-        await page.getByText(`counted ${i} of 5`).first().waitFor();
-      }
-      await page.getByRole("link", { name: "Open the mail" }).waitFor();
+      await useTimes(page, 5);
+      await untilMailed(page);
       expect(mailFiles(dataDir)).toHaveLength(1);
       expect(complaints).toEqual({ console: [], otherHosts: [] });
       const state = await context.storageState();
@@ -116,7 +112,7 @@ describe("deno task demo in a browser", () => {
       const again = await browser.newContext({ storageState: { ...state, origins } });
       const back = await again.newPage();
       await back.goto(second.url);
-      await identify(back);
+      await identify(back, ADDRESS);
       for (let i = 0; i < 5; i++) await click(back, "Simulate Feature Usage");
       await click(back, "Simulate Generation Failure");
       await until("the second line is there", () => datasetLines(dataDir).length === 2);
@@ -128,12 +124,9 @@ describe("deno task demo in a browser", () => {
       const stranger = await browser.newContext();
       const other = await stranger.newPage();
       await other.goto(third.url);
-      for (let i = 1; i <= 5; i++) {
-        await click(other, "Simulate Feature Usage");
-        await other.getByText(`counted ${i} of 5`).first().waitFor();
-      }
+      await useTimes(other, 5);
       // An address that comes after the offer was earned counts because the demo's server proves it, and the join with it.
-      await identify(other);
+      await identify(other, ADDRESS);
       await until("the stranger's offer is closed", async () => {
         const status: PipelineStatus = await (await fetch(`${third.url}/api/status`)).json();
         return status.offers.closed === 1 && status.offers.offered === 1;
