@@ -1,6 +1,8 @@
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "../support/kafka_broker.ts";
+import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_PARTITIONS } from "../../contract/names.ts";
+import type { GroupLag } from "../../contract/processor_api.ts";
+import { brokerIsOurs, type KafkaBroker, startKafkaBroker, whyNoKafka } from "../support/kafka_broker.ts";
 import {
   datasetLines,
   mailFiles,
@@ -297,4 +299,87 @@ describe("Several processors on Kafka", () => {
     await untilCaughtUp(processor.url);
     expect(written()).toHaveLength(1);
   });
+});
+
+/** Kafka before 4.0, whose oldest protocol versions, message formats and tools differ. */
+describe("The pipeline on Apache Kafka 3.9", () => {
+  const VERSION = "3.9.2";
+  test(
+    "leads webhooks to lines and uses to one mail, and its lag is what Kafka's tool says",
+    async (running) => {
+      const why = brokerIsOurs() ? await whyNoKafka(VERSION) : "KAFKA_BROKERS names the broker";
+      if (why !== null) return running.skip(why);
+      await using cleanup = new AsyncDisposableStack();
+      const root = await Deno.makeTempDir({ prefix: "kafka-journeys-" });
+      cleanup.defer(() => Deno.remove(root, { recursive: true }));
+      const broker = await startKafkaBroker({ version: VERSION });
+      cleanup.defer(() => broker.stop());
+      const env = {
+        KAFKA_BROKERS: broker.brokers,
+        KAFKA_SESSION_TIMEOUT: "6s",
+        DATA_DIR: root,
+        DISCOUNT_WAIT: "300ms",
+      };
+      const start = async (name: "ingest" | "processor") => {
+        const service = await startService(name, env);
+        cleanup.defer(() => service.kill());
+        return service;
+      };
+      const [ingest, processor] = [await start("ingest"), await start("processor")];
+      const uuids = Array.from({ length: 20 }, () => crypto.randomUUID());
+      const send = async (some: readonly string[]) => {
+        for (const uuid of some) {
+          expect(await post(ingest.url, posthogBody({ uuid, distinctId: `user-${uuid}` }))).toBe(200);
+        }
+      };
+      await send(uuids.slice(0, 10));
+      await broker.kill();
+      await send(uuids.slice(10, 15));
+      await broker.restart();
+      for (let i = 0; i < 5; i++) {
+        const used = posthogBody({ event: "feature_used", distinctId: "ada", email: "ada@example.org" });
+        expect(await post(ingest.url, used)).toBe(200);
+      }
+      await until(
+        "the mail is sent",
+        async () => (await offerOf(processor.url, "ada"))?.state === "offered",
+        {
+          limitMs: 60_000,
+        },
+      );
+      await until("the lines are there", () => datasetLines(root).length === 15, { limitMs: 60_000 });
+      await untilCaughtUp(processor.url);
+      expect(await processor.stop()).toBe(0);
+      await send(uuids.slice(15));
+      const { code, stdout } = await runProgram("tools/lag.ts", { args: ["--json"], env });
+      expect(code).toBe(0);
+      const groups: GroupLag[] = JSON.parse(stdout);
+      expect(groups.map(({ group, lag }) => [group, lag])).toEqual([
+        [DATASET_WRITER_GROUP, 5],
+        [DISCOUNT_OFFERS_GROUP, 5],
+      ]);
+      for (const { group, partitions } of groups) {
+        const theirs = await broker.describeGroup(group);
+        expect(partitions).toHaveLength(WEBHOOKS_PARTITIONS);
+        const committed = partitions.filter(({ nextOffset }) => nextOffset !== null);
+        expect(
+          committed.map(({ partition, nextOffset, endOffset, lag }) => ({
+            partition,
+            nextOffset,
+            endOffset,
+            lag,
+          })),
+        )
+          .toEqual(
+            theirs.map(({ topic: _, ...offsets }) => offsets).sort((a, b) => a.partition - b.partition),
+          );
+      }
+      const again = await start("processor");
+      await untilCaughtUp(again.url);
+      expect(datasetLines(root).map(({ input_prompt }) => input_prompt).sort())
+        .toEqual(uuids.map((uuid) => `prompt ${uuid}`).sort());
+      expect(mailFiles(root)).toHaveLength(1);
+    },
+    120_000,
+  );
 });
