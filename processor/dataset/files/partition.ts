@@ -11,8 +11,8 @@ import {
 } from "../../record/erasure.ts";
 import { removeIfThere } from "../../../runtime/durable_file.ts";
 import { remembering } from "../../../runtime/remember.ts";
+import type { AdoptedCount } from "../core/added_partitions.ts";
 import type {
-  AdoptedCount,
   Advance,
   ErasureHere,
   ErasureTools,
