@@ -29,7 +29,6 @@ export {
   type StoredManifest,
 } from "./files/manifest.ts";
 export type {
-  AdoptedCount,
   DatasetIdentity,
   DatasetTree,
   FileAddition,
@@ -37,13 +36,13 @@ export type {
   PartitionManifest,
   PartitionStore,
   PendingLetter,
-  RecordMark,
 } from "./store.ts";
 export { rememberAs, treeAt } from "./files/topic_memory.ts";
 
 /** Building a tree beside the live one, and putting it in its place. */
 export { type BuildContext, type Counts, PartitionBuild } from "./build.ts";
-export { countsToAdopt } from "./core/added_partitions.ts";
+export { type AdoptedCount, countsToAdopt } from "./core/added_partitions.ts";
+export type { RecordMark } from "./core/record_mark.ts";
 export { MovedIdsReader } from "./moved_ids.ts";
 export { refuseOtherRecords, refuseOtherTopic } from "./topic_check.ts";
 export { findRoot, newTreePath } from "./files/dataset.ts";
