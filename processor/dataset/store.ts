@@ -1,7 +1,11 @@
 import type { DeadLetterStep } from "../../contract/dead_letter.ts";
 import type { FaultPoint } from "../../runtime/fault_point.ts";
 import type { ErasedSubjects, Erasure } from "../record/erasure.ts";
+import type { AdoptedCount, PartitionCount } from "./core/added_partitions.ts";
 import type { DedupWindow, WindowEntries } from "./core/dedup_window.ts";
+import type { RecordMark } from "./core/record_mark.ts";
+
+export type { AdoptedCount, PartitionCount, RecordMark };
 
 /**
  * The port of the dataset on disk. Its manifest is the truth: what lies beyond it is no part of the dataset and is cut
@@ -28,12 +32,6 @@ export type PendingLetter = {
   readonly step: DeadLetterStep;
   readonly reason: string;
 };
-
-/** How a partition of the topic has counted since `from`: see {@link PartitionCount}. */
-export type AdoptedCount = { readonly count: number; readonly from: number };
-
-/** The record that a chunk ended with, to tell the log that it came from. `sha256` is of its key, value and timestamp. */
-export type RecordMark = { readonly offset: number; readonly timestamp: number; readonly sha256: string };
 
 /** What of one partition's files is the dataset, and where its writer goes on. */
 export type PartitionManifest = {
@@ -129,12 +127,6 @@ export interface DatasetStore {
   identity(): Promise<DatasetIdentity>;
   close(): void;
 }
-
-/**
- * How many partitions the topic had, and where each ended when that was noted: from there on a key lies where `count`
- * sends it. The first one of a tree says only what was there when it was begun.
- */
-export type PartitionCount = { readonly count: number; readonly ends: readonly number[] };
 
 /** What one tree knows of its topic, and of the erasures of all its partitions. */
 export interface DatasetTree {

@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { AdoptedCount, PartitionCount } from "../store.ts";
-import { countsToAdopt, lookBacks } from "./added_partitions.ts";
+import { type AdoptedCount, countsToAdopt, lookBacks, type PartitionCount } from "./added_partitions.ts";
 
 const W = 5;
 const counts: readonly PartitionCount[] = [

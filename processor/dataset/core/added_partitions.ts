@@ -1,4 +1,11 @@
-import type { AdoptedCount, PartitionCount } from "../store.ts";
+/**
+ * How many partitions the topic had, and where each ended when that was noted: from there on a key lies where `count`
+ * sends it. The first one of a tree says only what was there when it was begun.
+ */
+export type PartitionCount = { readonly count: number; readonly ends: readonly number[] };
+
+/** How a partition of the topic has counted since `from`: see {@link PartitionCount}. */
+export type AdoptedCount = { readonly count: number; readonly from: number };
 
 /**
  * Where a uuid is looked for beside its own partition, once the topic has more partitions than before: a record at offset

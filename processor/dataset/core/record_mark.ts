@@ -1,7 +1,9 @@
 import { Buffer } from "node:buffer";
 import { hash } from "node:crypto";
 import { isScrubbed, type ReadRecord } from "../../../contract/dead_letter.ts";
-import type { RecordMark } from "../store.ts";
+
+/** The record that a chunk ended with, to tell the log that it came from. `sha256` is of its key, value and timestamp. */
+export type RecordMark = { readonly offset: number; readonly timestamp: number; readonly sha256: string };
 
 /** A record as the manifest remembers it, so that another topic of the same name is told from the one before. */
 export function markOf(record: ReadRecord): RecordMark {
