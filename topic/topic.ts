@@ -184,7 +184,7 @@ export class UnreadableRecordsError extends Error {
   constructor(readonly records: UnreadableRecords, topic: string) {
     super(
       `Cannot read "${topic}" at ${records.partition}:${records.offset}: ${records.reason}. ` +
-        `"deno task skip ${records.partition}:${records.offset} --reason TEXT" sets it aside as a dead letter.`,
+        `"deno task skip ${records.partition}:${records.offset} --reason TEXT" sets a webhook aside as a dead letter.`,
     );
   }
 }

@@ -1,6 +1,6 @@
 import { LogSetupError, type PartitionBounds } from "../topic.ts";
 import { typeOf } from "./errors.ts";
-import { brokerError, fetchRequests } from "./kafkajs_repairs.ts";
+import { fetchError, fetchRequests } from "./kafkajs_repairs.ts";
 import { FETCH_VERSIONS, type FetchAnswer, readFetchAnswer, recordSetOf } from "./records/fetch_answer.ts";
 import type { RecordSet } from "./records/record_set.ts";
 
@@ -102,11 +102,11 @@ export class KafkaFetcher {
         })),
       }],
     });
-    if (answer.errorCode !== 0) throw brokerError(answer.errorCode);
+    if (answer.errorCode !== 0) throw fetchError(answer.errorCode);
     const fromOf = new Map(wanted.map(({ partition, from }) => [partition, from]));
     return answer.partitions.map((one) => {
       const { partition, errorCode, endOffset, stableOffset } = one;
-      if (errorCode !== 0) return { partition, error: brokerError(errorCode, `partition ${partition}`) };
+      if (errorCode !== 0) return { partition, error: fetchError(errorCode, `partition ${partition}`) };
       return { partition, records: recordSetOf(one, fromOf.get(partition)!), endOffset, stableOffset };
     });
   }

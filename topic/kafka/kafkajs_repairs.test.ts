@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import { expect, test } from "vitest";
-import { brokerError, repairClient } from "./kafkajs_repairs.ts";
+import { fetchError, repairClient } from "./kafkajs_repairs.ts";
 
 test("the client commits only what its membership of this moment has: a retry after a rebalance takes nobody back", async () => {
   repairClient();
@@ -59,7 +59,7 @@ test("offsets are asked for up to the high watermark, also where a transaction i
 });
 
 test("an error of a partition says which one, and has the protocol's name", () => {
-  const error = brokerError(6, "partition 4");
+  const error = fetchError(6, "partition 4");
   expect(error).toMatchObject({ type: "NOT_LEADER_FOR_PARTITION" });
   expect(error.message).toMatch(/^partition 4: /);
 });

@@ -1,5 +1,6 @@
 import { createRequire } from "node:module";
 import { zstdCompressSync } from "node:zlib";
+import type { BrokerWords } from "./broker_words.ts";
 import { answerInWords } from "./produce_answer.ts";
 
 /** What kafkajs 2.2.4 gets wrong and cannot be told from outside: repaired in its own objects, once per process. */
@@ -113,12 +114,12 @@ export function fetchRequests(
   return protocol({ version });
 }
 
-/** The client's error for one of Kafka's numbers; `about` stands before its words. */
-export function brokerError(code: number, about?: string): Error {
+/** The client's error for one of the numbers in an answer to Fetch; `about` stands before its words. */
+export function fetchError(code: number, about?: string): Error {
   const { createErrorFromCode } = inside("protocol/error") as { createErrorFromCode(code: number): Error };
   const error = createErrorFromCode(code);
   if (about !== undefined) error.message = `${about}: ${error.message}`;
-  return error;
+  return Object.assign(error, { request: "Fetch" } satisfies BrokerWords);
 }
 
 function inside(path: string): unknown {
