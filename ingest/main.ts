@@ -13,6 +13,7 @@ import type { Uncaught } from "../runtime/uncaught.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
+import { SettingsWatch } from "../topic/settings_watch.ts";
 import type { TopicLog } from "../topic/topic.ts";
 import { createIngestApp } from "./app.ts";
 import { createAuthenticity } from "./authenticity.ts";
@@ -67,7 +68,13 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
   held.defer(() => spool.close());
 
   const topic = WEBHOOKS_TOPIC;
-  const publishing = { log, topic, spool, clock, limits, faultPoint, report };
+  const settings = new SettingsWatch(log, { specs: [WEBHOOKS_TOPIC_SPEC], clock, report });
+  const reportTrouble: Report = (level, text) => {
+    report(level, text);
+    // Where a record is refused, a setting may have changed.
+    if (level !== "info") settings.lookSoon();
+  };
+  const publishing = { log, topic, spool, clock, limits, faultPoint, report: reportTrouble };
   const publisher = new Publisher(publishing);
   const drainer = new Drainer(publishing);
   const preparing = new AbortController();
@@ -75,6 +82,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
     if (!ready) return;
     publisher.logIsReady();
     drainer.start();
+    void settings.run(preparing.signal);
   });
   held.defer(async () => {
     preparing.abort();
@@ -108,9 +116,10 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
       spool,
       inFlight,
       uncaught: parts.uncaught ?? (() => 0),
+      breaches: () => settings.breaches.length,
       server: () => listener?.server ?? null,
     }),
-    readiness: createReadiness(publisher, publishing),
+    readiness: createReadiness(publisher, { ...publishing, breaches: () => settings.breaches }),
     unsubscribe: createUnsubscribe({ hashes, confirmation, publisher, publicUrl, clock, inFlight, bodies }),
     hosts: config.hosts,
     limits,

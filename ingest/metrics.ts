@@ -23,6 +23,8 @@ export type MetricsSources = {
   readonly inFlight: Room;
   /** Errors of this process that nobody caught. */
   readonly uncaught: () => number;
+  /** Settings of the topic that break a promise. */
+  readonly breaches: () => number;
   /** Null before it listens. */
   readonly server: () => Pick<HttpServer, "open" | "shed" | "expired" | "acceptFailures"> | null;
 };
@@ -32,7 +34,7 @@ const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 
 /** Ingest's Prometheus metrics, in a registry of their own; gauges are read from their sources at each scrape. */
 export function createIngestMetrics(sources: MetricsSources): IngestMetrics {
-  const { publisher, drainer, spool, inFlight, uncaught, server } = sources;
+  const { publisher, drainer, spool, inFlight, uncaught, breaches, server } = sources;
   const registers = [new Registry()];
   const registry = registers[0]!;
   const webhooks = new Counter({
@@ -89,6 +91,7 @@ export function createIngestMetrics(sources: MetricsSources): IngestMetrics {
   fetched("ingest_in_flight_requests", "Requests not yet answered.", () => inFlight.requests);
   fetched("ingest_in_flight_bytes", "Bytes of bodies not yet answered.", () => inFlight.bytes);
   counted("ingest_uncaught_errors_total", "Errors that nobody caught.", uncaught);
+  fetched("ingest_topic_setting_breaches", "Settings of the topic that break a promise.", breaches);
   fetched("ingest_connections", "Connections that are open.", () => server()?.open ?? 0);
   counted("ingest_connections_shed_total", "Connections closed to make room.", () => server()?.shed ?? 0);
   counted(

@@ -1,9 +1,16 @@
+import type { SettingBreach } from "../topic/topic.ts";
 import type { Publisher, PublisherOptions } from "./publisher.ts";
 
 /** What `/readyz` answers: where the next envelope becomes durable, or that it cannot. */
 export type Readiness =
-  | { readonly status: "ready"; readonly durable: "log" | "spool"; readonly spooled: number }
-  | { readonly status: "not_ready"; readonly spool: "full" | "failing"; readonly spooled: number };
+  & (
+    | { readonly status: "ready"; readonly durable: "log" | "spool"; readonly spooled: number }
+    | { readonly status: "not_ready"; readonly spool: "full" | "failing"; readonly spooled: number }
+  )
+  & {
+    /** Settings of the topic that break a promise, in words; missing where there are none. */
+    readonly warnings?: readonly string[];
+  };
 
 /** Milliseconds for which an answer of the log is taken for granted, so that nobody can load it by asking. */
 const FRESH_MS = 1_000;
@@ -12,17 +19,22 @@ const FRESH_MS = 1_000;
  * What `/readyz` asks: ready while an envelope can become durable in the log or, with the log away, in the spool. The
  * log is asked at most once a second.
  */
-export function createReadiness(publisher: Publisher, options: PublisherOptions): () => Promise<Readiness> {
-  const { spool } = options;
+export function createReadiness(
+  publisher: Publisher,
+  options: PublisherOptions & { readonly breaches: () => readonly SettingBreach[] },
+): () => Promise<Readiness> {
+  const { spool, breaches } = options;
   const logAnswers = createProbe(options);
   return async () => {
     const log = publisher.goesToLog && await logAnswers() && publisher.goesToLog;
     const state = spool.state;
     const spooled = spool.pendingRecords;
-    if (log) return { status: "ready", durable: "log", spooled };
+    const words = breaches().map((breach) => breach.words);
+    const warnings = words.length === 0 ? {} : { warnings: words };
+    if (log) return { status: "ready", durable: "log", spooled, ...warnings };
     return state === "taking"
-      ? { status: "ready", durable: "spool", spooled }
-      : { status: "not_ready", spool: state, spooled };
+      ? { status: "ready", durable: "spool", spooled, ...warnings }
+      : { status: "not_ready", spool: state, spooled, ...warnings };
   };
 }
 

@@ -11,7 +11,10 @@ import { enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { groupLag } from "../topic/group_lag.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
+import { SettingsWatch } from "../topic/settings_watch.ts";
 import type { TopicLog } from "../topic/topic.ts";
+import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
+import { FACTS_TOPIC_SPEC } from "./facts/topic.ts";
 import { openDatasetLocks } from "./dataset/files/locks.ts";
 import { DatasetView } from "./dataset/files/dataset.ts";
 import { openOfferStatus } from "./offers/sqlite/open.ts";
@@ -61,7 +64,12 @@ export async function startProcessor(
   held.defer(() => log.close());
 
   const hub = createTraceHub(Date.now().toString(36));
-  const metrics = createProcessorMetrics({ uncaught });
+  const settings = new SettingsWatch(log, {
+    specs: [WEBHOOKS_TOPIC_SPEC, DEAD_LETTER_TOPIC_SPEC, FACTS_TOPIC_SPEC],
+    clock: systemClock,
+    report: (level, text) => logError(`processor: ${level}: ${text}`),
+  });
+  const metrics = createProcessorMetrics({ uncaught, breaches: () => settings.breaches });
   const health = new Map<string, LoopHealth>();
   const starting: { message: string | null } = { message: "the log's topics and the pipeline's secret" };
   const offers = openOfferStatus(config, { hashes });
@@ -87,6 +95,7 @@ export async function startProcessor(
       [...health].filter(([, { is }]) => is === "stays_out").map(([name, { message }]) =>
         `${name}: ${message ?? ""}`
       ),
+    warnings: () => settings.breaches.map(({ words }) => words),
     status: status.look,
     offerOf: (distinctId) => offers.offerOf(distinctId),
     codeIsValid: (code) => offers.codeIsValid(code),
@@ -111,8 +120,11 @@ export async function startProcessor(
   const onMessage = ({ loop, name }: Seat) => (message: LoopMessage) => {
     if (message.kind === "steps") hub.add(message.steps);
     else if (message.kind === "forget") hub.forget();
-    else if (message.kind === "health") health.set(name, message.health);
-    else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
+    else if (message.kind === "health") {
+      health.set(name, message.health);
+      // Where a record is refused, a setting may have changed.
+      if (message.health.is === "failing") settings.lookSoon();
+    } else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
     else logError(`processor: ${message.level}: ${name}: ${message.text}`);
   };
   const stopping = new AbortController();
@@ -120,6 +132,7 @@ export async function startProcessor(
   const running = prepare(config, { log, hashes, signal: stopping.signal, starting }).then(() => {
     starting.message = null;
     if (stopping.signal.aborted) return;
+    void settings.run(stopping.signal);
     for (const seat of seatsOf(config)) {
       loops.push(startLoop(seat.loop, { config, pipelineSecret: secret, report: onMessage(seat) }));
     }

@@ -22,6 +22,7 @@ export const WEBHOOKS_TOPIC_SPEC: TopicSpec = {
 export const DEAD_LETTER_TOPIC_SPEC: TopicSpec = {
   name: DEAD_LETTER_TOPIC,
   partitions: 1,
+  partitionsExact: true,
   retentionMs: null,
   retentionBytes: null,
   recordBytesMax: RECORD_BYTES_MAX,

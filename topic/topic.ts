@@ -60,6 +60,8 @@ export type PartitionLag = {
 export type TopicSpec = {
   readonly name: string;
   readonly partitions: number;
+  /** True: a topic that has more partitions is refused, as its records need one order. Default: it is used as it is. */
+  readonly partitionsExact?: boolean;
   /** Milliseconds a record is kept; null keeps it for ever. */
   readonly retentionMs: number | null;
   /** Bytes a partition may hold before its oldest records go; null sets no bound. */
@@ -68,6 +70,17 @@ export type TopicSpec = {
   readonly retentionMayBeSet?: boolean;
   /** Largest record (key, value and headers together), in bytes. */
   readonly recordBytesMax: number;
+};
+
+/** A setting of a topic that breaks a promise. */
+export type SettingBreach = {
+  /** As the broker names it. */
+  readonly topic: string;
+  readonly setting: string;
+  /** Acknowledged records may get lost, or be read in another order. */
+  readonly loses: boolean;
+  /** What it is, why it matters, and what mends it. */
+  readonly words: string;
 };
 
 /** Records that the log holds and that cannot be read here: `offset` ≤ theirs < `nextOffset`. */
@@ -207,8 +220,14 @@ export class LogSetupError extends Error {
 export interface TopicLog {
   readonly kind: "embedded" | "kafka";
 
-  /** Makes the topic where it is missing; raises what is too low, never lowers an existing setting. */
+  /**
+   * Makes the topic where it is missing; raises what is too low, never lowers an existing setting. Rejects with
+   * {@link LogSetupError} where a setting breaks a promise and is not this program's to change.
+   */
   ensureTopic(spec: TopicSpec): Promise<void>;
+
+  /** What of the topic's settings breaks a promise now; a log whose topics nobody else can change may not know the question. */
+  breaches?(spec: TopicSpec): Promise<readonly SettingBreach[]>;
 
   /**
    * What tells a topic from another one of the same name: a topic that was deleted and made again has another id. Null

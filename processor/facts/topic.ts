@@ -7,6 +7,7 @@ import { encodeFact, type Fact } from "./facts.ts";
 export const FACTS_TOPIC_SPEC: TopicSpec = {
   name: FACTS_TOPIC,
   partitions: 1,
+  partitionsExact: true,
   retentionMs: null,
   retentionBytes: null,
   recordBytesMax: RECORD_BYTES_MAX,

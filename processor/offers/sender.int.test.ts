@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FACTS_TOPIC } from "../../contract/names.ts";
+import type { SettingBreach } from "../../topic/topic.ts";
 import { until } from "../../tests/support/until.ts";
 import type { OutgoingMail } from "./core/discount_email.ts";
 import type { Mailer, SendOutcome } from "./mailer.ts";
@@ -127,6 +128,35 @@ describe("a mail that the server does not take", () => {
       },
     });
     expect(mailer.mails).toHaveLength(2);
+  });
+});
+
+describe("facts that may get lost", () => {
+  it("stop the mails, as a claim that gets lost is a second mail, and they go on once the topic is mended", async () => {
+    const mailer = scripted(taken);
+    let breaches: SettingBreach[] = [];
+    const looks: number[] = [];
+    const soon = {
+      ...clock,
+      wait: (ms: number, signal?: AbortSignal) => clock.wait(Math.min(ms, 20), signal),
+    };
+    place = await newPlace();
+    await place.publish(uses(5, "ada", { email: "ada@example.org" }));
+    const options = { clock: soon, mailer, breaches: () => (looks.push(1), breaches) };
+    await whileRunning(place, options, async ({ health }) => {
+      await until("the offer waits", isIn("ada", "waiting"));
+      const words = `topic "${FACTS_TOPIC}" has cleanup.policy=compact`;
+      breaches = [{ topic: FACTS_TOPIC, setting: "cleanup.policy", loses: true, words }];
+      await until("it says so", () => health.get("sender")?.message === `no mail is sent: ${words}`);
+      expect(health.get("sender")!.is).toBe("waiting");
+      clock.move(WAIT);
+      const seen = looks.length;
+      await until("it has looked again and again", () => looks.length > seen + 10);
+      expect([mailer.mails.length, offerOf("ada")!.state]).toEqual([0, "waiting"]);
+      breaches = [{ ...breaches[0]!, setting: "max.message.bytes", loses: false }];
+      await until("it is sent", isIn("ada", "offered"));
+    });
+    expect(mailer.mails).toHaveLength(1);
   });
 });
 

@@ -6,7 +6,8 @@ import type { OfferLoopDependencies, OfferPolicy } from "./policy.ts";
 import { isTransient, LOOP_BACK_OFF } from "../loop/consume.ts";
 import type { Claimer, Fact, FactOf } from "../facts/facts.ts";
 import { nextStep, type Offer, type SenderStep } from "./core/offer.ts";
-import { publishFacts } from "../facts/topic.ts";
+import { FACTS_TOPIC_SPEC, publishFacts } from "../facts/topic.ts";
+import { SettingsWatch } from "../../topic/settings_watch.ts";
 import { type HealthReport, reportHealth } from "../loop/health.ts";
 import { aboutAttempt, type AnswerFact, type AttemptPorts, attemptToSend } from "./send_attempt.ts";
 import { type MailReportPorts, reportMail } from "./mail_report.ts";
@@ -28,6 +29,8 @@ export type OfferSenderPorts =
     readonly policy: OfferPolicy;
     /** Partitions of `posthog.webhooks` that this process owns. */
     readonly owned: () => readonly number[];
+    /** Why facts may get lost now, in words; null where they may not. A claim that gets lost is a second mail. */
+    readonly factsInDanger: () => string | null;
   };
 
 /** Mails at the server at the same time: one that answers slowly does not hold up the others. */
@@ -46,10 +49,18 @@ export async function runOfferSender(
 ): Promise<void> {
   const { dataDir, discount: policy, mailFrom, publicUrl } = deps.config;
   const run = beginSenderRun(dataDir);
+  // The processor's main thread watches all topics and logs what it sees; this loop must know of its own.
+  const settings = new SettingsWatch(deps.log, {
+    specs: [FACTS_TOPIC_SPEC],
+    clock: deps.clock,
+    report: () => {},
+  });
+  void settings.run(deps.signal);
+  const factsInDanger = () => settings.breaches.find(({ loses }) => loses)?.words ?? null;
   await besideView(
     deps,
     ({ store, view, channel: { owned } }) =>
-      sendOffers({ ...deps, store, run, policy, mailFrom, publicUrl, view, owned }),
+      sendOffers({ ...deps, store, run, policy, mailFrom, publicUrl, view, owned, factsInDanger }),
   );
 }
 
@@ -64,6 +75,12 @@ export async function sendOffers(ports: OfferSenderPorts): Promise<void> {
   const sender = new Sender(ports, health);
   let failures = 0;
   while (!signal.aborted) {
+    const danger = ports.factsInDanger();
+    if (danger !== null) {
+      health("waiting", `no mail is sent: ${danger}`);
+      await clock.wait(IDLE_MS, signal);
+      continue;
+    }
     try {
       const pauseMs = await sender.turn();
       failures = 0;

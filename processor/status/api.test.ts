@@ -83,6 +83,12 @@ describe("/readyz", () => {
     ]);
   });
 
+  test("names settings of topics that break a promise", async () => {
+    const warnings = ['topic "discount.facts" has cleanup.policy=compact'];
+    const response = await get({ warnings: () => warnings }, "/readyz");
+    expect(await response.json()).toEqual({ status: "ready", staysOut: [], warnings });
+  });
+
   test("says what it waits for", async () => {
     const response = await get({ notReady: () => ["dataset-writer: waiting for lock"] }, "/readyz");
     expect([response.status, await response.json()]).toEqual([

@@ -18,6 +18,8 @@ export type StatusSources = {
   readonly notReady: () => readonly string[];
   /** Groups that this processor stays out of for good, in words. */
   readonly staysOut: () => readonly string[];
+  /** Settings of topics that break a promise, in words. */
+  readonly warnings?: () => readonly string[];
   readonly status: () => Promise<PipelineStatus>;
   readonly offerOf: (distinctId: string) => Promise<OfferView | null>;
   readonly codeIsValid: (code: string) => boolean;
@@ -62,10 +64,11 @@ export function createStatusApi(sources: StatusSources): Hono {
   app.get("/healthz", (c) => c.json({ status: "ok" }));
   app.get("/readyz", (c) => {
     const waitsFor = sources.notReady();
-    const staysOut = sources.staysOut();
+    const warnings = sources.warnings?.() ?? [];
+    const beside = { staysOut: sources.staysOut(), ...(warnings.length === 0 ? {} : { warnings }) };
     return waitsFor.length === 0
-      ? c.json({ status: "ready", staysOut })
-      : c.json({ status: "not_ready", waitsFor, staysOut }, 503);
+      ? c.json({ status: "ready", ...beside })
+      : c.json({ status: "not_ready", waitsFor, ...beside }, 503);
   });
   app.get(
     "/metrics",

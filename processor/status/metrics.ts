@@ -1,5 +1,6 @@
 import { Counter, Gauge, Registry } from "prom-client";
 import type { PipelineStatus } from "../../contract/processor_api.ts";
+import type { SettingBreach } from "../../topic/topic.ts";
 import type { LoopCounter } from "../loop/loop.ts";
 
 /** The processor's `/metrics`: counters that loops add to, gauges set from the status when somebody looks. */
@@ -24,8 +25,12 @@ const HELP: Record<LoopCounter, string> = {
  * Metrics in a registry of their own, so that two processors in one process do not count together.
  *
  * @param uncaught Errors of the main thread that nobody caught, until now.
+ * @param breaches Settings of topics that break a promise, now.
  */
-export function createProcessorMetrics({ uncaught }: { readonly uncaught: () => number }): ProcessorMetrics {
+export function createProcessorMetrics({ uncaught, breaches }: {
+  readonly uncaught: () => number;
+  readonly breaches: () => readonly SettingBreach[];
+}): ProcessorMetrics {
   const registry = new Registry();
   const counters = new Map<LoopCounter, Counter<"what">>();
   for (const [name, help] of Object.entries(HELP) as [LoopCounter, string][]) {
@@ -40,6 +45,7 @@ export function createProcessorMetrics({ uncaught }: { readonly uncaught: () => 
   const lagSeconds = gauge("lag_seconds", "Age of the oldest record not yet handled", ["group", "partition"]);
   const offers = gauge("offers", "Offers by state", ["state"]);
   const dataset = gauge("dataset", "Size of the dataset", ["unit"]);
+  const settings = gauge("topic_setting_breaches", "Settings that break a promise", ["topic", "setting"]);
   return {
     count: (counter, by, label) => counters.get(counter)!.inc({ what: label }, by),
     async text(status) {
@@ -54,6 +60,8 @@ export function createProcessorMetrics({ uncaught }: { readonly uncaught: () => 
       }
       for (const [state, count] of Object.entries(status.offers)) offers.set({ state }, count);
       for (const [unit, size] of Object.entries(status.dataset)) dataset.set({ unit }, size);
+      settings.reset();
+      for (const { topic, setting } of breaches()) settings.set({ topic, setting }, 1);
       return await registry.metrics();
     },
   };

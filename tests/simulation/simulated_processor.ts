@@ -88,6 +88,7 @@ export class SimulatedProcessor {
         mailFrom: { name: "", address: "shop@shop.example", domain: "shop.example" },
         publicUrl: "http://localhost:8000",
         owned: () => this.owned,
+        factsInDanger: () => null,
       }),
     ];
     for (const loop of loops) loop.catch((error) => simulation.failures.push(`a loop ended: ${error.stack}`));

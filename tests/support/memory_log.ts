@@ -49,9 +49,17 @@ export class MemoryLog implements TopicLog {
 
   ensureTopic(spec: TopicSpec): Promise<void> {
     const known = this.#topics.get(spec.name);
+    if (spec.partitionsExact && known && known.partitions.length > spec.partitions) {
+      return Promise.reject(new LogSetupError(`Cannot use "${spec.name}": it has too many partitions.`));
+    }
     if (known) known.raise(spec);
     else this.#topics.set(spec.name, new MemoryTopic(spec));
     return Promise.resolve();
+  }
+
+  async topicId(topic: string): Promise<string> {
+    await Promise.resolve();
+    return this.#topic(topic).id;
   }
 
   /** While it is away `publish` rejects and nobody gets a batch. */
@@ -183,6 +191,7 @@ export class MemoryLog implements TopicLog {
 }
 
 class MemoryTopic {
+  readonly id = crypto.randomUUID().replaceAll("-", "");
   readonly partitions: MemoryPartition[] = [];
   #waiting = new Set<() => void>();
 

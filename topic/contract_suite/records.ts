@@ -147,11 +147,21 @@ export const RECORD_CONTRACT = {
     await c.log.publish(spec.name, [saying("x".repeat(40_000), { partition: 3 })]);
   },
 
+  "a topic with more partitions is refused where its records need one order": async (c) => {
+    const spec = { name: c.name("topic"), retentionMs: null, retentionBytes: null, recordBytesMax: 10_000 };
+    await c.log.ensureTopic({ ...spec, partitions: 2 });
+    await expect(c.log.ensureTopic({ ...spec, partitions: 1, partitionsExact: true }))
+      .rejects.toBeInstanceOf(LogSetupError);
+    await c.log.ensureTopic({ ...spec, partitions: 2, partitionsExact: true });
+    expect(await ends(c.log, spec.name)).toHaveLength(2);
+  },
+
   "a topic has one id for whoever asks, and no other topic has it": async (c) => {
     const [topic, other] = [await c.topic(), await c.topic()];
     const command = await c.open("command");
     const id = await c.log.topicId!(topic);
-    expect(id).toMatch(/^[0-9a-f]{32}$/);
+    // A broker that gives no ids gives none to anybody.
+    expect(id ?? "0".repeat(32)).toMatch(/^[0-9a-f]{32}$/);
     expect(await command.topicId!(topic)).toBe(id);
     await c.log.ensureTopic({
       name: topic,
@@ -161,7 +171,7 @@ export const RECORD_CONTRACT = {
       recordBytesMax: 200_000,
     });
     expect(await c.log.topicId!(topic)).toBe(id);
-    expect(await c.log.topicId!(other)).not.toBe(id);
+    if (id !== null) expect(await c.log.topicId!(other)).not.toBe(id);
     await expect(c.log.topicId!(c.name("topic"))).rejects.toBeInstanceOf(LogSetupError);
   },
 

@@ -20,7 +20,7 @@ import { MicroBatcher, recordBytes } from "./micro_batcher.ts";
 import { behindIn, secondsSince } from "../group_lag.ts";
 import { topicIdOf } from "./own_requests.ts";
 import { partitionFor } from "../partitioner.ts";
-import { ensureKafkaTopic } from "./topics.ts";
+import { batchBytesMaxIn, breachesOf, ensureKafkaTopic, settingsOf, type TopicsPorts } from "./topics.ts";
 import {
   type ConsumeOptions,
   type Consumption,
@@ -33,6 +33,7 @@ import {
   type RecordPosition,
   RecordRefusedError,
   type RecordToPublish,
+  type SettingBreach,
   type TopicLog,
   type TopicSpec,
 } from "../topic.ts";
@@ -104,14 +105,22 @@ class KafkaLog implements TopicLog {
 
   async ensureTopic(spec: TopicSpec): Promise<void> {
     await this.#doing(`make topic "${spec.name}"`, async () => {
-      const { replication } = this.config;
-      await ensureKafkaTopic(await this.#connectedAdmin(), {
-        ...spec,
-        name: this.#name(spec.name),
-        replication,
-      });
+      await ensureKafkaTopic(await this.#topicsPorts(), { ...spec, name: this.#name(spec.name) });
     }, MADE_JUST_NOW);
     this.#topics.delete(spec.name);
+  }
+
+  async breaches(spec: TopicSpec): Promise<readonly SettingBreach[]> {
+    return await this.#doing(`look up the settings of "${spec.name}"`, async () => {
+      await this.#refuseMissing(spec.name);
+      return await breachesOf(await this.#topicsPorts(), { ...spec, name: this.#name(spec.name) });
+    });
+  }
+
+  async #topicsPorts(): Promise<TopicsPorts> {
+    const { brokers, replication } = this.config;
+    const cluster = () => createCluster(this.client);
+    return { admin: await this.#connectedAdmin(), cluster, brokers: brokers.join(","), replication };
   }
 
   async topicId(topic: string): Promise<string | null> {
@@ -395,19 +404,12 @@ class KafkaLog implements TopicLog {
       const admin = await this.#connectedAdmin();
       await this.#refuseMissing(topic);
       const name = this.#name(topic);
-      const [{ topics }, { resources }] = await Promise.all([
+      const [{ topics }, settings] = await Promise.all([
         admin.fetchTopicMetadata({ topics: [name] }),
-        admin.describeConfigs({
-          resources: [{ type: 2, name, configNames: ["max.message.bytes"] }],
-          includeSynonyms: false,
-        }),
+        settingsOf(admin, name),
       ]);
-      const bytes = Number(resources[0]?.configEntries[0]?.configValue ?? NaN);
       // The bound is the broker's for a whole batch, whose header takes some of it.
-      return {
-        partitions: topics[0]!.partitions.length,
-        recordBytesMax: (bytes > 0 ? bytes : 1_048_588) - 128,
-      };
+      return { partitions: topics[0]!.partitions.length, recordBytesMax: batchBytesMaxIn(settings) - 128 };
     });
   }
 

@@ -33,6 +33,7 @@ const ERROR_NAMES: Readonly<Record<number, string>> = {
   3: "UNKNOWN_TOPIC_OR_PARTITION",
   29: "TOPIC_AUTHORIZATION_FAILED",
   31: "CLUSTER_AUTHORIZATION_FAILED",
+  35: "UNSUPPORTED_VERSION",
   40: "INVALID_CONFIG",
   41: "NOT_CONTROLLER",
   44: "POLICY_VIOLATION",
@@ -51,16 +52,16 @@ export async function topicIdOf(cluster: ClientCluster, topic: string): Promise<
 }
 
 /**
- * Sets some of a topic's settings and leaves the others alone, also those that somebody changes meanwhile; false where
- * the broker is too old to (Kafka before 2.3).
+ * Sets some of a topic's settings and leaves the others alone, also those that somebody changes meanwhile. Rejects with
+ * the type `UNSUPPORTED_VERSION` where the broker is too old to (Kafka before 2.3).
  */
 export async function setTopicSettings(
   cluster: ClientCluster,
   topic: string,
   settings: Readonly<Record<string, string>>,
-): Promise<boolean> {
-  return await atController(cluster, async (broker) => {
-    if (!speaks(broker, INCREMENTAL_ALTER_CONFIGS, 0)) return false;
+): Promise<void> {
+  await atController(cluster, async (broker) => {
+    if (!speaks(broker, INCREMENTAL_ALTER_CONFIGS, 0)) throwWhereRefused(35, "the broker is too old for it");
     const entries = Object.entries(settings);
     const body = Buffer.concat([
       ...[int32(1), Buffer.from([TOPIC_RESOURCE]), text(topic), int32(entries.length)],
@@ -76,7 +77,6 @@ export async function setTopicSettings(
     const answer = await send(broker, request);
     // Throttle time and the number of resources stand before the only resource.
     throwWhereRefused(answer.readInt16BE(8), readText(answer, 10));
-    return true;
   });
 }
 

@@ -1,28 +1,70 @@
 import { type Admin, ConfigSource } from "kafkajs";
-import type { TopicSpec } from "../topic.ts";
+import { logError } from "../../runtime/printable.ts";
+import { LogSetupError, type SettingBreach, type TopicSpec } from "../topic.ts";
 import { typeOf } from "./errors.ts";
+import type { ClientCluster } from "./fetcher.ts";
+import { setTopicSettings } from "./own_requests.ts";
+import { type Finding, findingsOf, findingWords, type TopicNow } from "./topic_settings.ts";
 
-/** A topic under its name on the broker; `replication` null leaves it to the broker. */
-export type KafkaTopicSpec = TopicSpec & { readonly replication: number | null };
+/** What making and checking topics needs of the log. */
+export type TopicsPorts = {
+  readonly admin: Admin;
+  /** A connection of its own; closed by whoever takes it. */
+  readonly cluster: () => ClientCluster;
+  /** As `KAFKA_BROKERS` names them, for the words of an error. */
+  readonly brokers: string;
+  /** null leaves it to the broker. */
+  readonly replication: number | null;
+};
 
-/** Makes a topic where it is missing; raises what is too low on one that is there. Rejects with the client's errors. */
-export async function ensureKafkaTopic(admin: Admin, spec: KafkaTopicSpec): Promise<void> {
-  if (!(await admin.listTopics()).includes(spec.name)) await createTopic(admin, spec);
-  await raise(admin, spec);
+const TOPIC_RESOURCE = 2;
+const HIDDEN = new Set(["TOPIC_AUTHORIZATION_FAILED", "CLUSTER_AUTHORIZATION_FAILED"]);
+
+/**
+ * Makes a topic, under its name on the broker, where it is missing. On one that is there it puts right what may be put
+ * right, and rejects with {@link LogSetupError} where a promise would be broken; else with the client's errors.
+ */
+export async function ensureKafkaTopic(ports: TopicsPorts, spec: TopicSpec): Promise<void> {
+  const isThere = (await ports.admin.listTopics()).includes(spec.name);
+  if (!isThere) await createTopic(ports, spec);
+  const topic = await topicNow(ports.admin, spec.name);
+  if (topic.partitions < spec.partitions) {
+    await ports.admin.createPartitions({
+      topicPartitions: [{ topic: spec.name, count: spec.partitions }],
+    });
+  }
+  const findings = findingsOf(spec, topic);
+  refuse(findings.filter(({ may }) => may === "refuse"), { ports, topic: spec.name });
+  await putRight(findings, { ports, topic: spec.name, says: isThere });
 }
 
-async function createTopic(admin: Admin, spec: KafkaTopicSpec): Promise<void> {
+/** What of the topic breaks a promise now; changes nothing. */
+export async function breachesOf(ports: TopicsPorts, spec: TopicSpec): Promise<SettingBreach[]> {
+  return findingsOf(spec, await topicNow(ports.admin, spec.name)).map((finding) => ({
+    topic: spec.name,
+    setting: finding.setting,
+    loses: finding.loses,
+    words: findingWords(finding, { topic: spec.name, brokers: ports.brokers }),
+  }));
+}
+
+async function createTopic({ admin, replication }: TopicsPorts, spec: TopicSpec): Promise<void> {
   const create = (configEntries: { name: string; value: string }[]) =>
     admin.createTopics({
       waitForLeaders: true,
       topics: [{
         topic: spec.name,
         numPartitions: spec.partitions,
-        ...(spec.replication === null ? {} : { replicationFactor: spec.replication }),
+        ...(replication === null ? {} : { replicationFactor: replication }),
         configEntries,
       }],
     });
-  const entries = Object.entries(wantedSettings(spec)).map(([name, value]) => ({ name, value }));
+  const entries = [
+    { name: "cleanup.policy", value: "delete" },
+    { name: "retention.ms", value: String(spec.retentionMs ?? -1) },
+    { name: "retention.bytes", value: String(spec.retentionBytes ?? -1) },
+    { name: "max.message.bytes", value: String(spec.recordBytesMax) },
+  ];
   try {
     // Redpanda may answer before its fsync unless this is said; Apache Kafka does not know the setting.
     await create([...entries, { name: "write.caching", value: "false" }]);
@@ -39,44 +81,73 @@ function alreadyThere(error: unknown): boolean {
   return errors.every((one) => typeOf(one) === "TOPIC_ALREADY_EXISTS");
 }
 
-/** Raises what is too low on a topic that was there before; what is higher or longer stays. */
-async function raise(admin: Admin, spec: KafkaTopicSpec): Promise<void> {
-  const topic = spec.name;
-  const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-  if (topics[0]!.partitions.length < spec.partitions) {
-    await admin.createPartitions({ topicPartitions: [{ topic, count: spec.partitions }] });
+async function topicNow(admin: Admin, name: string): Promise<TopicNow> {
+  const { topics } = await admin.fetchTopicMetadata({ topics: [name] });
+  const { partitions } = topics[0]!;
+  const replication = Math.max(...partitions.map(({ replicas }) => replicas.length));
+  return { partitions: partitions.length, replication, settings: await settingsOf(admin, name) };
+}
+
+/** A topic's settings, also those that it has from the broker; null where this user may not see them. */
+export async function settingsOf(admin: Admin, name: string): Promise<TopicNow["settings"]> {
+  try {
+    const resources = [{ type: TOPIC_RESOURCE, name }];
+    const { resources: [described] } = await admin.describeConfigs({ resources, includeSynonyms: false });
+    return new Map(
+      described!.configEntries.filter(({ configValue }) => configValue !== null)
+        .map(({ configName, configValue, configSource }) => [
+          configName,
+          { value: configValue, own: configSource === ConfigSource.TOPIC_CONFIG },
+        ]),
+    );
+  } catch (error) {
+    if (HIDDEN.has(typeOf(error) ?? "")) return null;
+    throw error;
   }
-  const resources = [{ type: 2, name: topic }];
-  const { resources: [described] } = await admin.describeConfigs({ resources, includeSynonyms: false });
-  const entries = described!.configEntries;
-  const now = (name: string) => entries.find((entry) => entry.configName === name)?.configValue;
-  const stays = (name: string) =>
-    spec.retentionMayBeSet === true && name.startsWith("retention.") &&
-    entries.find((entry) => entry.configName === name)?.configSource === ConfigSource.TOPIC_CONFIG;
-  const raised = Object.entries(wantedSettings(spec)).filter(([name, wanted]) =>
-    !stays(name) && isLower(name, { now: now(name), wanted })
-  );
-  if (now("write.caching") === "true") raised.push(["write.caching", "false"]);
-  if (raised.length === 0) return;
-  // This call replaces all of a topic's own settings, so those that stay are said again.
-  const kept = entries.filter((entry) => !entry.isDefault && !entry.readOnly && !entry.isSensitive)
-    .map((entry) => [entry.configName, entry.configValue] as [string, string]);
-  const configEntries = [...new Map([...kept, ...raised])].map(([name, value]) => ({ name, value }));
-  await admin.alterConfigs({ validateOnly: false, resources: [{ type: 2, name: topic, configEntries }] });
 }
 
-function wantedSettings(spec: TopicSpec): Record<string, string> {
-  return {
-    "cleanup.policy": "delete",
-    "retention.ms": String(spec.retentionMs ?? -1),
-    "retention.bytes": String(spec.retentionBytes ?? -1),
-    "max.message.bytes": String(spec.recordBytesMax),
-  };
+/** Largest batch of records that a topic takes, in bytes; no bound where this user may not see it: the broker has it. */
+export function batchBytesMaxIn(settings: TopicNow["settings"]): number {
+  if (settings === null) return Infinity;
+  const bytes = Number(settings.get("max.message.bytes")?.value ?? NaN);
+  return bytes > 0 ? bytes : 1_048_588;
 }
 
-/** True where a topic keeps less, or takes less, than is wanted; −1 means without end. */
-function isLower(name: string, { now, wanted }: { now: string | undefined; wanted: string }): boolean {
-  if (now === undefined || now === wanted || name === "cleanup.policy") return false;
-  const size = (text: string) => text === "-1" ? Infinity : Number(text);
-  return size(now) < size(wanted);
+/** Sets what is ours to set; rejects with all that could not be set and must be. */
+async function putRight(
+  findings: readonly Finding[],
+  { ports, topic, says }: { readonly ports: TopicsPorts; readonly topic: string; readonly says: boolean },
+): Promise<void> {
+  const failed: Finding[] = [];
+  let cause: Error | undefined;
+  for (const finding of findings) {
+    const { setting, value, wanted, may, why } = finding;
+    if ((may !== "put" && may !== "put_if_possible") || wanted === null) continue;
+    try {
+      await setTopicSettings(ports.cluster(), topic, { [setting]: wanted });
+      if (says) {
+        logError(`kafka: info: topic "${topic}" had ${setting}=${value}, and has ${wanted} now: ${why}`);
+      }
+    } catch (error) {
+      // What has no name in the protocol is trouble on the way to the broker.
+      if (typeOf(error) === null) throw error;
+      if (may === "put") failed.push(finding);
+      cause = error as Error;
+    }
+  }
+  refuse(failed, { ports, topic, cause });
+}
+
+function refuse(
+  findings: readonly Finding[],
+  { ports: { brokers }, topic, cause }: {
+    readonly ports: TopicsPorts;
+    readonly topic: string;
+    readonly cause?: Error | undefined;
+  },
+): void {
+  if (findings.length === 0) return;
+  const words = findings.map((finding) => findingWords(finding, { topic, brokers })).join(". ");
+  const tried = cause === undefined ? "" : ` This program could not set it itself: ${cause.message}`;
+  throw new LogSetupError(`Cannot use a topic as it is: ${words}.${tried}`, { cause });
 }

@@ -1,8 +1,10 @@
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, describe, expect, test } from "vitest";
 import { until } from "../../tests/support/until.ts";
 import { WEBHOOKS_TOPIC, writerOf } from "../../contract/names.ts";
 import { openTopicLog } from "../open_topic.ts";
+import { logFileOf } from "./file.ts";
 import { openSqliteLog, type SqliteLogOptions } from "./log.ts";
 import { describeTopicContract } from "../contract_suite/suite.ts";
 import { all, bytes, collect, numbered, observed, saying, text, texts } from "../contract_suite/context.ts";
@@ -259,6 +261,27 @@ describe("The files of the embedded log", () => {
     await log.ensureTopic({ ...SPEC, name: "t" });
     expect(log.kind).toBe("embedded");
     expect(await log.publish("t", [saying("x", { key: bytes("21") })])).toHaveLength(1);
+  });
+
+  test("a topic has an id, another one in another DATA_DIR, and none where it was made before there were ids", async () => {
+    const ids = await Promise.all([1, 2].map(async () => {
+      const log = open({ dataDir: await dataDirectory(), role: "ingest" });
+      await log.ensureTopic({ ...SPEC, name: WEBHOOKS_TOPIC });
+      return await log.topicId!(WEBHOOKS_TOPIC);
+    }));
+    expect(ids).toEqual([expect.stringMatching(/^[0-9a-f]{32}$/), expect.stringMatching(/^[0-9a-f]{32}$/)]);
+    expect(ids[0]).not.toBe(ids[1]);
+
+    const dataDir = await dataDirectory();
+    const before = openSqliteLog({ dataDir, role: "ingest", writerOf });
+    await before.ensureTopic({ ...SPEC, name: WEBHOOKS_TOPIC });
+    await before.close();
+    const file = new DatabaseSync(join(dataDir, logFileOf("ingest")));
+    file.exec("drop table topic_id");
+    file.close();
+    const log = open({ dataDir, role: "ingest" });
+    await log.ensureTopic({ ...SPEC, name: WEBHOOKS_TOPIC, recordBytesMax: 20_000 });
+    expect(await log.topicId!(WEBHOOKS_TOPIC)).toBeNull();
   });
 
   test("a bounded read of a closed log fails, for an end would say that all has been read", async () => {

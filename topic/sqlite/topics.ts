@@ -14,9 +14,11 @@ export async function ensureSqliteTopic(
 ): Promise<void> {
   refuseUnusable(spec);
   const asItIs = await reader.look((connection) => connection && readTopic(connection, spec.name));
+  if (asItIs) refuseMorePartitions(spec, asItIs);
   if (asItIs && same(asItIs, raised(asItIs, spec))) return;
   await writer.transaction((connection) => {
     const existing = readTopic(connection, spec.name);
+    if (existing) refuseMorePartitions(spec, existing);
     writeTopic(connection, existing, existing ? raised(existing, spec) : spec);
   });
 }
@@ -35,6 +37,14 @@ function refuseUnusable({ name, partitions, recordBytesMax }: TopicSpec): void {
   if (!Number.isInteger(recordBytesMax) || recordBytesMax < 1) {
     throw new LogSetupError(`Cannot make topic "${name}" with records of ${recordBytesMax} bytes at most.`);
   }
+}
+
+function refuseMorePartitions(spec: TopicSpec, { partitions }: TopicSpec): void {
+  if (spec.partitionsExact !== true || partitions <= spec.partitions) return;
+  throw new LogSetupError(
+    `Cannot use topic "${spec.name}" with its ${partitions} partitions: its records need one order. Is DATA_DIR the ` +
+      `right one?`,
+  );
 }
 
 /** The higher of each setting, where null (no bound) is the highest. */
