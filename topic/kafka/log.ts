@@ -127,7 +127,7 @@ class KafkaLog implements TopicLog {
     return await this.#doing(`look up "${topic}"`, async () => {
       await this.#refuseMissing(topic);
       return await topicIdOf(createCluster(this.client), this.#name(topic));
-    });
+    }, MADE_JUST_NOW);
   }
 
   // ---- publishing
