@@ -34,6 +34,7 @@ describe("a partition's lock", () => {
   it("keeps a second writer waiting, visibly, and lets it take over when the first is gone", async () => {
     // Two logs of the same records stand for a group that takes the first writer for dead while it still writes.
     const other = await newLog();
+    other.standFor(log);
     const records = [1, 2, 3].map((n) => failure(n, { distinctId: personIn(n) }));
     await publish(log, records);
     await publish(other, records);

@@ -44,7 +44,9 @@ export async function refuseOtherTopic(
   throw new DatasetStateError(
     "dataset_other_topic",
     `Cannot go on with topic "${WEBHOOKS_TOPIC}": its id is ${now}, and this dataset was made from the one with id ` +
-      `${before}; it has been deleted and made again, so that its offsets speak of other records. ${WHAT_TO_DO}`,
+      `${before}; it has been deleted and made again, so that its offsets speak of other records. ${WHAT_TO_DO} ` +
+      `Where the same records were put back at the same offsets, remove _manifest/topic.json in it: then its last ` +
+      `records are compared.`,
   );
 }
 

@@ -71,6 +71,7 @@ describe("a log that has lost what the dataset lacks", () => {
     await publish(log, failures(1, 2));
     await writeAllOf({ log, dataDir });
     const fresh = new MemoryLog();
+    fresh.standFor(log);
     await fresh.ensureTopic(WEBHOOKS_TOPIC_SPEC);
     await fresh.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
     await expect(startWriter({ log: fresh, dataDir }).ended).rejects.toMatchObject({

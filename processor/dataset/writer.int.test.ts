@@ -313,6 +313,7 @@ describe("what fails", () => {
     await publish(log, [failure(1, { prompt: 5 })]);
     await writeAllOf({ log, dataDir });
     const again = await newLog();
+    again.standFor(log);
     for (
       const record of log.records(WEBHOOKS_TOPIC, 0).concat(
         ...[1, 2, 3, 4, 5].map((p) => log.records(WEBHOOKS_TOPIC, p)),
@@ -463,6 +464,7 @@ describe("the manifest", () => {
     await writeAllOf({ log, dataDir });
     const before = sums(dataDir);
     const sought = await newLog();
+    sought.standFor(log);
     for (let p = 0; p < 6; p++) {
       const records = log.records(WEBHOOKS_TOPIC, p);
       if (records.length > 0) await sought.publish(WEBHOOKS_TOPIC, records);

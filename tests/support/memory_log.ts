@@ -39,6 +39,7 @@ export class MemoryLog implements TopicLog {
   readonly #groups: Map<string, MemoryGroup>;
   readonly #consumptions = new Set<Consumption>();
   #away = false;
+  #standsFor: MemoryLog | null = null;
   #closed = false;
 
   /** With `shared`: one more handle on the same records and groups, as another process would have it. */
@@ -59,7 +60,12 @@ export class MemoryLog implements TopicLog {
 
   async topicId(topic: string): Promise<string> {
     await Promise.resolve();
-    return this.#topic(topic).id;
+    return this.#standsFor?.topicId(topic) ?? this.#topic(topic).id;
+  }
+
+  /** Its topics have the ids of the other's from here on: it holds the same records, or what was left of them. */
+  standFor(other: MemoryLog): void {
+    this.#standsFor = other;
   }
 
   /** While it is away `publish` rejects and nobody gets a batch. */

@@ -310,7 +310,9 @@ describe("a topic that was made again and has grown past the dataset", () => {
     await write();
     const before = sums(dataDir);
     await log.close();
-    log = new MemoryLog();
+    const again = new MemoryLog();
+    again.standFor(log as MemoryLog);
+    log = again;
     await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
     await log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
     for (let n = 1; n < 6; n++) {
