@@ -1,16 +1,9 @@
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { whyNoKafka } from "../support/kafka_broker.ts";
 import { type SecuredBroker, startSecuredBroker, user } from "../support/kafka_security.ts";
-import {
-  datasetLines,
-  offerOf,
-  post,
-  posthogBody,
-  type Service,
-  startService,
-  untilCaughtUp,
-} from "../support/pipeline.ts";
+import { post, posthogBody, type Service } from "../support/pipeline.ts";
+import { pipelinePerTest } from "../support/pipeline_per_test.ts";
 import { runProgram } from "../support/run_command.ts";
 import { until } from "../support/until.ts";
 
@@ -28,31 +21,15 @@ describe("A broker that asks who one is", () => {
   let secured: SecuredBroker;
   let dataDir: string;
   let env: Record<string, string>;
-  const running: Service[] = [];
-
-  beforeAll(async () => {
-    secured = await startSecuredBroker({ others: ["pipeline"], reauthMs: LOGIN_MS });
+  const { start: startWith, worksFor } = pipelinePerTest({
+    kafka: async () => {
+      secured = await startSecuredBroker({ others: ["pipeline"], reauthMs: LOGIN_MS });
+      return { ...secured.broker, stop: secured.stop };
+    },
+    env: { PIPELINE_SECRET: "one secret for both of them", DISCOUNT_WAIT: "300ms" },
+    place: (place) => ({ dataDir, env } = place),
   });
-  afterAll(() => secured.stop());
-  beforeEach(async () => {
-    dataDir = await Deno.makeTempDir({ prefix: "kafka-logins-" });
-    env = {
-      DATA_DIR: dataDir,
-      PIPELINE_SECRET: "one secret for both of them",
-      KAFKA_TOPIC_PREFIX: `l${crypto.randomUUID()}.`,
-      DISCOUNT_WAIT: "300ms",
-    };
-  });
-  afterEach(async () => {
-    for (const service of running.splice(0)) await service.kill();
-    await Deno.remove(dataDir, { recursive: true });
-  });
-
-  const start = async (name: "ingest" | "processor") => {
-    const service = await startService(name, env);
-    running.push(service);
-    return service;
-  };
+  const start = (name: "ingest" | "processor") => startWith(name, env);
   /** Every loop has logged in, and is a member of its group. */
   const untilReady = (processor: Service) =>
     until("the processor is ready", async () => {
@@ -62,21 +39,13 @@ describe("A broker that asks who one is", () => {
     });
   const command = (path: string, ...args: string[]) => runProgram(`tools/${path}`, { args, env });
 
-  /** A line is written, and a mail is sent. */
-  async function worksFor(person: string, { ingest, processor }: { ingest: Service; processor: Service }) {
-    const before = datasetLines(dataDir).length;
-    const email = `${person}@example.org`;
-    const use = () => posthogBody({ event: "feature_used", distinctId: person, email });
-    for (let n = 0; n < 5; n++) expect(await post(ingest.url, use())).toBe(200);
-    expect(await post(ingest.url, posthogBody({ distinctId: person }))).toBe(200);
-    expect(await post(ingest.url, posthogBody({ distinctId: person, properties: {} }))).toBe(200);
-    await until("the line is there", () => datasetLines(dataDir).length === before + 1);
-    await until("the mail is sent", async () => (await offerOf(processor.url, person))?.state === "offered");
-    await untilCaughtUp(processor.url);
-  }
-
   /** Of every kind: reading lag and letters, publishing, rebuilding. */
-  async function everyCommandWorks() {
+  async function everyCommandWorks(ingest: Service) {
+    expect(await post(ingest.url, posthogBody({ distinctId: "ada", properties: {} }))).toBe(200);
+    await until(
+      "there is a letter",
+      async () => (await command("dead_letters.ts", "list")).stdout.includes("0:0"),
+    );
     expect(await command("lag.ts", "--json")).toMatchObject({ code: 0, stderr: "" });
     const letters = await command("dead_letters.ts", "list", "--json");
     expect(letters).toMatchObject({ code: 0, stdout: expect.stringContaining("input_prompt is missing") });
@@ -94,7 +63,7 @@ describe("A broker that asks who one is", () => {
     await worksFor("eve", { ingest, processor });
     expect(ingest.errors()).not.toMatch(/the log is away/);
     expect(processor.errors()).not.toMatch(/Cannot|warn|error/);
-    await everyCommandWorks();
+    await everyCommandWorks(ingest);
   }, 120_000);
 
   test.each([
@@ -115,7 +84,7 @@ describe("A broker that asks who one is", () => {
     const [ingest, processor] = [await start("ingest"), await start("processor")];
     await untilReady(processor);
     await worksFor("ada", { ingest, processor });
-    await everyCommandWorks();
+    await everyCommandWorks(ingest);
     expect(`${ingest.errors()}${processor.errors()}`).not.toMatch(/not authorised/);
   }, 120_000);
 

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import {
   brokerIsOurs,
   freePort,
@@ -6,15 +6,8 @@ import {
   startKafkaBroker,
   whyNoKafka,
 } from "../support/kafka_broker.ts";
-import {
-  datasetLines,
-  offerOf,
-  post,
-  posthogBody,
-  type Service,
-  startService,
-  untilCaughtUp,
-} from "../support/pipeline.ts";
+import { post, posthogBody, type Service } from "../support/pipeline.ts";
+import { pipelinePerTest } from "../support/pipeline_per_test.ts";
 import { runProgram } from "../support/run_command.ts";
 import { until } from "../support/until.ts";
 
@@ -29,35 +22,16 @@ describe("A broker that moves between the addresses in KAFKA_BROKERS", () => {
   }
   const ports = [freePort(), freePort()] as const;
   let broker: KafkaBroker;
-  let dataDir: string;
   let env: Record<string, string>;
-  const running: Service[] = [];
-
-  beforeAll(async () => {
-    broker = await startKafkaBroker({ port: ports[0] });
-  });
-  afterAll(() => broker.stop());
-  beforeEach(async () => {
-    dataDir = await Deno.makeTempDir({ prefix: "kafka-moving-" });
-    env = {
-      DATA_DIR: dataDir,
+  const { start, stopAll, worksFor } = pipelinePerTest({
+    kafka: async () => broker = await startKafkaBroker({ port: ports[0] }),
+    env: {
       PIPELINE_SECRET: "one secret for both of them",
       KAFKA_BROKERS: ports.map((port) => `127.0.0.1:${port}`).join(","),
-      KAFKA_TOPIC_PREFIX: `m${crypto.randomUUID()}.`,
-      KAFKA_SESSION_TIMEOUT: "6s",
       DISCOUNT_WAIT: "300ms",
-    };
+    },
+    place: (place) => env = place.env,
   });
-  afterEach(async () => {
-    for (const service of running.splice(0)) await service.kill();
-    await Deno.remove(dataDir, { recursive: true });
-  });
-
-  const start = async (name: "ingest" | "processor") => {
-    const service = await startService(name, env);
-    running.push(service);
-    return service;
-  };
   const readyz = async (service: Service) => {
     const response = await fetch(`${service.url}/readyz`);
     return { status: response.status, body: await response.json() };
@@ -68,25 +42,6 @@ describe("A broker that moves between the addresses in KAFKA_BROKERS", () => {
       ? body.durable === "log" && body.spooled === 0
       : status === 200;
   };
-  const lines = () => datasetLines(dataDir).length;
-  /** Every group works: a line is written, and a mail is sent. */
-  async function worksFor(person: string, { ingest, processor }: { ingest: Service; processor: Service }) {
-    const before = lines();
-    const email = `${person}@example.org`;
-    for (let n = 0; n < 5; n++) {
-      expect(await post(ingest.url, posthogBody({ event: "feature_used", distinctId: person, email }))).toBe(
-        200,
-      );
-    }
-    expect(await post(ingest.url, posthogBody({ distinctId: person }))).toBe(200);
-    await until("the line is there", () => lines() === before + 1, { limitMs: 60_000 });
-    await until(
-      "the mail is sent",
-      async () => (await offerOf(processor.url, person))?.state === "offered",
-      { limitMs: 60_000 },
-    );
-    await untilCaughtUp(processor.url);
-  }
 
   test("is found by both groups, the status, the producer and every command", async () => {
     const [ingest, processor] = [await start("ingest"), await start("processor")];
@@ -103,8 +58,7 @@ describe("A broker that moves between the addresses in KAFKA_BROKERS", () => {
     await worksFor("eve", { ingest, processor });
     const lag = await runProgram("tools/lag.ts", { args: ["--json"], env });
     expect(lag).toMatchObject({ code: 0, stderr: "" });
-    expect(await ingest.stop()).toBe(0);
-    expect(await processor.stop()).toBe(0);
+    expect(await stopAll()).toEqual([0, 0]);
   }, 180_000);
 
   test("and dies in the first seconds of services that begin with it stops none of them", async () => {

@@ -1,6 +1,16 @@
-import { afterAll, afterEach, beforeAll, beforeEach } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
 import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "./kafka_broker.ts";
-import { type Service, type ServiceName, startService } from "./pipeline.ts";
+import {
+  datasetLines,
+  offerOf,
+  post,
+  posthogBody,
+  type Service,
+  type ServiceName,
+  startService,
+  untilCaughtUp,
+} from "./pipeline.ts";
+import { until } from "./until.ts";
 
 /** The logs that journeys run on; `why` says why one cannot be had on this machine. */
 export const LOGS: readonly {
@@ -20,7 +30,12 @@ export type PipelinePerTest = {
   start(name: ServiceName, more?: Record<string, string>): Promise<Service>;
   /** Ends every service as Ctrl-C does; answers their exit codes. */
   stopAll(): Promise<readonly number[]>;
+  /** Both groups work: five uses and a failure of this person lead to one mail and one line. */
+  worksFor(person: string, services: { ingest: Service; processor: Service }): Promise<void>;
 };
+
+/** After an outage the last of all connections may come back late. */
+const WORKS_MS_MAX = 60_000;
 
 /**
  * Registers hooks that give every test of a suite a DATA_DIR and topics of its own, on Kafka one broker for all of them.
@@ -28,7 +43,8 @@ export type PipelinePerTest = {
  */
 export function pipelinePerTest(
   { kafka, env, place }: {
-    readonly kafka: boolean;
+    /** Or how the suite's own broker is started. */
+    readonly kafka: boolean | (() => Promise<KafkaBroker>);
     /** What services are given beside their place. */
     readonly env: Record<string, string>;
     readonly place: (place: PipelinePlace) => void;
@@ -39,7 +55,7 @@ export function pipelinePerTest(
   const running: Service[] = [];
 
   beforeAll(async () => {
-    if (kafka) broker = await startKafkaBroker();
+    if (kafka) broker = await (kafka === true ? startKafkaBroker : kafka)();
   });
   afterAll(() => broker?.stop());
   beforeEach(async () => {
@@ -67,6 +83,18 @@ export function pipelinePerTest(
       const codes: number[] = [];
       for (const service of running.splice(0)) codes.push(await service.stop());
       return codes;
+    },
+    async worksFor(person, { ingest, processor }) {
+      const lines = () => datasetLines(here.dataDir).length;
+      const before = lines();
+      const use = () =>
+        posthogBody({ event: "feature_used", distinctId: person, email: `${person}@example.org` });
+      for (let n = 0; n < 5; n++) expect(await post(ingest.url, use())).toBe(200);
+      expect(await post(ingest.url, posthogBody({ distinctId: person }))).toBe(200);
+      await until("the line is there", () => lines() === before + 1, { limitMs: WORKS_MS_MAX });
+      const isMailed = async () => (await offerOf(processor.url, person))?.state === "offered";
+      await until("the mail is sent", isMailed, { limitMs: WORKS_MS_MAX });
+      await untilCaughtUp(processor.url);
     },
   };
 }
