@@ -48,7 +48,13 @@ describe.each(LOGS)("A person is erased on $name", ({ kafka, why }) => {
     return stdout.split("\n").filter(Boolean);
   };
   const capture = async (event: string, distinctId: string, more: Parameters<typeof posthogBody>[0] = {}) =>
-    expect(await post(ingest.url, posthogBody({ event, distinctId, ...more }))).toBe(200);
+    expect(await post(ingest.url, posthogBody({ event, distinctId, ...personOf(distinctId), ...more }))).toBe(
+      200,
+    );
+
+  /** PostHog has merged both of her ids. */
+  const personOf = (distinctId: string) =>
+    distinctId === JANE.id || distinctId === JANE.anonymous ? { personId: "the person of both" } : {};
 
   const failed = (distinctId: string, prompt: unknown, more: Parameters<typeof posthogBody>[0] = {}) =>
     capture("generation_failed", distinctId, { ...more, properties: { input_prompt: prompt } });

@@ -116,7 +116,7 @@ export async function firstUrl(stdout: ReadableStream<Uint8Array>, errors: () =>
   }
 }
 
-/** A user's event as PostHog delivers it. */
+/** A user's event as PostHog delivers it; ids that PostHog has merged have one `personId`. */
 export function posthogBody(
   { uuid = crypto.randomUUID(), event = "generation_failed", distinctId = "user-1", ...rest }: {
     uuid?: string;
@@ -125,12 +125,15 @@ export function posthogBody(
     timestamp?: string;
     properties?: Record<string, unknown>;
     email?: string;
+    /** Default: the distinct_id's own. */
+    personId?: string;
   } = {},
 ): string {
   const timestamp = rest.timestamp ?? new Date().toISOString();
   const properties = rest.properties ??
     (event === "generation_failed" ? { input_prompt: `prompt ${uuid}`, failure_reason: "timeout" } : {});
-  const person = { id: crypto.randomUUID(), properties: rest.email ? { email: rest.email } : {} };
+  const id = rest.personId ?? `person of ${distinctId}`;
+  const person = { id, properties: rest.email ? { email: rest.email } : {} };
   return JSON.stringify({ event: { uuid, event, distinct_id: distinctId, properties, timestamp }, person });
 }
 
