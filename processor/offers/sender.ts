@@ -13,6 +13,7 @@ import { aboutAttempt, type AnswerFact, type AttemptPorts, attemptToSend } from 
 import { type MailReportPorts, reportMail } from "./mail_report.ts";
 import { RelayPause } from "./relay_pause.ts";
 import { beginSenderRun } from "./sender_run.ts";
+import { createTopicWatch } from "./topic_check.ts";
 
 /**
  * Sends what is due, once. Between the last byte of a message and its final dot the sender claims the attempt by a fact,
@@ -104,6 +105,7 @@ class Sender {
   /** Answers to claims that may land behind them, by claim. */
   readonly #unclear = new Map<number, AnswerFact>();
   #claims = 0;
+  readonly #lookAtTopic: () => Promise<void>;
   #barrier: Barrier | null = null;
   #barrierPauseMs = BUSY_MS;
   #failure: Error | null = null;
@@ -113,6 +115,7 @@ class Sender {
     this.#health = health;
     this.#seen = new ClaimsSeen(ports.run, ports.clock);
     this.#relay = new RelayPause(ports.clock);
+    this.#lookAtTopic = createTopicWatch(ports);
   }
 
   /** One look at everything that can be done; answers how many ms may pass until the next. */
@@ -205,6 +208,7 @@ class Sender {
         this.#health("ready", null);
         return this.#untilNextDue(now, partitions);
       }
+      await this.#lookAtTopic();
       this.#barrier = await raiseBarrier(log, { store, asOf: now });
     }
     const waitsFor = await this.#barrier.check();
