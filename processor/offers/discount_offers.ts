@@ -16,7 +16,7 @@ import { standingOf } from "../loop/standing.ts";
 import { type LoopDependencies, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
 import { createPersonHashes } from "./person_hashes.ts";
 import { createSettledPeople } from "./settled_people.ts";
-import { createTopicWatch, rememberTopic } from "./topic_check.ts";
+import { refuseOtherTopic, rememberTopic } from "./topic_check.ts";
 
 /**
  * Group discount-offers: turns each record of its partitions into facts that are true whatever else happens, publishes
@@ -96,12 +96,11 @@ function createHandler(ports: DiscountOffersPorts): PartitionHandler {
   const owned = new Set<number>();
   const handled = new Set<number>();
   const decider = createDecider(ports);
-  const lookAtTopic = createTopicWatch(ports);
   return {
     async assigned(partition) {
       owned.add(partition);
       announce([...owned]);
-      await lookAtTopic();
+      await refuseOtherTopic(ports);
       const before = store.notCaughtUp().get(partition);
       if (before === undefined) return null;
       // Facts were lost: a committed offset from before says nothing, one below was committed on the way through.
@@ -112,7 +111,6 @@ function createHandler(ports: DiscountOffersPorts): PartitionHandler {
     },
     async handle(batch, { signal }) {
       if (handled.delete(batch.partition)) faultPoint("offers.committed");
-      await lookAtTopic();
       if (!(await decider.decide(batch, signal))) return "reassign";
       handled.add(batch.partition);
       return "handled";

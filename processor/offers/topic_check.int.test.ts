@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { until } from "../../tests/support/until.ts";
 import { openTopicLog } from "../../topic/open_topic.ts";
-import { decodeFact, type FactOf } from "../facts/facts.ts";
+import { decodeFact } from "../facts/facts.ts";
 import {
   erasure,
   type HandClock,

@@ -15,12 +15,13 @@ export type TopicCheckPorts = Pick<LoopDependencies, "log" | "clock" | "hashes">
 
 /**
  * Rejects with {@link LogSetupError} where the topic has another id than the facts say, unless the uses that were counted
- * lie where they lay. Answers its id, null where the log gives none: such a log cannot be told from another.
+ * lie where they lay. `topicId` asks for it. Answers it, null where the log gives none: such a log cannot be told from another.
  */
 export async function refuseOtherTopic(
   { log, store }: Pick<TopicCheckPorts, "log" | "store">,
+  topicId = async () => await log.topicId?.(WEBHOOKS_TOPIC) ?? null,
 ): Promise<string | null> {
-  const now = await log.topicId?.(WEBHOOKS_TOPIC) ?? null;
+  const now = await topicId();
   const before = store.topicId();
   if (now === null || before === null || now === before || await holdsTheUses(log, store)) return now;
   throw new LogSetupError(
@@ -38,30 +39,6 @@ export async function rememberTopic({ log, store, clock, hashes }: TopicCheckPor
   if (topicId === null || topicId === store.topicId()) return;
   const { fingerprint } = hashes;
   await publishFacts(log, [{ fact: "secret", at: clock.now(), fingerprint, topicId }]);
-}
-
-/** Between two looks at the id: on Kafka each is a connection of its own. */
-const LOOK_MS = 5_000;
-
-/**
- * Answers a check for before something is done by the raw topic, which rejects as {@link refuseOtherTopic} does: nobody
- * else tells a consumer that goes on at its offset that the topic has been made again. Looks once in 5 s at most.
- */
-export function createTopicWatch(
-  ports: Pick<TopicCheckPorts, "log" | "store" | "clock">,
-): () => Promise<void> {
-  let last: { readonly at: number; readonly look: Promise<unknown> } | null = null;
-  return async () => {
-    const at = ports.clock.monotonic();
-    if (last === null || at - last.at >= LOOK_MS) last = { at, look: refuseOtherTopic(ports) };
-    const { look } = last;
-    try {
-      await look;
-    } catch (error) {
-      if (last?.look === look) last = null;
-      throw error;
-    }
-  };
 }
 
 /** True where the newest use of each partition that the log still reaches lies there, and one does: they were put back. */
