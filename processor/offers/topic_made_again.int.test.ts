@@ -40,7 +40,8 @@ describe.skipIf(why !== null)(`a topic that is made again on Kafka${why === null
       await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
       await log.publish(WEBHOOKS_TOPIC, uses(20, "ada", { email: "ada@example.org" }));
       await log.close();
-      await expect(running.ended).rejects.toThrow(/deleted and made again/);
+      // The first words where a fetch met the new topic while it was still shorter.
+      await expect(running.ended).rejects.toThrow(/the log ends at \d|deleted and made again/);
     } finally {
       await running.stop();
     }
