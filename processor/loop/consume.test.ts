@@ -118,8 +118,11 @@ describe("consumeGroup()", () => {
       signal: draining.signal,
     });
     const publish = async (text: string) => {
-      const [{ offset }] = await log.publish(TOPIC, [record(text)]) as [{ offset: number }];
-      await until("it is committed", async () => (await log.committed(TOPIC, "g"))[0] === offset + 1);
+      const [position] = await log.publish(TOPIC, [record(text)]);
+      await until(
+        "it is committed",
+        async () => (await log.committed(TOPIC, "g"))[0] === position!.offset + 1,
+      );
     };
     await publish("a");
     const again = new MemoryLog();
