@@ -30,6 +30,7 @@ const FACTS: readonly Fact[] = [
   { fact: "unknown", ...attempt, by, words: "cut" },
   { fact: "closed", ...attempt, reason: "opted_out", mailbox: null },
   { fact: "reopened", subject, at, offer: 17, after: 2, reason: "asked for" },
+  { fact: "secret", at, fingerprint: "00ff", topicId: subject },
 ];
 
 const text = (fact: Fact) => new TextDecoder().decode(encodeFact(fact).value);

@@ -46,13 +46,17 @@ const offsets = z.record(z.string(), count);
 const attempt = { subject, at: time, offer: count, attempt: count };
 
 const factSchema = z.discriminatedUnion("fact", [
-  /** Always the first. Later ones with the same fingerprint only say up to where lost state has been read again. */
+  /**
+   * Always the first. Later ones with the same fingerprint only say up to where lost state has been read again, and which
+   * raw topic the positions speak of; the last `topicId` holds.
+   */
   z.object({
     fact: z.literal("secret"),
     at: time,
     fingerprint: z.string(),
     lostBefore: offsets.optional(),
     caughtUp: offsets.optional(),
+    topicId: z.string().optional(),
   }),
   /** Which dataset the group dataset-writer writes: the first holds, until another takes over from the one that holds. */
   z.object({

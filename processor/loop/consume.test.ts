@@ -20,12 +20,12 @@ import {
 } from "./consume.ts";
 
 const TOPIC = "t";
+const SPEC = { name: TOPIC, partitions: 1, retentionMs: null, retentionBytes: null, recordBytesMax: 1000 };
 let log: MemoryLog;
 
 beforeEach(async () => {
   log = new MemoryLog();
-  const spec = { retentionMs: null, retentionBytes: null, recordBytesMax: 1000 };
-  await log.ensureTopic({ name: TOPIC, partitions: 1, ...spec });
+  await log.ensureTopic(SPEC);
 });
 afterEach(() => log.close());
 
@@ -103,6 +103,38 @@ describe("consumeGroup()", () => {
     expect(assigned).toBe(4);
     draining.abort();
     await running;
+  });
+
+  it("hands nothing over of a topic that was made again meanwhile before the partition has come anew", async () => {
+    const clock = manualClock();
+    const draining = new AbortController();
+    const seen: string[] = [];
+    const handler = handlerOf((text) => seen.push(text));
+    const running = consumeGroup(log, {
+      topic: TOPIC,
+      group: "g",
+      handler: { ...handler, assigned: () => Promise.resolve(seen.push("assigned")).then(() => null) },
+      clock,
+      signal: draining.signal,
+    });
+    const publish = async (text: string) => {
+      const [position] = await log.publish(TOPIC, [record(text)]);
+      await until(
+        "it is committed",
+        async () => (await log.committed(TOPIC, "g"))[0] === position!.offset + 1,
+      );
+    };
+    await publish("a");
+    const again = new MemoryLog();
+    await again.ensureTopic(SPEC);
+    log.standFor(again);
+    await clock.advance(5_000);
+    await publish("b");
+    await publish("c");
+    expect(seen).toEqual(["assigned", "a", "assigned", "b", "c"]);
+    draining.abort();
+    await running;
+    await again.close();
   });
 
   it("ends with what a handler throws for good", async () => {

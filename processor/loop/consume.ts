@@ -8,14 +8,15 @@ import {
   type UnreadableRecords,
   UnreadableRecordsError,
 } from "../../topic/topic.ts";
+import { createTopicIdLook } from "./topic_id.ts";
 
 /**
  * A consumer group's loop: poll → handle → commit, by {@link TopicLog.consume}, with back-off around what fails for
  * now. It knows bytes and offsets, no business word.
  *
  * A handler that throws because the log or the disk will not take something now is called again by the partition's own
- * way in: the batch is given up, nothing is committed, and `assigned` finds out anew where to go on. Anything else that
- * it throws ends the loop.
+ * way in: the batch is given up, nothing is committed, and `assigned` finds out anew where to go on. So it does where the
+ * topic has another id than when the partition came. Anything else that it throws ends the loop.
  */
 export type ConsumeGroupOptions = {
   readonly topic: string;
@@ -55,7 +56,7 @@ export async function consumeGroup(log: TopicLog, options: ConsumeGroupOptions):
   const consumption = log.consume({
     topic: options.topic,
     group: options.group,
-    handler: withBackOff(options.handler, options),
+    handler: withBackOff(options.handler, { ...options, topicId: createTopicIdLook(log, options) }),
     ...(options.batchRecordsMax === undefined ? {} : { batchRecordsMax: options.batchRecordsMax }),
   });
   options.started?.(consumption);
@@ -103,10 +104,11 @@ export function isTransient(error: unknown): error is Error {
 
 function withBackOff(
   handler: ConsumeGroupOptions["handler"],
-  options: ConsumeGroupOptions,
+  options: ConsumeGroupOptions & { readonly topicId: () => Promise<string | null> },
 ): PartitionHandler {
-  const { clock, trouble, random, unreadable = () => Promise.resolve("wait" as const) } = options;
+  const { clock, trouble, random, topicId, unreadable = () => Promise.resolve("wait" as const) } = options;
   const waits = new Map<number, { attempt: number; waitMs: number }>();
+  const topicIds = new Map<number, string | null>();
   const note = (partition: number, error: unknown) => {
     if (!isTransient(error)) throw error;
     const attempt = (waits.get(partition)?.attempt ?? 0) + 1;
@@ -122,6 +124,7 @@ function withBackOff(
         if (waiting) await clock.wait(waiting.waitMs, AbortSignal.any([control.signal, options.signal]));
         if (control.signal.aborted) return null;
         try {
+          topicIds.set(partition, await topicId());
           return await handler.assigned(partition, control);
         } catch (error) {
           note(partition, error);
@@ -130,6 +133,7 @@ function withBackOff(
     },
     async handle(batch, control) {
       try {
+        if (await topicId() !== topicIds.get(batch.partition)) return "reassign";
         const answer = await handler.handle(batch, control);
         if (answer === "handled") waits.delete(batch.partition);
         return answer;

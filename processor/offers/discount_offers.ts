@@ -4,7 +4,7 @@ import type { TraceStep } from "../../contract/trace_step.ts";
 import type { Consumption, PartitionHandler, RecordBatch } from "../../topic/topic.ts";
 import { besideView, viewIsUpToDate, type ViewWatch } from "./view_watch.ts";
 import { after, type ArmingEvent, decideChunk, decideEarned, type DecidePorts } from "./chunk_facts.ts";
-import { consumeGroup } from "../loop/consume.ts";
+import { consumeGroup, retrying, type Trouble } from "../loop/consume.ts";
 import type { OfferLoopDependencies } from "./policy.ts";
 import type { Fact, FactOf } from "../facts/facts.ts";
 import { recipientOf } from "./core/offer.ts";
@@ -16,6 +16,7 @@ import { standingOf } from "../loop/standing.ts";
 import { type LoopDependencies, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
 import { createPersonHashes } from "./person_hashes.ts";
 import { createSettledPeople } from "./settled_people.ts";
+import { refuseOtherTopic, rememberTopic } from "./topic_check.ts";
 
 /**
  * Group discount-offers: turns each record of its partitions into facts that are true whatever else happens, publishes
@@ -47,6 +48,9 @@ export async function decideOffers(ports: DiscountOffersPorts): Promise<void> {
   const health = reportHealth(report);
   health("starting", "waits for the offer view to reach the facts' end");
   if (!(await viewIsUpToDate(ports))) return;
+  const trouble = ({ error, waitMs }: Omit<Trouble, "partition">) =>
+    health("waiting", `${error.message}; tries again in ${waitMs} ms`);
+  await retrying(() => rememberTopic(ports), { clock, signal, trouble });
   health("starting", `joins ${DISCOUNT_OFFERS_GROUP}`);
   await consumeGroup(log, {
     topic: WEBHOOKS_TOPIC,
@@ -56,7 +60,7 @@ export async function decideOffers(ports: DiscountOffersPorts): Promise<void> {
     clock,
     signal,
     started: (consumption) => void reportMembership(consumption, { ports, health }),
-    trouble: ({ error, waitMs }) => health("waiting", `${error.message}; tries again in ${waitMs} ms`),
+    trouble,
   });
 }
 
@@ -96,6 +100,7 @@ function createHandler(ports: DiscountOffersPorts): PartitionHandler {
     async assigned(partition) {
       owned.add(partition);
       announce([...owned]);
+      await refuseOtherTopic(ports);
       const before = store.notCaughtUp().get(partition);
       if (before === undefined) return null;
       // Facts were lost: a committed offset from before says nothing, one below was committed on the way through.

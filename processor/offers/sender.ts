@@ -1,3 +1,4 @@
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { backOffMs } from "../../runtime/retry.ts";
 import { besideView, viewIsUpToDate } from "./view_watch.ts";
 import { type Barrier, raiseBarrier } from "./barrier.ts";
@@ -11,8 +12,10 @@ import { SettingsWatch } from "../../topic/settings_watch.ts";
 import { type HealthReport, reportHealth } from "../loop/health.ts";
 import { aboutAttempt, type AnswerFact, type AttemptPorts, attemptToSend } from "./send_attempt.ts";
 import { type MailReportPorts, reportMail } from "./mail_report.ts";
+import { createTopicIdLook } from "../loop/topic_id.ts";
 import { RelayPause } from "./relay_pause.ts";
 import { beginSenderRun } from "./sender_run.ts";
+import { refuseOtherTopic } from "./topic_check.ts";
 
 /**
  * Sends what is due, once. Between the last byte of a message and its final dot the sender claims the attempt by a fact,
@@ -104,6 +107,7 @@ class Sender {
   /** Answers to claims that may land behind them, by claim. */
   readonly #unclear = new Map<number, AnswerFact>();
   #claims = 0;
+  readonly #topicId: () => Promise<string | null>;
   #barrier: Barrier | null = null;
   #barrierPauseMs = BUSY_MS;
   #failure: Error | null = null;
@@ -113,6 +117,7 @@ class Sender {
     this.#health = health;
     this.#seen = new ClaimsSeen(ports.run, ports.clock);
     this.#relay = new RelayPause(ports.clock);
+    this.#topicId = createTopicIdLook(ports.log, { topic: WEBHOOKS_TOPIC, clock: ports.clock });
   }
 
   /** One look at everything that can be done; answers how many ms may pass until the next. */
@@ -205,6 +210,7 @@ class Sender {
         this.#health("ready", null);
         return this.#untilNextDue(now, partitions);
       }
+      await refuseOtherTopic({ log, store }, this.#topicId);
       this.#barrier = await raiseBarrier(log, { store, asOf: now });
     }
     const waitsFor = await this.#barrier.check();

@@ -79,5 +79,9 @@ export interface OfferStoreReader {
   lostWaiting(): number;
   /** Partitions that must be read again up to here after a loss of the facts; a `caughtUp` removes one. */
   notCaughtUp(): ReadonlyMap<number, number>;
+  /** Of the raw topic that the facts were made from; null where none says it. */
+  topicId(): string | null;
+  /** The counted use of each partition that lies furthest; looks at all there are. */
+  furthestUses(): readonly (Position & { readonly uuid: string })[];
   close(): void;
 }

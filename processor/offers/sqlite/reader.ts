@@ -110,6 +110,8 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
           return [partition, before];
         }),
       ),
+    topicId: () => (sql.topicId.get() as { id: string | null }).id,
+    furthestUses: () => sql.furthestUses.all() as unknown as ReturnType<OfferStoreReader["furthestUses"]>,
     close: () => db.close(),
   };
 
@@ -186,5 +188,7 @@ function statements(db: DatabaseSync) {
     held: db.prepare("select count(*) as n from held where at >= ?"),
     lostWaiting: db.prepare("select count(*) as n from offer where lost = 1"),
     lost: db.prepare("select partition, before from lost where caught_up = 0"),
+    topicId: db.prepare("select topic_id as id from view"),
+    furthestUses: db.prepare("select partition, max(offset) as offset, uuid from use group by partition"),
   };
 }

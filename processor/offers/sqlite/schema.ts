@@ -8,7 +8,7 @@ import { makePrivateFile, removeIfThere } from "../../../runtime/durable_file.ts
  */
 
 /** Grows with every change of the schema or the fold: a view that another version made is built again. */
-const VIEW_VERSION = 3;
+const VIEW_VERSION = 4;
 
 /**
  * Rows are kept per subject, with the position of the record that brought them. `person`, every column `person`, `earning`,
@@ -22,8 +22,8 @@ const VIEW_VERSION = 3;
  */
 const SCHEMA = `
 create table view (one integer primary key check (one = 1), next_fact integer not null, last_offset integer,
-  last_hash text, fingerprint text) strict;
-insert into view values (1, 0, null, null, null);
+  last_hash text, fingerprint text, topic_id text) strict;
+insert into view values (1, 0, null, null, null, null);
 create table lost (partition integer primary key, before integer not null, caught_up integer not null) strict;
 create table subject (subject text primary key, person integer not null, since integer not null) strict, without rowid;
 create index subject_person on subject (person);

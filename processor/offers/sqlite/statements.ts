@@ -9,6 +9,7 @@ export function prepareOfferStatements(db: DatabaseSync) {
   return {
     fingerprint: db.prepare("select fingerprint from view"),
     setFingerprint: db.prepare("update view set fingerprint = ?"),
+    setTopicId: db.prepare("update view set topic_id = ?"),
     putLost: db.prepare("insert or ignore into lost values (?, ?, 0)"),
     setCaughtUp: db.prepare("update lost set caught_up = 1 where partition = ? and before <= ?"),
     anyErased: db.prepare("select 1 from erased limit 1"),

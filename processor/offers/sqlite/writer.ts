@@ -341,6 +341,7 @@ function applySecret(fact: FactOf<"secret">, sql: OfferStatements): void {
     }
   }
   if ((fingerprint ?? fact.fingerprint) !== fact.fingerprint) return;
+  if (fact.topicId !== undefined) sql.setTopicId.run(fact.topicId);
   for (const [partition, before] of Object.entries(fact.caughtUp ?? {})) {
     sql.setCaughtUp.run(Number(partition), before);
   }
