@@ -1,3 +1,4 @@
+import { boundsIn } from "../../topic/group_lag.ts";
 import { partitionFor } from "../../topic/partitioner.ts";
 import {
   type ConsumeOptions,
@@ -161,6 +162,14 @@ export class MemoryLog implements TopicLog {
       } else if (options.until !== undefined && partition.end >= options.until) return;
       else await target.changed(options.signal);
     }
+  }
+
+  async partitions(topic: string): Promise<number> {
+    return (await this.bounds(topic)).length;
+  }
+
+  async boundsOf(topic: string, partition: number): Promise<PartitionBounds> {
+    return boundsIn(await this.bounds(topic), { topic, partition });
   }
 
   bounds(topic: string): Promise<readonly PartitionBounds[]> {
