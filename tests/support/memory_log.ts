@@ -164,8 +164,8 @@ export class MemoryLog implements TopicLog {
     }
   }
 
-  async partitions(topic: string): Promise<number> {
-    return (await this.bounds(topic)).length;
+  partitions(topic: string): Promise<number> {
+    return Promise.resolve().then(() => this.#topic(topic).partitions.length);
   }
 
   async boundsOf(topic: string, partition: number): Promise<PartitionBounds> {

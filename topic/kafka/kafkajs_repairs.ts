@@ -10,7 +10,6 @@ export function repairClient(): void {
   silenceIdleTimers();
   commitOnlyWhatIsAssigned();
   keepWhoHasALeader();
-  countToTheHighWatermark();
   answerInWords();
 }
 
@@ -90,20 +89,6 @@ function keepWhoHasALeader(): void {
     return metadata;
   };
 }
-
-/** kafkajs asks for the last stable offset where its documentation says "high": an open transaction would hide lag. */
-function countToTheHighWatermark(): void {
-  const Cluster = inside("cluster") as {
-    prototype: { fetchTopicsOffset(this: { isolationLevel?: number }, topics: unknown): Promise<unknown> };
-  };
-  const original = Cluster.prototype.fetchTopicsOffset;
-  Cluster.prototype.fetchTopicsOffset = function (topics) {
-    this.isolationLevel ??= READ_UNCOMMITTED;
-    return original.call(this, topics);
-  };
-}
-
-const READ_UNCOMMITTED = 0;
 
 /** The client's encoder of Fetch requests; its decoder of the answers is not used. */
 export function fetchRequests(
