@@ -168,18 +168,20 @@ export class MemoryLog implements TopicLog {
     return Promise.resolve().then(() => this.#topic(topic).partitions.length);
   }
 
-  async boundsOf(topic: string, partition: number): Promise<PartitionBounds> {
-    return boundsIn(await this.bounds(topic), { topic, partition });
+  boundsOf(topic: string, partition: number): Promise<PartitionBounds> {
+    return Promise.resolve().then(() => boundsIn(this.#boundsNow(topic), { topic, partition }));
   }
 
   bounds(topic: string): Promise<readonly PartitionBounds[]> {
-    return Promise.resolve().then(() =>
-      this.#topic(topic).partitions.map((one, partition) => ({
-        partition,
-        startOffset: one.start,
-        endOffset: one.end,
-      }))
-    );
+    return Promise.resolve().then(() => this.#boundsNow(topic));
+  }
+
+  #boundsNow(topic: string): readonly PartitionBounds[] {
+    return this.#topic(topic).partitions.map(({ start, end }, partition) => ({
+      partition,
+      startOffset: start,
+      endOffset: end,
+    }));
   }
 
   committed(topic: string, group: string): Promise<readonly (number | null)[]> {
