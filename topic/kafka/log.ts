@@ -313,7 +313,7 @@ class KafkaLog implements TopicLog {
   }
 
   async lag(topic: string, group: string, now: number): Promise<readonly PartitionLag[]> {
-    const all = [...new Array(await this.partitions(topic)).keys()];
+    const all = [...new Array((await this.#topic(topic)).partitions).keys()];
     const [bounds, committed] = await Promise.all([
       this.#looking(topic, (fetcher) => fetcher.boundsOfAll(all)),
       this.committed(topic, group),
