@@ -19,6 +19,8 @@ export type GroupLag = {
     standing?: StandingAt;
     /** Where a transaction of another client is open: nobody reads from there on until it has ended. */
     openTransactionAt?: number;
+    /** No broker leads the partition: its end is not known, and `lag` 0 says nothing. */
+    noLeader?: true;
   }[];
 };
 

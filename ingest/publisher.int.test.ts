@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { EnvelopeRecord } from "../contract/envelope.ts";
 import { readRefusedFile } from "../contract/refused_webhook.ts";
 import { noFaultPoint } from "../runtime/fault_point.ts";
+import { partitionOf } from "../topic/partitioner.ts";
 import { type ManualClock, manualClock } from "../tests/support/manual_clock.ts";
 import { until } from "../tests/support/until.ts";
 import { DEFAULT_LIMITS } from "./config.ts";
@@ -79,6 +80,63 @@ describe("before the topic is there", () => {
     drainer.start();
     await drained();
     expect(log.values()).toEqual(["a"]);
+  });
+});
+
+describe("while a partition has no leader", () => {
+  test("its records wait in their order, and those of the others go out ahead of them, each once", async () => {
+    log.leaderless = [1];
+    drainer.start();
+    expect(await publish("b1", keyIn(1))).toEqual({ is: "spooled" });
+    for (const [text, partition] of [["a1", 0], ["b2", 1], ["c1", 2], ["a2", 0]] as const) {
+      expect(await publish(text, keyIn(partition))).toEqual({ is: "spooled" });
+    }
+    await untilLanded("a1", "c1", "a2");
+    expect(said.filter((text) => text.includes("partition 1 has no leader now"))).not.toEqual([]);
+    log.leaderless = [1, 2];
+    for (const [text, partition] of [["c2", 2], ["b3", 1], ["a3", 0]] as const) {
+      await publish(text, keyIn(partition));
+    }
+    await untilLanded("a1", "c1", "a2", "a3");
+    log.leaderless = [];
+    await until("all of them are there", async () => {
+      await clock.advance(DEFAULT_LIMITS.retryMsFirst);
+      return spool.pendingRecords === 0;
+    });
+    expect(log.values()).toEqual(["a1", "c1", "a2", "a3", "b1", "b2", "c2", "b3"]);
+    await clock.advance(DEFAULT_LIMITS.logRestMs);
+    expect(await publish("b4", keyIn(1))).toEqual({ is: "published" });
+  });
+
+  test("what the log refuses is set aside once, also where it lies behind records that wait", async () => {
+    log.leaderless = [1];
+    drainer.start();
+    await publish("b1", keyIn(1));
+    await publish("refuse my kind", keyIn(0));
+    await publish("a1", keyIn(0));
+    await untilLanded("a1");
+    log.leaderless = [];
+    await until("all of them are there", async () => {
+      await clock.advance(DEFAULT_LIMITS.retryMsFirst);
+      return spool.pendingRecords === 0;
+    });
+    expect(log.values()).toEqual(["a1", "b1"]);
+    expect(setAside()).toHaveLength(1);
+  });
+
+  test("what went ahead comes again after a crash, and nothing is missing", async () => {
+    log.leaderless = [1];
+    drainer.start();
+    await publish("b1", keyIn(1));
+    await publish("a1", keyIn(0));
+    await untilLanded("a1");
+    await Promise.all([drainer.stop(), clock.advance(DEFAULT_LIMITS.publishMsMax)]);
+    await spool.close();
+    log.leaderless = [];
+    await openSpool({ bytesMax: 1024 ** 2 });
+    drainer.start();
+    await drained();
+    expect(log.values()).toEqual(["a1", "b1", "a1"]);
   });
 });
 
@@ -206,7 +264,7 @@ describe("spooled records that the log refuses for good", () => {
 
   test("are set aside whole and named, and what lies behind them goes on", async () => {
     log.mode = "away";
-    await Promise.all(["a", "refuse my size", "b"].map(publish));
+    await Promise.all(["a", "refuse my size", "b"].map((text) => publish(text)));
     await publisher.publish(odd);
     await publish("c");
     log.mode = "takes";
@@ -287,10 +345,24 @@ async function openSpool({ bytesMax }: { bytesMax: number }): Promise<void> {
   drainer = new Drainer(options);
 }
 
-function publish(text: string) {
-  const encoder = new TextEncoder();
+async function untilLanded(...values: readonly string[]): Promise<void> {
+  await until(`${values} are there`, async () => {
+    await clock.advance(DEFAULT_LIMITS.retryMsFirst);
+    return log.values().length >= values.length;
+  });
+  expect(log.values()).toEqual(values);
+}
+
+/** A key of this partition of six. */
+function keyIn(partition: number): string {
+  for (let n = 0;; n++) if (partitionOf(encoder.encode(`user-${n}`), 6) === partition) return `user-${n}`;
+}
+
+const encoder = new TextEncoder();
+
+function publish(text: string, key = "user") {
   const record: EnvelopeRecord = {
-    key: encoder.encode("user"),
+    key: encoder.encode(key),
     value: encoder.encode(text),
     headers: {},
     timestamp: clock.now(),

@@ -63,7 +63,7 @@ function createProbe({ log, topic, clock, limits }: PublisherOptions): () => Pro
   return () => {
     if (asked === null || clock.monotonic() - asked.at > FRESH_MS) {
       const answer = Promise.race([
-        log.bounds(topic).then(() => true, () => false),
+        log.partitions(topic).then(() => true, () => false),
         clock.wait(limits.publishMsMax).then(() => false),
       ]);
       asked = { at: clock.monotonic(), answer };

@@ -25,7 +25,8 @@ Usage: deno task lag [--json]
   --help   this text
 
 Next offset is the committed one ("none" before the first commit: lag then counts from the log's start).
-Below the table: where a group stands at what cannot be read, and where a transaction of another client is open.
+Below the table: where a group stands at what cannot be read, and where a transaction of another client is open,
+and which partitions have no leader (their end and lag are unknown).
 Lag in seconds is the age of the oldest record not yet handled.
 DATA_DIR, or KAFKA_BROKERS and what goes with it, say which log.
 `,
@@ -53,8 +54,8 @@ DATA_DIR, or KAFKA_BROKERS and what goes with it, say which log.
           group,
           one.partition,
           one.nextOffset === null ? "none" : String(one.nextOffset),
-          one.endOffset,
-          one.lag,
+          one.noLeader ? "unknown" : one.endOffset,
+          one.noLeader ? "unknown" : one.lag,
           Math.round(one.lagSeconds * 10) / 10,
         ])
       );
@@ -66,12 +67,17 @@ DATA_DIR, or KAFKA_BROKERS and what goes with it, say which log.
 
 /** What holds a group up, in words. */
 function whyBehind({ group, partitions }: GroupLag): string[] {
-  return partitions.flatMap(({ partition, standing, openTransactionAt: open }) => [
+  return partitions.flatMap(({ partition, standing, openTransactionAt: open, noLeader }) => [
     ...(standing ? [`${group}: ${standingText({ partition, ...standing })}`] : []),
     ...(open === undefined ? [] : [
       `${group}: a transaction of another client is open at ${partition}:${open}; nobody reads on from there until it ` +
       "has ended.",
     ]),
+    ...(noLeader
+      ? [
+        `${group}: partition ${partition} has no leader, so its end is not known; start the broker that holds it.`,
+      ]
+      : []),
   ]);
 }
 

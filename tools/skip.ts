@@ -89,9 +89,10 @@ async function unreadableAt(
 ): Promise<UnreadableRecords> {
   const { partition, offset } = position;
   const refuse = (why: string) => new CommandFailedError(`Cannot skip ${partition}:${offset}: ${why}`);
-  const bounds = (await log.bounds(WEBHOOKS_TOPIC))[partition];
-  if (!bounds) throw refuse(`${WEBHOOKS_TOPIC} has no partition ${partition}.`);
-  const { startOffset, endOffset } = bounds;
+  if (partition >= await log.partitions(WEBHOOKS_TOPIC)) {
+    throw refuse(`${WEBHOOKS_TOPIC} has no partition ${partition}.`);
+  }
+  const { startOffset, endOffset } = await log.boundsOf(WEBHOOKS_TOPIC, partition);
   if (offset < startOffset) throw refuse(`the partition begins at ${partition}:${startOffset}.`);
   // A read beyond the end would wait for what comes there.
   const until = Math.min(offset + 1, endOffset);

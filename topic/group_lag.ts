@@ -1,5 +1,6 @@
 import type { GroupLag } from "../contract/processor_api.ts";
 import {
+  LogSetupError,
   type PartitionBounds,
   type PartitionLag,
   type TopicLog,
@@ -71,10 +72,26 @@ async function firstUnreadable(
   return null;
 }
 
+/** One partition's of all bounds; throws {@link LogSetupError} where there is none. */
+export function boundsIn(
+  all: readonly PartitionBounds[],
+  { topic, partition }: { readonly topic: string; readonly partition: number },
+): PartitionBounds {
+  const bounds = all[partition];
+  if (bounds) return bounds;
+  throw new LogSetupError(`Cannot read partition ${partition} of "${topic}": there is none.`);
+}
+
 /** Where a group stands in a partition, for who knows the time of the record at `from`, the next one to be handled. */
 export function behindIn({ partition, startOffset, endOffset }: PartitionBounds, nextOffset: number | null) {
   const from = Math.max(nextOffset ?? startOffset, startOffset);
   return { partition, nextOffset, endOffset, lag: Math.max(0, endOffset - from), from };
+}
+
+/** The same where no broker leads the partition, and nobody knows its end. */
+export function behindUnknown(partition: number, nextOffset: number | null) {
+  const from = nextOffset ?? 0;
+  return { partition, nextOffset, endOffset: from, lag: 0, from, noLeader: true as const };
 }
 
 /** Age of a record in seconds, never below 0; 0 where there is none. */

@@ -54,6 +54,8 @@ export type PartitionLag = {
   readonly lagSeconds: number;
   /** Where a transaction of another client is open: nobody reads records from there on until it has ended. */
   readonly openTransactionAt?: number;
+  /** No broker leads it now, so nobody can say where it ends: `endOffset` is then the next offset (or 0), and `lag` 0. */
+  readonly noLeader?: true;
 };
 
 /** A topic as a service needs it at start. */
@@ -195,6 +197,16 @@ export class LogUnavailableError extends Error {
   readonly code = "log_unavailable";
 }
 
+/** No broker leads this partition now, and others may go on. Of the call that it rejects nothing was published. */
+export class NoLeaderError extends LogUnavailableError {
+  override name = "NoLeaderError";
+  constructor(readonly partition: number, doing: string) {
+    super(
+      `Cannot ${doing}: partition ${partition} has no leader now. Start the broker that holds it; other partitions go on.`,
+    );
+  }
+}
+
 /** The log will never take this record as it is (too large, or not permitted). */
 export class RecordRefusedError extends Error {
   override name = "RecordRefusedError";
@@ -240,7 +252,7 @@ export interface TopicLog {
    * Appends records and resolves, with their positions in the same order, when all of them are durable (SQLite:
    * fsynced; Kafka: acks = all). Records of one call and one partition keep their order. Calls made at the same time
    * share one commit or one send. Rejects with {@link RecordRefusedError} (nothing of the call was published) or
-   * {@link LogUnavailableError} (any part of it may have been).
+   * {@link LogUnavailableError} (any part of it may have been; nothing where it is a {@link NoLeaderError}).
    */
   publish(topic: string, records: readonly RecordToPublish[]): Promise<readonly RecordPosition[]>;
 
@@ -250,8 +262,20 @@ export interface TopicLog {
   /** Reads one partition by position: joins no group that anybody sees and commits nothing. */
   read(topic: string, options: ReadOptions): AsyncIterable<RecordBatch>;
 
-  /** What each partition holds, by partition number. Rejects with {@link LogSetupError} where the topic is missing. */
+  /** How many partitions the topic has now, asked anew. Rejects with {@link LogSetupError} where it is missing. */
+  partitions(topic: string): Promise<number>;
+
+  /**
+   * What each partition holds, by partition number: all of them, or a rejection. Rejects with {@link LogSetupError} where
+   * the topic is missing.
+   */
   bounds(topic: string): Promise<readonly PartitionBounds[]>;
+
+  /**
+   * What one partition holds, whatever becomes of the others. Rejects with {@link NoLeaderError} where nobody leads it, and
+   * with {@link LogSetupError} where it or its topic is missing.
+   */
+  boundsOf(topic: string, partition: number): Promise<PartitionBounds>;
 
   /** Next offsets that a group has committed, by partition number; null where there is none. */
   committed(topic: string, group: string): Promise<readonly (number | null)[]>;

@@ -80,11 +80,22 @@ export class Spool {
     });
   }
 
-  /** The oldest records not yet drained, at most so many; null where none is on disk. Reading again gives them again. */
-  async read(bounds: { recordsMax: number; bytesMax: number }): Promise<SpoolBatch | null> {
+  /** Up to where everything is drained. */
+  get mark(): SpoolMark {
+    return this.#mark;
+  }
+
+  /**
+   * The oldest records behind `after` (default: the mark), at most so many; null where none is on disk. Reading again gives
+   * them again.
+   */
+  async read(
+    bounds: { recordsMax: number; bytesMax: number },
+    after: SpoolMark = this.#mark,
+  ): Promise<SpoolBatch | null> {
     for (const segment of this.#segments) {
-      const from = segment.number === this.#mark.segment ? this.#mark.bytes : 0;
-      if (segment.number < this.#mark.segment || from >= segment.bytes) continue;
+      const from = segment.number === after.segment ? after.bytes : 0;
+      if (segment.number < after.segment || from >= segment.bytes) continue;
       const near = Math.min(segment.bytes, from + bounds.bytesMax);
       let bytes = await this.#files.read(segment.number, { from, until: near });
       // One record alone may be larger than the bound.
@@ -100,6 +111,8 @@ export class Spool {
           end,
         };
       }
+      // What lies before it is not drained yet.
+      if (after !== this.#mark) return null;
       await this.#setDamageAside(segment, from);
     }
     return null;

@@ -252,7 +252,7 @@ export class PartitionBuild {
   async #refuseGap(first: number): Promise<void> {
     const { log, gapsAllowed } = this.parts.context;
     if (gapsAllowed || first <= this.#next) return;
-    const { startOffset } = (await log.bounds(WEBHOOKS_TOPIC))[this.partition]!;
+    const { startOffset } = await log.boundsOf(WEBHOOKS_TOPIC, this.partition);
     if (startOffset <= this.#next) return;
     throw new DatasetReadError(
       `Cannot go on with partition ${this.partition}: the topic begins at offset ${startOffset} by now, and ` +

@@ -1,7 +1,7 @@
 import type { Clock } from "../../runtime/clock.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { partitionOf } from "../../topic/partitioner.ts";
-import type { PartitionBounds, TopicLog, TopicRecord } from "../../topic/topic.ts";
+import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import { DatasetStateError } from "./core/state_error.ts";
 import type { DatasetTree } from "./store.ts";
 
@@ -12,10 +12,11 @@ import type { DatasetTree } from "./store.ts";
 export const SETTLE_MS = 10_000;
 
 /**
- * The topic's bounds, once the tree has noted how many partitions there are; null where `signal` aborted first. Throws
+ * How many partitions the topic has, once the tree has noted it; null where `signal` aborted first. Only what is new is
+ * noted with where all of them end, and waits until each has a leader. Throws
  * {@link DatasetStateError} where there are fewer than before: no log takes partitions away.
  */
-export async function boundsAsNoted(
+export async function countAsNoted(
   tree: DatasetTree,
   { log, clock, settleMs, signal }: {
     readonly log: TopicLog;
@@ -23,14 +24,14 @@ export async function boundsAsNoted(
     readonly settleMs: number;
     readonly signal: AbortSignal;
   },
-): Promise<readonly PartitionBounds[] | null> {
-  let bounds = await log.bounds(WEBHOOKS_TOPIC);
+): Promise<number | null> {
+  const count = await log.partitions(WEBHOOKS_TOPIC);
   const known = tree.counts().at(-1)?.count;
-  if (known === bounds.length) return bounds;
-  if (known !== undefined && known > bounds.length) {
+  if (known === count) return count;
+  if (known !== undefined && known > count) {
     throw new DatasetStateError(
       "dataset_other_topic",
-      `Cannot go on with topic "${WEBHOOKS_TOPIC}": it has ${bounds.length} partitions, and this dataset was made from ` +
+      `Cannot go on with topic "${WEBHOOKS_TOPIC}": it has ${count} partitions, and this dataset was made from ` +
         `one with ${known}. Put that log back from a backup; or keep this dataset as it is and begin a new one by ` +
         `removing the link DATASET_DIR.`,
     );
@@ -38,10 +39,10 @@ export async function boundsAsNoted(
   if (known !== undefined && log.kind === "kafka") {
     await clock.wait(settleMs, signal);
     if (signal.aborted) return null;
-    bounds = await log.bounds(WEBHOOKS_TOPIC);
   }
+  const bounds = await log.bounds(WEBHOOKS_TOPIC);
   await tree.addCount({ count: bounds.length, ends: bounds.map(({ endOffset }) => endOffset) });
-  return bounds;
+  return bounds.length;
 }
 
 /** True where a record's key goes elsewhere by this count: the topic may have more partitions by now. */

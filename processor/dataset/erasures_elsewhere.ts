@@ -1,6 +1,6 @@
 import { isErasure, readLabel } from "../../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import type { PartitionBounds, TopicLog } from "../../topic/topic.ts";
+import { NoLeaderError, type PartitionBounds, type TopicLog } from "../../topic/topic.ts";
 import {
   elsewhere,
   type ErasedSubjects,
@@ -36,22 +36,31 @@ export class ErasuresElsewhere {
   /**
    * The same, and what lies in the log behind their manifests up to its end of this moment; that is read once for all
    * partitions of a process. Not read where the tree was begun with this partition on an empty topic: every erasure
-   * since has a record in it too.
+   * since has a record in it too. One that has no leader now is passed over: whoever writes it takes up its erasures when
+   * it is back, and this partition learns them from its manifest, as all that come while it is open.
    */
   async known(
     tree: DatasetTree,
-    { partition, bounds }: { readonly partition: number; readonly bounds: readonly PartitionBounds[] },
+    { partition, partitions }: Asking,
   ): Promise<ErasedSubjects> {
     const [first] = tree.counts();
     const isFirst = first !== undefined && partition < first.count && first.ends.every((end) => end === 0);
     if (!isFirst) {
-      for (const one of bounds) if (one.partition !== partition) await this.#readAhead(tree, one);
+      for (let other = 0; other < partitions; other++) {
+        if (other !== partition) await this.#readAhead(tree, other);
+      }
     }
-    return this.kept(tree, { partition, partitions: bounds.length });
+    return this.kept(tree, { partition, partitions });
   }
 
-  #readAhead(tree: DatasetTree, bounds: PartitionBounds): Promise<void> {
-    return this.#reading = this.#reading.catch(() => {}).then(() => this.#readNow(tree, bounds));
+  #readAhead(tree: DatasetTree, partition: number): Promise<void> {
+    return this.#reading = this.#reading.catch(() => {}).then(async () => {
+      try {
+        await this.#readNow(tree, await this.log.boundsOf(WEBHOOKS_TOPIC, partition));
+      } catch (error) {
+        if (!(error instanceof NoLeaderError)) throw error;
+      }
+    });
   }
 
   async #readNow(

@@ -9,7 +9,7 @@ import type { DatasetTree, PartitionLock, PartitionManifest, PartitionStore } fr
 import type { Letter } from "../dead_letters/positions.ts";
 import { countsToAdopt } from "./core/added_partitions.ts";
 import { DedupWindow } from "./core/dedup_window.ts";
-import { boundsAsNoted } from "./counts.ts";
+import { countAsNoted } from "./counts.ts";
 import type { MovedIds } from "./moved_ids.ts";
 import { refuseOtherLog, refuseOtherRecords, refuseOtherTopic } from "./topic_check.ts";
 
@@ -49,9 +49,9 @@ export async function openUnder(
   const { log } = context;
   const tree = await context.dataset.tree();
   const topicId = await refuseOtherTopic(tree, log);
-  const all = await boundsAsNoted(tree, { ...context, signal });
-  if (all === null) return null;
-  const bounds = all[partition]!;
+  const partitions = await countAsNoted(tree, { ...context, signal });
+  if (partitions === null) return null;
+  const bounds = await log.boundsOf(WEBHOOKS_TOPIC, partition);
   const store = await context.dataset.open(partition, bounds.startOffset);
   try {
     refuseOtherLog(store.manifest, bounds);
@@ -62,14 +62,13 @@ export async function openUnder(
     await store.recover();
     const counts = tree.counts();
     await store.adopt(countsToAdopt(counts, store.manifest));
-    const seen = tree.state(all.length);
-    store.learn(await context.elsewhere.known(tree, { partition, bounds: all }));
+    const seen = tree.state(partitions);
+    store.learn(await context.elsewhere.known(tree, { partition, partitions }));
     if (store.manifest.nextOffset >= bounds.endOffset) await sweepNow(store, context);
     const { nextOffset, counts: adopted } = store.manifest;
     const moved = await context.movedIds.of(partition, { counts, adopted, nextOffset });
     const { window, windowSavedAt } = await warmWindow(store, { partition, known, context });
     const rules = rulesOf({ partition, store, window, moved: () => moved, context });
-    const partitions = all.length;
     return { lock, store, window, windowSavedAt, rules, tree, partitions, seen, sweepAt: bounds.endOffset };
   } catch (error) {
     store.close();

@@ -183,7 +183,7 @@ export class DatasetPartition {
       const message = `partition ${this.partition} goes on at ${nextOffset}, as its manifest says`;
       reporter.log("info", `${message}; the group's offset ${committed} is not used.`);
     }
-    const { startOffset } = (await log.bounds(WEBHOOKS_TOPIC))[this.partition]!;
+    const { startOffset } = await log.boundsOf(WEBHOOKS_TOPIC, this.partition);
     return (committed ?? 0) < nextOffset && nextOffset > startOffset ? nextOffset - 1 : nextOffset;
   }
 
@@ -202,7 +202,7 @@ export class DatasetPartition {
   async #refuseGap(manifest: PartitionManifest, batch: RecordBatch): Promise<void> {
     const first = batch.records[0]?.offset ?? batch.nextOffset;
     if (first <= manifest.nextOffset) return;
-    const bounds = (await this.context.log.bounds(WEBHOOKS_TOPIC))[this.partition]!;
+    const bounds = await this.context.log.boundsOf(WEBHOOKS_TOPIC, this.partition);
     refuseOtherLog(manifest, bounds);
   }
 
@@ -216,7 +216,7 @@ export class DatasetPartition {
     store.learn(context.elsewhere.kept(tree, { partition, partitions }));
     // Normally a record of this partition says the same, and takes the lines out when its turn comes.
     if (store.unswept.size > before) {
-      open.sweepAt = (await context.log.bounds(WEBHOOKS_TOPIC))[partition]!.endOffset;
+      open.sweepAt = (await context.log.boundsOf(WEBHOOKS_TOPIC, partition)).endOffset;
     }
     open.seen = state;
   }
@@ -237,7 +237,7 @@ export class DatasetPartition {
     // Another program may choose partitions by rules of its own: asked for all its records it would cost as much again.
     if (clock.monotonic() - this.#countedAt < COUNTED_EVERY_MS) return false;
     this.#countedAt = clock.monotonic();
-    return (await log.bounds(WEBHOOKS_TOPIC)).length !== partitions;
+    return await log.partitions(WEBHOOKS_TOPIC) !== partitions;
   }
 
   #keepWindow(open: OpenPartition): void {

@@ -5,8 +5,9 @@ import { datasetLines } from "../../tests/support/pipeline.ts";
 import { MemoryLog } from "../../tests/support/memory_log.ts";
 import { until } from "../../tests/support/until.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_topics.ts";
-import { failure, personIn, publish } from "./fixtures/records.ts";
-import { readFiles, startWriter, sums, writeAllOf } from "./fixtures/run.ts";
+import { NoLeaderError } from "../../topic/topic.ts";
+import { erasure, failure, personIn, publish } from "./fixtures/records.ts";
+import { hashes, readFiles, startWriter, sums, writeAllOf } from "./fixtures/run.ts";
 
 const distinctId = personIn(3);
 const PATH = "event=generation_failed/date=2025-11-30/p00003-0000.jsonl";
@@ -26,6 +27,42 @@ afterEach(async () => {
 });
 
 const failures = (...numbers: number[]) => numbers.map((n) => failure(n, { distinctId }));
+
+describe("a partition without a leader", () => {
+  it("stops no other one that is opened meanwhile, and its erasures take lines out once it is back", async () => {
+    const [jane, carl] = [personIn(3), personIn(3, 1)];
+    await publish(log, [
+      failure(1, { distinctId: jane }),
+      failure(2, { distinctId: carl }),
+      erasure([hashes.subject(jane)], { at: "2025-11-30T18:00:00.000Z", partition: 1 }),
+    ]);
+    const first = startWriter({ log, dataDir });
+    await first.caughtUp();
+    await first.stop();
+    // Begun on records that were there: erasures are looked for in all partitions.
+    expect(datasetLines(dataDir)).toHaveLength(1);
+
+    const later = personIn(3, 2);
+    await publish(log, [
+      failure(3, { distinctId: later }),
+      failure(4, { distinctId: carl }),
+      erasure([hashes.subject(later)], { at: "2025-11-30T18:00:00.000Z", partition: 1, n: 1 }),
+    ]);
+    const { boundsOf, bounds } = log;
+    const gone = () => Promise.reject(new NoLeaderError(1, "read"));
+    log.boundsOf = (topic, partition) => partition === 1 ? gone() : boundsOf.call(log, topic, partition);
+    log.bounds = (topic) => topic === WEBHOOKS_TOPIC ? gone() : bounds.call(log, topic);
+    const second = startWriter({ log, dataDir });
+    try {
+      await until("the others are written", () => datasetLines(dataDir).length === 3);
+      Object.assign(log, { boundsOf, bounds });
+      await second.caughtUp();
+      await until("the erased has no line", () => datasetLines(dataDir).length === 2);
+    } finally {
+      await second.stop();
+    }
+  });
+});
 
 describe("a log that has lost what the dataset lacks", () => {
   it("stops the writer at its start, with what to do", async () => {

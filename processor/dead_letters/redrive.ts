@@ -58,7 +58,7 @@ export async function redrive(
   options: RedriveOptions,
 ): Promise<RedriveOutcome[]> {
   if (letters.length === 0) return [];
-  const partitions = (await options.log.bounds(WEBHOOKS_TOPIC)).length;
+  const partitions = await options.log.partitions(WEBHOOKS_TOPIC);
   const outcomes: RedriveOutcome[] = [];
   const willing: ListedLetter[] = [];
   for (const letter of letters) {

@@ -105,8 +105,8 @@ function createHandler(ports: DiscountOffersPorts): PartitionHandler {
       if (before === undefined) return null;
       // Facts were lost: a committed offset from before says nothing, one below was committed on the way through.
       const committed = (await log.committed(WEBHOOKS_TOPIC, DISCOUNT_OFFERS_GROUP))[partition] ?? null;
-      const start = (await log.bounds(WEBHOOKS_TOPIC))[partition]?.startOffset ?? 0;
-      if (start >= before) await decider.caughtUp(partition, before);
+      const { startOffset } = await log.boundsOf(WEBHOOKS_TOPIC, partition);
+      if (startOffset >= before) await decider.caughtUp(partition, before);
       return committed !== null && committed < before ? null : 0;
     },
     async handle(batch, { signal }) {

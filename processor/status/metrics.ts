@@ -44,6 +44,7 @@ export function createProcessorMetrics({ uncaught, breaches }: {
   const lag = gauge("lag_records", "Records not yet handled", ["group", "partition"]);
   const lagSeconds = gauge("lag_seconds", "Age of the oldest record not yet handled", ["group", "partition"]);
   const standing = gauge("partitions_standing", "Partitions that stand at what cannot be read", ["group"]);
+  const leaderless = gauge("partitions_without_leader", "Partitions whose lag is not known", ["group"]);
   const offers = gauge("offers", "Offers by state", ["state"]);
   const dataset = gauge("dataset", "Size of the dataset", ["unit"]);
   const settings = gauge("topic_setting_breaches", "Settings that break a promise", ["topic", "setting"]);
@@ -55,7 +56,10 @@ export function createProcessorMetrics({ uncaught, breaches }: {
       main.inc({ what: "main" }, uncaught());
       for (const { group, partitions } of status.groups) {
         standing.set({ group }, partitions.filter((one) => one.standing !== undefined).length);
+        leaderless.set({ group }, partitions.filter(({ noLeader }) => noLeader).length);
         for (const one of partitions) {
+          // The last known ones stay: 0 would look as if nothing waited.
+          if (one.noLeader) continue;
           lag.set({ group, partition: String(one.partition) }, one.lag);
           lagSeconds.set({ group, partition: String(one.partition) }, one.lagSeconds);
         }

@@ -81,6 +81,14 @@ export class SimulatedLog implements TopicLog {
     }
   }
 
+  async partitions(topic: string) {
+    return (await this.bounds(topic)).length;
+  }
+
+  async boundsOf(topic: string, partition: number) {
+    return (await this.bounds(topic))[partition]!;
+  }
+
   bounds(topic: string) {
     const partitions = topic === FACTS_TOPIC ? [this.#simulation.facts] : this.#simulation.raw;
     const isNothing = topic === WEBHOOKS_TOPIC && this.#simulation.leavesOut("barrier");

@@ -2,8 +2,8 @@ import { Buffer } from "node:buffer";
 import { dirname, join } from "node:path";
 
 /**
- * A real Apache Kafka (KRaft, one node) from Maven Central's artifacts, for tests: it can be killed with -9 and started
- * again on the same data and port. It does not imitate Redpanda, nor several brokers.
+ * A real Apache Kafka (KRaft, one node, or two) from Maven Central's artifacts, for tests: it can be killed with -9 and started
+ * again on the same data and port. It does not imitate Redpanda.
  */
 export type KafkaBroker = {
   /** host:port, as `KAFKA_BROKERS` takes it. */
@@ -12,6 +12,8 @@ export type KafkaBroker = {
   kill(): Promise<void>;
   /** Starts it again on the same data, and waits until it answers; on another port, where one is given. */
   restart(port?: number): Promise<void>;
+  /** Starts a second broker of the same cluster, which has no vote; what is made from then on lies on both. */
+  addNode(): Promise<KafkaNode>;
   /** Kafka's own tool for access control lists. */
   acls(args: readonly string[]): Promise<string>;
   /** Changes settings of a topic by Kafka's own tool, such as `max.message.bytes`. */
@@ -29,6 +31,8 @@ export type KafkaBroker = {
   membersOf(group: string): Promise<readonly string[]>;
   stop(): Promise<void>;
 };
+
+export type KafkaNode = Pick<KafkaBroker, "brokers" | "kill" | "restart" | "stop">;
 
 /** The first one is what runs where none is asked for; 3.9 is the last that still takes what old clients send. */
 export const KAFKA_VERSIONS = ["4.1.1", "3.9.2"] as const;
@@ -99,24 +103,52 @@ export async function startKafkaBroker(options: KafkaBrokerOptions = {}): Promis
   const id = `k${Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("base64url").slice(1)}`;
   const scram = (security?.scramUsers ?? []).flatMap((user) => ["--add-scram", user]);
   await java(lib, ["kafka.tools.StorageTool", "format", "-t", id, "-c", properties, ...scram]);
+  const node = await startNode(
+    lib,
+    dir,
+    (at) => Deno.writeTextFile(properties, serverProperties(dir, { port: at, controllerPort, security })),
+    port,
+  );
+  return {
+    ...node,
+    ...toolsOf(lib, node.brokers),
+    async addNode() {
+      const own = await Deno.makeTempDir({ prefix: "kafka-" });
+      const ports = { port: freePort(), controllerPort, security: undefined };
+      const write = (at: number) =>
+        Deno.writeTextFile(join(own, "server.properties"), secondProperties(own, { ...ports, port: at }));
+      await write(ports.port);
+      const format = ["format", "-t", id, "-c", join(own, "server.properties")];
+      await java(lib, ["kafka.tools.StorageTool", ...format]);
+      return await startNode(lib, own, write, ports.port);
+    },
+  };
+}
+
+/** Starts what `dir` holds, whose properties `write` writes for a port. */
+async function startNode(
+  lib: string,
+  dir: string,
+  write: (port: number) => Promise<void>,
+  port: number,
+): Promise<KafkaNode> {
+  const properties = join(dir, "server.properties");
   let process = spawnBroker(lib, dir, properties);
-  const brokers = `127.0.0.1:${port}`;
   await answers(port, process);
   const kill = async () => {
     process.kill("SIGKILL");
     await process.status;
   };
   return {
-    brokers,
+    brokers: `127.0.0.1:${port}`,
     kill,
     async restart(at = port) {
-      await Deno.writeTextFile(properties, serverProperties(dir, { port: at, controllerPort, security }));
+      await write(at);
       process = spawnBroker(lib, dir, properties);
       await answers(at, process);
     },
-    ...toolsOf(lib, brokers),
     async stop() {
-      await kill();
+      await kill().catch(() => {});
       await Deno.remove(dir, { recursive: true });
     },
   };
@@ -129,6 +161,7 @@ function givenBroker(brokers: string): KafkaBroker {
     kill: refuse,
     restart: refuse,
     ...toolsOf(libOf(KAFKA_VERSIONS[0]), brokers),
+    addNode: refuse,
     alterDefaults: refuse,
     stop: () => Promise.resolve(),
   };
@@ -188,6 +221,13 @@ broker.heartbeat.interval.ms=300
 log.retention.ms=-1
 ${security?.properties ?? ""}
 `;
+}
+
+/** Of the second node: a broker without a vote. */
+function secondProperties(dir: string, ports: Parameters<typeof serverProperties>[1]): string {
+  return serverProperties(dir, ports)
+    .replace("process.roles=broker,controller\nnode.id=1", "process.roles=broker\nnode.id=2")
+    .replace(/,CONTROLLER:\/\/\S+$/m, "");
 }
 
 function spawnBroker(lib: string, dir: string, properties: string): Deno.ChildProcess {

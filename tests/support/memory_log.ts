@@ -1,3 +1,4 @@
+import { boundsIn } from "../../topic/group_lag.ts";
 import { partitionFor } from "../../topic/partitioner.ts";
 import {
   type ConsumeOptions,
@@ -163,14 +164,24 @@ export class MemoryLog implements TopicLog {
     }
   }
 
+  partitions(topic: string): Promise<number> {
+    return Promise.resolve().then(() => this.#topic(topic).partitions.length);
+  }
+
+  boundsOf(topic: string, partition: number): Promise<PartitionBounds> {
+    return Promise.resolve().then(() => boundsIn(this.#boundsNow(topic), { topic, partition }));
+  }
+
   bounds(topic: string): Promise<readonly PartitionBounds[]> {
-    return Promise.resolve().then(() =>
-      this.#topic(topic).partitions.map((one, partition) => ({
-        partition,
-        startOffset: one.start,
-        endOffset: one.end,
-      }))
-    );
+    return Promise.resolve().then(() => this.#boundsNow(topic));
+  }
+
+  #boundsNow(topic: string): readonly PartitionBounds[] {
+    return this.#topic(topic).partitions.map(({ start, end }, partition) => ({
+      partition,
+      startOffset: start,
+      endOffset: end,
+    }));
   }
 
   committed(topic: string, group: string): Promise<readonly (number | null)[]> {

@@ -109,6 +109,20 @@ describe("stations()", () => {
     expect([heldUp(services.status), heldUp(null)]).toEqual([[], []]);
   });
 
+  test("a partition without a leader shows as such, once for both groups", () => {
+    const groups = services.status!.groups.map((one) => ({
+      ...one,
+      partitions: [{ ...one.partitions[0]!, noLeader: true as const }],
+    }));
+    expect(heldUp({ ...services.status!, groups })).toEqual([{
+      tone: "bad",
+      text:
+        "Partition 0 has no leader: its records wait until the broker that holds it is back, and its lag is not " +
+        "known. Other partitions go on.",
+      command: null,
+    }]);
+  });
+
   test("is complete before anybody was asked", () => {
     expect(stations(null, { sent: 0, connection: "connecting" }).map(({ word }) => word)).toEqual(
       ["connecting", "asking", "asking", "asking", "asking"],

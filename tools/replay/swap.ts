@@ -44,7 +44,7 @@ export async function takeAllPartitions(
   faultPoint("replay.wanted");
   // Read while nobody takes a new lock any more: a partition that was added just now is among them.
   const known = root === null ? [] : manifestPartitions(root);
-  const partitions = (await log.bounds(WEBHOOKS_TOPIC)).map(({ partition }) => partition);
+  const partitions = new Array(await log.partitions(WEBHOOKS_TOPIC)).keys();
   const missing = new Set([...partitions, ...known]);
   for (;;) {
     for (const partition of missing) {

@@ -131,6 +131,17 @@ export const RECORD_CONTRACT = {
     expect(one!.endOffset).toBeGreaterThan(positions.at(-1)!.offset);
   },
 
+  "how many partitions there are, and what one of them holds, is told without the others": async (c) => {
+    const topic = await c.topic({ partitions: 3 });
+    await c.log.publish(topic, numbered(4, { partition: 1 }));
+    expect(await c.log.partitions(topic)).toBe(3);
+    expect(await c.log.boundsOf(topic, 1)).toEqual((await c.log.bounds(topic))[1]);
+    await expect(c.log.boundsOf(topic, 3)).rejects.toBeInstanceOf(LogSetupError);
+    const missing = c.name("topic");
+    await expect(c.log.boundsOf(missing, 0)).rejects.toBeInstanceOf(LogSetupError);
+    await expect(c.log.partitions(missing)).rejects.toBeInstanceOf(LogSetupError);
+  },
+
   "bounds of a topic that is not there are an error of the set-up": async (c) => {
     await c.topic();
     await expect(c.log.bounds(c.name("topic"))).rejects.toBeInstanceOf(LogSetupError);

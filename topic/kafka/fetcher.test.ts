@@ -122,6 +122,32 @@ describe("Recovering", () => {
   });
 });
 
+test("where several partitions begin and end is asked of each leader once, and one without a leader stops no other", async () => {
+  const cluster = new Cluster();
+  const asked: [leader: number, partitions: readonly number[]][] = [];
+  for (const leader of [1, 2]) {
+    cluster.brokers.set(leader, {
+      listOffsets: ({ topics: [topic] }) => {
+        asked.push([leader, topic!.partitions.map(({ partition }) => partition)]);
+        const partitions = topic!.partitions.map(({ partition, timestamp }) => ({
+          partition,
+          offset: String(timestamp === -2 ? partition : 10 + partition),
+        }));
+        return Promise.resolve({ responses: [{ partitions }] });
+      },
+    });
+  }
+  cluster.leaders.set(3, 1);
+  const bounds = (partition: number) => ({ partition, startOffset: partition, endOffset: 10 + partition });
+  expect(await new KafkaFetcher(cluster, "t").boundsOfAll([0, 1, 2, 3])).toEqual([
+    bounds(0),
+    bounds(1),
+    null,
+    bounds(3),
+  ]);
+  expect(asked.filter(([leader]) => leader === 1)).toEqual([[1, [0, 3]], [1, [0, 3]]]);
+});
+
 test("a partition that is new to the client is asked for anew before it is said that there is none", async () => {
   const cluster = new Cluster();
   const fetcher = new KafkaFetcher(cluster, "t");

@@ -1,4 +1,4 @@
-import { LogSetupError, type PartitionBounds } from "../topic.ts";
+import { LogSetupError, LogUnavailableError, type PartitionBounds } from "../topic.ts";
 import { typeOf } from "./errors.ts";
 import { fetchError, fetchRequests } from "./kafkajs_repairs.ts";
 import { FETCH_VERSIONS, type FetchAnswer, readFetchAnswer, recordSetOf } from "./records/fetch_answer.ts";
@@ -58,12 +58,16 @@ const [EARLIEST, LATEST] = [-2, -1];
 /** Fetches partitions of one topic by position, from whichever broker leads each; one fetch at a time of each broker. */
 export class KafkaFetcher {
   #connected = false;
+  #closed = false;
   #recovering: Promise<void> | null = null;
 
   constructor(private readonly cluster: ClientCluster, private readonly topic: string) {}
 
   async connect(): Promise<void> {
     if (this.#connected) return;
+    if (this.#closed) {
+      throw new LogUnavailableError(`Cannot read "${this.topic}": this log has been closed.`);
+    }
     await this.cluster.connect();
     await this.cluster.addTargetTopic(this.topic);
     this.#connected = true;
@@ -129,32 +133,52 @@ export class KafkaFetcher {
 
   /** Where the partition begins and ends now, asked of its leader alone. After a rejection nothing else is due. */
   async boundsOf(partition: number): Promise<PartitionBounds> {
+    const [bounds] = await this.boundsOfAll([partition]);
+    if (!bounds) throw noLeader(partition);
+    return bounds;
+  }
+
+  /** The same of several, in their order; null where nobody leads one. */
+  async boundsOfAll(partitions: readonly number[]): Promise<(PartitionBounds | null)[]> {
     await this.connect();
     // One that was added or has moved is known only after the client has asked anew.
-    if (this.leaderOf(partition) === null) await this.#refresh();
-    const leader = this.leaderOf(partition);
-    if (leader === null) throw this.#isKnown(partition) ? noLeader(partition) : this.#noPartition(partition);
+    if (partitions.some((partition) => this.leaderOf(partition) === null)) await this.#refresh();
+    const unknown = partitions.find((partition) => !this.#isKnown(partition));
+    if (unknown !== undefined) throw this.#noPartition(unknown);
+    const found = new Map<number, PartitionBounds>();
+    const byLeader = [...Map.groupBy(partitions, (partition) => this.leaderOf(partition))];
     try {
-      const broker = await this.cluster.findBroker({ nodeId: leader });
-      const startOffset = await this.#endOf(broker, { partition, timestamp: EARLIEST });
-      return {
-        partition,
-        startOffset,
-        endOffset: await this.#endOf(broker, { partition, timestamp: LATEST }),
-      };
+      await Promise.all(byLeader.map(async ([leader, some]) => {
+        if (leader === null) return;
+        const broker = await this.cluster.findBroker({ nodeId: leader });
+        const starts = await this.#offsetsAt(broker, some, EARLIEST);
+        const ends = await this.#offsetsAt(broker, some, LATEST);
+        for (const partition of some) {
+          found.set(partition, {
+            partition,
+            startOffset: starts.get(partition)!,
+            endOffset: ends.get(partition)!,
+          });
+        }
+      }));
     } catch (error) {
       await this.recover(error).catch(() => {});
       throw error;
     }
+    return partitions.map((partition) => found.get(partition) ?? null);
   }
 
   /** The latest is the high watermark, also where a transaction is open. */
-  async #endOf(broker: ClientBroker, end: { partition: number; timestamp: number }): Promise<number> {
+  async #offsetsAt(
+    broker: ClientBroker,
+    partitions: readonly number[],
+    timestamp: number,
+  ): Promise<ReadonlyMap<number, number>> {
     const { responses } = await broker.listOffsets({
       isolationLevel: READ_UNCOMMITTED,
-      topics: [{ topic: this.topic, partitions: [end] }],
+      topics: [{ topic: this.topic, partitions: partitions.map((partition) => ({ partition, timestamp })) }],
     });
-    return Number(responses[0]!.partitions[0]!.offset);
+    return new Map(responses[0]!.partitions.map(({ partition, offset }) => [partition, Number(offset)]));
   }
 
   /** After a failed fetch: learns anew who leads what. Rejects while no broker answers. */
@@ -178,6 +202,7 @@ export class KafkaFetcher {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.cluster.disconnect();
   }
 

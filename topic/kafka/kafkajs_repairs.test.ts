@@ -33,29 +33,12 @@ test("one partition without a leader leaves what is known of the others; a topic
   });
   expect(await parse(metadata(led, lost))).toEqual(metadata(led, lost));
   await expect(parse(metadata(lost))).rejects.toMatchObject({ type: "LEADER_NOT_AVAILABLE" });
+  const severalTopics = { topicMetadata: [...metadata(lost).topicMetadata, ...metadata(led).topicMetadata] };
+  expect(await parse(severalTopics)).toEqual(severalTopics);
   await expect(parse({ topicMetadata: [{ topicErrorCode: 3, partitionMetadata: [] }] })).rejects
     .toMatchObject({
       type: "UNKNOWN_TOPIC_OR_PARTITION",
     });
-});
-
-test("offsets are asked for up to the high watermark, also where a transaction is open", async () => {
-  repairClient();
-  const Cluster = createRequire(import.meta.url)("kafkajs/src/cluster");
-  const asked: unknown[] = [];
-  // The client's own object, without a broker behind it.
-  const cluster = Object.assign(Object.create(Cluster.prototype), {
-    findLeaderForPartitions: () => ({ 1: [0] }),
-    findBroker: () =>
-      Promise.resolve({
-        listOffsets: ({ isolationLevel }: { isolationLevel: number }) => {
-          asked.push(isolationLevel);
-          return Promise.resolve({ responses: [] });
-        },
-      }),
-  });
-  await cluster.fetchTopicsOffset([{ topic: "t", fromBeginning: false, partitions: [{ partition: 0 }] }]);
-  expect(asked).toEqual([0]);
 });
 
 test("an error of a partition says which one, and has the protocol's name", () => {

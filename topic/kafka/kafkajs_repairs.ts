@@ -10,7 +10,6 @@ export function repairClient(): void {
   silenceIdleTimers();
   commitOnlyWhatIsAssigned();
   keepWhoHasALeader();
-  countToTheHighWatermark();
   answerInWords();
 }
 
@@ -72,8 +71,8 @@ type Metadata = { readonly topicMetadata: readonly TopicMetadata[] };
 
 /**
  * kafkajs throws a whole answer about topics away where one partition of one of them has no leader, and every partition
- * stands with it. Where others have one, the answer is taken: a leader of −1 says which has none. A topic of which no
- * partition has a leader was made just now, and is asked for again as before.
+ * stands with it. Where others have one, of whichever topic, the answer is taken: a leader of −1 says which has none. An
+ * answer without any leader is about a topic that was made just now, and is asked for again as before.
  */
 function keepWhoHasALeader(): void {
   const response = inside("protocol/requests/metadata/v0/response") as {
@@ -81,28 +80,15 @@ function keepWhoHasALeader(): void {
   };
   const original = response.parse;
   response.parse = async (metadata) => {
-    const withLeaders = metadata.topicMetadata.map((topic) => {
-      const led = topic.partitionMetadata.filter(({ partitionErrorCode }) => partitionErrorCode === 0);
-      return led.length > 0 ? { ...topic, partitionMetadata: led } : topic;
-    });
-    await original({ ...metadata, topicMetadata: withLeaders });
+    const withLeaders = metadata.topicMetadata.map((topic) => ({
+      ...topic,
+      partitionMetadata: topic.partitionMetadata.filter(({ partitionErrorCode }) => partitionErrorCode === 0),
+    }));
+    const hasAny = withLeaders.some(({ partitionMetadata }) => partitionMetadata.length > 0);
+    await original(hasAny ? { ...metadata, topicMetadata: withLeaders } : metadata);
     return metadata;
   };
 }
-
-/** kafkajs asks for the last stable offset where its documentation says "high": an open transaction would hide lag. */
-function countToTheHighWatermark(): void {
-  const Cluster = inside("cluster") as {
-    prototype: { fetchTopicsOffset(this: { isolationLevel?: number }, topics: unknown): Promise<unknown> };
-  };
-  const original = Cluster.prototype.fetchTopicsOffset;
-  Cluster.prototype.fetchTopicsOffset = function (topics) {
-    this.isolationLevel ??= READ_UNCOMMITTED;
-    return original.call(this, topics);
-  };
-}
-
-const READ_UNCOMMITTED = 0;
 
 /** The client's encoder of Fetch requests; its decoder of the answers is not used. */
 export function fetchRequests(

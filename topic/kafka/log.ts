@@ -5,22 +5,23 @@ import { AdminConnection, type AskableCluster, knownEverywhere } from "./admin.t
 import { createClient, RETRY } from "./client.ts";
 import { KafkaConsumption } from "./consumption.ts";
 import { missingTopic, portError } from "./errors.ts";
-import { type ClientCluster, KafkaFetcher, type Wanted } from "./fetcher.ts";
+import { type ClientCluster, KafkaFetcher, noLeader, type Wanted } from "./fetcher.ts";
 import { type GroupClient, type GroupClientEvents, KafkaMembership } from "./membership.ts";
 import { zstd } from "./kafkajs_repairs.ts";
 import type { KafkaConfig, LogRole } from "../log_config.ts";
 import { MicroBatcher, recordBytes } from "./micro_batcher.ts";
 import { atTakenTimes, takenTimesBy, takenTimesIn } from "./own_time.ts";
-import { behindIn, secondsSince } from "../group_lag.ts";
+import { behindIn, behindUnknown, secondsSince } from "../group_lag.ts";
 import { topicIdOf } from "./own_requests.ts";
 import { partitionFor } from "../partitioner.ts";
 import { breachesOf, ensureKafkaTopic, publishingSettingsOf, type TopicsPorts } from "./topics.ts";
-import { oldestOf, type OldestRecord, readPartition } from "./read.ts";
+import { attempt, oldestOf, type OldestRecord, readPartition } from "./read.ts";
 import {
   type ConsumeOptions,
   type Consumption,
   LogSetupError,
   LogUnavailableError,
+  NoLeaderError,
   type PartitionBounds,
   type PartitionLag,
   type ReadOptions,
@@ -56,6 +57,8 @@ const METADATA_AGE_MS_MAX = 5_000;
 type LookUp = { readonly known: Promise<KnownTopic>; readonly at: number };
 type KnownTopic = {
   readonly partitions: number;
+  /** Those that no broker leads. */
+  readonly leaderless: ReadonlySet<number>;
   readonly recordBytesMax: number;
   readonly timeSettings: ReadonlyMap<string, string>;
 };
@@ -73,6 +76,8 @@ class KafkaLog implements TopicLog {
   readonly #seen = new Set<string>();
   readonly #consumptions = new Set<Consumption>();
   readonly #readers = new Set<KafkaFetcher>();
+  /** What asks where partitions begin and end, by topic. */
+  readonly #lookers = new Map<string, KafkaFetcher>();
   #producer: Promise<Producer> | null = null;
   #closed = false;
 
@@ -140,6 +145,11 @@ class KafkaLog implements TopicLog {
         } bytes is larger than the topic takes (${known.recordBytesMax}). Raise max.message.bytes of the topic.`,
       );
     }
+    // Before it shares a send with others, which would fail with it.
+    const away = known.leaderless.size === 0 ? undefined : records
+      .map((record) => partitionFor(record, known.partitions))
+      .find((partition) => known.leaderless.has(partition));
+    if (away !== undefined) throw new NoLeaderError(away, `publish to "${topic}"`);
     return await this.#batcher.publish(topic, records);
   }
 
@@ -260,17 +270,33 @@ class KafkaLog implements TopicLog {
 
   // ---- bounds and groups
 
+  async partitions(topic: string): Promise<number> {
+    return (await this.#lookUp(topic)).partitions;
+  }
+
   async bounds(topic: string): Promise<readonly PartitionBounds[]> {
-    return await this.#doing(`look up "${topic}"`, async () => {
-      const admin = await this.#connectedAdmin();
-      await this.#refuseMissing(topic);
-      const offsets = await admin.fetchTopicOffsets(this.#name(topic));
-      return offsets.map(({ partition, low, high }) => ({
-        partition,
-        startOffset: Number(low),
-        endOffset: Number(high),
-      })).sort((a, b) => a.partition - b.partition);
-    }, MADE_JUST_NOW);
+    const all = [...new Array(await this.partitions(topic)).keys()];
+    return await this.#looking(
+      topic,
+      async (fetcher) =>
+        (await fetcher.boundsOfAll(all)).map((bounds, partition) => {
+          if (bounds === null) throw noLeader(partition);
+          return bounds;
+        }),
+    );
+  }
+
+  async boundsOf(topic: string, partition: number): Promise<PartitionBounds> {
+    await this.#doing(`look up "${topic}"`, () => this.#refuseMissing(topic));
+    const [bounds] = await this.#looking(topic, (fetcher) => fetcher.boundsOfAll([partition]));
+    if (!bounds) throw new NoLeaderError(partition, `read "${topic}"`);
+    return bounds;
+  }
+
+  #looking<T>(topic: string, look: (fetcher: KafkaFetcher) => Promise<T>): Promise<T> {
+    const fetcher = this.#lookers.get(topic) ?? this.#fetcher(topic);
+    this.#lookers.set(topic, fetcher);
+    return attempt(topic, fetcher, () => look(fetcher));
   }
 
   async committed(topic: string, group: string): Promise<readonly (number | null)[]> {
@@ -287,8 +313,15 @@ class KafkaLog implements TopicLog {
   }
 
   async lag(topic: string, group: string, now: number): Promise<readonly PartitionLag[]> {
-    const [bounds, committed] = await Promise.all([this.bounds(topic), this.committed(topic, group)]);
-    const behind = bounds.map((one) => behindIn(one, committed[one.partition] ?? null));
+    const all = [...new Array((await this.#topic(topic)).partitions).keys()];
+    const [bounds, committed] = await Promise.all([
+      this.#looking(topic, (fetcher) => fetcher.boundsOfAll(all)),
+      this.committed(topic, group),
+    ]);
+    const behind = bounds.map((one, partition) => {
+      const nextOffset = committed[partition] ?? null;
+      return one === null ? behindUnknown(partition, nextOffset) : behindIn(one, nextOffset);
+    });
     const oldest = await this.#oldest(topic, behind.filter(({ lag }) => lag > 0));
     return behind.map(({ from: _, ...one }) => {
       const { timestamp, openTransactionAt } = oldest.get(one.partition) ?? {};
@@ -314,7 +347,8 @@ class KafkaLog implements TopicLog {
     await Promise.all([...this.#consumptions].map((consumption) => consumption.stop()));
     await Promise.allSettled(this.#publishing);
     await this.#batcher.drain();
-    await Promise.allSettled([...this.#readers].map((reader) => reader.close()));
+    const fetchers = [...this.#readers, ...this.#lookers.values()];
+    await Promise.allSettled(fetchers.map((fetcher) => fetcher.close()));
     await this.#producer?.then((producer) => producer.disconnect()).catch(() => {});
     await this.#admin.close();
   }
@@ -349,7 +383,11 @@ class KafkaLog implements TopicLog {
         admin.fetchTopicMetadata({ topics: [name] }),
         publishingSettingsOf(admin, name),
       ]);
-      return { partitions: topics[0]!.partitions.length, ...settings };
+      const { partitions } = topics[0]!;
+      const leaderless = new Set(
+        partitions.filter(({ leader }) => leader < 0).map(({ partitionId }) => partitionId),
+      );
+      return { partitions: partitions.length, leaderless, ...settings };
     }, MADE_JUST_NOW);
   }
 

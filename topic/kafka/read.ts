@@ -75,7 +75,11 @@ async function fetchOne(topic: string, fetcher: Fetcher, wanted: Wanted): Promis
 }
 
 /** Attempts again after trouble that may pass. */
-async function attempt<T>(topic: string, fetcher: Fetcher, run: () => Promise<T>): Promise<T> {
+export async function attempt<T>(
+  topic: string,
+  fetcher: Pick<Fetcher, "recover">,
+  run: () => Promise<T>,
+): Promise<T> {
   for (let failures = 1;; failures++) {
     try {
       return await run();

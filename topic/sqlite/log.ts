@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { type HeldLock, tryLockFile } from "../../runtime/data_dir.ts";
 import type { TopicWriter } from "../../contract/names.ts";
 import type { LogRole } from "../log_config.ts";
+import { boundsIn } from "../group_lag.ts";
 import { SqliteConsumption } from "./consumption.ts";
 import { type Connection, logDirectory, logFileOf, makeDirectory, refuseUnsafeHost } from "./file.ts";
 import { SqliteOffsets } from "./offsets.ts";
@@ -133,8 +134,16 @@ class SqliteLog implements TopicLog {
     return readSqlite(this.#fileOf(topic).reader, { ...options, topic, closing: this.#closing.signal });
   }
 
+  async partitions(topic: string): Promise<number> {
+    return (await this.bounds(topic)).length;
+  }
+
   async bounds(topic: string): Promise<readonly PartitionBounds[]> {
     return await this.#eachPartition(topic, boundsOf);
+  }
+
+  async boundsOf(topic: string, partition: number): Promise<PartitionBounds> {
+    return boundsIn(await this.bounds(topic), { topic, partition });
   }
 
   async committed(topic: string, group: string): Promise<readonly (number | null)[]> {

@@ -14,8 +14,10 @@ export function heldUp(status: PipelineStatus | null): HeldUp[] {
   const groups = status?.groups ?? [];
   const places = new Map<string, { partition: number; offset: number; reason: string; groups: string[] }>();
   const open = new Map<number, number>();
+  const leaderless = new Set<number>();
   for (const { group, partitions } of groups) {
-    for (const { partition, standing, openTransactionAt } of partitions) {
+    for (const { partition, standing, openTransactionAt, noLeader } of partitions) {
+      if (noLeader) leaderless.add(partition);
       if (openTransactionAt !== undefined) open.set(partition, openTransactionAt);
       if (!standing) continue;
       const key = `${partition}:${standing.offset}`;
@@ -36,5 +38,12 @@ export function heldUp(status: PipelineStatus | null): HeldUp[] {
       "Records behind it are read once it has ended.",
     command: null,
   }));
-  return [...stands, ...waits];
+  const alone = [...leaderless].map((partition): HeldUp => ({
+    tone: "bad",
+    text:
+      `Partition ${partition} has no leader: its records wait until the broker that holds it is back, and its lag is ` +
+      "not known. Other partitions go on.",
+    command: null,
+  }));
+  return [...stands, ...alone, ...waits];
 }
