@@ -125,10 +125,17 @@ export class BatchRecords {
       OWN_TIME_HEADER,
     );
     this.#left = batch.count;
+    if (this.#left <= 0) this.#checkEnd();
   }
 
   get isDone(): boolean {
     return this.#left <= 0;
+  }
+
+  /** What lies behind the last may be records that somebody misses. */
+  #checkEnd(): void {
+    const { left } = this.#reader;
+    if (left > 0) throw new MalformedError(`${left} bytes lie behind its ${this.batch.count} records`);
   }
 
   /** Null behind the last; throws {@link MalformedError} where the bytes are no record. */
@@ -150,6 +157,7 @@ export class BatchRecords {
     if (reader.at !== end) {
       throw new MalformedError(`the record at offset ${offset} is not as long as it says`);
     }
+    if (this.#left === 0) this.#checkEnd();
     const record = new KafkaRecord(
       partition,
       offset,

@@ -102,6 +102,7 @@ export class RecordSet {
       while (this.#unreadable === null && (this.#open !== null || this.#openNext(room))) {
         if (room.records <= 0 || room.bytes <= 0) break;
         const record = this.#open!.next();
+        if (record !== null) this.#checkOrder(record);
         if (record !== null && record.offset >= this.#from) {
           records.push(record);
           room.records--;
@@ -114,6 +115,17 @@ export class RecordSet {
       this.#stop((error as Error).message);
     }
     return records;
+  }
+
+  /** Brokers take batches whose records say any offset; by one that is too high everything behind it would count as read. */
+  #checkOrder({ offset }: TopicRecord): void {
+    const { magic, firstOffset, lastOffset } = this.#entry!;
+    const first = magic < 2 ? 0 : firstOffset;
+    const isRepeated = offset >= this.#from && offset < this.#position;
+    if (offset >= first && offset <= lastOffset && !isRepeated) return;
+    throw new MalformedError(
+      `a record says offset ${offset} behind ${this.#position - 1} in a batch from ${first} to ${lastOffset}`,
+    );
   }
 
   /** Passes over what {@link unreadable} says. */
