@@ -165,7 +165,11 @@ describe("What cannot be read", () => {
       /cannot be read/,
     ],
     ["fewer records than it says", batch({ ...saying(0, "a"), count: 2 }), /cut off/],
-    ["more records than it says", batch({ ...saying(0, "a", "b"), count: 1 }), /bytes lie behind its 1 records/],
+    [
+      "more records than it says",
+      batch({ ...saying(0, "a", "b"), count: 1 }),
+      /bytes lie behind its 1 records/,
+    ],
     ["records where it says none", batch({ ...saying(0, "a"), count: 0 }), /bytes lie behind its 0 records/],
     ["fewer than no records", batch({ ...saying(0, "a"), count: -1 }), /bytes lie behind its -1 records/],
     ["a record beyond its end", offsets(0, 1_000), /offset 1000 behind 0 in a batch from 0 to 1/],
