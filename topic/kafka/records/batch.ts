@@ -67,13 +67,19 @@ export class BatchHead {
   }
 
   records(partition: number, bytesMax: number): BatchRecords {
-    const { at, end, firstOffset } = this.entry;
+    const { at, end, firstOffset, lastOffset } = this.entry;
+    const count = new ByteReader(this.bytes, at + COUNT_AT).int32();
+    if (count > lastOffset - firstOffset + 1) {
+      throw new MalformedError(
+        `it says that ${count} records lie at offsets ${firstOffset} to ${lastOffset}`,
+      );
+    }
     const packed = this.bytes.subarray(at + RECORDS_AT, end);
     const front = new ByteReader(this.bytes, at + BASE_TIMESTAMP_AT);
     const [baseTimestamp, maxTimestamp] = [front.int64(), front.int64()];
     return new BatchRecords(unpack(packed, this.attributes & CODEC, bytesMax), {
       partition,
-      count: new ByteReader(this.bytes, at + COUNT_AT).int32(),
+      count,
       baseOffset: firstOffset,
       baseTimestamp,
       timestamp: this.attributes & LOG_APPEND_TIME ? maxTimestamp : null,

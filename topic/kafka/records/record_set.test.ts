@@ -164,7 +164,12 @@ describe("What cannot be read", () => {
       batch({ ...saying(0, "a"), codec: 4, pack: (bytes) => bytes }),
       /cannot be read/,
     ],
-    ["fewer records than it says", batch({ ...saying(0, "a"), count: 2 }), /cut off/],
+    ["fewer records than it says", batch({ ...saying(0, "a"), count: 2, lastOffsetDelta: 1 }), /cut off/],
+    [
+      "more records than offsets",
+      batch({ ...saying(0, "a", "b"), lastOffsetDelta: 0 }),
+      /^0\.\.1: .*2 records lie at/,
+    ],
     [
       "more records than it says",
       batch({ ...saying(0, "a", "b"), count: 1 }),

@@ -183,11 +183,11 @@ export class RecordSet {
     // A batch of which some records have been taken is unreadable from there on.
     const offset = entry === null
       ? this.#position
-      : Math.max(entry.firstOffset, this.#open ? this.#position : 0);
+      : Math.max(entry.firstOffset, this.#open ? Math.min(this.#position, entry.lastOffset) : 0);
     this.#unreadable = {
       partition: this.partition,
       offset,
-      nextOffset: entry === null ? offset + 1 : Math.max(entry.lastOffset, offset) + 1,
+      nextOffset: entry === null ? offset + 1 : entry.lastOffset + 1,
       reason: `the record batch cannot be read: ${why}`,
       bytes: this.#bytes.slice(at, Math.min(entry?.end ?? Infinity, at + SHOWN_BYTES_MAX)),
     };
