@@ -321,7 +321,7 @@ describe("a topic that was made again and has grown past the dataset", () => {
     await expect(write()).rejects.toMatchObject({
       code: "dataset_other_topic",
       message: expect.stringMatching(
-        /at offset 1 the log holds another record .* removing the link DATASET_DIR/,
+        /at offset 1 the log holds another record .* with another DATA_DIR and on Kafka another KAFKA_TOPIC_PREFIX too/,
       ),
     });
     await expect(checkDataset(deps())).rejects.toThrow("the topic has been deleted and made again");
