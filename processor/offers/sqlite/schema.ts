@@ -8,7 +8,7 @@ import { makePrivateFile, removeIfThere } from "../../../runtime/durable_file.ts
  */
 
 /** Grows with every change of the schema or the fold: a view that another version made is built again. */
-const VIEW_VERSION = 3;
+const VIEW_VERSION = 4;
 
 /**
  * Rows are kept per subject, with the position of the record that brought them. `person`, every column `person`, `earning`,
