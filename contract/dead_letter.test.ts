@@ -48,6 +48,12 @@ describe("a dead letter", () => {
     expect(redrivenHeaders(entry.letter)).toEqual({ ...record.headers, redrives: "3" });
   });
 
+  it("of a record that another program calls the mark of a redrive is a letter all the same", () => {
+    const headers = { redrive: "done", letter: "0:5" };
+    const letter = deadLetterRecord({ ...record, headers }, { topic, reason: "no JSON", step: "parse" });
+    expect(readDeadLetterEntry({ ...letter, partition: 0, offset: 17 })).toMatchObject({ is: "letter" });
+  });
+
   it("is made of a record without a usable time too", () => {
     const odd = deadLetterRecord({ ...record, timestamp: 9e15 }, { topic, reason: "x", step: "parse" });
     expect(odd.headers["first-seen"]).toBe("1970-01-01T00:00:00.000Z");

@@ -157,7 +157,8 @@ export function readDeadLetterEntry(record: ReadRecord): DeadLetterEntry {
   const { headers } = record;
   if (isScrubbed(record)) return { is: "scrubbed" };
   const mark = headers.redrive;
-  if (mark === "begun" || mark === "done") {
+  // A letter has a reason, whatever the headers of its source say.
+  if ((mark === "begun" || mark === "done") && headers.reason === undefined) {
     const redrive = { mark, letter: headers.letter ?? "", endOffset: number(headers["end-offset"]) } as const;
     return { is: "redrive", redrive };
   }

@@ -93,6 +93,7 @@ const RUNS: readonly (readonly [program: string, args: readonly string[], isFore
   [DATASET, [HOSTILE], true],
   ["tools/lag.ts", [HOSTILE], true],
   ["tools/lag.ts", [], false],
+  ["tools/skip.ts", [HOSTILE, "--reason", HOSTILE], true],
   ["tools/suppress.ts", [HOSTILE], true],
   ["tools/sanitise.ts", [HOSTILE], true],
   ["tools/backfill/main.ts", ["--file", HOSTILE], true],

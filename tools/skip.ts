@@ -128,7 +128,7 @@ async function firstUnreadable(
 ): Promise<UnreadableRecords | null> {
   if (range.from >= range.until) return null;
   try {
-    for await (const _ of log.read(WEBHOOKS_TOPIC, range));
+    for await (const _ of log.read(WEBHOOKS_TOPIC, { ...range, endsAtOpenTransaction: true }));
   } catch (error) {
     if (!(error instanceof UnreadableRecordsError)) throw error;
     return error.records;

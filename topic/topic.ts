@@ -175,6 +175,8 @@ export type ReadOptions = {
   readonly signal?: AbortSignal;
   /** Most records in one batch; default 500. */
   readonly batchRecordsMax?: number;
+  /** Where another client's transaction is open, what lies behind is given when it has ended: true ends there instead. */
+  readonly endsAtOpenTransaction?: boolean;
   /** What to do at records that cannot be read: `skip` passes over them, else {@link UnreadableRecordsError}. */
   readonly unreadable?: (records: UnreadableRecords) => Promise<"skip" | "wait">;
 };

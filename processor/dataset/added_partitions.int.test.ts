@@ -5,6 +5,7 @@ import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "../../tests/supp
 import { datasetLines } from "../../tests/support/pipeline.ts";
 import { until } from "../../tests/support/until.ts";
 import { EnvironmentReader } from "../../runtime/environment.ts";
+import { otherClient } from "../../topic/kafka/fixtures/other_client.ts";
 import { readLogConfig } from "../../topic/log_config.ts";
 import { openTopicLog } from "../../topic/open_topic.ts";
 import { partitionOf } from "../../topic/partitioner.ts";
@@ -69,6 +70,27 @@ describe.skipIf(why !== null)(`partitions that are added on Kafka${why === null 
     );
     expect(prompts().sort()).toEqual([...expected, "the last one"].sort());
   }, 90_000);
+
+  it("a transaction that is open in one holds up no other, also where a dataset begins", async () => {
+    const prefix = `t${crypto.randomUUID()}.`;
+    const env = new EnvironmentReader({ KAFKA_BROKERS: broker.brokers, KAFKA_TOPIC_PREFIX: prefix });
+    const config = readLogConfig(env, await Deno.makeTempDir({ dir: dataDir }));
+    const log = await openTopicLog(config, "processor");
+    await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+    await log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
+    const other = otherClient(broker.brokers.split(","));
+    const [held, free] = [mover(0, 6), mover(1, 7)];
+    const open = await other.transaction(`${prefix}${WEBHOOKS_TOPIC}`, [{ key: held, value: "{}" }]);
+    await log.publish(WEBHOOKS_TOPIC, [failure(1, { distinctId: held }), failure(2, { distinctId: free })]);
+    const writer = startWriter({ log, dataDir: config.dataDir });
+    const prompts = () => datasetLines(config.dataDir).map((line) => line.input_prompt);
+    await until("the other partition is written", () => prompts().length > 0);
+    expect(prompts()).toEqual(["write a poem about 2"]);
+    await open.commit();
+    await until("what lay behind it is written", () => prompts().length === 2);
+    await writer.stop();
+    await Promise.all([log.close(), other.close()]);
+  }, 60_000);
 });
 
 function mover(from: number, to: number, n = 0): string {

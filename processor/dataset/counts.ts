@@ -4,6 +4,7 @@ import { partitionOf } from "../../topic/partitioner.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import { DatasetStateError } from "./core/state_error.ts";
 import type { DatasetTree } from "./store.ts";
+import { BEGIN_ANEW } from "./topic_check.ts";
 
 /**
  * Default of how long a writer that sees more partitions on Kafka waits before it notes where they end, in ms: every
@@ -32,8 +33,7 @@ export async function countAsNoted(
     throw new DatasetStateError(
       "dataset_other_topic",
       `Cannot go on with topic "${WEBHOOKS_TOPIC}": it has ${count} partitions, and this dataset was made from ` +
-        `one with ${known}. Put that log back from a backup; or keep this dataset as it is and begin a new one by ` +
-        `removing the link DATASET_DIR.`,
+        `one with ${known}. ${BEGIN_ANEW}`,
     );
   }
   if (known !== undefined && log.kind === "kafka") {

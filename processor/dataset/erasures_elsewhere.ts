@@ -68,17 +68,18 @@ export class ErasuresElsewhere {
     { partition, startOffset, endOffset: until }: PartitionBounds,
   ): Promise<void> {
     const from = Math.max(startOffset, tree.nextOffsetOf(partition) ?? 0, this.#next.get(partition) ?? 0);
-    // What nobody can read stops its own partition.
-    const range = { partition, from, until, unreadable: () => Promise.resolve("skip" as const) };
-    for await (const { records } of this.log.read(WEBHOOKS_TOPIC, range)) {
+    // What nobody can read stops its own partition; so does an open transaction, and what lies behind is known from there.
+    const unreadable = () => Promise.resolve("skip" as const);
+    const range = { partition, from, until, unreadable, endsAtOpenTransaction: true };
+    for await (const { records, nextOffset } of this.log.read(WEBHOOKS_TOPIC, range)) {
       for (const { headers, value, offset } of records) {
         const erasure = isErasure(readLabel(headers)) ? readErasure(value) : null;
         if (!erasure) continue;
         const known = this.#ahead.get(partition) ?? NOBODY;
         this.#ahead.set(partition, withErasure(known, { ...erasure, offset }));
       }
+      this.#next.set(partition, nextOffset);
     }
-    this.#next.set(partition, Math.max(from, until));
   }
 }
 

@@ -66,7 +66,15 @@ export async function openUnder(
     store.learn(await context.elsewhere.known(tree, { partition, partitions }));
     if (store.manifest.nextOffset >= bounds.endOffset) await sweepNow(store, context);
     const { nextOffset, counts: adopted } = store.manifest;
-    const moved = await context.movedIds.of(partition, { counts, adopted, nextOffset });
+    // What lies in an open transaction is waited for, and that may end at any time.
+    const moved = await unlessAborted(
+      context.movedIds.of(partition, { counts, adopted, nextOffset }),
+      signal,
+    );
+    if (moved === null) {
+      store.close();
+      return null;
+    }
     const { window, windowSavedAt } = await warmWindow(store, { partition, known, context });
     const rules = rulesOf({ partition, store, window, moved: () => moved, context });
     return { lock, store, window, windowSavedAt, rules, tree, partitions, seen, sweepAt: bounds.endOffset };
@@ -74,6 +82,15 @@ export async function openUnder(
     store.close();
     throw error;
   }
+}
+
+/** Null where `signal` aborts first. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | null> {
+  const { promise, resolve, reject } = Promise.withResolvers<T | null>();
+  work.then(resolve, reject);
+  if (signal.aborted) resolve(null);
+  signal.addEventListener("abort", () => resolve(null), { once: true });
+  return promise;
 }
 
 /** Adds a record to the window without deciding about it; answers its id. */

@@ -10,6 +10,10 @@ import type { DatasetTree, PartitionManifest } from "./store.ts";
 const WHAT_TO_DO =
   "Put the log back from a backup; or keep this dataset as it is and begin a new one by removing " +
   "the link DATASET_DIR.";
+/** Dead letters and facts name offsets: under the same names those of another log would hide this one's records. */
+export const BEGIN_ANEW =
+  "Put the log back from a backup; or begin anew beside it, with another DATA_DIR and on Kafka another " +
+  "KAFKA_TOPIC_PREFIX too, since the dead letters and facts of before name offsets that are other records now.";
 
 /** Stops where the log has lost what the dataset lacks, or ends before the dataset does. */
 export function refuseOtherLog(
@@ -28,8 +32,8 @@ export function refuseOtherLog(
   if (endOffset < nextOffset) {
     throw new DatasetStateError(
       "dataset_gap",
-      `${message} ends at ${endOffset}. It is not the log that this dataset was made from, or it has lost its end. Put ` +
-        `it back, or begin a new dataset by removing the link DATASET_DIR.`,
+      `${message} ends at ${endOffset}. It is not the log that this dataset was made from, or it has lost its end. ` +
+        BEGIN_ANEW,
     );
   }
 }
@@ -45,7 +49,7 @@ export async function refuseOtherTopic(
   throw new DatasetStateError(
     "dataset_other_topic",
     `Cannot go on with topic "${WEBHOOKS_TOPIC}": its id is ${now}, and this dataset was made from the one with id ` +
-      `${before}; it has been deleted and made again, so that its offsets speak of other records. ${WHAT_TO_DO} ` +
+      `${before}; it has been deleted and made again, so that its offsets speak of other records. ${BEGIN_ANEW} ` +
       `Where the same records were put back at the same offsets, remove _manifest/topic.json in it: then its last ` +
       `records are compared.`,
   );
@@ -63,7 +67,7 @@ export async function refuseOtherRecords(
   throw new DatasetStateError(
     "dataset_other_topic",
     `Cannot go on with partition ${partition}: at offset ${last.offset} the log holds another record than the one that ` +
-      `this dataset was made from; the topic has been deleted and made again, or its log is another one. ${WHAT_TO_DO}`,
+      `this dataset was made from; the topic has been deleted and made again, or its log is another one. ${BEGIN_ANEW}`,
   );
 }
 

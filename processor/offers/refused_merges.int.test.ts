@@ -131,6 +131,11 @@ describe("whom PostHog merges, told by event times alone, in whatever order they
     ], "ada+anon eve anon-2"],
     ["by $merge_dangerously", [ada, eve, force(3, "eve", "ada")], "ada+anon+eve+anon-2"],
     ["refused, then forced", [ada, alias(2, "eve", "ada"), force(3, "eve", "ada")], "ada+anon+eve anon-2"],
+    [
+      "forced twice, and named in between",
+      [force(1, "ada", "anon"), identify(2, "eve", "ada"), force(3, "ada", "anon")],
+      "ada+anon eve anon-2",
+    ],
     ["the same request again", [ada, identify(5, "ada", "anon"), eve], "ada+anon eve+anon-2"],
     [
       "refused, and the same was asked before",

@@ -102,12 +102,17 @@ function timeOf({ year, month, day, hour, minute, second, millisecond, zone }: W
  * 3,653 days (10 years) before it.
  */
 export function eventTime(own: string | null, receivedAt: number): number {
-  const received = receivedAt >= TIME_MIN && receivedAt <= TIME_MAX ? receivedAt : 0;
+  const received = receivedTime(receivedAt);
   if (own === null) return received;
   const time = parseEventTime(own);
   if (time === null) return received;
   const ahead = time - received;
   return ahead > EVENT_TIME_AHEAD_MS_MAX || -ahead > EVENT_TIME_BEHIND_MS_MAX ? received : time;
+}
+
+/** A record's time; 0 for what another program wrote that is none, such as nanoseconds. */
+export function receivedTime(timestamp: number): number {
+  return timestamp >= TIME_MIN && timestamp <= TIME_MAX ? timestamp : 0;
 }
 
 function zoneMinutes(zone: string | undefined): number | null {

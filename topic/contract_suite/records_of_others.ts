@@ -96,6 +96,9 @@ export const RECORDS_OF_OTHERS_CONTRACT = {
       openTransactionAt: 1,
     });
     expect(texts(records)).toEqual(["before"]);
+    const range = { partition: 0, from: 0, until: 3, endsAtOpenTransaction: true };
+    expect(texts(await collect(c.log.read(topic, range)))).toEqual(["before"]);
+    expect(texts(await collect(c.log.read(topic, { ...range, from: 2 })))).toEqual([]);
     await transaction.commit();
     await until("all is handled", () => records.length === 3);
     expect(texts(records)).toEqual(["before", "in it", "behind it"]);

@@ -253,14 +253,14 @@ describe("A topic that is there at the start of a service", () => {
       await broker.alterTopic(topic, {
         ...OPERATORS,
         "max.message.bytes": "20000",
-        "segment.bytes": "2000000",
+        "segment.bytes": "4000000",
       });
       await log.ensureTopic({ ...topicSpec(topic), retentionMayBeSet });
     });
     expect(await broker.topicSettings(topic)).toMatchObject({
       ...expected,
       "max.message.bytes": "2097152",
-      "segment.bytes": "2000000",
+      "segment.bytes": "4000000",
     });
   }, 60_000);
 

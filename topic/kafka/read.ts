@@ -37,7 +37,13 @@ export async function* readPartition(fetcher: Fetcher, options: Reading): AsyncG
       if (signal?.aborted) return;
     }
     from = answer.records.nextOffset;
+    if (options.endsAtOpenTransaction === true && isHidden(answer, from)) return;
   }
+}
+
+/** True where an open transaction keeps from readers what lies from `from` on. */
+function isHidden({ records, stableOffset, endOffset }: FetchedRecords, from: number): boolean {
+  return stableOffset >= 0 && stableOffset < endOffset && (from >= stableOffset || records.bytesHeld === 0);
 }
 
 async function* batchesOf(

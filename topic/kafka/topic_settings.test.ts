@@ -37,7 +37,7 @@ describe("the settings of a topic", () => {
     expect(found(topic({}))).toEqual([]);
     const own = {
       "compression.type": "lz4",
-      "segment.bytes": "1000000",
+      "segment.bytes": "2097152",
       "delete.retention.ms": "1",
       "min.insync.replicas": "3",
       "message.timestamp.after.max.ms": "9223372036854775807",
@@ -64,6 +64,7 @@ describe("the settings of a topic", () => {
     [{ "retention.ms": "604800000" }, "put retention.ms: 604800000 → -1"],
     [{ "retention.bytes": "1000" }, "put retention.bytes: 1000 → -1"],
     [{ "max.message.bytes": "1048588" }, "put max.message.bytes: 1048588 → 2097152"],
+    [{ "segment.bytes": "1000000" }, "put_if_possible segment.bytes: 1000000 → 2097152"],
     [{ "message.timestamp.type": "LogAppendTime" }, "put message.timestamp.type: LogAppendTime → CreateTime"],
     [
       { "message.timestamp.before.max.ms": "86400000" },

@@ -77,6 +77,12 @@ const RULES: readonly Rule[] = [
     why: "records that ingest may accept must fit",
   },
   {
+    setting: "segment.bytes",
+    wanted: (now, { spec }) => atLeast(String(spec.recordBytesMax))(now),
+    may: "put_if_possible",
+    why: "the broker takes no record that is larger than a segment, whatever max.message.bytes says",
+  },
+  {
     setting: "message.timestamp.type",
     wanted: (now) => now === "CreateTime" ? null : "CreateTime",
     may: "put",

@@ -186,7 +186,7 @@ describe.skipIf(why !== null)("a topic that was there before", () => {
       "retention.ms": "86400000",
       "retention.bytes": "1000000",
     };
-    const others = { "segment.bytes": "2000000", "compression.type": "lz4" };
+    const others = { "segment.bytes": "4000000", "compression.type": "lz4" };
     const wanted = await madeByAnOperator({ ...bad, ...others });
     await log.ensureTopic(wanted);
     expect(await settingsOf(wanted)).toMatchObject({
@@ -198,6 +198,16 @@ describe.skipIf(why !== null)("a topic that was there before", () => {
       "retention.bytes": "-1",
       ...others,
     });
+  });
+
+  test("takes a record that no segment of it could hold", async () => {
+    const wanted = await madeByAnOperator({ "segment.bytes": "1048576" });
+    await log.ensureTopic(wanted);
+    const value = new Uint8Array(1_500_000);
+    // What packs would fit.
+    for (let at = 0; at < value.length; at += 60_000) crypto.getRandomValues(value.subarray(at, at + 60_000));
+    const record = { key: null, value, headers: {}, timestamp: Date.now() };
+    expect(await log.publish(wanted.name, [record])).toEqual([{ partition: 0, offset: 0 }]);
   });
 
   test("takes records of long ago and of a clock that is ahead, with the times that they carry", async () => {

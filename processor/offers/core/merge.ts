@@ -109,7 +109,8 @@ export function update(held: JoinRow, { isHolding, row }: { isHolding: boolean; 
   const isProven = held.isProven || row.isProven;
   if (held.how === "person") return row.time > held.time ? { ...held, time: row.time } : held;
   const isForced = row.how === "dangerous" && isJudged(held);
-  const isEarlier = isJudged(held) && isBefore(row, held);
+  // Also of one that holds for good: since when it names its two decides others.
+  const isEarlier = isBefore(row, held);
   if (!isForced && !isEarlier) return isProven === held.isProven ? held : { ...held, isProven };
   const first = isEarlier ? row : held;
   return {

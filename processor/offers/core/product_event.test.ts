@@ -99,6 +99,15 @@ describe("a webhook", () => {
     }
   });
 
+  it.each([1.764e18, 8.64e15, -1e17])("counts with a record time that no fact can tell: %d", (timestamp) => {
+    const input = readOfferInput({ ...record({ event: "feature_used", distinct_id: "ada" }), timestamp });
+    expect(input).toMatchObject({ is: "event", event: { receivedAt: 0, eventAt: 0 } });
+    const hash = "a".repeat(32);
+    const { value, headers } = unsubscribeRecord({ subject: hash, mailbox: hash }, RECEIVED);
+    expect(readOfferInput({ partition: 3, offset: 42, timestamp, value, headers }))
+      .toMatchObject({ is: "unsubscribe", receivedAt: 0 });
+  });
+
   it("named $erase is an ordinary event", () => {
     expect(eventOf({ event: "$erase", properties: { subjects: ["a".repeat(32)] } })).toMatchObject({
       isUse: false,

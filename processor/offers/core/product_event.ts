@@ -13,7 +13,7 @@ import { isNobody } from "../../../contract/nobody.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../../../contract/product_events.ts";
 import { readUnsubscribe, type UnsubscribeClaims } from "../../../contract/unsubscribe_token.ts";
 import { readErasure } from "../../record/erasure.ts";
-import { eventTime } from "../../record/event_time.ts";
+import { eventTime, receivedTime } from "../../record/event_time.ts";
 import type { MergeHow, Position } from "../../facts/facts.ts";
 import { readRecipient } from "./mailbox.ts";
 
@@ -90,7 +90,7 @@ export function readOfferInput(record: SourceRecord): OfferInput {
   if (label.source === "unsubscribe") {
     const claims = orNull(() => readUnsubscribe(record.value));
     if (claims === null) return { is: "ignored", reason: "unsubscribe record without claims" };
-    return { is: "unsubscribe", claims, position, receivedAt: record.timestamp };
+    return { is: "unsubscribe", claims, position, receivedAt: receivedTime(record.timestamp) };
   }
   const outcome = readEnvelope(record.value);
   if (!outcome.ok) return { is: "ignored", reason: outcome.reason };
@@ -100,7 +100,7 @@ export function readOfferInput(record: SourceRecord): OfferInput {
     distinctId: envelope.distinctId,
     personId: envelope.person.id,
     position,
-    receivedAt: record.timestamp,
+    receivedAt: receivedTime(record.timestamp),
     eventAt: eventTime(envelope.timestamp, record.timestamp),
     isUse: envelope.event === FEATURE_USED,
     isOptOut: envelope.event === EMAIL_UNSUBSCRIBED,

@@ -119,7 +119,9 @@ describe("factsOf()", () => {
     const held = { time: T, isSure: false, isProven: false };
     expect([isTold(held), isTold({ ...held, time: T + 1 })]).toEqual([false, true]);
     expect(isTold(held, { merge: { ...merge, held, how: "dangerous" } })).toBe(true);
-    expect(isTold({ ...held, isSure: true, time: T + 1 })).toBe(false);
+    const sure = { ...held, isSure: true };
+    expect([isTold(sure), isTold({ ...sure, time: T + 1 })]).toEqual([false, true]);
+    expect(isTold(sure, { merge: { ...merge, held: sure, how: "dangerous" } })).toBe(false);
     expect([false, true].map((isProven) => isTold({ ...held, isProven }, { isProven: true }))).toEqual([
       true,
       false,

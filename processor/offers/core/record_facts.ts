@@ -134,13 +134,13 @@ function* joinsOf(
   yield { fact: "joined", ...from, other: person.subject, eventAt };
 }
 
-/** The earliest of an id's requests decides, and one that PostHog never refuses. */
+/** The earliest of an id's requests decides, also about others that name it, and one that PostHog never refuses. */
 function isMergeNews(
   { how }: MergeAsked,
   { held, time, isProven }: { held: HeldJoin | null; time: number; isProven: boolean },
 ): boolean {
   if (held === null || isProven && !held.isProven) return true;
-  return !held.isSure && (how === "dangerous" || time < held.time);
+  return time < held.time || (how === "dangerous" && !held.isSure);
 }
 
 /** With a join the address goes along: whom the subject is joined to may have another one, not yet seen here. */

@@ -67,13 +67,19 @@ export class BatchHead {
   }
 
   records(partition: number, bytesMax: number): BatchRecords {
-    const { at, end, firstOffset } = this.entry;
+    const { at, end, firstOffset, lastOffset } = this.entry;
+    const count = new ByteReader(this.bytes, at + COUNT_AT).int32();
+    if (count > lastOffset - firstOffset + 1) {
+      throw new MalformedError(
+        `it says that ${count} records lie at offsets ${firstOffset} to ${lastOffset}`,
+      );
+    }
     const packed = this.bytes.subarray(at + RECORDS_AT, end);
     const front = new ByteReader(this.bytes, at + BASE_TIMESTAMP_AT);
     const [baseTimestamp, maxTimestamp] = [front.int64(), front.int64()];
     return new BatchRecords(unpack(packed, this.attributes & CODEC, bytesMax), {
       partition,
-      count: new ByteReader(this.bytes, at + COUNT_AT).int32(),
+      count,
       baseOffset: firstOffset,
       baseTimestamp,
       timestamp: this.attributes & LOG_APPEND_TIME ? maxTimestamp : null,
@@ -125,10 +131,17 @@ export class BatchRecords {
       OWN_TIME_HEADER,
     );
     this.#left = batch.count;
+    if (this.#left <= 0) this.#checkEnd();
   }
 
   get isDone(): boolean {
     return this.#left <= 0;
+  }
+
+  /** What lies behind the last may be records that somebody misses. */
+  #checkEnd(): void {
+    const { left } = this.#reader;
+    if (left > 0) throw new MalformedError(`${left} bytes lie behind its ${this.batch.count} records`);
   }
 
   /** Null behind the last; throws {@link MalformedError} where the bytes are no record. */
@@ -150,6 +163,7 @@ export class BatchRecords {
     if (reader.at !== end) {
       throw new MalformedError(`the record at offset ${offset} is not as long as it says`);
     }
+    if (this.#left === 0) this.#checkEnd();
     const record = new KafkaRecord(
       partition,
       offset,

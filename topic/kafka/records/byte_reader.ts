@@ -28,6 +28,14 @@ export class ByteReader {
     return from;
   }
 
+  /** A number of at most 6 bytes, the lowest first, without a sign: as codecs write them. */
+  littleEndian(count: number): number {
+    const at = this.skip(count);
+    let value = 0;
+    for (let i = count - 1; i >= 0; i--) value = value * 256 + this.bytes[at + i]!;
+    return value;
+  }
+
   int8(): number {
     return this.#view.getInt8(this.skip(1));
   }

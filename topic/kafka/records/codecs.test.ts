@@ -1,4 +1,4 @@
-import { gzipSync, zstdCompressSync } from "node:zlib";
+import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { Buffer } from "node:buffer";
 import { describe, expect, test } from "vitest";
 import { CODEC_NAMES, unpack } from "./codecs.ts";
@@ -45,6 +45,26 @@ describe.each(Object.entries(PACKED))("%s", (_, { codec, bytes }) => {
         }
       }
     }
+  });
+});
+
+describe("Several frames in a row, as writers that flush and tools that join make them", () => {
+  const [some, more] = ["some words, ", "and more words"];
+  const both = (pack: (text: string) => Uint8Array, before: number[] = []) =>
+    new Uint8Array(Buffer.concat([Buffer.from(before), pack(some!), pack(more!)]));
+  const skippable = [0x50, 0x2a, 0x4d, 0x18, 2, 0, 0, 0, 9, 9];
+  const checksummed = (text: string) =>
+    zstdCompressSync(text, { params: { [constants.ZSTD_c_checksumFlag]: 1 } });
+
+  test.each([
+    ["gzip", 1, both(gzipSync)],
+    ["zstd", 4, both(zstdCompressSync)],
+    ["zstd with checksums", 4, both(checksummed)],
+    ["zstd behind a skippable frame", 4, both(zstdCompressSync, skippable)],
+  ])("%s", (_, codec, bytes) => {
+    expect(new TextDecoder().decode(unpack(bytes, codec, 26))).toBe(some! + more!);
+    expect(() => unpack(bytes, codec, 25)).toThrow(TooLargeError);
+    expect(() => unpack(bytes.subarray(0, -1), codec, 26)).toThrow();
   });
 });
 

@@ -1,8 +1,9 @@
-import { gunzipSync, zstdDecompressSync } from "node:zlib";
+import { gunzipSync } from "node:zlib";
 import { MalformedError } from "./byte_reader.ts";
 import { unpackLz4 } from "./lz4.ts";
 import { unpackSnappy } from "./snappy.ts";
 import { TooLargeError } from "./too_large.ts";
+import { unpackZstd } from "./zstd.ts";
 
 /** Kafka's numbers of codecs, in the lowest three bits of a batch's attributes. */
 export const CODEC_NAMES = ["none", "gzip", "snappy", "lz4", "zstd"] as const;
@@ -22,7 +23,7 @@ export function unpack(packed: Uint8Array, codec: number, bytesMax: number): Uin
     case "lz4":
       return unpackLz4(packed, bytesMax);
     case "zstd":
-      return bounded(() => zstdDecompressSync(packed, { maxOutputLength: bytesMax }), bytesMax);
+      return bounded(() => unpackZstd(packed, bytesMax), bytesMax);
     default:
       throw new MalformedError(`its codec has the unknown number ${codec}`);
   }

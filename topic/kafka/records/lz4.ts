@@ -32,8 +32,8 @@ function blocksOf(packed: Uint8Array): Block[] {
   const reader = new ByteReader(packed);
   const blocks: Block[] = [];
   while (reader.left > 0) {
-    const magic = littleEndian(reader);
-    if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE) reader.skip(littleEndian(reader));
+    const magic = reader.littleEndian(4);
+    if ((magic & 0xfffffff0) >>> 0 === SKIPPABLE) reader.skip(reader.littleEndian(4));
     else if (magic === FRAME) readFrame(reader, blocks);
     else throw new MalformedError("no LZ4 frame begins where one must");
   }
@@ -47,18 +47,12 @@ function readFrame(reader: ByteReader, blocks: Block[]): void {
   if (has(0x01)) throw new MalformedError("the LZ4 frame needs a dictionary");
   reader.skip(has(0x08) ? 10 : 2);
   for (;;) {
-    const size = littleEndian(reader);
+    const size = reader.littleEndian(4);
     if (size === 0) break;
     blocks.push({ bytes: reader.take(size & 0x7fffffff), isPacked: size < 0x80000000 });
     if (has(0x10)) reader.skip(4);
   }
   if (has(0x04)) reader.skip(4);
-}
-
-function littleEndian(reader: ByteReader): number {
-  const at = reader.skip(4);
-  const { bytes } = reader;
-  return (bytes[at]! | bytes[at + 1]! << 8 | bytes[at + 2]! << 16 | bytes[at + 3]! << 24) >>> 0;
 }
 
 /** What a block unpacks to, in bytes, without unpacking it. */

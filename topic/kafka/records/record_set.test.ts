@@ -39,6 +39,10 @@ const saying = (baseOffset: number, ...values: string[]): WrittenBatch => ({
   records: values.map((value) => ({ value })),
 });
 
+/** A batch of two whose records say these offsets. */
+const offsets = (...said: number[]) =>
+  batch({ records: said.map((offset) => ({ offset, value: "a" })), lastOffsetDelta: 1 });
+
 describe("Records of a batch", () => {
   test("come with key, value, headers and time", () => {
     const headers = [["id", "1"], ["ü", "漢字"], ["id", "2"], ["gone", "x"], ["gone", null]] as const;
@@ -160,7 +164,22 @@ describe("What cannot be read", () => {
       batch({ ...saying(0, "a"), codec: 4, pack: (bytes) => bytes }),
       /cannot be read/,
     ],
-    ["fewer records than it says", batch({ ...saying(0, "a"), count: 2 }), /cut off/],
+    ["fewer records than it says", batch({ ...saying(0, "a"), count: 2, lastOffsetDelta: 1 }), /cut off/],
+    [
+      "more records than offsets",
+      batch({ ...saying(0, "a", "b"), lastOffsetDelta: 0 }),
+      /^0\.\.1: .*2 records lie at/,
+    ],
+    [
+      "more records than it says",
+      batch({ ...saying(0, "a", "b"), count: 1 }),
+      /bytes lie behind its 1 records/,
+    ],
+    ["records where it says none", batch({ ...saying(0, "a"), count: 0 }), /bytes lie behind its 0 records/],
+    ["fewer than no records", batch({ ...saying(0, "a"), count: -1 }), /bytes lie behind its -1 records/],
+    ["a record beyond its end", offsets(0, 1_000), /offset 1000 behind 0 in a batch from 0 to 1/],
+    ["one offset twice", offsets(0, 0), /offset 0 behind 0 in a batch from 0 to 1/],
+    ["a record before its beginning", offsets(-1, 1), /offset -1 behind -1 in a batch from 0 to 1/],
     [
       "more than may be unpacked",
       batch({ records: [{ value: new Uint8Array(65 * 1024 * 1024) }], codec: 4 }),

@@ -102,6 +102,7 @@ export class RecordSet {
       while (this.#unreadable === null && (this.#open !== null || this.#openNext(room))) {
         if (room.records <= 0 || room.bytes <= 0) break;
         const record = this.#open!.next();
+        if (record !== null) this.#checkOrder(record);
         if (record !== null && record.offset >= this.#from) {
           records.push(record);
           room.records--;
@@ -114,6 +115,17 @@ export class RecordSet {
       this.#stop((error as Error).message);
     }
     return records;
+  }
+
+  /** Brokers take batches whose records say any offset; by one that is too high everything behind it would count as read. */
+  #checkOrder({ offset }: TopicRecord): void {
+    const { magic, firstOffset, lastOffset } = this.#entry!;
+    const first = magic < 2 ? 0 : firstOffset;
+    const isRepeated = offset >= this.#from && offset < this.#position;
+    if (offset >= first && offset <= lastOffset && !isRepeated) return;
+    throw new MalformedError(
+      `a record says offset ${offset} behind ${this.#position - 1} in a batch from ${first} to ${lastOffset}`,
+    );
   }
 
   /** Passes over what {@link unreadable} says. */
@@ -171,11 +183,11 @@ export class RecordSet {
     // A batch of which some records have been taken is unreadable from there on.
     const offset = entry === null
       ? this.#position
-      : Math.max(entry.firstOffset, this.#open ? this.#position : 0);
+      : Math.max(entry.firstOffset, this.#open ? Math.min(this.#position, entry.lastOffset) : 0);
     this.#unreadable = {
       partition: this.partition,
       offset,
-      nextOffset: entry === null ? offset + 1 : Math.max(entry.lastOffset, offset) + 1,
+      nextOffset: entry === null ? offset + 1 : entry.lastOffset + 1,
       reason: `the record batch cannot be read: ${why}`,
       bytes: this.#bytes.slice(at, Math.min(entry?.end ?? Infinity, at + SHOWN_BYTES_MAX)),
     };

@@ -66,7 +66,7 @@ function unpackBlock(
     const kind = tag & 3;
     let length = (tag >>> 2) + 1;
     if (kind === 0) {
-      if (length > 60) length = littleEndian(reader, length - 60) + 1;
+      if (length > 60) length = reader.littleEndian(length - 60) + 1;
       if (length > end - to) throw new MalformedError("a snappy block is longer than it says");
       const at = reader.skip(length);
       if (length > 32) out.set(bytes.subarray(at, at + length), to);
@@ -77,18 +77,11 @@ function unpackBlock(
     let distance: number;
     if (kind === 1) {
       length = (tag >>> 2 & 7) + 4;
-      distance = (tag & 0xe0) << 3 | littleEndian(reader, 1);
-    } else distance = littleEndian(reader, kind === 2 ? 2 : 4);
+      distance = (tag & 0xe0) << 3 | reader.littleEndian(1);
+    } else distance = reader.littleEndian(kind === 2 ? 2 : 4);
     if (length > end - to) throw new MalformedError("a snappy block is longer than it says");
     to = copyWithin(out, to, { distance, length });
   }
   if (to !== end) throw new MalformedError("a snappy block is shorter than it says");
   return to;
-}
-
-function littleEndian(reader: ByteReader, count: number): number {
-  const at = reader.skip(count);
-  let value = 0;
-  for (let i = count - 1; i >= 0; i--) value = value * 256 + reader.bytes[at + i]!;
-  return value;
 }
