@@ -97,10 +97,12 @@ function createHandler(ports: DiscountOffersPorts): PartitionHandler {
   const handled = new Set<number>();
   const decider = createDecider(ports);
   return {
-    async assigned(partition) {
+    async assigned(partition, { signal }) {
       owned.add(partition);
       announce([...owned]);
       await refuseOtherTopic(ports);
+      // What the owner before has published and committed past: an erasure that this view lacks would hide later uses.
+      if (!(await viewIsUpToDate({ ...ports, signal: AbortSignal.any([ports.signal, signal]) }))) return null;
       const before = store.notCaughtUp().get(partition);
       if (before === undefined) return null;
       // Facts were lost: a committed offset from before says nothing, one below was committed on the way through.

@@ -30,7 +30,7 @@ describe("two processors that crash, pause and lose their view between any two e
   }, 1_800_000);
 
   it("would be caught if a claim did not name its mailbox", async () => {
-    const first = Array.from({ length: 300 }, (_, seed) => seed);
+    const first = Array.from({ length: 1_000 }, (_, seed) => seed);
     const { broken } = await runSeedsInWorkers({ seeds: first, without: ["box"], untilBroken: true });
     expect(broken.flatMap(({ promises }) => promises).join()).toMatch(/mailbox/);
   }, 600_000);

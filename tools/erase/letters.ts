@@ -39,6 +39,8 @@ export async function eraseLetters(log: TopicLog, options: EraseLettersOptions):
   }
   options.faultPoint("erasing.marked");
   const scrubbed = await options.scrubber?.scrub(DEAD_LETTER_TOPIC, positions) ?? null;
+  // Also after a run that was killed behind its scrubbing.
+  if (positions.length > 0 || sources.length > 0) await options.scrubber?.rewrite(DEAD_LETTER_TOPIC);
   options.faultPoint("erasing.scrubbed");
   return { sources, scrubbed };
 }

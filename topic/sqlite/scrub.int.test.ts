@@ -103,7 +103,7 @@ describe("scrub()", () => {
     expect(await scrubber.scrub(WEBHOOKS_TOPIC, [{ partition: 0, offset: 99 }])).toBe(0);
   });
 
-  test("leaves nothing in the processor's file, which SQLite writes with secure_delete", async () => {
+  test("leaves nothing in the processor's file, where SQLite has split no page between records", async () => {
     const his = await publish(DEAD_LETTER_TOPIC, 1_000);
     await scrubber.scrub(DEAD_LETTER_TOPIC, his);
     await scrubber.checkpoint();
