@@ -1,4 +1,3 @@
-import { Kafka, logLevel } from "kafkajs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DEAD_LETTER_TOPIC, FACTS_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "./support/kafka_broker.ts";
@@ -13,6 +12,7 @@ import {
   uses,
   whileRunning,
 } from "../processor/offers/fixtures/run.ts";
+import { otherClient } from "../topic/kafka/fixtures/other_client.ts";
 
 /**
  * The processor as an operator starts it, on topics that were there before. With a compacted discount.facts it once
@@ -30,11 +30,9 @@ afterAll(() => broker?.stop());
 /** A prefix with one topic of it made by an operator. */
 async function madeByAnOperator(topic: string, settings: Readonly<Record<string, string>>): Promise<string> {
   const prefix = `p${crypto.randomUUID().slice(0, 8)}.`;
-  const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }));
-  const admin = new Kafka({ brokers: broker.brokers.split(","), logLevel: logLevel.NOTHING }).admin();
-  await admin.connect();
-  await admin.createTopics({ topics: [{ topic: prefix + topic, numPartitions: 1, configEntries }] });
-  await admin.disconnect();
+  const other = otherClient(broker.brokers.split(","));
+  await other.topic(prefix + topic, settings);
+  await other.close();
   return prefix;
 }
 

@@ -1,10 +1,10 @@
-import { Kafka, logLevel } from "kafkajs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "../../tests/support/kafka_broker.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { openTopicLog } from "../../topic/open_topic.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_topics.ts";
 import { handClock, mailsIn, newPlace, type Place, runOffers, settled, uses } from "./fixtures/run.ts";
+import { otherClient } from "../../topic/kafka/fixtures/other_client.ts";
 
 /**
  * What only a broker does: an operator deletes the topic while the offers run, and somebody makes it again. They went on
@@ -31,10 +31,9 @@ describe.skipIf(why !== null)(`a topic that is made again on Kafka${why === null
     const running = await runOffers(place, { clock });
     try {
       await settled(place, running);
-      const admin = new Kafka({ brokers: [broker.brokers], logLevel: logLevel.NOTHING }).admin();
-      await admin.connect();
-      await admin.deleteTopics({ topics: [prefix + WEBHOOKS_TOPIC] });
-      await admin.disconnect();
+      const other = otherClient([broker.brokers]);
+      await other.deleteTopic(prefix + WEBHOOKS_TOPIC);
+      await other.close();
       clock.move(10_000);
       const log = await openTopicLog(place.config.log, "command");
       await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);

@@ -1,7 +1,5 @@
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
-import { Buffer } from "node:buffer";
-import { CompressionTypes, Kafka, logLevel } from "kafkajs";
 import { describe, expect, test } from "vitest";
 import { WEBHOOKS_TOPIC, writerOf } from "../../contract/names.ts";
 import { logFileOf, OFFSETS_PER_PARTITION } from "../../topic/sqlite/file.ts";
@@ -12,6 +10,7 @@ import { datasetLines, post, posthogBody, statusOf, untilCaughtUp } from "../sup
 import { LOGS, pipelinePerTest } from "../support/pipeline_per_test.ts";
 import { runTask } from "../support/run_command.ts";
 import { until } from "../support/until.ts";
+import { otherClient } from "../../topic/kafka/fixtures/other_client.ts";
 
 /**
  * One record that nobody can read stopped both groups for good, on every partition, with words about the log being away.
@@ -39,15 +38,11 @@ function spoilRow(dataDir: string, { partition, offset }: { partition: number; o
 
 /** A batch of two records of another program that is small and unpacks to more than is taken. */
 async function publishBomb(env: Record<string, string>, partition: number): Promise<void> {
-  const producer = new Kafka({ brokers: [env.KAFKA_BROKERS!], logLevel: logLevel.NOTHING }).producer();
-  await producer.connect();
-  const value = Buffer.alloc(BATCH_UNPACKED_BYTES_MAX / 2 + 1);
-  await producer.send({
-    topic: `${env.KAFKA_TOPIC_PREFIX}${WEBHOOKS_TOPIC}`,
-    compression: CompressionTypes.GZIP,
-    messages: [{ partition, value }, { partition, value }],
-  });
-  await producer.disconnect();
+  const other = otherClient([env.KAFKA_BROKERS!]);
+  const value = "a".repeat(BATCH_UNPACKED_BYTES_MAX / 2 + 1);
+  const records = [{ partition, value }, { partition, value }];
+  await other.publish(`${env.KAFKA_TOPIC_PREFIX}${WEBHOOKS_TOPIC}`, records, { codec: "gzip" });
+  await other.close();
 }
 
 /** What is made unreadable behind offset 0 of partition P, and how it shows. */

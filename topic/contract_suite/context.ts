@@ -24,15 +24,17 @@ export type OtherRecord = {
   readonly key?: string | null;
   readonly value: string | null;
   readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  /** Default: the key's, and without one any. */
+  readonly partition?: number;
 };
 
-/** What other programs do to a log that this one reads. Their topics have one partition. */
+/** What other programs do to a log that this one reads. Topics that they make have one partition. */
 export type OtherClient = {
   topic(name: string, settings?: Readonly<Record<string, string>>): Promise<void>;
   publish(
     topic: string,
     records: readonly OtherRecord[],
-    options?: { readonly zstd?: boolean },
+    options?: { readonly codec?: "gzip" | "zstd" },
   ): Promise<void>;
   /** Publishes in a transaction, which stays open until it is ended. */
   transaction(topic: string, records: readonly OtherRecord[]): Promise<{
@@ -40,6 +42,7 @@ export type OtherClient = {
     abort(): Promise<void>;
   }>;
   deleteBelow(topic: string, offset: number): Promise<void>;
+  deleteTopic(topic: string): Promise<void>;
   /** In the format of clients of before Kafka 0.11; `refused` by brokers that take it no more. */
   publishAsBefore011(topic: string, records: readonly OtherRecord[]): Promise<"taken" | "refused">;
   close(): Promise<void>;

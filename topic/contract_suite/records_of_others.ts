@@ -131,7 +131,7 @@ export const RECORDS_OF_OTHERS_CONTRACT = {
     const topic = await otherTopic(c);
     await c.other.publish(topic, [{ value: "before" }]);
     // A few kilobytes on the wire that unpack to more than may be held in memory.
-    await c.other.publish(topic, [{ value: "a".repeat(65 * 1024 * 1024) }], { zstd: true });
+    await c.other.publish(topic, [{ value: "a".repeat(65 * 1024 * 1024) }], { codec: "zstd" });
     await c.other.publish(topic, [{ value: "behind" }]);
     const seen: string[] = [];
     const reading = async () => {
@@ -154,7 +154,7 @@ export const RECORDS_OF_OTHERS_CONTRACT = {
     async (c) => {
       const [topic, group] = [await otherTopic(c), c.name("group")];
       await c.other.publish(topic, [{ value: "before" }]);
-      await c.other.publish(topic, [{ value: "a".repeat(65 * 1024 * 1024) }], { zstd: true });
+      await c.other.publish(topic, [{ value: "a".repeat(65 * 1024 * 1024) }], { codec: "zstd" });
       await c.other.publish(topic, [{ value: "behind" }]);
       const first = c.consume({ topic, group });
       const standing = await until("it stands", () => first.consumption.state().standing);
