@@ -162,7 +162,10 @@ describe.each(LOGS)("A person is erased on $name", ({ kafka, why }) => {
   test("without a processor, also what none has handled yet; the next processor goes on from there", async () => {
     await everybody();
     const report = await erase();
-    expect(report).toMatchObject({ own: true, left: 0, letters: 2 });
+    expect(report).toMatchObject({ own: true, left: 0 });
+    // Her own record has a letter only where its partition was opened before it could know of the erasure.
+    expect([1, 2]).toContain(report.letters);
+    expect(await letters("--all")).toHaveLength(1);
     expect(filesThatHold(dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
     expect(datasetLines(dataDir)).toHaveLength(30);
     const processor = await start("processor");
