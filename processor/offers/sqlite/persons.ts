@@ -137,6 +137,9 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
       const newest = rows.addressOf(subject);
       if (newest !== null) addressed(person, newest);
     }
+  };
+
+  const count = (person: Person) => {
     person.uses = (sql.uses.get(person.id) as { n: number }).n;
     person.offer = rows.currentOf(person.id)?.id ?? null;
   };
@@ -173,6 +176,7 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
       if (subjects === null) return [person];
       const parted = make(fact);
       settleIn(parted, subjects, fact);
+      count(parted);
       person.size -= parted.size;
       person.uses -= (sql.newUses.get(parted.id, person.id) as { n: number }).n;
       if (parted.optedOut) person.optedOut = sql.anyOptedOut.get(person.id) !== undefined;
@@ -203,6 +207,8 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
         for (const subject of subjects) left.delete(subject);
         settleIn(person, subjects, fact);
       }
+      // Only now: a number that was given again stood in rows of others until they had moved too.
+      for (const person of made) count(person);
       return made;
     },
     /** What a fact brought changes the row of this person, which {@link refresh} writes. */
