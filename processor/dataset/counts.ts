@@ -47,6 +47,6 @@ export async function countAsNoted(
 
 /** True where a record's key goes elsewhere by this count: the topic may have more partitions by now. */
 export function isMisplaced({ key, partition, headers }: TopicRecord, count: number): boolean {
-  if (key === null || headers.source === "erase") return false;
-  return partitionOf(key, count) !== partition;
+  // Headers last: those of a record are decoded when they are first looked at.
+  return key !== null && partitionOf(key, count) !== partition && headers.source !== "erase";
 }

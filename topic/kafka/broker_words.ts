@@ -1,12 +1,4 @@
-import { createRequire } from "node:module";
-
-/** What an error of kafkajs 2.2.4 says beside its name, once {@link keepBrokerWords} has run. */
-export type BrokerWords = {
-  /** The request that failed, by its name in the protocol. */
-  readonly request?: string;
-  /** The broker's own sentence. */
-  readonly brokerSays?: string;
-};
+import { type BrokerWords, inside } from "./client_parts.ts";
 
 /** What kafkajs 2.2.4 leaves out of its errors is kept: once per process. */
 export function keepBrokerWords(): void {
@@ -17,8 +9,6 @@ export function keepBrokerWords(): void {
 }
 
 let isKept = false;
-
-const inside = (path: string) => createRequire(import.meta.url)(`kafkajs/src/${path}`);
 
 type Sent = {
   readonly request: { readonly apiName?: string };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { createRequire } from "node:module";
-import type { BrokerWords } from "./broker_words.ts";
+import type { BrokerWords } from "./client_parts.ts";
 import { kindOf, missingTopic, portError, RIGHTS, typeOf, WORDS } from "./errors.ts";
 import type { ErrorKind } from "./protocol_errors.ts";
 import { LogSetupError, LogUnavailableError, RecordRefusedError } from "../topic.ts";

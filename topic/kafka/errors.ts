@@ -1,5 +1,5 @@
 import { LogSetupError, LogUnavailableError, RecordRefusedError } from "../topic.ts";
-import type { BrokerWords } from "./broker_words.ts";
+import type { BrokerWords } from "./client_parts.ts";
 import { type ErrorKind, kindOfName, nameOfNewerCode } from "./protocol_errors.ts";
 
 /** What the client throws, as far as its kind can be told from outside. */

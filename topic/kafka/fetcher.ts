@@ -1,6 +1,7 @@
 import { LogSetupError, LogUnavailableError, type PartitionBounds } from "../topic.ts";
 import { typeOf } from "./errors.ts";
-import { fetchError, fetchRequests } from "./kafkajs_repairs.ts";
+import { protocolError } from "./client_parts.ts";
+import { fetchRequests } from "./kafkajs_repairs.ts";
 import { FETCH_VERSIONS, type FetchAnswer, readFetchAnswer, recordSetOf } from "./records/fetch_answer.ts";
 import type { RecordSet } from "./records/record_set.ts";
 
@@ -50,6 +51,7 @@ const FETCH_BYTES_MAX = 8 * 1024 * 1024;
 /** How long a broker may take beyond what it was asked to wait, in ms. */
 const ANSWER_MS_MAX = 3_000;
 const FETCH_API = 1;
+const FETCH = "Fetch";
 const READ_UNCOMMITTED = 0;
 const READ_COMMITTED = 1;
 /** ListOffsets' names of a partition's two ends. */
@@ -106,11 +108,14 @@ export class KafkaFetcher {
         })),
       }],
     });
-    if (answer.errorCode !== 0) throw fetchError(answer.errorCode);
+    if (answer.errorCode !== 0) throw protocolError(answer.errorCode, { request: FETCH });
     const fromOf = new Map(wanted.map(({ partition, from }) => [partition, from]));
     return answer.partitions.map((one) => {
       const { partition, errorCode, endOffset, stableOffset } = one;
-      if (errorCode !== 0) return { partition, error: fetchError(errorCode, `partition ${partition}`) };
+      if (errorCode !== 0) {
+        const about = `partition ${partition}`;
+        return { partition, error: protocolError(errorCode, { request: FETCH, about }) };
+      }
       return { partition, records: recordSetOf(one, fromOf.get(partition)!), endOffset, stableOffset };
     });
   }

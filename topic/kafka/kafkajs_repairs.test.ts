@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import { expect, test } from "vitest";
-import { fetchError, repairClient } from "./kafkajs_repairs.ts";
+import { protocolError } from "./client_parts.ts";
+import { repairClient } from "./kafkajs_repairs.ts";
 
 test("the client commits only what its membership of this moment has: a retry after a rebalance takes nobody back", async () => {
   repairClient();
@@ -42,7 +43,7 @@ test("one partition without a leader leaves what is known of the others; a topic
 });
 
 test("an error of a partition says which one, and has the protocol's name", () => {
-  const error = fetchError(6, "partition 4");
+  const error = protocolError(6, { request: "Fetch", about: "partition 4" });
   expect(error).toMatchObject({ type: "NOT_LEADER_FOR_PARTITION" });
   expect(error.message).toMatch(/^partition 4: /);
 });

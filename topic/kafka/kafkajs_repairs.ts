@@ -1,6 +1,5 @@
-import { createRequire } from "node:module";
 import { zstdCompressSync } from "node:zlib";
-import type { BrokerWords } from "./broker_words.ts";
+import { inside } from "./client_parts.ts";
 import { answerInWords } from "./produce_answer.ts";
 
 /** What kafkajs 2.2.4 gets wrong and cannot be told from outside: repaired in its own objects, once per process. */
@@ -98,18 +97,6 @@ export function fetchRequests(
     protocol(options: { version: number }): (options: object) => { request: unknown; requestTimeout: number };
   };
   return protocol({ version });
-}
-
-/** The client's error for one of the numbers in an answer to Fetch; `about` stands before its words. */
-export function fetchError(code: number, about?: string): Error {
-  const { createErrorFromCode } = inside("protocol/error") as { createErrorFromCode(code: number): Error };
-  const error = createErrorFromCode(code);
-  if (about !== undefined) error.message = `${about}: ${error.message}`;
-  return Object.assign(error, { request: "Fetch" } satisfies BrokerWords);
-}
-
-function inside(path: string): unknown {
-  return createRequire(import.meta.url)(`kafkajs/src/${path}`);
 }
 
 /** The client has no zstd of its own. It is only asked to pack: records are unpacked by `records/codecs.ts`. */

@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { protocolError } from "./client_parts.ts";
 import type { ClientCluster } from "./fetcher.ts";
 
 /**
@@ -28,16 +29,8 @@ const METADATA_VERSION = 10;
 const INCREMENTAL_ALTER_CONFIGS = 44;
 const TOPIC_RESOURCE = 2;
 const SET = 0;
+const UNSUPPORTED_VERSION = 35;
 const NO_ID = Buffer.alloc(16);
-const ERROR_NAMES: Readonly<Record<number, string>> = {
-  3: "UNKNOWN_TOPIC_OR_PARTITION",
-  29: "TOPIC_AUTHORIZATION_FAILED",
-  31: "CLUSTER_AUTHORIZATION_FAILED",
-  35: "UNSUPPORTED_VERSION",
-  40: "INVALID_CONFIG",
-  41: "NOT_CONTROLLER",
-  44: "POLICY_VIOLATION",
-};
 
 /** The id that a topic got as it was made, 32 hex digits; null where the broker gives none. */
 export async function topicIdOf(cluster: ClientCluster, topic: string): Promise<string | null> {
@@ -61,22 +54,24 @@ export async function setTopicSettings(
   settings: Readonly<Record<string, string>>,
 ): Promise<void> {
   await atController(cluster, async (broker) => {
-    if (!speaks(broker, INCREMENTAL_ALTER_CONFIGS, 0)) throwWhereRefused(35, "the broker is too old for it");
+    const request = "IncrementalAlterConfigs";
+    if (!speaks(broker, INCREMENTAL_ALTER_CONFIGS, 0)) {
+      throwWhereRefused(UNSUPPORTED_VERSION, { request, words: "the broker is too old for it" });
+    }
     const entries = Object.entries(settings);
     const body = Buffer.concat([
       ...[int32(1), Buffer.from([TOPIC_RESOURCE]), text(topic), int32(entries.length)],
       ...entries.flatMap(([name, value]) => [text(name), Buffer.from([SET]), text(value)]),
       Buffer.from([0]),
     ]);
-    const request = {
+    const answer = await send(broker, {
       apiKey: INCREMENTAL_ALTER_CONFIGS,
       apiVersion: 0,
-      apiName: "IncrementalAlterConfigs",
+      apiName: request,
       body,
-    };
-    const answer = await send(broker, request);
+    });
     // Throttle time and the number of resources stand before the only resource.
-    throwWhereRefused(answer.readInt16BE(8), readText(answer, 10));
+    throwWhereRefused(answer.readInt16BE(8), { request, words: readText(answer, 10) });
   });
 }
 
@@ -128,7 +123,7 @@ function decodeTopicId(answer: Buffer): string | null {
   const errorCode = answer.readInt16BE(read.at);
   read.skip(2);
   read.string();
-  throwWhereRefused(errorCode, null);
+  throwWhereRefused(errorCode, { request: "Metadata" });
   const id = answer.subarray(read.at, read.at + 16);
   return id.equals(NO_ID) ? null : id.toString("hex");
 }
@@ -166,10 +161,15 @@ class Reader {
   }
 }
 
-function throwWhereRefused(code: number, words: string | null): void {
+/** `words`: the broker's own; null where it has none. */
+function throwWhereRefused(
+  code: number,
+  { request, words = null }: { readonly request: string; readonly words?: string | null },
+): void {
   if (code === 0) return;
-  const type = ERROR_NAMES[code] ?? `ERROR_${code}`;
-  throw Object.assign(new Error(words ?? type), { type, code });
+  const error = protocolError(code, { request });
+  if (words !== null) error.message = words;
+  throw error;
 }
 
 function int32(value: number): Buffer {

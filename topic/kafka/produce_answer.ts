@@ -1,4 +1,4 @@
-import { createRequire } from "node:module";
+import { inside } from "./client_parts.ts";
 
 /**
  * Produce of version 8 (KIP-467, brokers since Kafka 2.4), which kafkajs 2.2.4 does not speak: it answers in words why a
@@ -63,8 +63,4 @@ function decodePartition(at: Decoder) {
     ...partition,
     errorMessage: ofRecords.find(({ errorMessage }) => errorMessage)?.errorMessage ?? ofAll,
   };
-}
-
-function inside(path: string): unknown {
-  return createRequire(import.meta.url)(`kafkajs/src/${path}`);
 }
