@@ -8,6 +8,7 @@ import {
   stretches,
 } from "./counted_text.ts";
 import { KEY_FORMATS, type KeyFormat } from "./key_formats.ts";
+import { isSurprising } from "./secrets/drawn.ts";
 
 type Found = (start: number, end: number) => void;
 
@@ -96,11 +97,13 @@ function tailEnd(text: CountedText, end: number): number {
   return tail !== null && /\d/.test(tail[0]) ? end + tail[0].length : end;
 }
 
-function isDrawn(body: string, { random }: KeyFormat): boolean {
-  if (random !== undefined && countDigits(body) < 2 && countCaseChanges(body) < 6) return false;
-  if (entropy(body) < (random === undefined ? 2.2 : 3)) return false;
+function isDrawn(body: string, { random, exact }: KeyFormat): boolean {
   if (/x{6}|X{6}|\*{4}|\.{3}|your|YOUR|example|EXAMPLE_|placeholder/.test(body)) return false;
-  return random === undefined || !isWords(body);
+  if (random === undefined) return entropy(body) >= 2.2;
+  // The length says it too: any body but words will do.
+  if (exact) return entropy(body) >= 2.2 && (countDigits(body) > 0 || isSurprising(body)) && !isWords(body);
+  if (isSurprising(body)) return entropy(body) >= 2.6;
+  return entropy(body) >= 3 && (countDigits(body) >= 2 || countCaseChanges(body) >= 6) && !isWords(body);
 }
 
 function countCaseChanges(text: string): number {
