@@ -322,15 +322,21 @@ function isDrawnLetters(value: string): boolean {
 
 /** `DB_PASSWORD=…` in capitals is assigned; a part of a connection string or of an address is certain to be one. */
 function trustIn(text: CountedText, { start, end }: Value, separator: string): Reading["trust"] {
-  if (!/^\s?=\s?$/.test(separator)) return "none";
-  if (CONNECTION.test(text.slice(start - 160, start))) return "certain";
+  if (!/^\s?[=(]?\s?(?:N(?='))?["']?$/.test(separator)) return "none";
+  if (separator === "=" && ENVIRONMENT.test(text.slice(start - 12, end))) return "certain";
+  const ahead = text.slice(start - 160, start);
+  if (CONNECTION.test(ahead) || STATEMENT.test(ahead)) return "certain";
   return separator === "=" && /(?<![a-z])[A-Z][A-Z0-9_]*$/.test(text.slice(start - 24, end))
     ? "assigned"
     : "none";
 }
 
 const CONNECTION =
-  /(?:jdbc:|\b(?:uid|user(?: ?id| ?name)?|server|data source|host|hostname|database|db|dbname|initial catalog|account(?:name)?)\s?=)[^\n]*[;&?]\s?$/i;
+  /(?:jdbc:|\b(?:uid|user(?: ?id| ?name)?|server|data source|host|hostname|database|db|dbname|initial catalog|account(?:name)?)\s?=)[^\n]*[;&?]\s?$|(?:^|[\s"'])(?:host|dbname|user|port)=\S{1,60} (?:\w{1,20}=\S{1,60} ){0,3}$/i;
+/** Variables that tools read a password from. */
+const ENVIRONMENT = /\b(?:PGPASSWORD|MYSQL_PWD|SSHPASS|REDISCLI_AUTH|RESTIC_PASSWORD)$/;
+/** What sets a password in SQL. */
+const STATEMENT = /\b(?:create|alter)\s{1,4}(?:login|user|role)\b[^;]{0,120}$|\bset\s{1,4}$/i;
 
 /** `PWD={…}` of ODBC, where `}}` is a brace. */
 function bracedAfter(text: CountedText, from: number): Value | null {

@@ -16,6 +16,8 @@ import { findJwts, findKeys, findKeyShapes, findPrivateKeys } from "./keys.ts";
 import { findIpv4, findIpv6, findMacs } from "./network.ts";
 import { findEastAsianIntroductions, findIntroductions, INTRODUCTION_CUES } from "./people.ts";
 import { findPhones } from "./phones/find.ts";
+import { COMMAND_CUES, findCommandPasswords } from "./secrets/command_lines.ts";
+import { findPlacedPasswords, POSITION_CUES } from "./secrets/positions.ts";
 
 /** What a placeholder can stand for; names are Presidio's where it has one. */
 export const ENTITIES = [
@@ -58,7 +60,15 @@ export type Traits = {
 };
 
 /** One bit for each list of {@link CUES}. */
-const CUE = { credential: 1, foreignPassword: 2, introduction: 4, spelledEmail: 8, document: 16 } as const;
+const CUE = {
+  credential: 1,
+  foreignPassword: 2,
+  introduction: 4,
+  spelledEmail: 8,
+  document: 16,
+  command: 32,
+  position: 64,
+} as const;
 /** Lists that lack the words with letters beyond ASCII: a text with such letters may hold any of them. */
 const ASCII_ONLY = CUE.foreignPassword | CUE.introduction;
 const CUES = createCues([
@@ -67,6 +77,8 @@ const CUES = createCues([
   INTRODUCTION_CUES,
   SPELLED_CUES,
   DOCUMENT_CUES,
+  COMMAND_CUES,
+  POSITION_CUES,
 ]);
 
 /** Reports where something stands, in units of the text it was given. */
@@ -109,6 +121,16 @@ export const RULES: readonly Rule[] = [
     name: "password in an address",
     when: (t, text) => t.at && t.colon && text.includes("://"),
     find: one("PASSWORD", findUrlPasswords),
+  },
+  {
+    name: "password in a command line",
+    when: (t) => (t.cues & CUE.command) !== 0,
+    find: one("PASSWORD", findCommandPasswords),
+  },
+  {
+    name: "password by its place",
+    when: (t) => (t.cues & CUE.position) !== 0,
+    find: one("PASSWORD", findPlacedPasswords),
   },
   {
     name: "credential by its name",
