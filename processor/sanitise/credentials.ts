@@ -124,9 +124,11 @@ const ABOUT =
  * quote. Quotes also as they are in a text within a text, in HTML and in an address; `**` around what is bold.
  */
 const SEPARATOR = piece(
-  /(?:\\{0,7}["'`]|&quot;|&#3[49];|%2[27])?[\])}]?\*{0,3}(?:\s?:\s?[A-Za-z&][\w.<>&'[\]|?]{1,24}(?: str)?(?=\s?=\s?["']))?(?:\s{0,4}(?::=|=>|->|===?|[?|]{1,2}=|%3[ADad]|[:=：＝])(?:\*{1,3}(?=\s))?(?:\s|%20){0,4}|\s{1,3}(?:is|was|ist|est|es|è|é|är|er|=)(?: now| set to|:)?\s{1,3}|(?:は|是|为|為)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s?,\s{0,2}\\?["']value\\?["']\s{0,2}:\s{0,2}|\s{1,4}[|│]\s{1,4}|>)(?:(?:Bearer|Basic|Token|token|bearer|basic)\s)?(?:[brfuN@]{1,2}(?=["']))?(\\{0,7}["'`]{1,3}|&quot;|&#3[49];|%2[27])?/,
-  96,
+  /(?:\\{0,7}["'`]|&quot;|&#3[49];|%2[27])?[\])}]?\*{0,3}(?:\s?:\s?[A-Za-z&][\w.<>&'[\]|?]{1,24}(?: str)?(?=\s?=\s?["']))?(?:\s{0,3}:\s{1,3}[|>][-+]?\d?[ \t]{0,4}\r?\n\s{1,24}|\s{0,4}(?::=|=>|->|===?|[?|]{1,2}=|%3[ADad]|[:=：＝])(?:\*{1,3}(?=\s))?(?:\s|%20){0,4}|\s{1,3}(?:is|was|ist|est|es|è|é|är|er|=)(?: now| set to|:)?\s{1,3}|(?:は|是|为|為)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s{0,3}[,;]?\s{0,40}\\{0,3}["']?(?:Parameter)?(?:[Vv]alue|VALUE|default)\\{0,3}["']?\s{0,3}[:=]\s{0,3}|\s{1,4}[|│]\s{1,4}|>\s{0,24})(?:(?:Bearer|Basic|Token|token|bearer|basic)\s)?(?:[brfuN@]{1,2}(?=["']))?(\\{0,7}["'`]{1,3}|&quot;|&#3[49];|%2[27])?/,
+  128,
 );
+/** `variable "db_password" { … default = "` of Terraform. */
+const VARIABLE = piece(/["']\s{0,3}\{[^}\0]{0,400}?\bdefault\s{0,12}=\s{0,4}(["'])/, 440);
 /** Without a separator only what is an option or a header's scheme: `--password X`, `Bearer X`. */
 const BARE_SEPARATOR = piece(/\s{1,2}(\\?["'`])?/, 4);
 
@@ -146,7 +148,7 @@ function valueAfter(text: CountedText, { start, end, kind, limit = text.length }
     return null;
   }
   const at = end + rest.length;
-  const separator = text.match(SEPARATOR, at);
+  const separator = isVariable(text, start) ? text.match(VARIABLE, at) : text.match(SEPARATOR, at);
   if (separator !== null) {
     if (separator.text.trim().startsWith("(") && /^[_-]?(?:pass|pw)$/i.test(text.slice(start, end))) {
       return null;
@@ -179,13 +181,18 @@ function valueAfter(text: CountedText, { start, end, kind, limit = text.length }
   if (!isOption(text, { start, end })) return null;
   const bare = text.match(BARE_SEPARATOR, at);
   const quote = bare?.groups[1] ?? "";
-  return bare &&
-    readValue(text, { from: bare.end, limit, quote, kind, natural: true, exact: false, trust: "none" });
+  const trust = NETRC.test(text.slice(start - 200, start)) ? "certain" : "none";
+  return bare && readValue(text, { from: bare.end, limit, quote, kind, natural: true, exact: false, trust });
 }
 
 /** A UUID under a name that ends in `id`, and whatever is listed for a type, `AWS::IAM::AccessKey`, opens nothing. */
 function isId(name: string, value: string): boolean {
   return (/id$/i.test(name) && isUuid(value)) || /\w::\w{0,30}$/.test(name);
+}
+
+function isVariable(text: CountedText, start: number): boolean {
+  return text.char(start - 1) !== " " &&
+    /\bvariable\s{1,4}["'][\w-]{0,40}$/.test(text.slice(start - 56, start));
 }
 
 /** `define('DB_PASSWORD', '…')`, `setRequestHeader("X-Api-Key", "…")`: the name is an argument, its value the next one. */
@@ -202,12 +209,15 @@ function isCalled(text: CountedText, start: number): boolean {
 /** `--password X`, `Bearer X`, `login me password X`, `PASSWORD 'X'`: no separator is needed. */
 function isOption(text: CountedText, { start, end }: Value): boolean {
   const name = text.slice(start, end).toLowerCase();
-  const before = text.slice(start - 30, start);
+  const before = text.slice(start - 100, start);
   if (name === "bearer" || /(?:^|\s)--?[\w-]{0,24}$/.test(before)) return true;
   if (/(?:^|\n)\s{0,8}(?:ENV|setx|set -gx|setenv) [\w.-]{0,20}$/.test(before)) return true;
   return name.startsWith("passw") &&
-    (/^\s{1,2}'/.test(text.slice(end, end + 3)) || /login \S{1,20}\s+$/.test(before));
+    (/^\s{1,2}'/.test(text.slice(end, end + 3)) || /\blogin\s{1,8}\S{1,64}\s{1,20}$/.test(before));
 }
+
+/** What stands before a password in a `.netrc`. */
+const NETRC = /\b(?:machine\s{1,8}\S{1,90}|default)\s{1,20}(?:login|user)\s{1,8}\S{1,64}\s{1,20}$/;
 
 type Reading = {
   readonly from: number;
@@ -217,7 +227,7 @@ type Reading = {
   /** Said in a sentence: the value must stand out from words. */
   readonly natural: boolean;
   /** How sure it is from where it stands that this is no word and no name. */
-  readonly trust: "none" | "assigned" | "certain";
+  readonly trust: "none" | "assigned" | "neighbour" | "element" | "certain";
   /** The name is the bare word: `password`, not `password_hash`. */
   readonly exact: boolean;
 };
@@ -288,6 +298,8 @@ function isIdentifier(value: string): boolean {
 function isPassword(value: string, { quote, natural, exact, trust }: Reading): boolean {
   if (value.length < 4 || isSettled(value)) return false;
   if (quote !== "" && /\s/.test(value)) return isPassphrase(value);
+  if (trust === "element" && /^[^\s.]{4,64}$/.test(value) && !isVersionOrPath(value)) return true;
+  if (trust === "neighbour" && /^[a-z][a-z0-9]{4,}$/.test(value)) return true;
   if (trust === "certain") return !/[${(<]/.test(value.charAt(0)) && !/\s/.test(value);
   const digits = countDigits(value);
   if (trust === "assigned" && digits > 0 && /[A-Za-z]/.test(value) && !/[.(]/.test(value)) {
@@ -322,6 +334,11 @@ function isDrawnLetters(value: string): boolean {
 
 /** `DB_PASSWORD=…` in capitals is assigned; a part of a connection string or of an address is certain to be one. */
 function trustIn(text: CountedText, { start, end }: Value, separator: string): Reading["trust"] {
+  if (/(?:[Vv]alue|VALUE)["']?\s?[:=]\s?["']?$/.test(separator)) {
+    return isListed(text.slice(start - 120, end)) ? "certain" : "none";
+  }
+  if (separator.startsWith(">") && isElement(text.slice(start - 1, end))) return "element";
+  if (separator === "=" && NEIGHBOUR.test(text.slice(start - 120, start))) return "neighbour";
   if (!/^\s?[=(]?\s?(?:N(?='))?["']?$/.test(separator)) return "none";
   if (separator === "=" && ENVIRONMENT.test(text.slice(start - 12, end))) return "certain";
   const ahead = text.slice(start - 160, start);
@@ -331,6 +348,18 @@ function trustIn(text: CountedText, { start, end }: Value, separator: string): R
     : "none";
 }
 
+/** `- name: DB_PASSWORD`, `<add key="SmtpPassword"`: listed by name with a value, and no text to be translated. */
+function isListed(name: string): boolean {
+  return /<\w[^<>\0]{0,110}$/.test(name) || /(?:^|[\s"':])[A-Z][A-Z0-9]{0,30}_[A-Z0-9_]{1,40}$/.test(name);
+}
+
+function isElement(name: string): boolean {
+  return /^<(?:password|passwd|pwd|passphrase)$/i.test(name);
+}
+
+/** The line before is a setting for a user or a host. */
+const NEIGHBOUR =
+  /(?:^|\n)[ \t]{0,8}[\w.-]{0,30}(?:user(?:name)?|host|login|uid|port)=[\w.@-]{1,64}\r?\n[ \t]{0,8}[\w.-]{0,30}$/i;
 const CONNECTION =
   /(?:jdbc:|\b(?:uid|user(?: ?id| ?name)?|server|data source|host|hostname|database|db|dbname|initial catalog|account(?:name)?)\s?=)[^\n]*[;&?]\s?$|(?:^|[\s"'])(?:host|dbname|user|port)=\S{1,60} (?:\w{1,20}=\S{1,60} ){0,3}$/i;
 /** Variables that tools read a password from. */

@@ -16,8 +16,10 @@ import { findJwts, findKeys, findKeyShapes, findPrivateKeys } from "./keys.ts";
 import { findIpv4, findIpv6, findMacs } from "./network.ts";
 import { findEastAsianIntroductions, findIntroductions, INTRODUCTION_CUES } from "./people.ts";
 import { findPhones } from "./phones/find.ts";
+import { APART_CUES, findManifestSecrets, findPasswordFiles } from "./secrets/apart.ts";
 import { COMMAND_CUES, findCommandPasswords } from "./secrets/command_lines.ts";
 import { findPlacedPasswords, POSITION_CUES } from "./secrets/positions.ts";
+import { findTableSecrets } from "./secrets/tables.ts";
 
 /** What a placeholder can stand for; names are Presidio's where it has one. */
 export const ENTITIES = [
@@ -68,6 +70,7 @@ const CUE = {
   document: 16,
   command: 32,
   position: 64,
+  apart: 128,
 } as const;
 /** Lists that lack the words with letters beyond ASCII: a text with such letters may hold any of them. */
 const ASCII_ONLY = CUE.foreignPassword | CUE.introduction;
@@ -79,6 +82,7 @@ const CUES = createCues([
   DOCUMENT_CUES,
   COMMAND_CUES,
   POSITION_CUES,
+  APART_CUES,
 ]);
 
 /** Reports where something stands, in units of the text it was given. */
@@ -98,6 +102,14 @@ type Finder = (text: CountedText, found: (start: number, end: number) => void) =
 
 function one(entity: Entity, finder: Finder): Rule["find"] {
   return (text, report) => finder(text, (start, end) => report(entity, start, end));
+}
+
+/** For finders that tell by a name what they found. */
+function named(report: Report) {
+  return {
+    password: (start: number, end: number) => report("PASSWORD", start, end),
+    key: (start: number, end: number) => report("API_KEY", start, end),
+  };
 }
 
 export const RULES: readonly Rule[] = [
@@ -128,6 +140,21 @@ export const RULES: readonly Rule[] = [
     find: one("PASSWORD", findCommandPasswords),
   },
   {
+    name: "secret in a manifest",
+    when: (t) => (t.cues & CUE.apart) !== 0,
+    find: (text, report) => findManifestSecrets(text, named(report)),
+  },
+  {
+    name: "password in a file of passwords",
+    when: (t) => (t.cues & CUE.apart) !== 0,
+    find: one("PASSWORD", findPasswordFiles),
+  },
+  {
+    name: "column of credentials",
+    when: (t, text) => (t.cues & (CUE.credential | CUE.foreignPassword)) !== 0 && text.includes("\n"),
+    find: (text, report) => findTableSecrets(text, named(report)),
+  },
+  {
     name: "password by its place",
     when: (t) => (t.cues & CUE.position) !== 0,
     find: one("PASSWORD", findPlacedPasswords),
@@ -135,11 +162,7 @@ export const RULES: readonly Rule[] = [
   {
     name: "credential by its name",
     when: (t) => (t.cues & CUE.credential) !== 0,
-    find: (text, report) =>
-      findCredentials(text, {
-        password: (start, end) => report("PASSWORD", start, end),
-        key: (start, end) => report("API_KEY", start, end),
-      }),
+    find: (text, report) => findCredentials(text, named(report)),
   },
   {
     name: "password in another language",
