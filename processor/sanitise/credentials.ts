@@ -3,6 +3,7 @@ import { alphabet, type CountedText, type Match, piece, stretches, words } from 
 import { isWords } from "./keys.ts";
 import { before } from "./numbers.ts";
 import { isDrawn, surpriseOf } from "./secrets/drawn.ts";
+import { isDefined, isOfNetrc, type Trust, trustIn } from "./secrets/trust.ts";
 
 type Found = (start: number, end: number) => void;
 /** What a credential's name makes of its value. */
@@ -148,14 +149,16 @@ function valueAfter(text: CountedText, { start, end, kind, limit = text.length }
     return null;
   }
   const at = end + rest.length;
-  const separator = isVariable(text, start) ? text.match(VARIABLE, at) : text.match(SEPARATOR, at);
+  const separator = isVariable(text, { start, end: at })
+    ? text.match(VARIABLE, at)
+    : text.match(SEPARATOR, at);
   if (separator !== null) {
     if (separator.text.trim().startsWith("(") && /^[_-]?(?:pass|pw)$/i.test(text.slice(start, end))) {
       return null;
     }
     const natural = /\s[a-zèéä]{2,4}\s/.test(separator.text);
     const quote = separator.groups[1] ?? "";
-    const trust = trustIn(text, { start, end: at }, separator.text);
+    const trust = () => trustIn(text, { start, end: at }, separator.text);
     if (quote === "" && separator.text === "=" && text.char(separator.end) === "{") {
       return bracedAfter(text, separator.end);
     }
@@ -174,14 +177,14 @@ function valueAfter(text: CountedText, { start, end, kind, limit = text.length }
   }
   const call = ENDED.test(rest) && isCalled(text, start) ? text.match(ARGUMENT, at) : null;
   if (call !== null) {
-    const trust = DEFINES.test(text.slice(start - 60, start)) ? "certain" : "none";
+    const trust = () => isDefined(text, start) ? "certain" : "none";
     const quote = call.groups[1]!;
     return readValue(text, { from: call.end, limit, quote, kind, natural: false, exact: true, trust });
   }
   if (!isOption(text, { start, end })) return null;
   const bare = text.match(BARE_SEPARATOR, at);
   const quote = bare?.groups[1] ?? "";
-  const trust = NETRC.test(text.slice(start - 200, start)) ? "certain" : "none";
+  const trust = () => isOfNetrc(text, start) ? "certain" : "none";
   return bare && readValue(text, { from: bare.end, limit, quote, kind, natural: true, exact: false, trust });
 }
 
@@ -190,17 +193,13 @@ function isId(name: string, value: string): boolean {
   return (/id$/i.test(name) && isUuid(value)) || /\w::\w{0,30}$/.test(name);
 }
 
-function isVariable(text: CountedText, start: number): boolean {
-  return text.char(start - 1) !== " " &&
-    /\bvariable\s{1,4}["'][\w-]{0,40}$/.test(text.slice(start - 56, start));
+function isVariable(text: CountedText, { start, end }: Value): boolean {
+  return text.char(end) === '"' && /\bvariable\s{1,4}"[\w-]{0,40}$/.test(text.slice(start - 56, start));
 }
 
 /** `define('DB_PASSWORD', '…')`, `setRequestHeader("X-Api-Key", "…")`: the name is an argument, its value the next one. */
 const ENDED = /^(?:[_-]?(?:\d+|key|value|base|header))?$/i;
 const ARGUMENT = piece(/\\?["'`]\s{0,2},\s{0,4}[bruN@]?(\\?["'`])/, 16);
-
-/** Calls that set what is named, whatever it is. */
-const DEFINES = /\b(?:define|setenv|putenv|setdefault)\(\s{0,2}[bru]?\\?["'`][\w.$: -]{0,40}$/i;
 
 function isCalled(text: CountedText, start: number): boolean {
   return /\(\s{0,2}[bru]?\\?["'`][\w.$ -]{0,40}$/.test(text.slice(start - 48, start));
@@ -216,9 +215,6 @@ function isOption(text: CountedText, { start, end }: Value): boolean {
     (/^\s{1,2}'/.test(text.slice(end, end + 3)) || /\blogin\s{1,8}\S{1,64}\s{1,20}$/.test(before));
 }
 
-/** What stands before a password in a `.netrc`. */
-const NETRC = /\b(?:machine\s{1,8}\S{1,90}|default)\s{1,20}(?:login|user)\s{1,8}\S{1,64}\s{1,20}$/;
-
 type Reading = {
   readonly from: number;
   readonly limit: number;
@@ -227,7 +223,7 @@ type Reading = {
   /** Said in a sentence: the value must stand out from words. */
   readonly natural: boolean;
   /** How sure it is from where it stands that this is no word and no name. */
-  readonly trust: "none" | "assigned" | "neighbour" | "element" | "certain";
+  readonly trust: () => Trust;
   /** The name is the bare word: `password`, not `password_hash`. */
   readonly exact: boolean;
 };
@@ -260,7 +256,7 @@ function readValue(text: CountedText, reading: Reading): Value | null {
   if (quote === "" && /[([]/.test(text.char(end)) && isIdentifier(value)) return null;
   const secret = kind === "password"
     ? isPassword(value, reading)
-    : isKey(value, quote !== "") || isShortKey(value, quote !== "" || reading.trust !== "none");
+    : isKey(value, quote !== "") || isShortKey(value, quote !== "" || reading.trust() !== "none");
   return secret ? { start: from, end } : null;
 }
 
@@ -286,7 +282,7 @@ const PLACEHOLDER_PART =
 const REFERENCE =
   /^(?:process\.|os\.|env[.[:]|ENV|System\.|import\.|secrets?\.|vars\.|config\.|settings\.|self\.|this\.|ctx\.|req(?:uest)?\.|params\.|options?\.|props\.|data\.|user\.|form\.|await|new$|null|undefined|typeof|function|async|lambda|return|getenv|vault:|ssm:|arn:|file:|op:\/\/|https?:\/\/|\/|\.{1,2}\/|~\/|\$|%|\{|sha\d{1,3}[-:]|md5[-:]|data:)/;
 
-function isSettled(value: string): boolean {
+export function isSettled(value: string): boolean {
   return PLACEHOLDER.test(value) || PLACEHOLDER_PART.test(value) || REFERENCE.test(value);
 }
 
@@ -295,16 +291,31 @@ function isIdentifier(value: string): boolean {
   return /^[A-Za-z_$][\w$]*(?:(?:\?\.|\.|::|->)[A-Za-z_$][\w$]*)*$/.test(value);
 }
 
-function isPassword(value: string, { quote, natural, exact, trust }: Reading): boolean {
+function isPassword(value: string, reading: Reading): boolean {
   if (value.length < 4 || isSettled(value)) return false;
-  if (quote !== "" && /\s/.test(value)) return isPassphrase(value);
-  if (trust === "element" && /^[^\s.]{4,64}$/.test(value) && !isVersionOrPath(value)) return true;
-  if (trust === "neighbour" && /^[a-z][a-z0-9]{4,}$/.test(value)) return true;
-  if (trust === "certain") return !/[${(<]/.test(value.charAt(0)) && !/\s/.test(value);
-  const digits = countDigits(value);
-  if (trust === "assigned" && digits > 0 && /[A-Za-z]/.test(value) && !/[.(]/.test(value)) {
-    return !isVersionOrPath(value);
+  if (reading.quote !== "" && /\s/.test(value)) return isPassphrase(value);
+  return isUnlikeWords(value, reading) || isTrusted(value, reading.trust());
+}
+
+/** A word will do as well, where the place is sure. */
+function isTrusted(value: string, trust: Trust): boolean {
+  switch (trust) {
+    case "none":
+      return false;
+    case "assigned":
+      return countDigits(value) > 0 && /[A-Za-z]/.test(value) && !/[.(]/.test(value) &&
+        !isVersionOrPath(value);
+    case "neighbour":
+      return /^[a-z][a-z0-9]{4,}$/.test(value);
+    case "element":
+      return /^[^\s.]{4,64}$/.test(value) && !isVersionOrPath(value);
+    case "certain":
+      return !/^[${(<]/.test(value) && !/\s/.test(value);
   }
+}
+
+function isUnlikeWords(value: string, { quote, natural, exact }: Reading): boolean {
+  const digits = countDigits(value);
   const letters = value.replace(/[^\p{L}]/gu, "").length;
   const symbols = value.length - digits - letters;
   if (letters === 0) {
@@ -331,41 +342,6 @@ function isDrawnLetters(value: string): boolean {
   const { rare, pairs } = surpriseOf(value);
   return rare >= 4 && rare >= 0.5 * pairs && /^[A-Za-z]+$/.test(value);
 }
-
-/** `DB_PASSWORD=…` in capitals is assigned; a part of a connection string or of an address is certain to be one. */
-function trustIn(text: CountedText, { start, end }: Value, separator: string): Reading["trust"] {
-  if (/(?:[Vv]alue|VALUE)["']?\s?[:=]\s?["']?$/.test(separator)) {
-    return isListed(text.slice(start - 120, end)) ? "certain" : "none";
-  }
-  if (separator.startsWith(">") && isElement(text.slice(start - 1, end))) return "element";
-  if (separator === "=" && NEIGHBOUR.test(text.slice(start - 120, start))) return "neighbour";
-  if (!/^\s?[=(]?\s?(?:N(?='))?["']?$/.test(separator)) return "none";
-  if (separator === "=" && ENVIRONMENT.test(text.slice(start - 12, end))) return "certain";
-  const ahead = text.slice(start - 160, start);
-  if (CONNECTION.test(ahead) || STATEMENT.test(ahead)) return "certain";
-  return separator === "=" && /(?<![a-z])[A-Z][A-Z0-9_]*$/.test(text.slice(start - 24, end))
-    ? "assigned"
-    : "none";
-}
-
-/** `- name: DB_PASSWORD`, `<add key="SmtpPassword"`: listed by name with a value, and no text to be translated. */
-function isListed(name: string): boolean {
-  return /<\w[^<>\0]{0,110}$/.test(name) || /(?:^|[\s"':])[A-Z][A-Z0-9]{0,30}_[A-Z0-9_]{1,40}$/.test(name);
-}
-
-function isElement(name: string): boolean {
-  return /^<(?:password|passwd|pwd|passphrase)$/i.test(name);
-}
-
-/** The line before is a setting for a user or a host. */
-const NEIGHBOUR =
-  /(?:^|\n)[ \t]{0,8}[\w.-]{0,30}(?:user(?:name)?|host|login|uid|port)=[\w.@-]{1,64}\r?\n[ \t]{0,8}[\w.-]{0,30}$/i;
-const CONNECTION =
-  /(?:jdbc:|\b(?:uid|user(?: ?id| ?name)?|server|data source|host|hostname|database|db|dbname|initial catalog|account(?:name)?)\s?=)[^\n]*[;&?]\s?$|(?:^|[\s"'])(?:host|dbname|user|port)=\S{1,60} (?:\w{1,20}=\S{1,60} ){0,3}$/i;
-/** Variables that tools read a password from. */
-const ENVIRONMENT = /\b(?:PGPASSWORD|MYSQL_PWD|SSHPASS|REDISCLI_AUTH|RESTIC_PASSWORD)$/;
-/** What sets a password in SQL. */
-const STATEMENT = /\b(?:create|alter)\s{1,4}(?:login|user|role)\b[^;]{0,120}$|\bset\s{1,4}$/i;
 
 /** `PWD={…}` of ODBC, where `}}` is a brace. */
 function bracedAfter(text: CountedText, from: number): Value | null {

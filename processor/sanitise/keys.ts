@@ -392,7 +392,8 @@ const ARMOUR_LINE_MAX = 92;
 const LINE_UNITS_MIN = 20;
 const BASE64 = alphabet(/[A-Za-z0-9+/]/);
 
-function base64End(text: CountedText, from: number): number {
+/** As far as lines of Base64 go, with whatever joins them in programs, mails and comments. */
+export function base64End(text: CountedText, from: number): number {
   let end = from;
   for (;;) {
     const at = gapEnd(text, end);
@@ -407,7 +408,7 @@ function gapEnd(text: CountedText, from: number): number {
   for (let at = from;;) {
     const sign = text.char(at);
     if (sign === "\\" && /[nr]/.test(text.char(at + 1))) at += 2;
-    else if (/[\s"',]/.test(sign)) at++;
+    else if (/[\s"',>]/.test(sign)) at++;
     else return at;
   }
 }

@@ -17,7 +17,9 @@ import { findIpv4, findIpv6, findMacs } from "./network.ts";
 import { findEastAsianIntroductions, findIntroductions, INTRODUCTION_CUES } from "./people.ts";
 import { findPhones } from "./phones/find.ts";
 import { APART_CUES, findManifestSecrets, findPasswordFiles } from "./secrets/apart.ts";
+import { ARMOUR_CUES, findArmouredKeys } from "./secrets/armour.ts";
 import { COMMAND_CUES, findCommandPasswords } from "./secrets/command_lines.ts";
+import { COOKIE_CUES, findCookies } from "./secrets/cookies.ts";
 import { findPlacedPasswords, POSITION_CUES } from "./secrets/positions.ts";
 import { findTableSecrets } from "./secrets/tables.ts";
 
@@ -82,7 +84,7 @@ const CUES = createCues([
   DOCUMENT_CUES,
   COMMAND_CUES,
   POSITION_CUES,
-  APART_CUES,
+  [...APART_CUES, ...ARMOUR_CUES, ...COOKIE_CUES],
 ]);
 
 /** Reports where something stands, in units of the text it was given. */
@@ -119,6 +121,11 @@ export const RULES: readonly Rule[] = [
     find: one("PRIVATE_KEY", findPrivateKeys),
   },
   {
+    name: "private key in other armour",
+    when: (t) => t.stretch >= 16 && (t.cues & CUE.apart) !== 0,
+    find: one("PRIVATE_KEY", findArmouredKeys),
+  },
+  {
     name: "JSON web token",
     when: (t, text) => t.stretch >= 16 && text.includes("eyJ"),
     find: one("JWT", findJwts),
@@ -138,6 +145,11 @@ export const RULES: readonly Rule[] = [
     name: "password in a command line",
     when: (t) => (t.cues & CUE.command) !== 0,
     find: one("PASSWORD", findCommandPasswords),
+  },
+  {
+    name: "cookie",
+    when: (t) => (t.cues & CUE.apart) !== 0,
+    find: one("API_KEY", findCookies),
   },
   {
     name: "secret in a manifest",

@@ -32,8 +32,8 @@ type Cell = { readonly text: string; readonly start: number };
 export function findTableSecrets(text: CountedText, report: TableReport): void {
   for (let title = text.next(TITLE, 0); title !== null;) {
     const head = lineAt(text, title.start);
-    const end = head === null ? title.end : readTable(text, head, report);
-    title = text.next(TITLE, Math.max(title.end, end));
+    const end = head === null ? text.indexOf("\n", title.end) : readTable(text, head, report);
+    title = end < 0 ? null : text.next(TITLE, Math.max(title.end, end));
   }
 }
 
