@@ -340,7 +340,7 @@ function isUnlikeWords(value: string, { quote, natural, exact }: Reading): boole
 /** Letters alone that make no word of any kind. */
 function isDrawnLetters(value: string): boolean {
   const { rare, pairs } = surpriseOf(value);
-  return rare >= 4 && rare >= 0.5 * pairs && /^[A-Za-z]+$/.test(value);
+  return rare >= 3 && rare >= 0.4 * pairs && /^[A-Za-z]+$/.test(value);
 }
 
 /** `PWD={…}` of ODBC, where `}}` is a brace. */
