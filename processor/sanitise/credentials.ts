@@ -2,6 +2,8 @@ import { countDigits, entropy } from "./checks.ts";
 import { alphabet, type CountedText, type Match, piece, stretches, words } from "./counted_text.ts";
 import { isWords } from "./keys.ts";
 import { before } from "./numbers.ts";
+import { isDrawn, surpriseOf } from "./secrets/drawn.ts";
+import { isDefined, isOfNetrc, type Trust, trustIn } from "./secrets/trust.ts";
 
 type Found = (start: number, end: number) => void;
 /** What a credential's name makes of its value. */
@@ -19,12 +21,19 @@ export function findCredentials(text: CountedText, { password, key }: { password
     const value = name !== null && isCredential(text, name) ? valueAfter(text, { ...name, kind }) : null;
     if (value !== null && kind === "password") password(value.start, value.end);
     if (value !== null && kind === "key") key(value.start, value.end);
-    stem = text.next(STEM, value?.end ?? stem.end);
+    // Stems overlap: `rootpw` holds `otp` and `pw`.
+    stem = text.next(STEM, value?.end ?? (name === null ? stem.start + 1 : stem.end));
   }
 }
 
 function isCredential(text: CountedText, { start, text: name }: Match): boolean {
-  return !/^key$/i.test(name) || KEY_OF.test(text.slice(start - 12, start));
+  if (/^key$/i.test(name)) return KEY_OF.test(text.slice(start - 12, start));
+  return !/^p(?:ass|w)$/i.test(name) || isPart(text.slice(start - 8, start), name);
+}
+
+/** `pass` and `pw` are names, and parts of names like `smtpPass`, `dbpass` and `rootpw`; not of `compass`. */
+function isPart(ahead: string, name: string): boolean {
+  return !/[a-z0-9]$/i.test(ahead) || PART_OF.test(ahead) || (/[a-z]$/.test(ahead) && /^P[a-z]/.test(name));
 }
 
 /**
@@ -32,12 +41,21 @@ function isCredential(text: CountedText, { start, text: name }: Match): boolean 
  * next of these words: else every value would hold all that follow, and each round would find but the last one.
  */
 export function findForeignPasswords(text: CountedText, found: Found): void {
-  for (let name = text.next(FOREIGN, 0); name !== null;) {
-    const next = text.next(FOREIGN, name.end);
+  for (let name = nextForeign(text, 0); name !== null;) {
+    const next = nextForeign(text, name.end);
     const value = valueAfter(text, { ...name, kind: "password", limit: next?.start });
     if (value !== null) found(value.start, value.end);
     name = next;
   }
+}
+
+/** Part of no longer word, but of a name like `dbKennwort`. */
+function nextForeign(text: CountedText, from: number): Value | null {
+  for (let name = text.next(FOREIGN, from); name !== null; name = text.next(FOREIGN, name.end)) {
+    const around = text.slice(name.start - 1, name.start + 1);
+    if (!/^\p{L}[\x20-\x7e\p{Script=Latin}]/u.test(around) || /^[a-z][A-Z]/.test(around)) return name;
+  }
+  return null;
 }
 
 /** The start of a credential's name; what it is exactly says {@link NAMES}. */
@@ -53,24 +71,39 @@ const STEMS = [
   "jwt",
   "session",
   "otp",
+  "pw",
 ];
-const STEM = words(new RegExp(`${STEMS.join("|")}|[_-]pw|\\bpw`, "i"));
+const STEM = words(new RegExp(STEMS.join("|"), "i"));
 /** An ASCII text without any of these holds nothing for {@link findCredentials}. */
-export const CREDENTIAL_CUES: readonly string[] = [...STEMS, "pw"];
+export const CREDENTIAL_CUES: readonly string[] = STEMS;
 const NAMES = piece(
-  /(?:(passw(?:or)?d|passwd|pass ?phrase|pass ?code|passwort|pwd|(?<=[_-]|\b)pass(?![a-z])|[_-]?pw(?![a-z]))|secret|token|key|credentials?|bearer|authorization|auth(?![a-z])|auth(?=key|token)|jwt|session[_-]?id|otp[_-]?secret)/i,
+  /(?:(passw(?:or)?d|passwd|pass[ _-]?phrase|pass[ _-]?code|passwort|pwd|pass(?![a-z])|pw(?![a-z]))|secret|token|key|credentials?|bearer|authorization|auth(?![a-z])|auth(?=key|token)|jwt|session[_-]?id|otp[_-]?secret)/i,
   16,
 );
 /** A key is a credential where one of these says so. */
 const KEY_OF =
   /(?:api|access|auth|private|client|license|licence|app|account|signing|encryption|master|service|shared|secret)[ _-]?$/i;
+/** What `pass` and `pw` are joined to without a sign. */
+const PART_OF =
+  /(?:db|my|pg|sql|smtp|ftp|ssh|mail|user|usr|root|admin|adm|ldap|redis|mongo|rds|imap|pop3?|http|proxy|wifi|vpn|git|svn|key|store|sudo|rabbit|mq|vnc|bind|login|auth)$/i;
 /** Passwords in other languages, none of them part of a longer word. */
 const FOREIGN = words(
-  /(?<!\p{L})(?:contraseña|mot de passe|kennwort|senha|wachtwoord|парол[ьяею]|parola|hasło|şifre|lösenord|salasana|adgangskode|passord|mật khẩu|kata sandi|heslo|jelszó|κωδικός|كلمة (?:المرور|السر)|סיסמה|पासवर्ड)|密码|密碼|口令|パスワード|비밀번호|รหัสผ่าน/iu,
+  /contrase(?:ñ|n|ny)a|mot[ _-]?de[ _-]?passe|\bmdp\b|kennwort|senha|(?<!palabra |palabras |frase |frases )clave(?!s)|wachtwoord|парол[ьяею]|parola|hasło|haslo|şifre|sifre|lösenord|losenord|salasana|adgangskode|passord|mật khẩu|kata sandi|heslo|jelszó|jelszo|lozinka|κωδικός|كلمة (?:المرور|السر)|סיסמה|पासवर्ड|密码|密碼|口令|パスワード|비밀번호|รหัสผ่าน/iu,
 );
 /** Those of them that a text of ASCII alone can hold. */
 export const FOREIGN_PASSWORD_CUES: readonly string[] = [
-  "mot de passe",
+  "contrasen",
+  "de passe",
+  "de_passe",
+  "de-passe",
+  "depasse",
+  "mdp",
+  "clave",
+  "haslo",
+  "sifre",
+  "losenord",
+  "jelszo",
+  "lozinka",
   "kennwort",
   "senha",
   "wachtwoord",
@@ -87,11 +120,16 @@ const REST = piece(/[\w-]{0,30}/, 30);
 const ABOUT =
   /^(?:s?[_-]?(?:iz|type|name|len|count|limit|ur[il]|path|file|dir|endpoint|expir|field|label|hint|placeholder|regex|pattern|policy|version|size|ttl|class|header|prefix|suffix|index|min|max|format|manager|provider|service|store|usage|algorithm|method|per|ed$|ing$|ary|arial|ori[sz]|or$|entic|errors?$|valid|required|reset|confirm$|strength|visible|required))/i;
 
-/** Between name and value, in order: closing quote, separator, opening quote. */
+/**
+ * Between name and value, in order: closing quote and bracket, what it is declared as (`: string`), separator, opening
+ * quote. Quotes also as they are in a text within a text, in HTML and in an address; `**` around what is bold.
+ */
 const SEPARATOR = piece(
-  /(?:\\?["'`]|\]|\))?(?:\s{0,4}(?::=|=>|->|===?|[:=：＝])\s{0,4}|\s{1,3}(?:is|was|ist|est|es|è|é|är|er|=)(?: now| set to|:)?\s{1,3}|(?:は|是|为|為)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s?,\s{0,2}\\?["']value\\?["']\s{0,2}:\s{0,2}|\s{1,4}[|│]\s{1,4}|>)(?:(?:Bearer|Basic|Token|token|bearer|basic)\s)?(?:[brfu@]{1,2}(?=["']))?(\\?["'`]{1,3})?/,
-  48,
+  /(?:\\{0,7}["'`]|&quot;|&#3[49];|%2[27])?[\])}]?\*{0,3}(?:\s?:\s?[A-Za-z&][\w.<>&'[\]|?]{1,24}(?: str)?(?=\s?=\s?["']))?(?:\s{0,3}:\s{1,3}[|>][-+]?\d?[ \t]{0,4}\r?\n\s{1,24}|\s{0,4}(?::=|=>|->|===?|[?|]{1,2}=|%3[ADad]|[:=：＝])(?:\*{1,3}(?=\s))?(?:\s|%20){0,4}|\s{1,3}(?:is|was|ist|est|es|è|é|är|er|=)(?: now| set to|:)?\s{1,3}|(?:は|是|为|為)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s{0,3}[,;]?\s{0,40}\\{0,3}["']?(?:Parameter)?(?:[Vv]alue|VALUE|default)\\{0,3}["']?\s{0,3}[:=]\s{0,3}|\s{1,4}[|│]\s{1,4}|>\s{0,24})(?:(?:Bearer|Basic|Token|token|bearer|basic)\s)?(?:[brfuN@]{1,2}(?=["']))?(\\{0,7}["'`]{1,3}|&quot;|&#3[49];|%2[27])?/,
+  128,
 );
+/** `variable "db_password" { … default = "` of Terraform. */
+const VARIABLE = piece(/["']\s{0,3}\{[^}\0]{0,400}?\bdefault\s{0,12}=\s{0,4}(["'])/, 440);
 /** Without a separator only what is an option or a header's scheme: `--password X`, `Bearer X`. */
 const BARE_SEPARATOR = piece(/\s{1,2}(\\?["'`])?/, 4);
 
@@ -111,28 +149,70 @@ function valueAfter(text: CountedText, { start, end, kind, limit = text.length }
     return null;
   }
   const at = end + rest.length;
-  const separator = text.match(SEPARATOR, at);
+  const separator = isVariable(text, { start, end: at })
+    ? text.match(VARIABLE, at)
+    : text.match(SEPARATOR, at);
   if (separator !== null) {
     if (separator.text.trim().startsWith("(") && /^[_-]?(?:pass|pw)$/i.test(text.slice(start, end))) {
       return null;
     }
     const natural = /\s[a-zèéä]{2,4}\s/.test(separator.text);
     const quote = separator.groups[1] ?? "";
-    return readValue(text, { from: separator.end, limit, quote, kind, natural, exact: rest === "" });
+    const trust = () => trustIn(text, { start, end: at }, separator.text);
+    if (quote === "" && separator.text === "=" && text.char(separator.end) === "{") {
+      return bracedAfter(text, separator.end);
+    }
+    const value = readValue(text, {
+      from: separator.end,
+      limit,
+      quote,
+      kind,
+      natural,
+      exact: rest === "",
+      trust,
+    });
+    return value !== null && isId(text.slice(start - 32, at), text.slice(value.start, value.end))
+      ? null
+      : value;
+  }
+  const call = ENDED.test(rest) && isCalled(text, start) ? text.match(ARGUMENT, at) : null;
+  if (call !== null) {
+    const trust = () => isDefined(text, start) ? "certain" : "none";
+    const quote = call.groups[1]!;
+    return readValue(text, { from: call.end, limit, quote, kind, natural: false, exact: true, trust });
   }
   if (!isOption(text, { start, end })) return null;
   const bare = text.match(BARE_SEPARATOR, at);
   const quote = bare?.groups[1] ?? "";
-  return bare && readValue(text, { from: bare.end, limit, quote, kind, natural: true, exact: false });
+  const trust = () => isOfNetrc(text, start) ? "certain" : "none";
+  return bare && readValue(text, { from: bare.end, limit, quote, kind, natural: true, exact: false, trust });
+}
+
+/** A UUID under a name that ends in `id`, and whatever is listed for a type, `AWS::IAM::AccessKey`, opens nothing. */
+function isId(name: string, value: string): boolean {
+  return (/id$/i.test(name) && isUuid(value)) || /\w::\w{0,30}$/.test(name);
+}
+
+function isVariable(text: CountedText, { start, end }: Value): boolean {
+  return text.char(end) === '"' && /\bvariable\s{1,4}"[\w-]{0,40}$/.test(text.slice(start - 56, start));
+}
+
+/** `define('DB_PASSWORD', '…')`, `setRequestHeader("X-Api-Key", "…")`: the name is an argument, its value the next one. */
+const ENDED = /^(?:[_-]?(?:\d+|key|value|base|header))?$/i;
+const ARGUMENT = piece(/\\?["'`]\s{0,2},\s{0,4}[bruN@]?(\\?["'`])/, 16);
+
+function isCalled(text: CountedText, start: number): boolean {
+  return /\(\s{0,2}[bru]?\\?["'`][\w.$ -]{0,40}$/.test(text.slice(start - 48, start));
 }
 
 /** `--password X`, `Bearer X`, `login me password X`, `PASSWORD 'X'`: no separator is needed. */
 function isOption(text: CountedText, { start, end }: Value): boolean {
   const name = text.slice(start, end).toLowerCase();
-  const before = text.slice(start - 30, start);
+  const before = text.slice(start - 100, start);
   if (name === "bearer" || /(?:^|\s)--?[\w-]{0,24}$/.test(before)) return true;
+  if (/(?:^|\n)\s{0,8}(?:ENV|setx|set -gx|setenv) [\w.-]{0,20}$/.test(before)) return true;
   return name.startsWith("passw") &&
-    (/^\s{1,2}'/.test(text.slice(end, end + 3)) || /login \S{1,20}\s+$/.test(before));
+    (/^\s{1,2}'/.test(text.slice(end, end + 3)) || /\blogin\s{1,8}\S{1,64}\s{1,20}$/.test(before));
 }
 
 type Reading = {
@@ -142,6 +222,8 @@ type Reading = {
   readonly kind: Kind;
   /** Said in a sentence: the value must stand out from words. */
   readonly natural: boolean;
+  /** How sure it is from where it stands that this is no word and no name. */
+  readonly trust: () => Trust;
   /** The name is the bare word: `password`, not `password_hash`. */
   readonly exact: boolean;
 };
@@ -150,7 +232,16 @@ const VALUE_MAX = 256;
 /** Patterns and measures that a value passes, each of which looks at all of it. */
 const VALUE_CHECKS = 16;
 const PASSWORD_MAX = 200;
+const KEY_UNITS_MIN = 10;
 const KEY_DIGITS_MIN = 2;
+/** A key without figures is no longer than this; one with `::` is a name in a program. */
+const LETTERS_MAX = 64;
+
+function isKeyLong(value: string): boolean {
+  return !value.includes("::") && value.length >= KEY_UNITS_MIN &&
+    (value.length <= LETTERS_MAX || countDigits(value) >= KEY_DIGITS_MIN);
+}
+
 /** What a value without quotes may hold. */
 const UNQUOTED = alphabet(/[^\0-\x20"'`<>,;(){}[\]\\]/, true);
 
@@ -159,16 +250,20 @@ function readValue(text: CountedText, reading: Reading): Value | null {
   const value = quote === ""
     ? unquoted(text.slice(from, text.endOf(UNQUOTED, from, Math.min(limit, from + VALUE_MAX))))
     : quoted(text.slice(from, from + VALUE_MAX + quote.length), quote);
-  if (kind === "password" ? value.length > PASSWORD_MAX : countDigits(value) < KEY_DIGITS_MIN) return null;
+  if (kind === "password" ? value.length > PASSWORD_MAX : !isKeyLong(value)) return null;
   text.looks.spend(VALUE_CHECKS * value.length);
   const end = from + value.length;
   if (quote === "" && /[([]/.test(text.char(end)) && isIdentifier(value)) return null;
-  const secret = kind === "password" ? isPassword(value, reading) : isKey(value, quote !== "");
+  const secret = kind === "password"
+    ? isPassword(value, reading)
+    : isKey(value, quote !== "") || isShortKey(value, quote !== "" || reading.trust() !== "none");
   return secret ? { start: from, end } : null;
 }
 
 function unquoted(value: string): string {
-  const parameter = value.includes("&") ? /&(?:amp;)?[\w.-]{1,40}=/.exec(value) : null;
+  const parameter = /[&%]/.test(value)
+    ? /&(?:amp;)?[\w.-]{1,40}=|%26|&(?:quot|lt|gt|#\d\d)$/.exec(value)
+    : null;
   let end = parameter?.index ?? value.length;
   while (end > 0 && ".,:。，；、".includes(value[end - 1]!)) end--;
   return value.slice(0, end);
@@ -187,7 +282,7 @@ const PLACEHOLDER_PART =
 const REFERENCE =
   /^(?:process\.|os\.|env[.[:]|ENV|System\.|import\.|secrets?\.|vars\.|config\.|settings\.|self\.|this\.|ctx\.|req(?:uest)?\.|params\.|options?\.|props\.|data\.|user\.|form\.|await|new$|null|undefined|typeof|function|async|lambda|return|getenv|vault:|ssm:|arn:|file:|op:\/\/|https?:\/\/|\/|\.{1,2}\/|~\/|\$|%|\{|sha\d{1,3}[-:]|md5[-:]|data:)/;
 
-function isSettled(value: string): boolean {
+export function isSettled(value: string): boolean {
   return PLACEHOLDER.test(value) || PLACEHOLDER_PART.test(value) || REFERENCE.test(value);
 }
 
@@ -196,9 +291,30 @@ function isIdentifier(value: string): boolean {
   return /^[A-Za-z_$][\w$]*(?:(?:\?\.|\.|::|->)[A-Za-z_$][\w$]*)*$/.test(value);
 }
 
-function isPassword(value: string, { quote, natural, exact }: Reading): boolean {
+function isPassword(value: string, reading: Reading): boolean {
   if (value.length < 4 || isSettled(value)) return false;
-  if (quote !== "" && /\s/.test(value)) return isPassphrase(value);
+  if (reading.quote !== "" && /\s/.test(value)) return isPassphrase(value);
+  return isUnlikeWords(value, reading) || isTrusted(value, reading.trust());
+}
+
+/** A word will do as well, where the place is sure. */
+function isTrusted(value: string, trust: Trust): boolean {
+  switch (trust) {
+    case "none":
+      return false;
+    case "assigned":
+      return countDigits(value) > 0 && /[A-Za-z]/.test(value) && !/[.(]/.test(value) &&
+        !isVersionOrPath(value);
+    case "neighbour":
+      return /^[a-z][a-z0-9]{4,}$/.test(value);
+    case "element":
+      return /^[^\s.]{4,64}$/.test(value) && !isVersionOrPath(value);
+    case "certain":
+      return !/^[${(<]/.test(value) && !/\s/.test(value);
+  }
+}
+
+function isUnlikeWords(value: string, { quote, natural, exact }: Reading): boolean {
   const digits = countDigits(value);
   const letters = value.replace(/[^\p{L}]/gu, "").length;
   const symbols = value.length - digits - letters;
@@ -213,11 +329,26 @@ function isPassword(value: string, { quote, natural, exact }: Reading): boolean 
     )
   ) return digits >= 3 && entropy(value) >= 3.2 && !/[.]/.test(value) && !/_/.test(value);
   if (digits > 0) return true;
+  if (symbols === 0 && letters >= 8 && isDrawnLetters(value)) return true;
   if (natural && quote === "") {
     return symbols > 0 && /[!@#$%^&*?~+=]/.test(value.slice(0, -1)) && letters >= 3;
   }
   return /[!@#$%^&*?~+=]/.test(value.slice(0, -1)) && letters >= 3 && value.length >= 6 &&
     !/^[@#]/.test(value);
+}
+
+/** Letters alone that make no word of any kind. */
+function isDrawnLetters(value: string): boolean {
+  const { rare, pairs } = surpriseOf(value);
+  return rare >= 3 && rare >= 0.4 * pairs && /^[A-Za-z]+$/.test(value);
+}
+
+/** `PWD={…}` of ODBC, where `}}` is a brace. */
+function bracedAfter(text: CountedText, from: number): Value | null {
+  const value = /^\{((?:[^{}\n\0()[\]"'`]|\}\}){4,128})\}(?=[;"'\n]|$)/.exec(text.slice(from, from + 200))
+    ?.[1];
+  if (value === undefined || (isIdentifier(value) && countDigits(value) < 2) || isSettled(value)) return null;
+  return { start: from + 1, end: from + 1 + value.length };
 }
 
 /** Several words in quotes are a sentence, unless they hold digits and signs as passphrases do. */
@@ -248,6 +379,19 @@ export function isKey(value: string, quoted: boolean): boolean {
   if (isIdentifier(value) && value.includes(".") && countDigits(value) < 6) return false;
   if (/^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+$/.test(value) && countDigits(value) < 4) return false;
   return quoted || !(isIdentifier(value) && value.length < 16 && countDigits(value) < 3);
+}
+
+/** As {@link isKey}, where the name says that it is one: without digits too, where its letters surprise. */
+function isShortKey(value: string, literal: boolean): boolean {
+  if (!/^[\w\-+/=.~!@#$%^&*:|]+$/.test(value) || isSettled(value) || isVersionOrPath(value)) return false;
+  return isDrawn(value) && (literal || !isIdentifier(value) || isNoName(value));
+}
+
+/** Of what may be a name in a program: `qWzKpLmXvBtN`, but no `nextToken`. */
+function isNoName(value: string): boolean {
+  const { rare, changes, pairs } = surpriseOf(value);
+  return !value.includes(".") &&
+    (countDigits(value) >= KEY_DIGITS_MIN && changes >= 3 || rare >= 3 && rare >= 0.45 * pairs);
 }
 
 /** Names of services and keys whose value is taken for a key where it looks drawn by lot; see {@link findNamedKeys}. */

@@ -8,6 +8,7 @@ import {
   stretches,
 } from "./counted_text.ts";
 import { KEY_FORMATS, type KeyFormat } from "./key_formats.ts";
+import { isSurprising } from "./secrets/drawn.ts";
 
 type Found = (start: number, end: number) => void;
 
@@ -96,11 +97,13 @@ function tailEnd(text: CountedText, end: number): number {
   return tail !== null && /\d/.test(tail[0]) ? end + tail[0].length : end;
 }
 
-function isDrawn(body: string, { random }: KeyFormat): boolean {
-  if (random !== undefined && countDigits(body) < 2 && countCaseChanges(body) < 6) return false;
-  if (entropy(body) < (random === undefined ? 2.2 : 3)) return false;
+function isDrawn(body: string, { random, exact }: KeyFormat): boolean {
   if (/x{6}|X{6}|\*{4}|\.{3}|your|YOUR|example|EXAMPLE_|placeholder/.test(body)) return false;
-  return random === undefined || !isWords(body);
+  if (random === undefined) return entropy(body) >= 2.2;
+  // The length says it too: any body but words will do.
+  if (exact) return entropy(body) >= 2.2 && (countDigits(body) > 0 || isSurprising(body)) && !isWords(body);
+  if (isSurprising(body)) return entropy(body) >= 2.6;
+  return entropy(body) >= 3 && (countDigits(body) >= 2 || countCaseChanges(body) >= 6) && !isWords(body);
 }
 
 function countCaseChanges(text: string): number {
@@ -389,7 +392,8 @@ const ARMOUR_LINE_MAX = 92;
 const LINE_UNITS_MIN = 20;
 const BASE64 = alphabet(/[A-Za-z0-9+/]/);
 
-function base64End(text: CountedText, from: number): number {
+/** As far as lines of Base64 go, with whatever joins them in programs, mails and comments. */
+export function base64End(text: CountedText, from: number): number {
   let end = from;
   for (;;) {
     const at = gapEnd(text, end);
@@ -404,7 +408,7 @@ function gapEnd(text: CountedText, from: number): number {
   for (let at = from;;) {
     const sign = text.char(at);
     if (sign === "\\" && /[nr]/.test(text.char(at + 1))) at += 2;
-    else if (/[\s"',]/.test(sign)) at++;
+    else if (/[\s"',>]/.test(sign)) at++;
     else return at;
   }
 }

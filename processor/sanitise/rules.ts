@@ -16,6 +16,12 @@ import { findJwts, findKeys, findKeyShapes, findPrivateKeys } from "./keys.ts";
 import { findIpv4, findIpv6, findMacs } from "./network.ts";
 import { findEastAsianIntroductions, findIntroductions, INTRODUCTION_CUES } from "./people.ts";
 import { findPhones } from "./phones/find.ts";
+import { APART_CUES, findManifestSecrets, findPasswordFiles } from "./secrets/apart.ts";
+import { ARMOUR_CUES, findArmouredKeys } from "./secrets/armour.ts";
+import { COMMAND_CUES, findCommandPasswords } from "./secrets/command_lines.ts";
+import { COOKIE_CUES, findCookies } from "./secrets/cookies.ts";
+import { findPlacedPasswords, POSITION_CUES } from "./secrets/positions.ts";
+import { findTableSecrets } from "./secrets/tables.ts";
 
 /** What a placeholder can stand for; names are Presidio's where it has one. */
 export const ENTITIES = [
@@ -58,7 +64,16 @@ export type Traits = {
 };
 
 /** One bit for each list of {@link CUES}. */
-const CUE = { credential: 1, foreignPassword: 2, introduction: 4, spelledEmail: 8, document: 16 } as const;
+const CUE = {
+  credential: 1,
+  foreignPassword: 2,
+  introduction: 4,
+  spelledEmail: 8,
+  document: 16,
+  command: 32,
+  position: 64,
+  apart: 128,
+} as const;
 /** Lists that lack the words with letters beyond ASCII: a text with such letters may hold any of them. */
 const ASCII_ONLY = CUE.foreignPassword | CUE.introduction;
 const CUES = createCues([
@@ -67,6 +82,9 @@ const CUES = createCues([
   INTRODUCTION_CUES,
   SPELLED_CUES,
   DOCUMENT_CUES,
+  COMMAND_CUES,
+  POSITION_CUES,
+  [...APART_CUES, ...ARMOUR_CUES, ...COOKIE_CUES],
 ]);
 
 /** Reports where something stands, in units of the text it was given. */
@@ -88,11 +106,24 @@ function one(entity: Entity, finder: Finder): Rule["find"] {
   return (text, report) => finder(text, (start, end) => report(entity, start, end));
 }
 
+/** For finders that tell by a name what they found. */
+function named(report: Report) {
+  return {
+    password: (start: number, end: number) => report("PASSWORD", start, end),
+    key: (start: number, end: number) => report("API_KEY", start, end),
+  };
+}
+
 export const RULES: readonly Rule[] = [
   {
     name: "private key",
     when: (t, text) => t.stretch >= 5 && text.includes("-----BEGIN"),
     find: one("PRIVATE_KEY", findPrivateKeys),
+  },
+  {
+    name: "private key in other armour",
+    when: (t) => t.stretch >= 16 && (t.cues & CUE.apart) !== 0,
+    find: one("PRIVATE_KEY", findArmouredKeys),
   },
   {
     name: "JSON web token",
@@ -111,13 +142,39 @@ export const RULES: readonly Rule[] = [
     find: one("PASSWORD", findUrlPasswords),
   },
   {
+    name: "password in a command line",
+    when: (t) => (t.cues & CUE.command) !== 0,
+    find: one("PASSWORD", findCommandPasswords),
+  },
+  {
+    name: "cookie",
+    when: (t) => (t.cues & CUE.apart) !== 0,
+    find: one("API_KEY", findCookies),
+  },
+  {
+    name: "secret in a manifest",
+    when: (t) => (t.cues & CUE.apart) !== 0,
+    find: (text, report) => findManifestSecrets(text, named(report)),
+  },
+  {
+    name: "password in a file of passwords",
+    when: (t) => (t.cues & CUE.apart) !== 0,
+    find: one("PASSWORD", findPasswordFiles),
+  },
+  {
+    name: "column of credentials",
+    when: (t, text) => (t.cues & (CUE.credential | CUE.foreignPassword)) !== 0 && text.includes("\n"),
+    find: (text, report) => findTableSecrets(text, named(report)),
+  },
+  {
+    name: "password by its place",
+    when: (t) => (t.cues & CUE.position) !== 0,
+    find: one("PASSWORD", findPlacedPasswords),
+  },
+  {
     name: "credential by its name",
     when: (t) => (t.cues & CUE.credential) !== 0,
-    find: (text, report) =>
-      findCredentials(text, {
-        password: (start, end) => report("PASSWORD", start, end),
-        key: (start, end) => report("API_KEY", start, end),
-      }),
+    find: (text, report) => findCredentials(text, named(report)),
   },
   {
     name: "password in another language",

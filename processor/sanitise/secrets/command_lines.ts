@@ -1,0 +1,128 @@
+import { type CountedText, words } from "../counted_text.ts";
+import { isFilled } from "./values.ts";
+
+type Found = (start: number, end: number) => void;
+
+/** A value in quotes, or up to a space; of a quote that does not close nothing. */
+const VALUE = `(?:"([^"\\n\\0]{1,128})"|'([^'\\n\\0]{1,128})'|([^\\s"'\`|;&<>\\0][^\\s"'\`|;<>\\0]{0,127}))`;
+const NAME = "[^\\s\"':;|<>\\0]{1,64}";
+
+/**
+ * Options of known tools that are followed by a password; rows to be argued about. `tools`: words, as a pattern; `option`:
+ * what stands before the value, behind white space; `joint`: between a user's name and the value, in the same quotes.
+ */
+type Row = { readonly tools: string; readonly option: string; readonly joint?: string };
+const ROWS: readonly Row[] = [
+  { tools: "mysql(?:dump|admin|import|show|check)?|mariadb(?:-dump)?|mycli", option: "-p" },
+  { tools: "7z[az]?|rar", option: "-p" },
+  { tools: "sshpass", option: "-p ?" },
+  {
+    tools:
+      "(?:docker|podman|nerdctl|buildah|helm registry|oras|crane auth|oc|az|az acr|mongosh?|cf|twine) login",
+    option: "-p[ =]",
+  },
+  {
+    tools:
+      "mongo(?:sh|dump|restore|export|import)?|cqlsh|crackmapexec|netexec|nxc|evil-winrm|psexec|rdesktop",
+    option: "-p ",
+  },
+  { tools: "sqlcmd|osql|bcp|isql|mosquitto_(?:pub|sub)|zip|unzip", option: "-P ?" },
+  { tools: "redis-cli|valkey-cli", option: "(?:-a|--pass) " },
+  { tools: "plink|pscp|psftp|putty|kitty", option: "-pw " },
+  { tools: "ldap(?:search|modify|add|delete|whoami|compare)", option: "-w ?" },
+  { tools: "ldappasswd", option: "-[wsa] " },
+  { tools: "keytool|jarsigner|apksigner", option: "-(?:src|dest|new)?(?:store|key)pass " },
+  { tools: "openssl", option: "-pass(?:in|out)? pass:" },
+  { tools: "xfreerdp|wfreerdp|mstsc", option: "/p:" },
+  { tools: "nmcli", option: "password " },
+  { tools: "wpa_passphrase", option: `${NAME} ` },
+  {
+    tools: "kubectl|oc",
+    option: "--from-literal[ =][\\w.-]{0,40}(?:pass(?:word|wd)?|pwd|token|key|secret)=",
+  },
+  { tools: "smbclient|rpcclient|winexe|wmic|net rpc|pth-winexe", option: "(?:-U|--user)[ =]?", joint: "%" },
+  { tools: "lftp", option: "-u ", joint: "," },
+  { tools: "sqlplus|rman|expdp|impdp", option: "(?:-\\w ){0,2}", joint: "/" },
+  { tools: "rabbitmqctl (?:add_user|change_password)|net user", option: `${NAME} ` },
+  { tools: "htpasswd", option: `-\\w{0,4}b\\w{0,4} ${NAME} ${NAME} ` },
+  {
+    tools: "net use",
+    option: `(?:/user:${NAME.replace(":", "")} |\\\\\\\\[^\\s"]{1,100} (?=[^\\s]{1,128} /user:))`,
+  },
+  { tools: "http|https|xh", option: "(?:-a|--auth)[ =]", joint: ":" },
+  { tools: "curl|wget|ab|siege", option: "(?:-[a-zA-Z]{0,6}[uUAP] ?|--(?:proxy-)?user[ =])", joint: ":" },
+];
+
+/** Of the tools, a word that each has. */
+export const COMMAND_CUES: readonly string[] = [
+  ..."mysql mariadb mycli 7z rar sshpass login mongo cqlsh crackmapexec netexec nxc winrm psexec rdesktop"
+    .split(" "),
+  ..."sqlcmd osql bcp isql mosquitto_ zip redis-cli valkey-cli plink pscp psftp putty kitty ldap keytool"
+    .split(" "),
+  ..."jarsigner apksigner openssl freerdp mstsc nmcli wpa_ kubectl smbclient rpcclient winexe wmic lftp"
+    .split(" "),
+  ..."sqlplus rman expdp impdp rabbitmqctl htpasswd curl wget siege chpasswd sudo".split(" "),
+  ...["net rpc", "net use", "oc ", "http -", "https -", "http --", "xh -", "ab -"],
+];
+
+const TOOL = words(new RegExp(`(?<![\\w-])(?:${ROWS.map(({ tools }) => tools).join("|")}|echo|printf)(?= )`));
+const OPTIONS = ROWS.map(({ tools, option, joint }) => {
+  const spaced = option.replaceAll(/(?<!\[) (?![=?\]])/g, "\\s{1,3}");
+  return {
+    tools: new RegExp(`^(?:${tools})$`),
+    option: new RegExp(`(?<=\\s)${spaced}${joint === undefined ? VALUE : joinedBy(joint)}`, "dg"),
+  };
+});
+
+/** A value behind a user's name; behind `/` it goes as far as an `@`. */
+function joinedBy(joint: string): string {
+  if (joint === "/") return `["']?\\w{1,64}/([^\\s@/"'\\0]{1,64})@`;
+  const name = "[^\\s\"':%,;|<>\\0]{1,64}" + joint;
+  return `(?:"${name}([^"\\n\\0]{1,128})"|'${name}([^'\\n\\0]{1,128})'|${name}([^\\s"'\`|;<>\\0]{1,128}))`;
+}
+
+/** What is written to a tool that asks for a password: `echo secret | sudo -S`, `echo "name:secret" | chpasswd`. */
+const PIPED = new RegExp(
+  `^\\s{1,3}(?:-\\w{1,3}\\s)?${VALUE}\\s{0,3}\\|\\s{0,3}(?:sudo\\s-\\w{0,3}S|(?:docker|podman|helm)\\s[^|\\n]{0,120}--password-stdin|passwd --stdin)`,
+  "d",
+);
+const CHPASSWD = /^\s{1,3}["']?[\w.-]{1,64}:([^\s"'|\0]{1,128})["']?\s{0,3}\|\s{0,3}(?:sudo\s)?chpasswd/d;
+
+/** Longest command line, and how far behind the tool its options may stand, in UTF-16 units. */
+const LINE_MAX = 400;
+
+/**
+ * Passwords in command lines, by the short options of known tools: `curl -u name:…`, `mysql -p…`. References, `$VAR`, and
+ * words that stand for a password stay.
+ */
+export function findCommandPasswords(text: CountedText, found: Found): void {
+  for (let tool = text.next(TOOL, 0); tool !== null; tool = text.next(TOOL, tool.end)) {
+    const name = text.slice(tool.start, tool.end);
+    const line = lineAfter(text, tool.end);
+    if (name === "echo" || name === "printf") {
+      reportValue(PIPED.exec(line) ?? CHPASSWD.exec(line), tool.end, found);
+      continue;
+    }
+    if (!/[-/\\ ]/.test(line.trimStart())) continue;
+    const command = line.replace(/ (?:\||&&) .*$/s, "");
+    for (const { tools, option } of OPTIONS) {
+      if (!tools.test(name)) continue;
+      for (const match of command.matchAll(option)) reportValue(match, tool.end, found);
+    }
+  }
+}
+
+/** To the end of the line, and of those that it goes on in. */
+function lineAfter(text: CountedText, from: number): string {
+  const ahead = text.slice(from, from + LINE_MAX);
+  const end = /(?<![\\`^])\r?\n/.exec(ahead);
+  return end === null ? ahead : ahead.slice(0, end.index);
+}
+
+function reportValue(match: RegExpExecArray | null, offset: number, found: Found): void {
+  const group = match?.findLastIndex((value, index) => index > 0 && value !== undefined) ?? -1;
+  if (match === null || group < 1) return;
+  const value = match[group]!.replace(/[.,:)]+$/, "");
+  const [start] = match.indices![group]!;
+  if (isFilled(value)) found(offset + start, offset + start + value.length);
+}

@@ -1,0 +1,97 @@
+import { describe, expect, test } from "vitest";
+import { sanitise } from "../mod.ts";
+import { unmark } from "../testdata/marked.ts";
+
+function check(rows: readonly string[]): void {
+  test.each(rows.map((row) => [unmark(row)] as const))("$input", ({ input, output }) => {
+    expect(sanitise(input).text).toBe(output);
+    expect(sanitise(output).text).toBe(output);
+  });
+}
+
+describe("passwords by their place in calls, statements and connection strings", () =>
+  check([
+    "requests.get(url, auth=('admin', '‹letmein9›'))",
+    'requests.get(url, auth=("admin","‹Zk81nnB2›"), timeout=5)',
+    "r = s.post(u, auth=HTTPBasicAuth('admin', '‹letmein›'))",
+    'DriverManager.getConnection(url, "sa", "‹letmein›");',
+    'Connection c = DriverManager.getConnection("jdbc:h2:mem:x", "sa", "‹Zk81nnB2›");',
+    "$link = mysqli_connect('localhost', 'root', '‹letmein›', 'shop');",
+    '$db = new mysqli("localhost", "root", "‹letmein›", "shop");',
+    "$pdo = new PDO('mysql:host=db;dbname=x', 'app', '‹letmein›');",
+    "$pdo = new \\PDO($dsn, 'app', '‹letmein›', $options);",
+    'conn = MySQLdb.connect("localhost", "root", "‹letmein›", "shop")',
+    'conn = cx_Oracle.connect("scott", "‹tiger›", "db/x")',
+    'ldap_bind($ds, "cn=admin,dc=x", "‹letmein›");',
+    'ftp_login($c, "bob", "‹letmein›");',
+    "new Sequelize('shop', 'app', '‹letmein›', { dialect: 'mysql' })",
+    'auth := smtp.PlainAuth("", "me", "‹letmein›", "mail.example.org")',
+    'req.SetBasicAuth("bob", "‹letmein›")',
+    "req.basic_auth 'bob', 'x'",
+    'http.basic_auth("bob", "‹letmein›")',
+    'new NetworkCredential("bob", "‹letmein›", "CORP")',
+    'new UsernamePasswordCredentials("bob", "‹letmein›")',
+    'return new PasswordAuthentication("bob", "‹letmein›".toCharArray());',
+    'server.login("me", "‹abcd1efgh2›")',
+    "smtp.login('bot', '‹Zk81nnB2›')",
+    "request(app).get('/').auth('bob', '‹Zk81nnB2›')",
+    'ds.setPassword("‹Zk81nnB2›");',
+    "CREATE USER 'app'@'%' IDENTIFIED BY '‹letmein›';",
+    "CREATE USER app IDENTIFIED BY ‹tiger›;",
+    "ALTER USER root@localhost IDENTIFIED WITH mysql_native_password BY '‹letmein›';",
+    "GRANT ALL ON x.* TO 'app'@'%' IDENTIFIED BY \"‹letmein›\";",
+    "CREATE LOGIN app WITH PASSWORD = N'‹letmein›';",
+    "CREATE LOGIN app WITH PASSWORD='‹Zk81nnB2!›', DEFAULT_DATABASE=x",
+    "CREATE ROLE app LOGIN PASSWORD '‹letmein›';",
+    "ALTER USER app WITH ENCRYPTED PASSWORD '‹letmein›';",
+    "SET PASSWORD = '‹letmein›';",
+    "jdbc:sqlserver://db:1433;databaseName=x;user=sa;password=‹letmein›;",
+    "jdbc:oracle:thin:scott/‹tiger›@//db:1521/x",
+    "jdbc:postgresql://db/x?user=app&password=‹letmein›",
+    "Server=db;Database=x;User Id=sa;Password=‹letmein›;",
+    "Data Source=db;Initial Catalog=x;User ID=sa;Pwd=‹letmein›;Encrypt=yes",
+    "Provider=SQLOLEDB;Data Source=db;uid=sa;pwd=‹letmein›",
+    '"host=localhost user=app password=‹letmein› dbname=x"',
+    'psycopg2.connect("dbname=x user=app password=‹letmein› host=db")',
+    "mongodb+srv://app:‹letmein›@c0.x.mongodb.net/db",
+    "amqp://app:‹letmein›@mq:5672/%2f",
+    "amqps://app:‹Zk81nnB2›@mq",
+    "smtp://me:‹letmein›@mail:587",
+    'ConvertTo-SecureString "‹letmein›" -AsPlainText -Force',
+    "ConvertTo-SecureString -String '‹letmein›' -AsPlainText",
+    "define('DB_PASSWORD', '‹letmein›');",
+    "define( 'AUTH_KEY', '«kT4zq8WnLm2vBx6»' );",
+    'setenv("DB_PASSWORD", "‹letmein›", 1);',
+  ]));
+
+describe("what stands in such a place and is no password stays", () =>
+  check([
+    "requests.get(url, auth=('user', 'password'))",
+    "requests.get(url, auth=(user, password))",
+    "requests.get(url, auth=('user', os.environ['PW']))",
+    "DriverManager.getConnection(url, user, pass);",
+    'DriverManager.getConnection(url, "sa", "");',
+    'getConnection("a", "b", getPassword());',
+    "mysqli_connect($host, $user, $pass, $db);",
+    "mysqli_connect('localhost', 'root', '', 'shop');",
+    "new PDO($dsn, 'root', $password);",
+    't.login("Login", "Anmelden")',
+    'i18n.auth("title", "Welcome")',
+    'page.login("user", "password")',
+    "passport.authenticate('local', 'session')",
+    "app.use(auth('admin', 'editor'))",
+    "the row is identified by 'user_id'",
+    "CREATE TABLE t (id INT); -- rows are identified by 'code'",
+    "CREATE USER app IDENTIFIED BY '<password>';",
+    "CREATE USER app IDENTIFIED BY :pw",
+    "CREATE USER app IDENTIFIED BY '${PW}';",
+    "CREATE LOGIN app WITH PASSWORD = '$(pw)';",
+    "IDENTIFIED EXTERNALLY",
+    "ConvertTo-SecureString $pw -AsPlainText",
+    'setPassword("password")',
+    "user.setPassword(newPassword1)",
+    "jdbc:mysql://db/x?user=app&password=${DB_PASS}",
+    "Server=db;User Id=sa;Password=<password>;",
+    "Server=db;User Id=sa;Password={0};",
+    'conn.connect("host", "user", "Connected successfully")',
+  ]));
