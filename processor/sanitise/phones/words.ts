@@ -96,7 +96,8 @@ export const NOT_A_PHONE =
   "barcode upc ean asin lot batch size width height length weight distance speed score level seed hash checksum offset index " +
   "count points steps views followers likes range between around about approximately from random integer float number_of roughly " +
   "isbn-13 isbn-10 bestellung bestellnummer rechnung kundennummer artikelnummer commande facture pedido factura заказ заказа " +
-  "счет счёт инн снилс паспорт 订单 订单号 編號 版本 单号 身份证 身份證 주문 주문번호 注文 口座 주민등록번호";
+  "счет счёт инн снилс паспорт 订单 订单号 編號 版本 单号 身份证 身份證 주문 주문번호 注文 口座 주민등록번호 주민번호 " +
+  "nhs nino bsn burgerservicenummer cpf cnpj sin nas tfn medicare aadhaar aadhar pesel personnummer steuer-id idnr dni nif nie nric rrn npi mrn";
 
 /** Right after a number: what was counted or measured. */
 export const UNITS =
