@@ -16,6 +16,7 @@ export function findPersonNumbers(
     if (!isDigit(whole.charCodeAt(at))) continue;
     const start = at;
     while (isDigit(whole.charCodeAt(at))) at++;
+    if (at - start >= BEGINS.length) continue;
     const hit = numberAt(text, whole, { start, end: at });
     if (hit === null) continue;
     found(hit.entity, hit.start, hit.end);
@@ -63,7 +64,7 @@ const BEGINS = new Uint8Array(20);
 const NEVER_BEFORE = new Set([..."_.-/+,"].map((sign) => sign.charCodeAt(0)));
 
 function mayBeginGroups(whole: string, { start, end }: Run): boolean {
-  const begins = end - start < BEGINS.length ? BEGINS[end - start]! : 0;
+  const begins = BEGINS[end - start]!;
   if (begins === 0) return false;
   const before = whole.charCodeAt(start - 1);
   if (isLetter(before) || NEVER_BEFORE.has(before)) return false;

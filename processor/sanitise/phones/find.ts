@@ -184,7 +184,8 @@ function isPossible({ groups, plus, zeros }: Candidate, count: number): boolean 
 function isLikely(text: CountedText, { start, groups }: Candidate, count: number): boolean {
   let digits = 0;
   for (let i = 0; i < count; i++) digits += groups[i]!.end - groups[i]!.start;
-  if (digits < 7 && (digits < 6 || count === 1)) return false;
+  if (digits < 7 && (digits < 6 || count === 1 || !" -".includes(text.char(groups[0]!.end)))) return false;
+  if (isLikeDate(text, groups)) return false;
   if (isLetterAfter(text, groups[count - 1]!.end)) return true;
   if (count === 1) return digits === 11 && text.char(start) === "1";
   const end = groups[count - 1]!.end;
@@ -193,6 +194,13 @@ function isLikely(text: CountedText, { start, groups }: Candidate, count: number
   }
   if (digits < 9 || count > SHAPES_MAX_GROUPS || !startsLikeOne(text, start, groups)) return false;
   return digits <= 12 || text.startsWith("00", start) || text.startsWith("011", start);
+}
+
+/** `2024-05-…`: no telephone number begins so without a word before it. */
+function isLikeDate(text: CountedText, groups: Candidate["groups"]): boolean {
+  const [first, second] = groups;
+  return second !== undefined && first!.end - first!.start === 4 && second.end - second.start <= 2 &&
+    /[12]/.test(text.char(first!.start));
 }
 
 /** Most groups of a number that is known by its shape alone. */
@@ -208,13 +216,14 @@ function startsLikeOne(text: CountedText, start: number, groups: Candidate["grou
 
 /** `4155550132 is my cell`: what follows may say what it is. */
 function isLetterAfter(text: CountedText, end: number): boolean {
-  const [first, second] = [text.code(end), text.code(end + 1)];
-  const code = first === 0x2c && second === 0x20 ? text.code(end + 2) : APART.has(first) ? second : first;
-  return (code | 32) >= 97 && (code | 32) <= 122 || code > 0x250 ||
-    code !== 0x2c && APART.has(code) && code !== 0x20;
+  const first = text.code(end);
+  if (first === 0x2c && text.code(end + 1) === 0x20) return text.startsWith("my", end + 2);
+  const code = first < 128 && APART[first] === 1 ? text.code(end + 1) : first;
+  return code > 0x250 || OPENS_WORD[code] === 1;
 }
 
-const APART = new Set([..." ,(-/|=["].map((sign) => sign.charCodeAt(0)));
+const APART = alphabet(/[ ,(\-/|=[]/);
+const OPENS_WORD = alphabet(/[A-Za-z(\-/|=[]/);
 
 function shapeOf(text: CountedText, { start, plus, groups }: Candidate, count: number): Shape {
   const used = groups.slice(0, count);
