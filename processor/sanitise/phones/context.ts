@@ -80,9 +80,7 @@ function nearestCue(context: string): Cue | null {
     while (from > 0 && isLetter(context.charCodeAt(from - 1))) from--;
     const word = context.slice(from, at);
     const found = cueIn(word);
-    if (glued && label < 0 && found === null && context[from - 1] !== "_" && LABEL.has(word.toLowerCase())) {
-      label = at;
-    }
+    if (glued && label < 0 && found === null && isLabel(context, from, at)) label = at;
     glued &&= GLUE.has(word.toLowerCase());
     if (found !== null && found.strength === "strong") {
       return cueAt(context, weak < 0 ? from + found.end : weak);
@@ -92,6 +90,13 @@ function nearestCue(context: string): Cue | null {
   }
   if (weak >= 0) return { ...cueAt(context, weak), strength: "weak" };
   return label < 0 ? null : { ...cueAt(context, label), strength: "label" };
+}
+
+/** Not a part of a name in code; what is free must be toll-free. */
+function isLabel(context: string, from: number, end: number): boolean {
+  const word = context.slice(from, end).toLowerCase();
+  if (!LABEL.has(word) || context[from - 1] === "_") return false;
+  return word !== "free" || /toll[ -]?$/i.test(context.slice(0, from));
 }
 
 function cueAt(context: string, end: number): Cue {

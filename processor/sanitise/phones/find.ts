@@ -416,12 +416,17 @@ function isWeaklyCued(shape: Shape, { strength, distance, between }: Cue): boole
   const direct = REACHED.test(between);
   if (digits.length > (direct && digits.startsWith("0") ? 14 : 12) || between.includes("\n")) return false;
   if (strength === "label" && !direct) return false;
+  const label = strength === "label";
   if (separators.length === 0) {
-    const labelled = direct && /[:=#]/.test(between);
-    return digits.length >= (labelled ? 6 : direct ? 8 : 9) && distance <= 25 &&
-      !/^(?:19|20)\d{4}$/.test(digits);
+    const min = label && /[:=#]/.test(between) ? 6 : direct ? 8 : 9;
+    return digits.length >= min && distance <= 25 && !/^(?:19|20)\d{4}$/.test(digits);
   }
-  if (digits.length < 7) return direct && digits.length === 6 && isLocal(lengths) && !isAmount(shape);
+  const bare = /^\s*$/.test(between);
+  if (label && bare && (digits.length < 7 || lengths === "44")) return false;
+  if (digits.length < 7) {
+    return direct && digits.length === 6 && isLocal(lengths) && !isAmount(shape) &&
+      (label || !separators.includes(" ") || !/^:?\s*$/.test(between) || bare);
+  }
   if (!direct && separators.includes(".") && separators.includes(" ")) return false;
   return !/^[1-9]\d{0,2}(?: \d{3})+$/.test(written) ||
     (direct && digits.length === 9 && !written.includes("000"));

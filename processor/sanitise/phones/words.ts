@@ -87,8 +87,8 @@ export const PHONE_CUES: readonly {
 export const PHONE_LABELS =
   "office home work line reception switchboard desk helpdesk free emergency direct support secretary private landline business main " +
   "büro buero zentrale durchwahl privat geschäftlich dienstlich rezeption sekretariat notfall empfang kundendienst kundenservice " +
-  "bureau standard accueil domicile secrétariat urgence urgences client clientèle oficina casa trabajo domicilio centralita recepción " +
-  "emergencia emergencias cliente clientes ufficio lavoro centralino segreteria escritório trabalho recepção central atendimento " +
+  "bureau standard accueil domicile secrétariat urgence urgences oficina casa trabajo domicilio centralita recepción " +
+  "emergencia emergencias ufficio lavoro centralino segreteria escritório trabalho recepção atendimento " +
   "kantoor thuis werk receptie klantenservice kontor hem arbete växel kundtjänst biuro dom praca recepcja infolinia офис дом рабочий " +
   "домашний справки приёмная приемная";
 
