@@ -109,7 +109,7 @@ function digitsAt(text: CountedText, whole: string, start: number): Hit | null {
     digits += end - at;
     const kinds = BY_GROUPS.get(key);
     if (kinds === undefined) break;
-    if (kinds.length > 0 && endsHere(whole, at, end)) hit = oneOf(text, kinds, { start, end }) ?? hit;
+    if (kinds.length > 0 && endsHere(whole, at, end)) hit = oneOf(text, kinds, { start, end, digits }) ?? hit;
     if (!SEPARATORS.has(whole.charCodeAt(end)) || !isDigit(whole.charCodeAt(end + 1))) break;
     at = end + 1;
   }
@@ -127,15 +127,17 @@ function endsHere(whole: string, from: number, end: number): boolean {
   return next - end - 1 !== end - from;
 }
 
-function oneOf(text: CountedText, kinds: readonly Kind[], { start, end }: Run): Hit | null {
+type Digits = Run & { readonly digits: number };
+
+function oneOf(text: CountedText, kinds: readonly Kind[], { start, end, digits }: Digits): Hit | null {
   const written = text.slice(start, end);
-  const x = (text.code(end) | 32) === 0x78;
-  const bare = (written.length > DIGITS_MIN ? written.replace(/\D/g, "") : written) + (x ? "X" : "");
+  const x = (text.code(end) | 32) === 0x78 ? "X" : "";
+  const bare = (digits === written.length ? written : written.replace(/\D/g, "")) + x;
   const valid = kinds.filter((kind) =>
-    (kind.entity === "CN_RESIDENT_ID" ? bare.length === 18 : !x) && kind.isValid(bare)
+    (x !== "" ? kind.x === true : bare.length >= DIGITS_MIN) && kind.isValid(bare)
   );
   if (valid.length === 0) return null;
-  const all = { start, end: x ? end + 1 : end };
+  const all = { start, end: end + x.length };
   const named = namedOf(text, valid, all) ?? valid.find(({ alone }) => alone?.test(written));
   return named === undefined ? null : { entity: named.entity, ...all };
 }

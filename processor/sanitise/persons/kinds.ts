@@ -30,6 +30,8 @@ export type Kind = {
   readonly entity: PersonEntity;
   /** Lengths of the groups of digits it is written in, any separators: `10 3,3,4`. */
   readonly groups: string;
+  /** Whether its last digit may be an X. */
+  readonly x?: true;
   readonly isValid: (written: string) => boolean;
   /** What people call it, tried on lower-case words with a space between each two. */
   readonly word: RegExp;
@@ -42,6 +44,7 @@ export const KINDS: readonly Kind[] = [
   {
     entity: "CN_RESIDENT_ID",
     groups: "18 17 6,8,4 6,8,3",
+    x: true,
     isValid: checks.isChineseResident,
     word: /身份证|身份證|居民|resident| id |identity/,
     alone: /^/,
