@@ -9,9 +9,9 @@ export type Cues = {
   /** By UTF-16 unit below 128: which column of {@link next} it leads to. */
   readonly columnOf: Uint8Array;
   /** The state that follows, by `state + column`; a state is the index of its row. 0 is the first. */
-  readonly next: Uint16Array;
+  readonly next: Uint32Array;
   /** By `state >> COLUMN_BITS`: one bit for each list that has a word which ends here. */
-  readonly bits: Uint8Array;
+  readonly bits: Uint16Array;
 };
 
 /** A row has 64 columns: room for the letters and signs of all words. */
@@ -19,7 +19,7 @@ export const COLUMN_BITS = 6;
 
 type Node = { readonly children: Map<number, Node>; bits: number; row: number; fallback: Node | null };
 
-/** Builds the automaton; the words of `lists[n]` set bit `1 << n`, for at most eight lists. */
+/** Builds the automaton; the words of `lists[n]` set bit `1 << n`, for at most sixteen lists. */
 export function createCues(lists: readonly (readonly string[])[]): Cues {
   const columnOf = columnsOf(lists.flat());
   const root = node();
@@ -63,8 +63,8 @@ function tablesOf(root: Node): Omit<Cues, "columnOf"> {
     nodes[row]!.row = row;
     nodes.push(...nodes[row]!.children.values());
   }
-  const next = new Uint16Array(nodes.length << COLUMN_BITS);
-  const bits = new Uint8Array(nodes.length);
+  const next = new Uint32Array(nodes.length << COLUMN_BITS);
+  const bits = new Uint16Array(nodes.length);
   for (const { row, children, fallback, bits: own } of nodes) {
     const at = row << COLUMN_BITS;
     const below = (fallback?.row ?? 0) << COLUMN_BITS;

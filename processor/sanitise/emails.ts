@@ -81,6 +81,8 @@ function domainEnd(text: CountedText, from: number): number {
   let label = from;
   let end = -1;
   let script: "plain" | "unspaced" | null = null;
+  /** What parts its labels: a full stop, or, in all places, the one of Chinese and Japanese. */
+  let dot = 0;
   for (; at <= limit; at++) {
     const code = at < limit ? text.code(at) : NaN;
     const plain = code < 128 && HOST_ASCII[code] === 1;
@@ -94,11 +96,18 @@ function domainEnd(text: CountedText, from: number): number {
       if (now === script) continue;
     }
     if (at > label && label > from && isTopLevel(text.slice(label, at))) end = trimmed(text, label, at);
-    if (code !== 46 || at === label) break;
+    if (code !== 46 && !isWideDot(text, at) || at === label || dot !== 0 && dot !== code) break;
+    dot = code;
     label = at + 1;
     script = null;
   }
   return end;
+}
+
+/** `jane@example。org`; before anything but a small letter it ends a sentence. */
+function isWideDot(text: CountedText, at: number): boolean {
+  const next = text.code(at + 1);
+  return text.code(at) === 0x3002 && next >= 97 && next <= 122;
 }
 
 function trimmed(text: CountedText, label: number, at: number): number {
@@ -131,9 +140,19 @@ function isAddress(text: CountedText, { start, at, domain, end }: Parts): boolea
   const last = host.slice(host.lastIndexOf(".") + 1).toLowerCase();
   if (CODE_LOCALS.test(local) || VERSION.test(text.slice(domain, domain + 12))) return false;
   if (local === "git" && (/[:/]/.test(text.char(end)) || text.startsWith("//", start - 2))) return false;
-  if (FILE_EXTENSIONS.has(last) && isDigit(host.charCodeAt(0))) return false;
-  return !(text.char(end) === "(" && FILE_EXTENSIONS.has(last));
+  if (FILE_EXTENSIONS.has(last) && isDigit(host.charCodeAt(0)) || NEVER_TOP_LEVEL.test(last)) return false;
+  if (COMMON_TOP_LEVEL.test(last) || /[^a-z-]/.test(last)) return true;
+  // `q@k.transpose(…)`, `X.T@y.flatten`, `x@self.weight`: products of matrices.
+  return text.char(end) !== "(" && !/^(?:self|this|np|tf|torch)\./.test(host) &&
+    !/(?:^|\.)[^.]$/.test(host.slice(0, -last.length - 1));
 }
+
+/** Ends of files, of systemd's units and of expressions, which are no domain's. */
+const NEVER_TOP_LEVEL =
+  /^(?:png|jpe?g|gif|svg|webp|bmp|css|scss|less|json|jsx?|tsx?|html?|xml|ya?ml|toml|txt|csv|tgz|jar|exe|dll|service|socket|timer|target|mount|automount|slice|scope|swap|weights?|bias|data|grad|shape|dtype|values|transpose|reshape|flatten|squeeze|unsqueeze|permute|detach|clone|numpy|astype)$/;
+/** Those that nearly all addresses have: what follows does not matter. */
+const COMMON_TOP_LEVEL =
+  /^(?:com|org|net|edu|gov|info|biz|io|co|me|ai|xyz|dev|app|de|fr|uk|nl|es|ch|eu|us|ca|au|jp|br|ru|pl|se|cn|kr|mx|be|dk|fi|cz|gr|pt|tr|ua|za|nz|ie|tw|hk|sg|ar|cl|ro|hu|example|test|local)$/;
 
 /**
  * Addresses spelled to fool harvesters: `john.smith [at] gmail [dot] com`, `john dot smith at gmail dot com`.

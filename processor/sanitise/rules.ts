@@ -15,6 +15,8 @@ import { findEmails, findSpelledEmails, SPELLED_CUES } from "./emails.ts";
 import { findJwts, findKeys, findKeyShapes, findPrivateKeys } from "./keys.ts";
 import { findIpv4, findIpv6, findMacs } from "./network.ts";
 import { findEastAsianIntroductions, findIntroductions, INTRODUCTION_CUES } from "./people.ts";
+import { findPersonNumbers } from "./persons/find.ts";
+import { PERSON_ENTITIES, PERSON_NUMBER_CUES } from "./persons/kinds.ts";
 import { findPhones } from "./phones/find.ts";
 import { APART_CUES, findManifestSecrets, findPasswordFiles } from "./secrets/apart.ts";
 import { ARMOUR_CUES, findArmouredKeys } from "./secrets/armour.ts";
@@ -42,6 +44,7 @@ export const ENTITIES = [
   "US_DRIVER_LICENSE",
   "US_BANK_NUMBER",
   "PERSON",
+  ...PERSON_ENTITIES,
 ] as const;
 export type Entity = typeof ENTITIES[number];
 
@@ -52,6 +55,8 @@ export type Traits = {
   readonly stretch: number;
   /** Most digits with nothing but spaces and signs of numbers between them. */
   readonly dense: number;
+  /** Longest stretch of digits. */
+  readonly solid: number;
   /** Colons and dashes. */
   readonly joints: number;
   readonly at: boolean;
@@ -73,6 +78,7 @@ const CUE = {
   command: 32,
   position: 64,
   apart: 128,
+  personNumber: 256,
 } as const;
 /** Lists that lack the words with letters beyond ASCII: a text with such letters may hold any of them. */
 const ASCII_ONLY = CUE.foreignPassword | CUE.introduction;
@@ -85,6 +91,7 @@ const CUES = createCues([
   COMMAND_CUES,
   POSITION_CUES,
   [...APART_CUES, ...ARMOUR_CUES, ...COOKIE_CUES],
+  PERSON_NUMBER_CUES,
 ]);
 
 /** Reports where something stands, in units of the text it was given. */
@@ -193,6 +200,13 @@ export const RULES: readonly Rule[] = [
     find: one("EMAIL_ADDRESS", findSpelledEmails),
   },
   { name: "IBAN", when: (t) => t.digits >= 9, find: one("IBAN_CODE", findIbans) },
+  {
+    name: "number of a person by a state",
+    when: (t) =>
+      t.solid >= 6 || t.dense >= 9 || t.stretch >= 16 && t.digits >= 7 ||
+      t.digits >= 4 && (t.cues & CUE.personNumber) !== 0,
+    find: findPersonNumbers,
+  },
   { name: "payment card", when: (t) => t.dense >= 12, find: one("CREDIT_CARD", findCards) },
   { name: "social security number", when: (t) => t.dense >= 9, find: one("US_SSN", findSocialSecurity) },
   { name: "taxpayer number", when: (t) => t.dense >= 9, find: one("US_ITIN", findTaxpayers) },
@@ -245,8 +259,16 @@ const CLASS = Uint8Array.from({ length: 128 }, (_, code) => {
 /** Counts a folded text's {@link Traits} in one pass. */
 export function traitsOf(text: string): Traits {
   const { columnOf, next, bits } = CUES;
-  let digits = 0, stretch = 0, run = 0, dense = 0, together = 0, joints = 0, seen = 0, ascii = true;
-  let state = 0, cues = 0;
+  let digits = 0,
+    stretch = 0,
+    run = 0,
+    dense = 0,
+    together = 0,
+    solid = 0,
+    joints = 0,
+    seen = 0,
+    ascii = true;
+  let state = 0, cues = 0, digitsFrom = 0, digitsEnd = 0;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (code > 127) {
@@ -265,6 +287,11 @@ export function traitsOf(text: string): Traits {
       joints += (kind & JOINT) >> 3;
       together += kind & DIGIT;
       if (together > dense) dense = together;
+      if ((kind & DIGIT) !== 0) {
+        if (digitsEnd !== i) digitsFrom = i;
+        digitsEnd = i + 1;
+        if (digitsEnd - digitsFrom > solid) solid = digitsEnd - digitsFrom;
+      }
     }
     if ((kind & NUMERIC) === 0) together = 0;
   }
@@ -272,6 +299,7 @@ export function traitsOf(text: string): Traits {
     digits,
     stretch,
     dense,
+    solid,
     joints,
     at: (seen & AT) !== 0 || (seen & ESCAPE) !== 0 && /%40|&#|&commat|\\[ux]0{0,2}40/i.test(text),
     colon: (seen & COLON) !== 0,

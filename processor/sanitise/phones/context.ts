@@ -1,18 +1,29 @@
 import type { CountedText } from "../counted_text.ts";
-import { NOT_A_PHONE, PHONE_CUES, PHONE_CUES_UNSPACED, UNITS } from "./words.ts";
+import {
+  NOT_A_PHONE,
+  PHONE_CUES,
+  PHONE_CUES_UNSPACED,
+  PHONE_GLUE,
+  PHONE_LABELS,
+  PHONE_LABELS_AFTER,
+  UNITS,
+} from "./words.ts";
 
 /** How far before a number a word may stand that says what it is, in UTF-16 units. */
 const REACH = 52;
 
 /** What the words around a number say about it. `distance`: units between the cue's end and the number. */
 export type Cue = {
-  readonly strength: "strong" | "weak";
+  readonly strength: "strong" | "weak" | "label";
   readonly distance: number;
   readonly between: string;
 };
 
 const STRONG = wordSet(PHONE_CUES.map((row) => row.strong).join(" "));
 const WEAK = wordSet(PHONE_CUES.map((row) => row.weak ?? "").join(" "));
+const LABEL = wordSet(PHONE_LABELS);
+const LABEL_AFTER = wordSet(PHONE_LABELS_AFTER);
+const GLUE = wordSet(PHONE_GLUE);
 const NEGATIVE = wordSet(NOT_A_PHONE);
 const UNIT = wordSet(UNITS);
 const UNSPACED = new Map<string, string[]>();
@@ -58,6 +69,8 @@ function contextIn(before: string): string {
 /** Reads words backwards; a strong word right before a weak one ("phone number") makes that strong. */
 function nearestCue(context: string): Cue | null {
   let weak = -1;
+  let label = -1;
+  let glued = true;
   for (let at = context.length; at > 0 && (weak < 0 || weak - at <= 14);) {
     if (!isLetter(context.charCodeAt(at - 1))) {
       at--;
@@ -65,14 +78,25 @@ function nearestCue(context: string): Cue | null {
     }
     let from = at - 1;
     while (from > 0 && isLetter(context.charCodeAt(from - 1))) from--;
-    const found = cueIn(context.slice(from, at));
+    const word = context.slice(from, at);
+    const found = cueIn(word);
+    if (glued && label < 0 && found === null && isLabel(context, from, at)) label = at;
+    glued &&= GLUE.has(word.toLowerCase());
     if (found !== null && found.strength === "strong") {
       return cueAt(context, weak < 0 ? from + found.end : weak);
     }
     if (found !== null && weak < 0) weak = from + found.end;
     at = from;
   }
-  return weak < 0 ? null : { ...cueAt(context, weak), strength: "weak" };
+  if (weak >= 0) return { ...cueAt(context, weak), strength: "weak" };
+  return label < 0 ? null : { ...cueAt(context, label), strength: "label" };
+}
+
+/** Not a part of a name in code; what is free must be toll-free. */
+function isLabel(context: string, from: number, end: number): boolean {
+  const word = context.slice(from, end).toLowerCase();
+  if (!LABEL.has(word) || context[from - 1] === "_") return false;
+  return word !== "free" || /toll[ -]?$/i.test(context.slice(0, from));
 }
 
 function cueAt(context: string, end: number): Cue {
@@ -124,8 +148,12 @@ export function isSomethingElse(text: CountedText, start: number): boolean {
   const match =
     /([\p{L}\p{M}]+)(?:[ _.-]{0,2}(?:no|nr|num|number|numbers|n[°º]|is|was|of|ist|är|est|es)[.:]?)?[\s:#="'`.([_-]{0,5}$/iu
       .exec(before);
-  return match !== null && NEGATIVE.has(match[1]!.toLowerCase());
+  return match !== null && NEGATIVE.has(match[1]!.toLowerCase()) && !TELEPHONE_LINE.test(before);
 }
+
+/** The one of those words that is a telephone's too. */
+const TELEPHONE_LINE =
+  /(?:main|direct|home|office|support|phone|land|help|hot|customer|business|emergency|crisis|info|private|outside|service|care)[ _-]?lines?\P{L}{0,6}(?:is\P{L}{1,4})?$/iu;
 
 /** Whether what follows the number is a unit: it counts or measures something. */
 export function isMeasured(text: CountedText, end: number): boolean {
@@ -133,10 +161,23 @@ export function isMeasured(text: CountedText, end: number): boolean {
   return match !== null && UNIT.has(match[1]!.toLowerCase());
 }
 
-/** "4155550132 is my cell", "415 555 0132 (mobile)". */
+/** "4155550132 is my cell", "415 555 0132 (mobile)", "415 555 0132 - Office". */
 export function hasCueAfter(text: CountedText, end: number): boolean {
-  const match = /^[ ,\-]{0,2}[([]?(?:is |as |= )?(?:my |the |our |his |her |a )?([\p{L}]+)/u.exec(
-    text.slice(end, end + 32),
-  );
-  return match !== null && STRONG.has(match[1]!.toLowerCase());
+  const after = text.slice(end, end + 48);
+  if (IS_MY_NUMBER.test(after)) return true;
+  const match = WORD_AFTER.exec(after);
+  if (match === null) return false;
+  const [, apart, open, , mine, word] = match;
+  const name = word!.toLowerCase();
+  if (STRONG.has(name)) return true;
+  // "12 34 56 - work in progress": a label ends with its parenthesis, its field or its line.
+  return LABEL_AFTER.has(name) && (apart !== "" || open !== "" || mine !== "") &&
+    LABEL_END.test(after.slice(match[0].length));
 }
+
+/** What parts it from the number, a parenthesis, a verb, whose it is, and the word. */
+const WORD_AFTER =
+  /^(\s?[,;|/=\-]\s?| )?([([]?)(is |was |as |= )?((?:my |the |our |his |her |their |your |a |new |best )*)([\p{L}\p{M}]+)/u;
+const LABEL_END = /^(?:[- ](?:free|line|number|phone|no))?\s?(?:[)\]|,;.\n"]|$)/i;
+const IS_MY_NUMBER =
+  /^ ?(?:is|was|=) (?:my|our|his|her|their) (?:(?:new|old|current|other|direct|cell|phone|mobile|home|work|office|best|personal|private|usual|main) ){0,2}(?:number|line)(?!\p{L})|^ ?is the (?:\p{L}{1,10} ){0,2}number (?:to|for|where|you|i|that reaches)(?: (?:call|dial|ring|reach|text|use|me|us|him|her))/iu;
