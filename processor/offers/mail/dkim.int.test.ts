@@ -104,8 +104,8 @@ describe("a mail that is signed", () => {
   });
 
   it.each<[string, (headers: string) => string]>([
-    ["folds wherever white space stands", (headers) => headers.replace(/ (?=\S)/g, "\r\n ")],
-    ["folds by tabs, twice as wide", (headers) => headers.replace(/ (?=\S)/g, " \t\r\n\t ")],
+    ["folds wherever white space stands", (headers) => headers.replace(/(?<!\n) (?=\S)/g, "\r\n ")],
+    ["folds by tabs, twice as wide", (headers) => headers.replace(/(?<!\n) (?=\S)/g, " \t\r\n\t ")],
     ["unfolds everything", (headers) => headers.replace(/\r\n(?=[ \t])/g, "")],
     ["widens white space", (headers) => headers.replace(/ /g, "   ")],
     [
