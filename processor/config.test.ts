@@ -61,6 +61,11 @@ describe("The processor's settings", () => {
       { DISCOUNT_TEXT: "20 %\noff" },
       /^Cannot use DISCOUNT_TEXT: .*one line of at most 200/,
     ],
+    [
+      "a public URL too long for a line",
+      { PUBLIC_URL: `https://a.example/${"x".repeat(500)}` },
+      /longer than 500/,
+    ],
     ["a short secret", { PIPELINE_SECRET: "short" }, /openssl rand/],
     ["prompts shown off loopback", { SHOW_RAW: "1", HOST: "0.0.0.0" }, /loopback only/],
     ["a console for everybody", { HOST: "0.0.0.0" }, /CONSOLE_PASSWORD, or ALLOW_ANONYMOUS=1/],

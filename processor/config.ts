@@ -263,12 +263,20 @@ function readDiscount(env: EnvironmentReader): string {
   return text ?? DISCOUNT_TEXT_DEFAULT;
 }
 
+/** In characters; a line of a mail has at most 998, with the token behind it (RFC 5322 section 2.1.1). */
+const PUBLIC_URL_LENGTH_MAX = 500;
+
 /** It stands in every mail, with a path behind it: as the URL parser writes it, and nothing else in it. */
 function readPublicUrl(env: EnvironmentReader): string {
   const url = new URL(env.url("PUBLIC_URL", "http://localhost:8000"));
   if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
     env.refuse(
       "Cannot use PUBLIC_URL: it stands in every mail, with a path behind it. Leave out user, password, ? and #.",
+    );
+  }
+  if (url.href.length > PUBLIC_URL_LENGTH_MAX) {
+    env.refuse(
+      `Cannot use PUBLIC_URL: it is longer than ${PUBLIC_URL_LENGTH_MAX} characters, and stands in one line of a mail.`,
     );
   }
   return url.href.replace(/\/+$/, "");
