@@ -24,6 +24,7 @@ import { createIngestMetrics } from "./metrics.ts";
 import { messageOf, Publisher, type PublisherOptions } from "./publisher.ts";
 import { createReadiness } from "./readiness.ts";
 import type { Report } from "./seldom.ts";
+import { AlreadyOut } from "./unsubscribe/already.ts";
 import { SecretConfirmation } from "./unsubscribe/secret_confirmation.ts";
 import { Spool } from "./spool/spool.ts";
 import { createUnsubscribe } from "./unsubscribe/handler.ts";
@@ -121,7 +122,16 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
       server: () => listener?.server ?? null,
     }),
     readiness: createReadiness(publisher, { ...publishing, breaches: () => settings.breaches }),
-    unsubscribe: createUnsubscribe({ hashes, confirmation, publisher, publicUrl, clock, inFlight, bodies }),
+    unsubscribe: createUnsubscribe({
+      hashes,
+      confirmation,
+      already: new AlreadyOut({ log, clock }),
+      publisher,
+      publicUrl,
+      clock,
+      inFlight,
+      bodies,
+    }),
     hosts: config.hosts,
     limits,
     clock,

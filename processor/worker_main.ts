@@ -7,7 +7,7 @@ import { openTopicLog } from "../topic/open_topic.ts";
 import { createMaildirMailer } from "./offers/mail/maildir.ts";
 import { createSmtpMailer } from "./offers/mail/smtp.ts";
 import type { ProcessorConfig } from "./config.ts";
-import { renderDiscountEmail } from "./offers/core/discount_email.ts";
+import { type DiscountOfferMail, renderDiscountEmail } from "./offers/core/discount_email.ts";
 import { runDatasetMember } from "./dataset/member.ts";
 import { runDiscountOffers } from "./offers/discount_offers.ts";
 import type { OfferLoopDependencies } from "./offers/policy.ts";
@@ -81,11 +81,14 @@ async function start(
       return await runOfferView(deps);
     case "offer-sender": {
       const { config, clock } = deps;
-      const mailer = config.smtp === null
-        ? createMaildirMailer(config.dataDir, clock)
-        : createSmtpMailer(config.smtp, clock);
+      const { dkim, smtp } = config;
+      const now = () => clock.now();
+      const mailer = smtp === null
+        ? createMaildirMailer(config.dataDir, { now, dkim })
+        : createSmtpMailer(smtp, { now, dkim });
+      const render = (offer: DiscountOfferMail) => renderDiscountEmail(offer, config.discountText);
       try {
-        return await runOfferSender({ ...deps, mailer, render: renderDiscountEmail });
+        return await runOfferSender({ ...deps, mailer, render });
       } finally {
         await mailer.close();
       }

@@ -25,8 +25,27 @@ export type OutgoingMail = {
   readonly unsubscribeUrl: string;
 };
 
-/** The one mail of an offer, as text and as HTML that needs nothing from another host. */
-export function renderDiscountEmail(offer: DiscountOfferMail): OutgoingMail {
+/** What an offer is where `DISCOUNT_TEXT` does not say. */
+export const DISCOUNT_TEXT_DEFAULT = "20 % off your next month";
+/** Longest `DISCOUNT_TEXT`, in characters. */
+const DISCOUNT_TEXT_LENGTH_MAX = 200;
+
+/** What the mail offers, without space around it; null where that is no single line of at most 200 characters. */
+export function readDiscountText(text: string): string | null {
+  const trimmed = text.trim();
+  const isLine = trimmed.isWellFormed() && !/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u.test(trimmed);
+  return isLine && trimmed !== "" && [...trimmed].length <= DISCOUNT_TEXT_LENGTH_MAX ? trimmed : null;
+}
+
+/**
+ * The one mail of an offer, as text and as HTML that needs nothing from another host.
+ *
+ * @param discount What it offers, as {@link readDiscountText} gives it.
+ */
+export function renderDiscountEmail(
+  offer: DiscountOfferMail,
+  discount: string = DISCOUNT_TEXT_DEFAULT,
+): OutgoingMail {
   const unsubscribeUrl = `${offer.publicUrl}/unsubscribe?token=${encodeURIComponent(offer.unsubscribeToken)}`;
   const times = offer.uses === 1 ? "once" : `${offer.uses} times`;
   return {
@@ -38,7 +57,9 @@ export function renderDiscountEmail(offer: DiscountOfferMail): OutgoingMail {
     text: [
       `Thank you for using it ${times}.`,
       "",
-      "Your discount code, good for one order:",
+      `Your discount: ${discount}`,
+      "",
+      "Its code, good for one order:",
       "",
       `    ${offer.code}`,
       "",
@@ -59,7 +80,10 @@ export function renderDiscountEmail(offer: DiscountOfferMail): OutgoingMail {
 <body style="margin:0;padding:24px;font:16px/1.5 system-ui,sans-serif">
 <div style="max-width:480px;margin:0 auto">
 <p>Thank you for using it ${times}.</p>
-<p>Your discount code, good for one order:</p>
+<p>Your discount:<br><strong style="font-size:20px;overflow-wrap:anywhere">${
+      escapeHtml(discount)
+    }</strong></p>
+<p>Its code, good for one order:</p>
 <p style="font:600 22px/1.4 ui-monospace,monospace;padding:12px 16px;border:1px solid #888;border-radius:8px">${
       escapeHtml(offer.code)
     }</p>
