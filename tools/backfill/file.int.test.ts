@@ -5,6 +5,7 @@ import { parquetMetadata } from "hyparquet";
 import { fileWriter, ParquetWriter } from "hyparquet-writer";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { fileSource } from "./file.ts";
+import { unpackLz4Block } from "./lz4_block.ts";
 import type { BackfillEvent } from "./sources.ts";
 import { UNPACKED_AT_ONCE } from "./unpack.ts";
 
@@ -190,7 +191,7 @@ describe("Parquet", () => {
         GZIP: (bytes) => new Uint8Array(gzipSync(bytes)),
         ZSTD: (bytes) => new Uint8Array(zstdCompressSync(bytes)),
         BROTLI: (bytes) => new Uint8Array(brotliCompressSync(bytes)),
-        LZ4_RAW: (bytes) => bytes,
+        LZO: (bytes) => bytes,
       },
       schema: [
         { name: "schema", num_children: names.length + 1 },
@@ -220,7 +221,7 @@ describe("Parquet", () => {
   }
 
   type Options = {
-    codec: "UNCOMPRESSED" | "SNAPPY" | "GZIP" | "ZSTD" | "BROTLI" | "LZ4_RAW";
+    codec: "UNCOMPRESSED" | "SNAPPY" | "GZIP" | "ZSTD" | "BROTLI" | "LZO";
     groups?: number;
     without?: string;
   };
@@ -257,9 +258,43 @@ describe("Parquet", () => {
     ]);
   });
 
+  test.each(["zstd", "lz4"])(
+    "files of pyarrow, by which PostHog writes its own, are read: %s",
+    async (codec) => {
+      // Three row groups of 30, written by pyarrow 26 with all columns of the events model.
+      const source = await fileSource(join(import.meta.dirname!, "fixtures", `pyarrow_${codec}.parquet`));
+      const bodies = [];
+      for await (const event of source.events) if (event.ok) bodies.push(bodyOf(event));
+      expect(bodies.map(({ event }) => event.uuid)).toEqual(uuids(90));
+      expect(bodies[77].event).toEqual({
+        uuid: row(77).uuid,
+        event: "generation_failed",
+        distinct_id: "user-0",
+        properties: { input_prompt: `prompt 77 é ${"again and again ".repeat(37)}`, failure_reason: null },
+        timestamp: "2025-11-30T12:00:00.000077Z",
+      });
+    },
+  );
+
   test("a codec that is not read is named, with those that are", async () => {
-    const { ids, said } = await readPath(writeParquet(rows, { codec: "LZ4_RAW" }));
-    expect([ids, said]).toEqual([[], [expect.stringMatching(/LZ4_RAW.*export it with zstd, snappy, gzip/)]]);
+    const bytes = await Deno.readFile(writeParquet(rows, { codec: "LZO" }));
+    const { ids, said } = await read(bytes);
+    expect([ids, said]).toEqual([[], [expect.stringMatching(/codec: LZO.*export it with zstd or snappy/)]]);
+  });
+
+  test("blocks of LZ4 that are no blocks are damaged, and nothing is read or written beyond their ends", () => {
+    const bad = [[], [0x10], [0x40, 1, 2], [0x10, 1, 0, 0], [0x10, 1, 9, 0], [0xff, 255], [
+      0x1f,
+      1,
+      1,
+      0,
+      255,
+      255,
+    ]];
+    for (const block of bad) {
+      expect(() => unpackLz4Block(Uint8Array.from(block), 8)).toThrow("damaged");
+    }
+    expect(unpackLz4Block(Uint8Array.of(0x13, 7, 1, 0), 8)).toEqual(new Uint8Array(8).fill(7));
   });
 
   test("a table of something else is refused", async () => {

@@ -9,6 +9,7 @@ import {
   snappyUncompress,
 } from "hyparquet";
 import { CommandFailedError, ofFile } from "../command.ts";
+import { unpackLz4Block } from "./lz4_block.ts";
 import { type BackfillEvent, type BackfillSource, COLUMNS, eventOf } from "./sources.ts";
 
 /** Bytes of the needed columns of one row group, unpacked, and of the file's own description. */
@@ -64,9 +65,7 @@ async function* rowEvents({ file, metadata, columns, onRow }: Table): AsyncGener
       });
     } catch (cause) {
       const { message } = cause as Error;
-      const advice = /codec: LZ4/.test(message)
-        ? "export it with zstd, snappy, gzip or brotli"
-        : "get it anew";
+      const advice = /compression codec/.test(message) ? "export it with zstd or snappy" : "get it anew";
       yield {
         ok: false,
         where: `behind row ${rowStart}`,
@@ -133,6 +132,7 @@ function compressorsWithin(bytesMax: number): Compressors {
     }),
     GZIP: within((packed, bytes) => gunzipSync(packed, options(bytes))),
     BROTLI: within((packed, bytes) => brotliDecompressSync(packed, options(bytes))),
+    LZ4_RAW: within(unpackLz4Block),
     ZSTD: within((packed, bytes) => zstdDecompressSync(packed, options(bytes))),
   };
 }
