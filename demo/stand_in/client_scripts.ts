@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
  */
 export type ClientScripts = {
   /** The script's or source map's text by its name, such as `surveys.js`; null where the package has none of that name. */
-  read(name: string): Promise<Uint8Array<ArrayBuffer>> | null;
+  read(name: string): Promise<Uint8Array<ArrayBuffer> | null>;
 };
 
 /** Looks at the package's folder once; keeps what was asked for in memory, at most all of it (some 21 MB). */
@@ -16,11 +16,11 @@ export function openClientScripts(): ClientScripts {
   // Its main file lies in dist/, beside the others.
   const folder = dirname(createRequire(import.meta.url).resolve("posthog-js"));
   const names = new Set(readdirSync(folder).filter((name) => /\.js(\.map)?$/.test(name)));
-  const kept = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
+  const kept = new Map<string, Uint8Array<ArrayBuffer>>();
   return {
-    read(name) {
+    async read(name) {
       if (!names.has(name)) return null;
-      const text = kept.get(name) ?? Deno.readFile(join(folder, name));
+      const text = kept.get(name) ?? await Deno.readFile(join(folder, name));
       kept.set(name, text);
       return text;
     },

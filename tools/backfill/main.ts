@@ -164,23 +164,27 @@ function backfill(
 ): Promise<BackfillResult> {
   return withLog(config, async (log) => {
     await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
-    const held = await heldIds(log, receivedFrom);
-    const progress = progressOnStderr();
-    try {
-      return await publishMissing(log, { ...work, held, progress });
-    } finally {
-      progress.clear();
-    }
+    const held = await withProgress(
+      "looking at the topic",
+      (progress) => heldIds(log, { receivedFrom, progress }),
+    );
+    return await withProgress("publishing", (progress) => publishMissing(log, { ...work, held, progress }));
   });
 }
 
-function progressOnStderr(): Progress {
+async function withProgress<T>(what: string, work: (progress: Progress) => Promise<T>): Promise<T> {
   const encoder = new TextEncoder();
-  return createProgress({
+  const progress = createProgress({
+    what,
     write: (text) => void Deno.stderr.writeSync(encoder.encode(text)),
     columns: Deno.stderr.isTerminal() ? columnsOr(80) : null,
     clock: systemClock,
   });
+  try {
+    return await work(progress);
+  } finally {
+    progress.clear();
+  }
 }
 
 function columnsOr(otherwise: number): number {
@@ -192,13 +196,20 @@ function columnsOr(otherwise: number): number {
 }
 
 /** Ids of the records that were received at or after a time (milliseconds since 1970). */
-async function heldIds(log: TopicLog, receivedFrom: number): Promise<Set<string>> {
+async function heldIds(
+  log: TopicLog,
+  { receivedFrom, progress }: { readonly receivedFrom: number; readonly progress: Progress },
+): Promise<Set<string>> {
   const held = new Set<string>();
   // What stands unread may hold any event. Once it is set aside its events are missing, and this brings them back.
   const { unreadable } = new DeadLetterIndex(log);
-  for (const { partition, startOffset, endOffset } of await log.bounds(WEBHOOKS_TOPIC)) {
+  const bounds = await log.bounds(WEBHOOKS_TOPIC);
+  const total = bounds.reduce((sum, { startOffset, endOffset }) => sum + endOffset - startOffset, 0);
+  let read = 0;
+  for (const { partition, startOffset, endOffset } of bounds) {
     const range = { partition, from: startOffset, until: endOffset, unreadable };
     for await (const { records } of log.read(WEBHOOKS_TOPIC, range)) {
+      progress.at(read += records.length, read / total);
       for (const { timestamp, headers, value } of records) {
         if (timestamp >= receivedFrom) held.add(recordId(readLabel(headers), value));
       }

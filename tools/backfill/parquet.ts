@@ -12,9 +12,8 @@ import { CommandFailedError, ofFile } from "../command.ts";
 import { unpackLz4Block } from "./lz4_block.ts";
 import { type BackfillEvent, type BackfillSource, COLUMNS, eventOf } from "./sources.ts";
 
-/** Bytes of the needed columns of one row group, unpacked, and of the file's own description. */
+/** Bytes of the needed columns of one row group, packed as well as unpacked. */
 const GROUP_BYTES_MAX = 512 * 1024 * 1024;
-const FOOTER_BYTES_MAX = 64 * 1024 * 1024;
 
 /**
  * The events of a Parquet file of a batch export's events model (posthog.com's docs, batch-exports/s3): properties are JSON
@@ -54,6 +53,7 @@ async function* rowEvents({ file, metadata, columns, onRow }: Table): AsyncGener
     const rowEnd = rowStart + Number(group.num_rows);
     let rows: Record<string, unknown>[];
     try {
+      refuseLarge(group, columns);
       rows = await parquetReadObjects({
         file,
         metadata,
@@ -65,7 +65,9 @@ async function* rowEvents({ file, metadata, columns, onRow }: Table): AsyncGener
       });
     } catch (cause) {
       const { message } = cause as Error;
-      const advice = /compression codec/.test(message) ? "export it with zstd or snappy" : "get it anew";
+      const advice = /compression codec|larger than/.test(message)
+        ? "export it with zstd or snappy, in smaller files"
+        : "get it anew";
       yield {
         ok: false,
         where: `behind row ${rowStart}`,
@@ -98,8 +100,7 @@ async function openBuffer(path: string): Promise<AsyncBuffer> {
   return {
     byteLength: size,
     async slice(start, end = size) {
-      const most = end === size ? FOOTER_BYTES_MAX : GROUP_BYTES_MAX;
-      if (end - start > Math.max(most, 0)) throw new Error(`${end - start} bytes in one piece are too many`);
+      if (end - start > GROUP_BYTES_MAX) throw new Error(`${end - start} bytes in one piece are too many`);
       using file = await Deno.open(path);
       await file.seek(start, Deno.SeekMode.Start);
       const bytes = new Uint8Array(end - start);
@@ -111,6 +112,13 @@ async function openBuffer(path: string): Promise<AsyncBuffer> {
       return bytes.buffer;
     },
   };
+}
+
+function refuseLarge(group: FileMetaData["row_groups"][number], columns: readonly string[]): void {
+  const bytes = group.columns
+    .filter(({ meta_data: meta }) => columns.includes(meta?.path_in_schema[0] ?? ""))
+    .reduce((sum, { meta_data: meta }) => sum + Number(meta!.total_compressed_size), 0);
+  if (bytes > GROUP_BYTES_MAX) throw new Error(`a row group is larger than ${GROUP_BYTES_MAX} bytes`);
 }
 
 /** Codecs that unpack at most `bytesMax` together. */

@@ -8,7 +8,7 @@ function progress(columns: number | null) {
   return {
     clock,
     written,
-    progress: createProgress({ write: (text) => written.push(text), columns, clock }),
+    progress: createProgress({ what: "publishing", write: (text) => written.push(text), columns, clock }),
   };
 }
 
@@ -31,16 +31,16 @@ test("without a terminal a line every five seconds, however many events there ar
   }
   shown.clear();
   expect(written).toEqual([
-    "backfill: 20 %  50 read  10/s  ETA 0:19\n",
-    "backfill: 41 %  100 read  10/s  ETA 0:14\n",
+    "backfill: publishing 20 %  50 read  10/s  ETA 0:19\n",
+    "backfill: publishing 41 %  100 read  10/s  ETA 0:14\n",
   ]);
 });
 
 test("on a terminal one line, never wider than it, that makes room for others", async () => {
-  const { clock, written, progress: shown } = progress(20);
+  const { clock, written, progress: shown } = progress(21);
   await clock.advance(1_000);
   shown.at(10, 0.5);
   shown.clear();
   shown.clear();
-  expect(written).toEqual(["\r\x1b[2Kbackfill: 50 %  10 ", "\r\x1b[2K"]);
+  expect(written).toEqual(["\r\x1b[2Kbackfill: publishing", "\r\x1b[2K"]);
 });

@@ -3,7 +3,7 @@ import { grouped } from "../command.ts";
 
 /** How far a backfill is, on standard error: one line that changes on a terminal, a line now and then elsewhere. */
 export type Progress = {
-  /** Called for every event; writes now and then. */
+  /** Called as work goes on; writes now and then. */
   at(read: number, share: number | null): void;
   /** Makes room for another line. */
   clear(): void;
@@ -13,7 +13,8 @@ const SHOWN_EVERY_MS = 200;
 const LINE_EVERY_MS = 5_000;
 
 export function createProgress(
-  { write, columns, clock }: {
+  { what, write, columns, clock }: {
+    readonly what: string;
     readonly write: (text: string) => void;
     /** Width of the terminal; null where there is none. */
     readonly columns: number | null;
@@ -28,7 +29,7 @@ export function createProgress(
       const now = clock.monotonic();
       if (now - shownAt < (columns === null ? LINE_EVERY_MS : SHOWN_EVERY_MS)) return;
       shownAt = now;
-      const text = `backfill: ${progressText({ read, share, elapsedMs: now - beganAt })}`;
+      const text = `backfill: ${what} ${progressText({ read, share, elapsedMs: now - beganAt })}`;
       if (columns === null) return write(`${text}\n`);
       write(`\r\x1b[2K${text.slice(0, Math.max(0, columns - 1))}`);
       isShown = true;
