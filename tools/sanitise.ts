@@ -16,7 +16,7 @@ import {
   writeOut,
 } from "./command.ts";
 import { isObject } from "../contract/envelope.ts";
-import { readLines } from "../runtime/lines.ts";
+import { readLines, utf8Bytes } from "../runtime/lines.ts";
 
 /** A line that was refused, in the place of its text. */
 const REFUSED = "<REFUSED>";
@@ -45,7 +45,9 @@ out as ${REFUSED}; the exit code is then 1.
     const input = await open(positionals[0]);
     let refused = 0;
     for await (
-      const lines of readLines(input, { lineBytesMax: json ? JSON_LINE_BYTES_MAX : TEXT_BYTES_MAX })
+      const lines of readLines(utf8Bytes(input), {
+        lineBytesMax: json ? JSON_LINE_BYTES_MAX : TEXT_BYTES_MAX,
+      })
     ) {
       const answers = lines.map((line) => json ? answerJson(line) : answerText(line));
       refused += answers.filter((answer) => answer.refused).length;
