@@ -213,18 +213,21 @@ describe("backfill from a batch export", () => {
 
   test("of a packed file only what the pipeline uses is published, and everything where all events are wanted", async () => {
     const file = join(dataDir, "export");
-    const lines = [row(1), row(2, { event: "$pageview" }), row(3, { event: "feature_used" })]
+    const optOut = row(4, { event: "$pageview" });
+    optOut.properties = JSON.stringify({ ...JSON.parse(optOut.properties), $set: { unsubscribed: "yes" } });
+    const lines = [row(1), row(2, { event: "$pageview" }), row(3, { event: "feature_used" }), optOut]
       .map((event) => `${JSON.stringify(event)}\r\n`);
     await Deno.writeFile(file, gzipSync(`\ufeff${lines.join("\r\n")}`));
     const used = await backfill(["--file", file]);
     expect([used.code, JSON.parse(used.stdout), used.stderr]).toEqual([
       0,
-      { read: 3, published: 2, held: 0, unused: 1, refused: 0 },
+      { read: 4, published: 3, held: 0, unused: 1, refused: 0 },
       "",
     ]);
     const all = await backfill(["--file", file, "--all-events"]);
-    expect(JSON.parse(all.stdout)).toEqual({ read: 3, published: 1, held: 2, unused: 0, refused: 0 });
+    expect(JSON.parse(all.stdout)).toEqual({ read: 4, published: 1, held: 3, unused: 0, refused: 0 });
     expect((await topic()).map(({ headers }) => headers.event).sort()).toEqual([
+      "$pageview",
       "$pageview",
       "feature_used",
       "generation_failed",

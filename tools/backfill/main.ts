@@ -1,10 +1,18 @@
 import { systemClock } from "../../runtime/clock.ts";
-import { decodeJson, parseEnvelope, readLabel, recordId, toRecord } from "../../contract/envelope.ts";
+import {
+  decodeJson,
+  parseEnvelope,
+  type PosthogEnvelope,
+  readLabel,
+  recordId,
+  toRecord,
+} from "../../contract/envelope.ts";
 import { EnvironmentReader } from "../../runtime/environment.ts";
 import { BODY_BYTES_MAX, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../../contract/product_events.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
 import { DeadLetterIndex } from "../../processor/dead_letters/mod.ts";
+import { writesOptOut } from "../../processor/offers/mod.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_topics.ts";
 import type { RecordToPublish, TopicLog } from "../../topic/topic.ts";
 import { fileSource } from "./file.ts";
@@ -58,7 +66,7 @@ gives all that lies before; the exit code is then 1.
       ? await fileSource(wish.path)
       : querySource(queryApi(), { ...wish.range, events: used });
     const isUsed = wish.kind === "file" && !wish.allEvents
-      ? (event: string) => used.includes(event)
+      ? ({ event, properties }: PosthogEnvelope) => used.includes(event) || writesOptOut(properties)
       : () => true;
     const receivedFrom = wish.kind === "file" ? 0 : Date.parse(wish.range.from) - DAY_MS;
     const result = await backfill(config, { source, isUsed, receivedFrom });
@@ -67,9 +75,10 @@ gives all that lies before; the exit code is then 1.
       grouped(held)
     } in the topic already, ${grouped(refused)} refused`;
     if (line.json) printJson(result);
-    else {print(
-        unused === 0 ? counted : `${counted}, ${grouped(unused)} not used here (--all-events takes them too)`,
-      );}
+    else {
+      const rest = unused === 0 ? "" : `, ${grouped(unused)} not used here (--all-events takes them too)`;
+      print(counted + rest);
+    }
     if (refused > 0) {
       throw new CommandFailedError(
         `Cannot publish ${refused} of ${read}: they are named above; the others are in the topic.`,
@@ -92,7 +101,14 @@ export type BackfillResult = {
 };
 
 /** Beside the training events. */
-const ALWAYS_READ = [FEATURE_USED, EMAIL_UNSUBSCRIBED, "$identify", "$create_alias", "$set"];
+const ALWAYS_READ = [
+  FEATURE_USED,
+  EMAIL_UNSUBSCRIBED,
+  "$identify",
+  "$create_alias",
+  "$merge_dangerously",
+  "$set",
+];
 const DAY_MS = 86_400_000;
 const PUBLISHED_AT_ONCE_MAX = 100;
 /** Refused events that are named one by one. */
@@ -155,7 +171,7 @@ function appHost(captureHost: string): string {
 
 type Work = {
   readonly source: BackfillSource;
-  readonly isUsed: (event: string) => boolean;
+  readonly isUsed: (envelope: PosthogEnvelope) => boolean;
 };
 
 function backfill(
@@ -242,7 +258,7 @@ async function publishMissing(
     }
     const outcome = parseEnvelope(decodeJson(event.body));
     if (!outcome.ok) refuse(`event ${result.read}`, outcome.reason);
-    else if (!isUsed(outcome.envelope.event)) result.unused++;
+    else if (!isUsed(outcome.envelope)) result.unused++;
     else if (event.body.length > BODY_BYTES_MAX) {
       refuse(`event ${result.read}`, `larger than ${BODY_BYTES_MAX} bytes`);
     } else {

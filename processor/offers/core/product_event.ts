@@ -128,6 +128,11 @@ function saidIn({ properties, person }: PosthogEnvelope): readonly Said[] {
   return found;
 }
 
+/** Whether an event itself writes an opt-out into its person's properties. */
+export function writesOptOut({ $set, $set_once }: PosthogEnvelope["properties"]): boolean {
+  return [$set, $set_once].some((bag) => isObject(bag) && isOptOutIn(bag));
+}
+
 function isOptOutIn(bag: Readonly<Record<string, unknown>>): boolean {
   return saysYes(bag.email_opt_out) || saysYes(bag.unsubscribed);
 }
