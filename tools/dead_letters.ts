@@ -4,6 +4,7 @@ import {
   DeadLetterList,
   dismiss,
   DISMISSAL_WORDS_MAX,
+  dismissedText,
   dismissRefused,
   findLetter,
   letterRecord,
@@ -248,6 +249,8 @@ async function redriveNamed(line: CommandLine, redriving: Redriving): Promise<vo
       ? refused.filter(({ dismissed }) => dismissed === null)
       : ids.filter((id) => id.startsWith(REFUSED_ID)).map((id) => findRefused(refused, id)),
   };
+  const gone = named.refused.find(({ dismissed }) => dismissed !== null);
+  if (gone) throw new CommandFailedError(`Cannot redrive "${gone.id}": ${dismissedText(gone.dismissed!)}.`);
   if (line.values["dry-run"] === true) {
     for (const one of named.refused) {
       printRefusedOutcome(line, { refused: one, outcome: "would be redriven" });

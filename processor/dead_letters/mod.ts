@@ -6,6 +6,7 @@ export { DeadLetterIndex } from "./positions.ts";
 export { letterRecord } from "./records.ts";
 export { isWornOut, redrive, type RedriveOutcome, REDRIVES_MAX, whyNever, WORN_OUT } from "./redrive.ts";
 export {
+  dismissedText,
   dismissRefused,
   type ListedRefused,
   redriveRefused,
