@@ -89,6 +89,16 @@ function printFailure(sentence: string): void {
   console.error(painted(printable(sentence), "red"));
 }
 
+/**
+ * Aborts at Ctrl-C or SIGTERM, for what goes on until then and so ends well: exit code 0. The listeners stay, since
+ * `deno task` hands a signal on a second time.
+ */
+export function untilStopped(): AbortSignal {
+  const stopped = new AbortController();
+  onStop(() => stopped.abort());
+  return stopped.signal;
+}
+
 /** What a shell expects of a process that a signal ended: 128 and the signal's number. */
 const STOPPED = [["SIGINT", "Ctrl-C", 130], ["SIGTERM", "SIGTERM", 143]] as const;
 
@@ -98,17 +108,21 @@ function sayingIfStopped(): CommandLine["ifStopped"] {
     const isHeard = say !== null;
     say = next;
     if (isHeard) return;
-    for (const [signal, name, code] of STOPPED) {
-      // Windows knows no SIGTERM.
-      if (Deno.build.os === "windows" && signal !== "SIGINT") continue;
-      Deno.addSignalListener(signal, () => {
-        // Behind a progress bar, and the "^C" that a terminal shows.
-        if (Deno.stderr.isTerminal()) console.error();
-        printFailure(`Stopped by ${name}: ${say!()}`);
-        Deno.exit(code);
-      });
-    }
+    onStop((name, code) => {
+      // Behind a progress bar, and the "^C" that a terminal shows.
+      if (Deno.stderr.isTerminal()) console.error();
+      printFailure(`Stopped by ${name}: ${say!()}`);
+      Deno.exit(code);
+    });
   };
+}
+
+function onStop(stop: (name: string, code: number) => void): void {
+  for (const [signal, name, code] of STOPPED) {
+    // Windows knows no SIGTERM.
+    if (Deno.build.os === "windows" && signal !== "SIGINT") continue;
+    Deno.addSignalListener(signal, () => stop(name, code));
+  }
 }
 
 /** For commands that only look: a directory that they look into is not made where its name is mistyped. */
@@ -171,6 +185,11 @@ export async function workAlone<T>(
 export function print(text: string | Painted): void {
   const isPainted = text instanceof Painted && showsColours(Deno.stdout);
   writeOut(new TextEncoder().encode(`${isPainted ? text.painted : printableLines(String(text))}\n`));
+}
+
+/** Empties the terminal and begins at its top (ECMA-48: CUP, ED), so that what is drawn over and over stands still. */
+export function clearTerminal(): void {
+  writeOut(new TextEncoder().encode("\x1b[H\x1b[2J"));
 }
 
 /** A text in two forms; in a template it is the plain one. */

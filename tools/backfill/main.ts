@@ -41,6 +41,9 @@ data and count, but never arm a mail and never change an address.
   options: { from: { type: "string" }, until: { type: "string" }, file: { type: "string" } },
   async run(line) {
     const source = sourceOf(line);
+    line.ifStopped(() =>
+      "what was published until then is in the topic. The same command again publishes the rest."
+    );
     const config = readProcessorConfig(Deno.env.toObject());
     // Looked at before a log is made: with a mistyped FILE nothing is. Not opened here, as a pipe opens once.
     if (source.kind === "file") await ofFile(source.path, (path) => Deno.stat(path));

@@ -51,6 +51,10 @@ DATA_DIR or DATASET_DIR say where the dataset is. docs/dataset.md describes its 
   options: { format: { type: "string" }, to: { type: "string" } },
   async run(line) {
     const verb = verbOf(line);
+    // An export has its own way of stopping, as it cleans up behind itself.
+    if (verb.is !== "export") {
+      line.ifStopped(() => "the dataset is as it was, and what was printed until then stands. Run it again.");
+    }
     const { datasetDir, dataDir } = readProcessorConfig(Deno.env.toObject());
     refuseMissing(dirname(datasetDir));
     switch (verb.is) {

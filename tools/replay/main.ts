@@ -84,6 +84,12 @@ published once the new dataset is in place.
         faultPoint: faultPointFrom(config.faultPoint ?? undefined),
         progress: progressOnStderr(),
       };
+      line.ifStopped(() => {
+        const state = deps.progress.state() ?? "nothing was built yet";
+        return wanted.is === "check"
+          ? `${state}. A check changes nothing; run it again.`
+          : `${state}. What is not complete is in nobody's use; the same command again goes on from there.`;
+      });
       await replay(wanted, { deps, json: line.json, parameters: parametersOf(config, hashes.fingerprint) });
       if (wanted.is === "to") narrowTree(wanted.dir, accessOf(wanted.dir, config.dataDir));
     });

@@ -10,6 +10,8 @@ export type Progress = {
   end(): void;
   /** One line about something else. */
   say(text: string): void;
+  /** Where the stretch that is under way stands, or the last one stood, in words; null before the first. */
+  state(): string | null;
 };
 
 /** Adds records that are done. */
@@ -41,6 +43,7 @@ export function createProgress(
     readonly clock: Clock;
   },
 ): Progress {
+  let last: Stretch | null = null;
   let now: { stretch: Stretch; beganAt: number; shownAt: number } | null = null;
   const show = (isLast: boolean) => {
     if (!now) return;
@@ -68,11 +71,18 @@ export function createProgress(
     },
     end() {
       if (now && now.stretch.done.records > 0) show(true);
+      last = now?.stretch ?? last;
       now = null;
     },
     say(text) {
       const shown = `replay: ${printable(text)}\n`;
       write(columns === null || !now ? shown : `\r\x1b[2K${shown}`);
+    },
+    state() {
+      const stretch = now?.stretch ?? last;
+      if (stretch === null) return null;
+      const { what, total, done } = stretch;
+      return `${what}, ${grouped(done.records)} of ${grouped(Math.max(total.records, done.records))} records`;
     },
   };
 }
