@@ -10,6 +10,10 @@ export type Progress = {
   end(): void;
   /** One line about something else. */
   say(text: string): void;
+};
+
+/** A progress that can be asked. */
+export type ToldProgress = Progress & {
   /** Where the stretch that is under way stands, or the last one stood, in words; null before the first. */
   state(): string | null;
 };
@@ -42,7 +46,7 @@ export function createProgress(
     readonly columns: number | null;
     readonly clock: Clock;
   },
-): Progress {
+): ToldProgress {
   let last: Stretch | null = null;
   let now: { stretch: Stretch; beganAt: number; shownAt: number } | null = null;
   const show = (isLast: boolean) => {
