@@ -45,7 +45,9 @@ out as ${REFUSED}; the exit code is then 1.
     }
     const input = await open(positionals[0]);
     let [answered, refused] = [0, 0];
-    ifStopped(() => `${grouped(answered)} lines came out until then, each of them whole.`);
+    ifStopped(() =>
+      `${grouped(answered)} ${answered === 1 ? "line" : "lines"} came out until then, each whole.`
+    );
     for await (
       const lines of readLines(input, { lineBytesMax: json ? JSON_LINE_BYTES_MAX : TEXT_BYTES_MAX })
     ) {
