@@ -3,7 +3,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { refusedFile } from "../contract/refused_webhook.ts";
 import { SECRET } from "../processor/dataset/fixtures/run.ts";
 import { failed, processorRuns, publishInto, uses } from "../tools/erase/fixtures/pipeline.ts";
-import { mailFiles } from "./support/pipeline.ts";
 import { runProgram, spawnProgram, type TextStream } from "./support/run_command.ts";
 import { openTerminal, whyNoTerminal } from "./support/terminal.ts";
 import { until } from "./support/until.ts";
@@ -35,10 +34,9 @@ beforeAll(async () => {
     failed("user-plain", 5),
     failed("user-plain", 6),
   ]);
-  await processorRuns(
-    { dataDir, env },
-    () => until("three mails are sent", () => mailFiles(dataDir).length === 3),
-  );
+  const areOffered = async () =>
+    (await run(OFFERS, ["list", "--json"])).stdout.split('"state":"offered"').length === 4;
+  await processorRuns({ dataDir, env }, () => until("three offers are known to be sent", areOffered));
   const refused = join(dataDir, "spool", "refused");
   Deno.mkdirSync(refused, { recursive: true });
   const bytes = new TextEncoder().encode("{}");
@@ -225,6 +223,41 @@ describe("Ctrl-C", () => {
       ]);
     },
   );
+
+  test.each<[string, readonly string[], string, RegExp]>([
+    [
+      LETTERS,
+      ["redrive", "--all"],
+      "redrive.begun",
+      /^Stopped by Ctrl-C: \d+ redriven, \d+ refused until then\. .*nothing twice\.$/m,
+    ],
+    [
+      "tools/replay/main.ts",
+      [],
+      "replay.built",
+      /^Stopped by Ctrl-C: .*the same command again goes on from there\.$/m,
+    ],
+  ])("%s %j that is stopped midway says what was done", async (program, args, point, words) => {
+    const child = spawnProgram(program, { args, env: { ...env, FAULT_POINT: point } });
+    let stderr = "";
+    let hasEnded = false;
+    const reading = (async () => {
+      for await (const text of child.stderr.pipeThrough(new TextDecoderStream() as TextStream)) {
+        stderr += text;
+      }
+      hasEnded = true;
+    })();
+    await until("it has come there", () => stderr.includes(`fault point ${point}`));
+    child.kill("SIGINT");
+    // It stops itself a moment after it says so.
+    await until("it has ended", () => {
+      if (!hasEnded) child.kill("SIGCONT");
+      return hasEnded;
+    });
+    await reading;
+    await child.stdout.cancel();
+    expect([(await child.status).code, stderr]).toEqual([130, expect.stringMatching(words)]);
+  });
 
   test("ends lag --watch well; its blocks stand one below another, and never in colour", async () => {
     const child = spawnProgram("tools/lag.ts", { args: ["--watch"], env });
