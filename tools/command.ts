@@ -26,6 +26,15 @@ export class CommandFailedError extends Error {
   override name = "CommandFailedError";
 }
 
+/** The command was stopped by a signal, and has cleaned up behind itself; `exitCode` is the signal's. */
+export class StoppedError extends CommandFailedError {
+  override name = "StoppedError";
+
+  constructor(sentence: string, readonly exitCode: number) {
+    super(sentence);
+  }
+}
+
 /** What `read` answers of the file at `path`; throws {@link CommandFailedError} that names the file where it cannot be read. */
 export async function ofFile<T>(path: string, read: (path: string) => Promise<T>): Promise<T> {
   try {
@@ -79,7 +88,7 @@ export async function runCommand(command: Command, args: readonly string[]): Pro
     for (const problem of problems) {
       printFailure(error instanceof UsageError ? `${problem} See --help.` : problem);
     }
-    return wrongUsage ? 2 : 1;
+    return wrongUsage ? 2 : error instanceof StoppedError ? error.exitCode : 1;
   }
 }
 
@@ -90,12 +99,12 @@ function printFailure(sentence: string): void {
 }
 
 /**
- * Aborts at Ctrl-C or SIGTERM, for what goes on until then and so ends well: exit code 0. The listeners stay, since
- * `deno task` hands a signal on a second time.
+ * Aborts at Ctrl-C or SIGTERM, for what ends itself then; its reason is a {@link StoppedError} of this sentence. The
+ * listeners stay, since `deno task` hands a signal on a second time.
  */
-export function untilStopped(): AbortSignal {
+export function untilStopped(sentence = ""): AbortSignal {
   const stopped = new AbortController();
-  onStop(() => stopped.abort());
+  onStop((_, exitCode) => stopped.abort(new StoppedError(sentence, exitCode)));
   return stopped.signal;
 }
 
