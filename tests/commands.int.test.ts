@@ -106,6 +106,13 @@ describe("offers list", () => {
     expect(stdout).not.toContain(PERSONAL);
   });
 
+  test("shows the offers also while the broker is away, and says that the ids are not to be had", async () => {
+    const { code, stdout } = await run(OFFERS, ["list", "--json"], { KAFKA_BROKERS: "127.0.0.1:9" });
+    const lines = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+    expect(code).toBe(0);
+    expect(lines.map(({ distinctIdWithheld }) => distinctIdWithheld)).toEqual(Array(3).fill("log_away"));
+  });
+
   test("fits 100 columns, with ids that show takes", async () => {
     const { stdout } = await run(OFFERS, ["list"]);
     const [head, ...rows] = stdout.trimEnd().split("\n");

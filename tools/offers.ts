@@ -4,6 +4,7 @@ import { createKeyedHashes, type KeyedHashes } from "../contract/keyed_hash.ts";
 import type { OfferView } from "../contract/processor_api.ts";
 import { type ListedOffer, type OfferStatusReader, openOfferStatusReader } from "../processor/offers/mod.ts";
 import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
+import { within } from "../runtime/clock.ts";
 import { publishFacts } from "../processor/facts/topic.ts";
 import { createLineIds } from "../processor/record/line_id.ts";
 import type { TopicLog } from "../topic/topic.ts";
@@ -28,6 +29,8 @@ import {
 
 /** Offers whose distinct_id is looked up, each by one read of the topic. */
 const NAMED_MAX = 1_000;
+/** So long the list waits for them, in milliseconds: a broker that is away hides the ids and not the offers. */
+const LOOKING_MS_MAX = 10_000;
 
 /** `deno task offers`: the discount offers, and a person's decision to send one once more. */
 export const offersCommand: Command = {
@@ -93,7 +96,7 @@ const WITHHELD = {
   personal: "the distinct_id is personal data, so they stand as in the dataset",
   record_gone: "the topic has the record that earned the offer no more",
   not_looked_up: `only the ${NAMED_MAX} newest are looked up`,
-  log_away: "the log cannot be read now",
+  log_away: "the log cannot be read now, or took over 10 seconds",
 } as const;
 type Withheld = keyof typeof WITHHELD;
 type Known = { readonly id: string } | { readonly why: Withheld };
@@ -155,23 +158,18 @@ function widthOf(cell: Cell): number {
   return printable(String(typeof cell === "object" ? cell[0] : cell)).length;
 }
 
-/** Offers in their order; a log that is away hides the ids and not the offers. */
+/** One for each offer. */
 async function knownIds(
   offers: readonly ListedOffer[],
   { config, hashes }: { readonly config: ProcessorConfig; readonly hashes: KeyedHashes },
 ): Promise<readonly Known[]> {
-  const older = offers.slice(0, -NAMED_MAX).map(() => ({ why: "not_looked_up" }) as const);
-  const newest = offers.slice(-NAMED_MAX);
-  try {
-    return await withLog(config, async (log) => {
-      const known: Known[] = [...older];
-      const lineId = createLineIds(hashes.subject);
-      for (const offer of newest) known.push(await knownId(log, { offer, hashes, lineId }));
-      return known;
-    });
-  } catch {
-    return [...older, ...newest.map(() => ({ why: "log_away" }) as const)];
-  }
+  const known: Known[] = offers.slice(0, -NAMED_MAX).map(() => ({ why: "not_looked_up" }));
+  const lineId = createLineIds(hashes.subject);
+  const looking = withLog(config, async (log) => {
+    for (const offer of offers.slice(-NAMED_MAX)) known.push(await knownId(log, { offer, hashes, lineId }));
+  });
+  await within(looking.catch(() => {}), { ms: LOOKING_MS_MAX });
+  return offers.map((_, at) => known[at] ?? { why: "log_away" });
 }
 
 /** The distinct_id of the record that earned an offer, as a line of the dataset has it. */
