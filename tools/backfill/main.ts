@@ -59,6 +59,9 @@ gives all that lies before; the exit code is then 1.
   },
   async run(line) {
     const wish = wishOf(line);
+    line.ifStopped(() =>
+      "what was published until then is in the topic. The same command again publishes the rest."
+    );
     const config = readProcessorConfig(Deno.env.toObject());
     const used = [...new Set([...config.trainingEvents, ...ALWAYS_READ])];
     // Looked at before a log is made: with a mistyped FILE nothing is.

@@ -13,6 +13,7 @@ import {
   refuseMissing,
   runCommand,
   table,
+  untilStopped,
   UsageError,
   writeOut,
 } from "../command.ts";
@@ -51,6 +52,10 @@ DATA_DIR or DATASET_DIR say where the dataset is. docs/dataset.md describes its 
   options: { format: { type: "string" }, to: { type: "string" } },
   async run(line) {
     const verb = verbOf(line);
+    // An export has its own way of stopping, as it cleans up behind itself.
+    if (verb.is !== "export") {
+      line.ifStopped(() => "the dataset is as it was, and what was printed until then stands. Run it again.");
+    }
     const { datasetDir, dataDir } = readProcessorConfig(Deno.env.toObject());
     refuseMissing(dirname(datasetDir));
     switch (verb.is) {
@@ -141,27 +146,13 @@ async function printExport(
   datasetDir: string,
   { json, ...options }: Omit<ExportOptions, "now" | "signal"> & { readonly json: boolean },
 ): Promise<void> {
-  const marker = await withSignals((signal) =>
-    exportDataset(datasetDir, { ...options, now: Date.now(), signal })
-  );
+  const signal = untilStopped("The export was stopped; nothing of it is left.");
+  const marker = await exportDataset(datasetDir, { ...options, now: Date.now(), signal });
   if (json) return printJson(marker);
   const records = marker.files.reduce((sum, file) => sum + file.records, 0);
   print(`Exported ${grouped(records)} records to "${printable(options.to)}".`);
   if (marker.files.length === 0) return;
   print(table(["RECORDS", "BYTES", "FILE"], marker.files.map((one) => [one.records, one.bytes, one.path])));
-}
-
-/** A signal lets the work clean up behind itself before the process ends. */
-async function withSignals<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const aborted = new AbortController();
-  const stop = () => aborted.abort(new CommandFailedError("The export was stopped; nothing of it is left."));
-  const signals: readonly Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
-  for (const signal of signals) Deno.addSignalListener(signal, stop);
-  try {
-    return await work(aborted.signal);
-  } finally {
-    for (const signal of signals) Deno.removeSignalListener(signal, stop);
-  }
 }
 
 if (import.meta.main) Deno.exit(await runCommand(datasetCommand, Deno.args));

@@ -261,7 +261,7 @@ describe("the place of an export", () => {
     child.kill("SIGTERM");
     const { code, stderr } = await child.output();
     expect({ code, stderr: new TextDecoder().decode(stderr) }).toEqual({
-      code: 1,
+      code: 143,
       stderr: "The export was stopped; nothing of it is left.\n",
     });
     expect(names(join(dataDir, "exports"))).toEqual([]);
