@@ -29,6 +29,7 @@ const ODD_IDS = [
   "2025-11-30",
 ];
 const DAYS = 40;
+const READING_MS_MAX = 50_000;
 
 function records() {
   const start = Date.UTC(2025, 9, 1);
@@ -75,7 +76,9 @@ beforeAll(async () => {
     const { signal } = new AbortController();
     await exportDataset(join(dataDir, "dataset"), { format, to: exported(format), now: 0, signal });
   }
-  oddPlace = join(folder, `it's [1] "odd" *ü`);
+  const { stdout } = await runProgram("tools/dataset/main.ts", { args: ["cat"], env: { DATA_DIR: dataDir } });
+  Deno.writeTextFileSync(join(folder, "training_data.jsonl"), stdout);
+  oddPlace = join(folder, `it's [1] "odd" ü`);
   Deno.symlinkSync(join(dataDir, "dataset"), oddPlace);
   const task = `deno run -A --quiet --config ${ROOT}/deno.json ${ROOT}/tools/dataset/main.ts`;
   Deno.writeTextFileSync(join(folder, "deno.json"), JSON.stringify({ tasks: { dataset: task } }));
@@ -106,6 +109,8 @@ async function paste(
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
+    // A reader that hangs (pyarrow does, at lines longer than its blocks) fails its test, and is gone then.
+    signal: AbortSignal.timeout(READING_MS_MAX),
   }).spawn();
   const writer = child.stdin.getWriter();
   await writer.write(new TextEncoder().encode(text));
@@ -263,7 +268,7 @@ const README_LINES = fenced(readme).flatMap(({ text }) => text.split("\n"));
 describe("a line of the README's part on the data", () => {
   /** What it must say: all lines, counted by whoever prints them. */
   const SAYS: Readonly<Record<string, RegExp>> = {
-    duckdb: new RegExp(`\\b${DAYS} rows\\b|(2025-\\d\\d-\\d\\d[^\\n]*\\n.*){${DAYS}}`, "s"),
+    duckdb: new RegExp(`\\b${DAYS} rows\\b`),
     python3: new RegExp(
       `\\[${DAYS * ODD_IDS.length + 2} rows x 5 columns\\]|num_rows: ${DAYS * ODD_IDS.length + 2}\\b`,
     ),
@@ -318,11 +323,6 @@ describe("a block of docs/dataset.md", () => {
   });
 
   test.for([...where, ...exports])("can be pasted: $language $text", async ({ language, text }, { skip }) => {
-    const cat = await runProgram("tools/dataset/main.ts", {
-      args: ["cat"],
-      env: { DATA_DIR: join(folder, "data") },
-    });
-    Deno.writeTextFileSync(join(folder, "training_data.jsonl"), cat.stdout);
     const { code, stdout, stderr } = await paste(text, { into: into(language), skip });
     expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(/\S/);
