@@ -165,7 +165,7 @@ describe("chat-jsonl with control tokens of chat templates in its texts", () => 
     });
     expect(report.files[0].records).toBe(2);
     expect(stdout).toContain("5 texts hold control tokens of chat templates; 5 left out:");
-    expect(stdout).toMatch(/\n +2  <\|im_start\|>\n/);
+    expect(stdout).toMatch(/\n +2 {2}<\|im_start\|>\n/);
   });
 });
 
