@@ -1,5 +1,5 @@
 import { delimiter, join, resolve } from "node:path";
-import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, type TestContext, vi } from "vitest";
 import { DATASET_READERS } from "../../contract/dataset_readers.ts";
 import { failure } from "../../processor/dataset/fixtures/records.ts";
 import { readFiles } from "../../processor/dataset/fixtures/run.ts";
@@ -29,7 +29,9 @@ const ODD_IDS = [
   "2025-11-30",
 ];
 const DAYS = 40;
-const READING_MS_MAX = 50_000;
+const READING_MS_MAX = 100_000;
+
+vi.setConfig({ testTimeout: 120_000 });
 
 function records() {
   const start = Date.UTC(2025, 9, 1);
