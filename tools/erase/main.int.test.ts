@@ -184,6 +184,7 @@ describe("a person is erased where no processor runs", () => {
       "dataset.20251201T000000Z-00112233",
       "dataset.old",
       "exports/march",
+      "exports/of-before",
       "kept/rebuilt",
     ]);
     expect(datasetLines(context.dataDir).length).toBeGreaterThan(USERS);
