@@ -13,7 +13,7 @@ import {
   readDkimDomain,
   readDkimSelector,
 } from "./offers/core/dkim.ts";
-import { DISCOUNT_TEXT_DEFAULT, readDiscountText } from "./offers/core/discount_email.ts";
+import { DISCOUNT_TEXT_DEFAULT, readDiscountText } from "./offers/core/discount_text.ts";
 import type { OfferPolicy } from "./offers/policy.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { readDiscountText, renderDiscountEmail } from "./discount_email.ts";
+import { renderDiscountEmail } from "./discount_email.ts";
+import { readDiscountText } from "./discount_text.ts";
 
 const offer = {
   code: "SAVE-1234",

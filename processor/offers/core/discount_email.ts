@@ -1,3 +1,4 @@
+import { DISCOUNT_TEXT_DEFAULT } from "./discount_text.ts";
 import type { MailSender } from "./mail_sender.ts";
 
 /** What a discount mail is made of. */
@@ -25,22 +26,10 @@ export type OutgoingMail = {
   readonly unsubscribeUrl: string;
 };
 
-/** What an offer is where `DISCOUNT_TEXT` does not say. */
-export const DISCOUNT_TEXT_DEFAULT = "20 % off your next month";
-/** Longest `DISCOUNT_TEXT`, in characters. */
-const DISCOUNT_TEXT_LENGTH_MAX = 200;
-
-/** What the mail offers, without space around it; null where that is no single line of at most 200 characters. */
-export function readDiscountText(text: string): string | null {
-  const trimmed = text.trim();
-  const isLine = trimmed.isWellFormed() && !/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u.test(trimmed);
-  return isLine && trimmed !== "" && [...trimmed].length <= DISCOUNT_TEXT_LENGTH_MAX ? trimmed : null;
-}
-
 /**
  * The one mail of an offer, as text and as HTML that needs nothing from another host.
  *
- * @param discount What it offers, as {@link readDiscountText} gives it.
+ * @param discount What it offers, as `readDiscountText` gives it.
  */
 export function renderDiscountEmail(
   offer: DiscountOfferMail,
