@@ -190,7 +190,7 @@ export const RULES: readonly Rule[] = [
   },
   {
     name: "key by the words before it",
-    when: (t) => t.stretch >= 20 && t.digits >= 3,
+    when: (t) => t.stretch >= 20 && t.digits >= 2,
     find: one("API_KEY", findNamedKeys),
   },
   { name: "e-mail address", when: (t) => t.at, find: one("EMAIL_ADDRESS", findEmails) },

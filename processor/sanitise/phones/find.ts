@@ -128,8 +128,13 @@ function opensHere(text: CountedText, start: number): boolean {
   if (isWord(code) || NEVER_BEFORE.includes(sign)) return false;
   if (!".-/:,".includes(sign)) return code < 0x250 || !isSpacedLetter(sign);
   const earlier = text.code(start - 2);
-  if (isDigit(earlier)) return false;
+  if (isDigit(earlier)) return code === 0x2c && isCell(text, start);
   return code === 0x3a || code === 0x2e || !isWord(earlier);
+}
+
+/** `4711,+49 30 …` of CSV: behind a comma that parts no thousands. */
+function isCell(text: CountedText, start: number): boolean {
+  return /(?:^|[^\d.])\d{4,20},$/.test(text.slice(start - 22, start));
 }
 
 const NEVER_BEFORE = "$€£¥₹₽#@&%\\^*~<>";
@@ -337,7 +342,9 @@ function isUniform(separators: readonly string[], separator: string): boolean {
 }
 
 function isNorthAmerican({ digits, separators, area, crowded }: Shape): boolean {
-  if (/^1?000/.test(digits)) return false;
+  if (/^1?000/.test(digits) || /\($/.test(separators.at(-1)!) || /^\. {1,2}$/.test(separators.join(""))) {
+    return false;
+  }
   if (area || separators.some((separator) => /[-.()]/.test(separator))) return !separators.includes("/");
   return !crowded && /^1?[2-9]\d\d[2-9]/.test(digits);
 }
