@@ -294,7 +294,7 @@ const PLACEHOLDER =
 const PLACEHOLDER_PART =
   /your[_ -]?|(?:^|[_-])my[_-]|insert|replace|placeholder|dummy|example|changeme|change-me|redacted|xxxx|\*{3,}|<[a-z_ -]+>|_here$|-here$|\.{3}|•••|x{5}|0000000|1234567890abcdef|abcdefghij|0123456789/i;
 const REFERENCE =
-  /^(?:process\.|os\.|env[.[:]|ENV|System\.|import\.|secrets?\.|vars\.|config\.|settings\.|self\.|this\.|ctx\.|req(?:uest)?\.|params\.|options?\.|props\.|data\.|user\.|form\.|await|new$|null|undefined|typeof|function|async|lambda|return|getenv|vault:|ssm:|arn:|file:|op:\/\/|https?:\/\/|\/|\.{1,2}\/|~\/|\$|%|\{|sha\d{1,3}[-:]|md5[-:]|data:)/;
+  /^(?:process\.|os\.|env[.[:]|ENV|System\.|import\.|secrets?\.|vars\.|config\.|settings\.|self\.|this\.|ctx\.|req(?:uest)?\.|params\.|options?\.|props\.|data\.|user\.|form\.|await|new$|null|undefined|typeof|function|async|lambda|return|getenv|vault:|ssm:|arn:|urn:|file:|op:\/\/|https?:\/\/|\/|\.{1,2}\/|~\/|\$|%|\{|sha\d{1,3}[-:]|md5[-:]|data:)/;
 
 export function isSettled(value: string): boolean {
   return PLACEHOLDER.test(value) || PLACEHOLDER_PART.test(value) || REFERENCE.test(value);
@@ -306,10 +306,13 @@ function isIdentifier(value: string): boolean {
 }
 
 function isPassword(value: string, reading: Reading): boolean {
-  if (value.length < 4 || isSettled(value)) return false;
+  if (value.length < 4 || isSettled(value) || FIELD.test(value)) return false;
   if (reading.quote !== "" && /\s/.test(value)) return isPassphrase(value);
   return isUnlikeWords(value, reading) || isTrusted(value, reading.trust());
 }
+
+/** A field of a form: `new_password1`. */
+const FIELD = /^(?:new|old|current|confirm)_?(?:password|passwd|pwd)_?\d?$/i;
 
 /** A word will do as well, where the place is sure. */
 function isTrusted(value: string, trust: Trust): boolean {
@@ -401,7 +404,7 @@ export function isKey(value: string, quoted: boolean): boolean {
   if (!/^[\w\-+/=.~!@#$%^&*:|]+$/.test(value) || !/[A-Za-z]/.test(value)) return false;
   if (isVersionOrPath(value) || isWords(value)) return false;
   if (isIdentifier(value) && value.includes(".") && countDigits(value) < 6) return false;
-  if (isConstant(value)) return false;
+  if (isConstant(value) || isCamelCase(value)) return false;
   return quoted || !(isIdentifier(value) && value.length < 16 && countDigits(value) < 3);
 }
 
@@ -410,6 +413,12 @@ function isConstant(value: string): boolean {
   return /^(?:[a-z]\w{0,20}\.)?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+$/.test(value) &&
     (countDigits(value) < 4 ||
       /^(?:\w+\.)?(?:[A-Z]+\d{0,4}|\d{1,4})(?:_(?:[A-Z]+\d{0,4}|\d{1,4}))+$/.test(value));
+}
+
+/** `BCryptSHA256PasswordHasher`: two words of five letters or more, and half of it words. */
+function isCamelCase(value: string): boolean {
+  const words = /^[A-Za-z]\w*$/.test(value) ? value.match(/[A-Z][a-z]{4,}/g) ?? [] : [];
+  return words.length >= 2 && 2 * words.join("").length >= value.length;
 }
 
 /** As {@link isKey}, where the name says that it is one: without digits too, where its letters surprise. */

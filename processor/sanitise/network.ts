@@ -14,7 +14,7 @@ const IPV4 = pattern(
   17,
 );
 const VERSION_BEFORE =
-  /(?:version|ver|v|release|sections?|sec|chapters?|clauses?|articles?|figure|table|oid|build|firmware|driver|revision|rev|§|[=<>~^]=|[a-z]\/|[a-z]-|#)\.?\s{0,2}[("']?$/i;
+  /(?:(?<![a-z])(?:version|ver|v|rev)|release|sections?|sec|chapters?|clauses?|articles?|figure|table|oid|build|firmware|driver|revision|§|[=<>~^]=|[a-z]\/|[a-z]-|#)\.?\s{0,2}[("']?$/i;
 const ADDRESS_WORD =
   /\bip|addr|host|server|ping|subnet|client|connect|remote|ssh|dns|gateway|from|network|https?:|resolver|login|logged|proxy|peer|firewall|block/i;
 /** The first three parts this small: rather a version or a section than one of the few addresses down there. */

@@ -123,6 +123,8 @@ const SSN_WORD =
   /\bssns?\b|social[ _-]?sec|socialsecurity|\bss ?(?:#|no|number)|\btin\b|taxpayer|seguro social|\bitin\b/i;
 const ITIN_WORD = /itins?(?![a-z])|\btin\b|taxpayer|tax (?:id|number)/i;
 
+const ITIN_AFTER = /^[^\n\0]{0,12}\bitin\b/i;
+
 /** Nine digits of the US state; dashed ones speak for themselves, others need the word before them. */
 export function findSocialSecurity(text: CountedText, found: Found): void {
   text.each(SSN, ({ start, end, text: written, groups }) => {
@@ -134,7 +136,10 @@ export function findSocialSecurity(text: CountedText, found: Found): void {
 /** US taxpayer numbers of people without a social security number: only with the word before them. */
 export function findTaxpayers(text: CountedText, found: Found): void {
   text.each(SSN, ({ start, end, text: written }) => {
-    if (isTaxpayerNumber(digitsOf(written)) && ITIN_WORD.test(before(text, start, 40))) found(start, end);
+    if (!isTaxpayerNumber(digitsOf(written))) return;
+    if (ITIN_WORD.test(before(text, start, 40)) || ITIN_AFTER.test(text.slice(end, end + 24))) {
+      found(start, end);
+    }
   });
 }
 
