@@ -18,6 +18,7 @@ const ENDINGS: Readonly<Record<string, RegExp>> = {
   "C#": /\.cs$/,
   Ruby: /\.rb$/,
   PHP: /\.php$/,
+  "documentation (Markdown)": /\.md$/,
   "C and C++": /\.(?:c|h|cc|cpp)$/,
 };
 export const LANGUAGES: readonly string[] = Object.keys(ENDINGS);
@@ -108,6 +109,15 @@ const PACKAGES: Readonly<Record<string, readonly Package[]>> = {
       "@wordpress/block-library@9.14.0",
       "7c1c8e8dcfb146acca09dc3c85ac10c866f8d23f350733a0e4063ce789a26e2c",
     ),
+  ],
+  "documentation (Markdown)": [
+    npm("mongodb@6.12.0", "0d31b6c6c10b7bce19448173cbe91414b213728d99dd3d894fc1cd7a2f78ebe2"),
+    npm("express@4.21.2", "fc43a91e7dc7affb53c6ad7123a4f35485ed3c45226ae7a3847b7738e783e008"),
+    npm("typeorm@0.3.20", "12d63383bfa712607fce9fcc3025a1087a18aa7b44b1c26d0ec62bde0ce47501"),
+    npm("effect@3.12.0", "ce032d0785e27a0ee32dbf75561da4cc1b946c65c79cb4ca0b9c00ef093ec1cb"),
+    npm("zod@3.24.1", "bce658d4d39b30b619970938bf7ff1b0554d3d2124194b6dbd0e10086dd56417"),
+    npm("nodemailer@6.9.16", "2b06f251c370e362e1805baf33db5d5bdb1a2dadaf1eaf5c054b25dd76c7d270"),
+    npm("ioredis@5.4.2", "c3c1ca1fe62e729b187820cd3890ad4ad675d19316370ecbd47206c31d551561"),
   ],
   "C and C++": [npm("re2@1.21.4", "9085f5013280cc1b3ea64e65ad6151012711ef73fed665eb921ee9e0ef791e71")],
 };
@@ -253,7 +263,8 @@ export const TRUE_FINDS: readonly { readonly reason: string; readonly is: (hit: 
   },
   {
     reason: "a password assigned in an example",
-    is: ({ entity, value }) => entity === "PASSWORD" && /^(?:hunter2|0wn3d|V3ry_S3nsit1ve)$/.test(value),
+    is: ({ entity, value }) =>
+      entity === "PASSWORD" && /^(?:hunter2|0wn3d|V3ry_S3nsit1ve|password-for-30001)$/.test(value),
   },
   {
     reason: "the library's own keys to services, published with it",

@@ -82,7 +82,7 @@ export const WORDS: Readonly<Record<Entity, Words>> = {
       "I blocked {} in the firewall",
       "my server {} is not reachable",
       "ping {} gives 40 % loss",
-      "curl http://{}:8080/health hangs",
+      "traceroute to {} stops at hop 7",
     ],
     fields: ["ip", "client ip", "remote addr", "source ip", "host", "peer address"],
   },
