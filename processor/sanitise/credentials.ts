@@ -362,7 +362,7 @@ function isUnlikeWords(value: string, { quote, natural, exact }: Reading): boole
 
 /** Types, `Uint8Array` and `*const`; `+nil+` of Ruby's comments; `proxy&.password`. */
 const IN_PROGRAMS =
-  /^(?:[A-Z]\w*(?:Array|Like|String|Bytes|Buffer|Options|Type|View|Data|Callback|Function|Builder|Provider|Encoder|Input)\??|\*(?:const|mut|char)|\d+[iuf](?:8|16|32|64|size)|\+\w+\+|\w+&\.[\w.]+)$/;
+  /^(?:[A-Z]\w*(?:Array|Like|String|Bytes|Buffer|Options|Type|View|Data|Callback|Function|Builder|Provider|Encoder|Input)\??|\*(?:const|mut|char)|\d+[iuf](?:8|16|32|64|size)|0x[\da-fA-F]+|\+\w+\+|\w+&\.[\w.]+)$/;
 
 /** Letters alone that make no word of any kind. */
 function isDrawnLetters(value: string): boolean {

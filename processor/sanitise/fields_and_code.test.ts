@@ -76,6 +76,9 @@ describe("programs, tables of numbers and protocols stay as they are", () =>
     "class BCryptPasswordHasher(BCryptSHA256PasswordHasher):",
     'self.validate_passwords("new_password1", "new_password2")',
     "ver. 203.45.77.105 and v 203.45.77.105",
+    "    48 8b 05 12 00 00 00    mov rax, [rip + 0x12]",
+    "Math. Comp. Vol 35, Number 152 (1980), pp. 1391-1417",
+    "DEVSTAT_PRIORITY_PASS = 0x030,",
     "Numer Algor 74, 821-866 (2017).",
     "total 1,234,567,890 of 12,345,678",
   ])("%s", (text) => expect(sanitise(text).text).toBe(text)));

@@ -245,10 +245,14 @@ function shapeOf(text: CountedText, { start, plus, groups }: Candidate, count: n
     separators,
     plus,
     area: written.startsWith("(") && /^\(\d{1,5}(?:-\d{1,4})?\)/.test(written),
-    crowded: (text.char(start - 1) === " " && isDigit(text.code(start - 2))) ||
+    crowded: (text.char(start - 1) === " " &&
+      (isDigit(text.code(start - 2)) || HEX_PAIR.test(text.slice(start - 4, start)))) ||
       (text.char(end) === " " && isDigit(text.code(end + 1))),
   };
 }
+
+/** `48 8B 05 12 00 00 00`: bytes. */
+const HEX_PAIR = /(?:^|\W)(?:\d[a-f]|[a-f]\d) $/i;
 
 function isParenthesised(text: CountedText, group: { start: number; end: number }): boolean {
   return text.char(group.start - 1) === "(" && text.char(group.end) === ")";
