@@ -24,6 +24,14 @@ describe("a value is found by the name of its field, however the name is written
     ["BTC_ADDRESS=12F8RgdX328mxHAoYLPqFCiB14C4psVcyC", "BTC_ADDRESS=<CRYPTO>"],
     ["to=1NtAr9s762JhAnHLTCNmNmKW5rTnCfwEGx ok", "to=<CRYPTO> ok"],
     ["id,pesel,created\n4318,85042415579,2025-09-24", "id,pesel,created\n4318,<PL_PESEL>,2025-09-24"],
+    [
+      "id,name,license_no,mobile,passport_number\n1,Ann Roe,K1521351,01734591148,915278344\n2,Bo Li,S107156540745,07911123456,A20790403",
+      "id,name,license_no,mobile,passport_number\n1,Ann Roe,<US_DRIVER_LICENSE>,<PHONE_NUMBER>,<US_PASSPORT>\n2,Bo Li,<US_DRIVER_LICENSE>,<PHONE_NUMBER>,<US_PASSPORT>",
+    ],
+    [
+      "id;pesel;bank_account\n1;85042415579;82805634840\n2;50070891679;178535585\n3;11111111111;n/a",
+      "id;pesel;bank_account\n1;<PL_PESEL>;<US_BANK_NUMBER>\n2;<PL_PESEL>;<US_BANK_NUMBER>\n3;11111111111;n/a",
+    ],
     ["id,nhs_number\n6000838,498 848 7563", "id,nhs_number\n6000838,<UK_NHS>"],
     ["id,phone,created\n3061825,+86 138 1617 6743,x", "id,phone,created\n3061825,<PHONE_NUMBER>,x"],
     ["id,tel,created\n7667008,93-467-64-66,2023-11-01", "id,tel,created\n7667008,<PHONE_NUMBER>,2023-11-01"],
@@ -79,6 +87,8 @@ describe("programs, tables of numbers and protocols stay as they are", () =>
     "    48 8b 05 12 00 00 00    mov rax, [rip + 0x12]",
     "Math. Comp. Vol 35, Number 152 (1980), pp. 1391-1417",
     "DEVSTAT_PRIORITY_PASS = 0x030,",
+    "id,cell,price\n1,B12,1299\n2,C4,2024-05-12",
+    "account,phone_count,total\n4711,3,120000\n4712,1,9800000",
     "Numer Algor 74, 821-866 (2017).",
     "total 1,234,567,890 of 12,345,678",
   ])("%s", (text) => expect(sanitise(text).text).toBe(text)));

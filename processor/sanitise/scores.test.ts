@@ -6,9 +6,6 @@ import { labelledTexts } from "./testdata/labelled/texts.ts";
 
 /** Least shares of values that are hidden, and found as what they are; a name is missing where both are {@link FLOOR}. */
 const FLOORS: Readonly<Partial<Record<Entity, number>>> = {
-  // Their names must stand right before them: not at the head of a column of CSV.
-  US_PASSPORT: 0.88,
-  US_DRIVER_LICENSE: 0.92,
   // Of letters alone, and in a sentence without "is" or a colon.
   PASSWORD: 0.95,
 };
