@@ -2,7 +2,7 @@ import { countDigits, entropy } from "./checks.ts";
 import { alphabet, type CountedText, type Match, piece, stretches, words } from "./counted_text.ts";
 import { isWords } from "./keys.ts";
 import { before } from "./numbers.ts";
-import { isDrawn, surpriseOf } from "./secrets/drawn.ts";
+import { isDrawn, isSurprising, surpriseOf } from "./secrets/drawn.ts";
 import { isDefined, isOfNetrc, type Trust, trustIn } from "./secrets/trust.ts";
 
 type Found = (start: number, end: number) => void;
@@ -118,14 +118,14 @@ export const FOREIGN_PASSWORD_CUES: readonly string[] = [
 /** What else may belong to the name; a name that goes on like {@link ABOUT} is about a credential and holds none. */
 const REST = piece(/[\w-]{0,30}/, 30);
 const ABOUT =
-  /^(?:s?[_-]?(?:iz|type|name|len|count|limit|ur[il]|path|file|dir|endpoint|expir|field|label|hint|placeholder|regex|pattern|policy|version|size|ttl|class|header|prefix|suffix|index|min|max|format|manager|provider|service|store|usage|algorithm|method|per|ed$|ing$|ary|arial|ori[sz]|or$|entic|errors?$|valid|required|reset|confirm$|strength|visible|required))/i;
+  /^(?:s?[_-]?(?:iz|addr|type|name|len|count|limit|ur[il]|path|file|dir|endpoint|expir|field|label|hint|placeholder|regex|pattern|policy|version|size|ttl|class|header|prefix|suffix|index|min|max|format|manager|provider|service|store|usage|algorithm|method|per|ed$|ing$|ary|arial|ori[sz]|or$|entic|errors?$|valid|required|reset|confirm$|strength|visible|required))/i;
 
 /**
  * Between name and value, in order: closing quote and bracket, what it is declared as (`: string`), separator, opening
  * quote. Quotes also as they are in a text within a text, in HTML and in an address; `**` around what is bold.
  */
 const SEPARATOR = piece(
-  /(?:\\{0,7}["'`]|&quot;|&#3[49];|%2[27])?[\])}]?\*{0,3}(?:\s?:\s?[A-Za-z&][\w.<>&'[\]|?]{1,24}(?: str)?(?=\s?=\s?["']))?(?:\s{0,3}:\s{1,3}[|>][-+]?\d?[ \t]{0,4}\r?\n\s{1,24}|\s{0,4}(?::=|=>|->|===?|[?|]{1,2}=|%3[ADad]|[:=：＝])(?:\*{1,3}(?=\s))?(?:\s|%20){0,4}|\s{1,3}(?:is|was|ist|est|es|è|é|är|er|=)(?: now| set to|:)?\s{1,3}|(?:は|是|为|為)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s{0,3}[,;]?\s{0,40}\\{0,3}["']?(?:Parameter)?(?:[Vv]alue|VALUE|default)\\{0,3}["']?\s{0,3}[:=]\s{0,3}|\s{1,4}[|│]\s{1,4}|>\s{0,24})(?:(?:Bearer|Basic|Token|token|bearer|basic)\s)?(?:[brfuN@]{1,2}(?=["']))?(\\{0,7}["'`]{1,3}|&quot;|&#3[49];|%2[27])?/,
+  /(?:\\{0,7}["'`]|&quot;|&#3[49];|%2[27])?[\])}]?\*{0,3}(?:\s?:\s?[A-Za-z&][\w.<>&'[\]|?]{1,24}(?: str)?(?=\s?=\s?["']))?(?:\s{0,3}:\s{1,3}[|>][-+]?\d?[ \t]{0,4}\r?\n\s{1,24}|\s{0,4}(?::=|=>|->|===?|[?|]{1,2}=|%3[ADad]|[:=：＝])(?:\*{1,3}(?=\s))?(?:\s|%20){0,4}|\s{1,3}(?:is|was|ist|lautet|est|es|è|é|är|er|=)(?: now| set to|:)?\s{1,3}|(?:は|是|为|為)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s{0,3}[,;]?\s{0,40}\\{0,3}["']?(?:Parameter)?(?:[Vv]alue|VALUE|default)\\{0,3}["']?\s{0,3}[:=]\s{0,3}|\s{1,4}[|│]\s{1,4}|>\s{0,24})(?:(?:Bearer|Basic|Token|token|bearer|basic)\s)?(?:[brfuN@]{1,2}(?=["']))?(\\{0,7}["'`]{1,3}|&quot;|&#3[49];|%2[27])?/,
   128,
 );
 /** `variable "db_password" { … default = "` of Terraform. */
@@ -153,7 +153,14 @@ function valueAfter(text: CountedText, { start, end, kind, limit = text.length }
     ? text.match(VARIABLE, at)
     : text.match(SEPARATOR, at);
   if (separator !== null) {
-    if (separator.text.trim().startsWith("(") && /^[_-]?(?:pass|pw)$/i.test(text.slice(start, end))) {
+    // `pw->next`, and a number that a handshake is answered by.
+    if (
+      rest.endsWith("-") && separator.text === ">" || /sec-websocket-$/i.test(text.slice(start - 14, start))
+    ) return null;
+    // `pass(x)` and `pass "x"` are verbs.
+    if (
+      /^(?:\(|["'`]$|$)/.test(separator.text.trim()) && /^[_-]?(?:pass|pw)$/i.test(text.slice(start, end))
+    ) {
       return null;
     }
     const natural = /\s[a-zèéä]{2,4}\s/.test(separator.text);
@@ -171,9 +178,10 @@ function valueAfter(text: CountedText, { start, end, kind, limit = text.length }
       exact: rest === "",
       trust,
     });
-    return value !== null && isId(text.slice(start - 32, at), text.slice(value.start, value.end))
-      ? null
-      : value;
+    if (value === null) return null;
+    const written = text.slice(value.start, value.end);
+    if (isId(text.slice(start - 32, at), written)) return null;
+    return quote === "" && isNamesake(written, text.slice(start, at)) ? null : value;
   }
   const call = ENDED.test(rest) && isCalled(text, start) ? text.match(ARGUMENT, at) : null;
   if (call !== null) {
@@ -186,6 +194,12 @@ function valueAfter(text: CountedText, { start, end, kind, limit = text.length }
   const quote = bare?.groups[1] ?? "";
   const trust = () => isOfNetrc(text, start) ? "certain" : "none";
   return bare && readValue(text, { from: bare.end, limit, quote, kind, natural: true, exact: false, trust });
+}
+
+/** `csrfToken: reqCsrfToken`: a name in a program that ends in the name itself. */
+function isNamesake(value: string, name: string): boolean {
+  return isIdentifier(value) && value.length > name.length &&
+    value.toLowerCase().endsWith(name.toLowerCase()) && /[._a-z][A-Za-z]+$/.test(value);
 }
 
 /** A UUID under a name that ends in `id`, and whatever is listed for a type, `AWS::IAM::AccessKey`, opens nothing. */
@@ -280,7 +294,7 @@ const PLACEHOLDER =
 const PLACEHOLDER_PART =
   /your[_ -]?|(?:^|[_-])my[_-]|insert|replace|placeholder|dummy|example|changeme|change-me|redacted|xxxx|\*{3,}|<[a-z_ -]+>|_here$|-here$|\.{3}|•••|x{5}|0000000|1234567890abcdef|abcdefghij|0123456789/i;
 const REFERENCE =
-  /^(?:process\.|os\.|env[.[:]|ENV|System\.|import\.|secrets?\.|vars\.|config\.|settings\.|self\.|this\.|ctx\.|req(?:uest)?\.|params\.|options?\.|props\.|data\.|user\.|form\.|await|new$|null|undefined|typeof|function|async|lambda|return|getenv|vault:|ssm:|arn:|file:|op:\/\/|https?:\/\/|\/|\.{1,2}\/|~\/|\$|%|\{|sha\d{1,3}[-:]|md5[-:]|data:)/;
+  /^(?:process\.|os\.|env[.[:]|ENV|System\.|import\.|secrets?\.|vars\.|config\.|settings\.|self\.|this\.|ctx\.|req(?:uest)?\.|params\.|options?\.|props\.|data\.|user\.|form\.|await|new$|null|undefined|typeof|function|async|lambda|return|getenv|vault:|ssm:|arn:|urn:|file:|op:\/\/|https?:\/\/|\/|\.{1,2}\/|~\/|\$|%|\{|sha\d{1,3}[-:]|md5[-:]|data:)/;
 
 export function isSettled(value: string): boolean {
   return PLACEHOLDER.test(value) || PLACEHOLDER_PART.test(value) || REFERENCE.test(value);
@@ -292,10 +306,13 @@ function isIdentifier(value: string): boolean {
 }
 
 function isPassword(value: string, reading: Reading): boolean {
-  if (value.length < 4 || isSettled(value)) return false;
+  if (value.length < 4 || isSettled(value) || FIELD.test(value)) return false;
   if (reading.quote !== "" && /\s/.test(value)) return isPassphrase(value);
   return isUnlikeWords(value, reading) || isTrusted(value, reading.trust());
 }
+
+/** A field of a form: `new_password1`. */
+const FIELD = /^(?:new|old|current|confirm)_?(?:password|passwd|pwd)_?\d?$/i;
 
 /** A word will do as well, where the place is sure. */
 function isTrusted(value: string, trust: Trust): boolean {
@@ -321,7 +338,12 @@ function isUnlikeWords(value: string, { quote, natural, exact }: Reading): boole
   if (letters === 0) {
     return digits >= 4 && exact && !natural && digits + symbols === value.length && value.length >= 6;
   }
-  if (isVersionOrPath(value)) return false;
+  if (isVersionOrPath(value) || quote === "" && IN_PROGRAMS.test(value)) return false;
+  if (
+    isIdentifier(value) && (natural && digits >= 2 || surpriseOf(value).changes >= 2) && !/[.]/.test(value)
+  ) {
+    return true;
+  }
   if (
     quote === "" && isIdentifier(value) &&
     /[._]|pass|pwd|word|token|secret|user|input|form|value|text|hash|field|param|arg|str|data|conf/i.test(
@@ -330,12 +352,17 @@ function isUnlikeWords(value: string, { quote, natural, exact }: Reading): boole
   ) return digits >= 3 && entropy(value) >= 3.2 && !/[.]/.test(value) && !/_/.test(value);
   if (digits > 0) return true;
   if (symbols === 0 && letters >= 8 && isDrawnLetters(value)) return true;
+  if (letters >= 8 && /^[A-Za-z]+(?:-[A-Za-z]+)+$/.test(value) && isSurprising(value)) return true;
   if (natural && quote === "") {
     return symbols > 0 && /[!@#$%^&*?~+=]/.test(value.slice(0, -1)) && letters >= 3;
   }
   return /[!@#$%^&*?~+=]/.test(value.slice(0, -1)) && letters >= 3 && value.length >= 6 &&
     !/^[@#]/.test(value);
 }
+
+/** Types, `Uint8Array` and `*const`; `+nil+` of Ruby's comments; `proxy&.password`. */
+const IN_PROGRAMS =
+  /^(?:[A-Z]\w*(?:Array|Like|String|Bytes|Buffer|Options|Type|View|Data|Callback|Function|Builder|Provider|Encoder|Input)\??|\*(?:const|mut|char)|\d+[iuf](?:8|16|32|64|size)|0x[\da-fA-F]+|\+\w+\+|\w+&\.[\w.]+)$/;
 
 /** Letters alone that make no word of any kind. */
 function isDrawnLetters(value: string): boolean {
@@ -377,13 +404,27 @@ export function isKey(value: string, quoted: boolean): boolean {
   if (!/^[\w\-+/=.~!@#$%^&*:|]+$/.test(value) || !/[A-Za-z]/.test(value)) return false;
   if (isVersionOrPath(value) || isWords(value)) return false;
   if (isIdentifier(value) && value.includes(".") && countDigits(value) < 6) return false;
-  if (/^[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+$/.test(value) && countDigits(value) < 4) return false;
+  if (isConstant(value) || isCamelCase(value)) return false;
   return quoted || !(isIdentifier(value) && value.length < 16 && countDigits(value) < 3);
+}
+
+/** `TLS_CHACHA20_POLY1305_SHA256`, `tls.TLS_AES_128`: words in capitals, each with a number at most. */
+function isConstant(value: string): boolean {
+  return /^(?:[a-z]\w{0,20}\.)?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+$/.test(value) &&
+    (countDigits(value) < 4 ||
+      /^(?:\w+\.)?(?:[A-Z]+\d{0,4}|\d{1,4})(?:_(?:[A-Z]+\d{0,4}|\d{1,4}))+$/.test(value));
+}
+
+/** `BCryptSHA256PasswordHasher`: two words of five letters or more, and half of it words. */
+function isCamelCase(value: string): boolean {
+  const words = /^[A-Za-z]\w*$/.test(value) ? value.match(/[A-Z][a-z]{4,}/g) ?? [] : [];
+  return words.length >= 2 && 2 * words.join("").length >= value.length;
 }
 
 /** As {@link isKey}, where the name says that it is one: without digits too, where its letters surprise. */
 function isShortKey(value: string, literal: boolean): boolean {
   if (!/^[\w\-+/=.~!@#$%^&*:|]+$/.test(value) || isSettled(value) || isVersionOrPath(value)) return false;
+  if (!literal && (isConstant(value) || /^[A-Z]+$/.test(value))) return false;
   return isDrawn(value) && (literal || !isIdentifier(value) || isNoName(value));
 }
 
@@ -421,7 +462,9 @@ export function findNamedKeys(text: CountedText, found: Found): void {
     if (end - start > STRETCH_MAX || text.char(start - 1) === "=") continue;
     const value = (written + paddingAt(text, end)).replace(/[.]+$/, "");
     text.looks.spend(VALUE_CHECKS * value.length);
-    if (countDigits(value) < 3 || !isKey(value, false) || entropy(value) < 3.3) continue;
+    if (countDigits(value) < (isSurprising(value) ? 2 : 3) || !isKey(value, false) || entropy(value) < 3.3) {
+      continue;
+    }
     if (
       value.replace(/[^A-Za-z]/g, "").length < 4 ||
       (text.char(start + value.length) === "(" && isIdentifier(value))
@@ -445,6 +488,7 @@ function isNamedKey(context: string, value: string): boolean {
   const words = line.match(/\p{Lu}?\p{Ll}+\d*|\p{Lu}+\d*/gu) ?? [];
   const near = words.slice(-4).map((word) => word.toLowerCase());
   const name = near.findLastIndex((word) => KEY_WORDS.has(word));
+  if (/sec-websocket-\w+["':,\s]*$/i.test(line)) return false;
   if (name < 0 || near.some((word) => NOT_KEYS.test(word))) return false;
   if (!/[:=>"'`(]\s{0,3}["'`]?$|\b(?:is|key|token|secret|use|this)\s$/i.test(line)) return false;
   return near.length > 1 && near[name] !== "keys" && near.length - name <= 2 || isMixed(value);

@@ -16,8 +16,8 @@ const ETHEREUM = pattern(
   43,
 );
 const BASE58 = pattern(
-  /(?<![A-Za-z0-9_\-/+=.])[13LMDT][1-9A-HJ-NP-Za-km-z][1-9A-HJ-NP-Za-km-z]/,
-  /(?<![A-Za-z0-9_\-/+=.])[13LMDT][1-9A-HJ-NP-Za-km-z]{25,33}(?![A-Za-z0-9_\-/+=])/,
+  /(?<![A-Za-z0-9_\-/+.])[13LMDT][1-9A-HJ-NP-Za-km-z][1-9A-HJ-NP-Za-km-z]/,
+  /(?<![A-Za-z0-9_\-/+.])[13LMDT][1-9A-HJ-NP-Za-km-z]{25,33}(?![A-Za-z0-9_\-/+=])/,
   35,
 );
 const MONERO = pattern(

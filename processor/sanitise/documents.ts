@@ -10,7 +10,7 @@ type Found = (start: number, end: number) => void;
 /** The longest of the numbers, with what must not follow it. */
 const NUMBER_REACH = 36;
 const GAP =
-  "(?:\\s?(?:no|number|num|nr|#|n°|id|is|code))*[.\\s:#=\"'()-]{0,6}(?:(?:is|was|of)[\\s:\"']{1,3})?(?:[A-Z]{2}[ :-]{1,2})?";
+  "(?:[\\s_]?(?:no|number|num|nr|#|n°|id|is|code))*[.\\s:#=\"'()|-]{0,6}(?:(?:is|was|of)[\\s:\"']{1,3})?(?:[A-Z]{2}[ :-]{1,2})?";
 const PASSPORT = numbered(
   `(?:passports?|reisepass|passeport|pasaporte|passaporte|passaporto)(?: card| book)?${GAP}`,
   "(?=[A-Z0-9]{0,2}\\d)[A-Z]{0,2}\\d{6,9}[A-Z]?",
@@ -20,7 +20,7 @@ const LICENCE = numbered(
   "(?=[A-Z0-9*-]{0,6}\\d{3})(?:[A-Z]{1,2}\\d{3,14}|[A-Z]\\d{2,4}(?:-\\d{2,6}){1,4}|\\d{7,10}|[A-Z]{3}\\d{6,10}|[A-Z]{1,5}[A-Z0-9*]{4,9}\\d{2}[A-Z0-9]{0,3})",
 );
 const ACCOUNT = numbered(
-  `(?:(?:bank |checking |savings |deposit )?(?:account|acct|a/c)|routing|\\bABA|bank|\\bRTN)${GAP}`,
+  `(?:(?:bank |checking |savings |deposit )?(?:account(?!_?ids?\\b)|acct|a/c)|routing|\\bABA|bank|\\bRTN)${GAP}`,
   "\\d(?:[ -]?\\d){7,16}",
 );
 
@@ -52,7 +52,7 @@ export function findBankAccounts(text: CountedText, found: Found): void {
 
 /** Each of the names has one of these. */
 const NAMED = words(
-  /passp|reisep|pasap|passap|licen|drivi|\bd\.?l\b|acc(?:oun)?t|a\/c|routing|bank|\b(?:aba|rtn)\b/i,
+  /passp|reisep|pasap|passap|licen|drivi|\bd\.?l(?:\b|_)|acc(?:oun)?t|a\/c|routing|bank|\b(?:aba|rtn)\b/i,
 );
 /** An ASCII text without any of these has none of the names. */
 export const DOCUMENT_CUES: readonly string[] = [
@@ -77,6 +77,7 @@ const NAME_REACH = 48;
 function findNumbered(text: CountedText, { name, number }: Numbered, found: Found): void {
   if (text.next(NAMED, 0) === null) return;
   text.each(number, ({ start, end }) => {
-    if (name.test(text.slice(start - NAME_REACH, start))) found(start, end);
+    const context = text.slice(start - NAME_REACH, start).replace(/([a-z])(?=[A-Z](?!d\b))/g, "$1 ");
+    if (name.test(context)) found(start, end);
   });
 }

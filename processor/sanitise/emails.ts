@@ -137,16 +137,21 @@ const CODE_LOCALS = /^(?:this|super|return|break|continue|npm|jsr)$/;
 function isAddress(text: CountedText, { start, at, domain, end }: Parts): boolean {
   const local = text.slice(start, at);
   const host = text.slice(domain, end);
-  const last = host.slice(host.lastIndexOf(".") + 1).toLowerCase();
+  const written = host.slice(host.lastIndexOf(".") + 1);
+  const last = written.toLowerCase();
   if (CODE_LOCALS.test(local) || VERSION.test(text.slice(domain, domain + 12))) return false;
   if (local === "git" && (/[:/]/.test(text.char(end)) || text.startsWith("//", start - 2))) return false;
   if (FILE_EXTENSIONS.has(last) && isDigit(host.charCodeAt(0)) || NEVER_TOP_LEVEL.test(last)) return false;
+  if (ALGORITHMS_OF.test(host) && /[\d-]/.test(local)) return false;
   if (COMMON_TOP_LEVEL.test(last) || /[^a-z-]/.test(last)) return true;
+  if (/[a-z][A-Z]/.test(written)) return false;
   // `q@k.transpose(…)`, `X.T@y.flatten`, `x@self.weight`: products of matrices.
   return text.char(end) !== "(" && !/^(?:self|this|np|tf|torch)\./.test(host) &&
     !/(?:^|\.)[^.]$/.test(host.slice(0, -last.length - 1));
 }
 
+/** Whose names name ways of encryption, `aes256-gcm@openssh.com`. */
+const ALGORITHMS_OF = /^(?:openssh\.com|libssh\.org|lysator\.liu\.se)$/i;
 /** Ends of files, of systemd's units and of expressions, which are no domain's. */
 const NEVER_TOP_LEVEL =
   /^(?:png|jpe?g|gif|svg|webp|bmp|css|scss|less|json|jsx?|tsx?|html?|xml|ya?ml|toml|txt|csv|tgz|jar|exe|dll|service|socket|timer|target|mount|automount|slice|scope|swap|weights?|bias|data|grad|shape|dtype|values|transpose|reshape|flatten|squeeze|unsqueeze|permute|detach|clone|numpy|astype)$/;

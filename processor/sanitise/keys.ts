@@ -68,7 +68,9 @@ function keyEnd(text: CountedText, at: number, to: number): number {
     if (enough - from < format.min || !isDrawn(text.slice(from, Math.min(enough, from + SAMPLE)), format)) {
       continue;
     }
-    return tailEnd(text, bodyEnd(text, { from, limit: to }, format));
+    const end = tailEnd(text, bodyEnd(text, { from, limit: to }, format));
+    // `def test_vectorFunctionNoReference():`
+    return text.char(end) === "(" ? -1 : end;
   }
   return -1;
 }
@@ -367,12 +369,17 @@ export function findPrivateKeys(text: CountedText, found: Found): void {
     if (label !== null) {
       if (close >= 0 && close < body) close = text.indexOf(END, body);
       const closed = close >= 0 && (next < 0 || close < next) && close - body <= ARMOUR_MAX;
-      found(at, closed ? armourEnd(text, close) : base64End(text, body));
+      if (!closed || !CODE.test(text.slice(body, body + CODE_MAX))) {
+        found(at, closed ? armourEnd(text, close) : base64End(text, body));
+      }
     }
     at = next;
   }
 }
 
+/** What joins BEGIN and END in a program, and no key. */
+const CODE = /^(?:\\n|\s|["'`;+])*(?:\$\{|\.\w+\(|[\w.]+\(|[a-z]+ [\w ]+=)/;
+const CODE_MAX = 80;
 const LABEL = /^[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----/;
 const END = "-----END ";
 const BEGIN = "-----BEGIN ";

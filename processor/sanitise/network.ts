@@ -14,11 +14,11 @@ const IPV4 = pattern(
   17,
 );
 const VERSION_BEFORE =
-  /(?:version|ver|v|release|sections?|sec|chapters?|clauses?|articles?|figure|table|oid|build|firmware|driver|revision|rev|§|[=<>~^]=|[a-z]\/|[a-z]-|#)\.?\s{0,2}[("']?$/i;
+  /(?:(?<![a-z])(?:version|ver|v|rev)|release|sections?|sec|chapters?|clauses?|articles?|figure|table|oid|build|firmware|driver|revision|§|[=<>~^]=|[a-z]\/|[a-z]-|#)\.?\s{0,2}[("']?$/i;
 const ADDRESS_WORD =
   /\bip|addr|host|server|ping|subnet|client|connect|remote|ssh|dns|gateway|from|network|https?:|resolver|login|logged|proxy|peer|firewall|block/i;
-/** Every part this small: rather a version or a section than one of the few addresses down there. */
-const SMALL_PART_MAX = 31;
+/** The first three parts this small: rather a version or a section than one of the few addresses down there. */
+const SMALL_PART_MAX = 31, SECTION_MAX = 99;
 
 export function findIpv4(text: CountedText, found: Found): void {
   text.each(IPV4, ({ start, end, text: written }) => {
@@ -26,7 +26,9 @@ export function findIpv4(text: CountedText, found: Found): void {
     if (/(?:^|\.)0\d/.test(written) || !isPublicIpv4(parts)) return;
     const context = text.slice(start - 24, start);
     if (VERSION_BEFORE.test(context)) return;
-    if (parts.every((part) => part <= SMALL_PART_MAX) && !ADDRESS_WORD.test(context)) return;
+    if (
+      parts.every((part, i) => part <= (i < 3 ? SMALL_PART_MAX : SECTION_MAX)) && !ADDRESS_WORD.test(context)
+    ) return;
     found(start, end);
   });
 }

@@ -24,7 +24,7 @@ const CARD = pattern(
 const CARD_WORD =
   /card|credit|debit|visa|amex|maestro|diners|discover|master|pay|paid|charge|billing|\bcc\b|\bpan\b|kart|carte|cart[ãa]o|tarjeta|carta|карт|卡|カード|카드/i;
 const NOT_A_CARD =
-  /(?:imei|iccid|imsi|isbn|ean|upc|gtin|meid|serial|tracking|order|timestamp)\W{0,3}(?:no|number|is|id)?\W{0,4}$/i;
+  /(?:imei|iccid|imsi|isbn|ean|upc|gtin|meid|serial|tracking|order|timestamp)[\W_]{0,3}(?:no|number|is|id)?\W{0,4}$/i;
 
 export function findCards(text: CountedText, found: Found): void {
   for (let match = text.find(CARD, 0); match !== null;) {
@@ -41,8 +41,9 @@ export function findCards(text: CountedText, found: Found): void {
 function isCard(text: CountedText, start: number, written: string): boolean {
   const digits = digitsOf(written);
   if (!isCardNumber(digits) || NOT_A_CARD.test(before(text, start, 24))) return false;
-  const common = !/^35(?:[01]|2[0-7]|9)/.test(digits) && (digits.length === 15 || digits.length === 16 ||
-    (digits.length === 14 && written.length > 14));
+  const common = !/^(?:35(?:[01]|2[0-7]|9)|8)/.test(digits) &&
+    (digits.length === 15 || digits.length === 16 ||
+      (digits.length === 14 && written.length > 14));
   return common || CARD_WORD.test(before(text, start, 80));
 }
 
@@ -120,7 +121,9 @@ const SSN = pattern(
 );
 const SSN_WORD =
   /\bssns?\b|social[ _-]?sec|socialsecurity|\bss ?(?:#|no|number)|\btin\b|taxpayer|seguro social|\bitin\b/i;
-const ITIN_WORD = /\bitins?\b|\btin\b|taxpayer|tax (?:id|number)/i;
+const ITIN_WORD = /itins?(?![a-z])|\btin\b|taxpayer|tax (?:id|number)/i;
+
+const ITIN_AFTER = /^[^\n\0]{0,12}\bitin\b/i;
 
 /** Nine digits of the US state; dashed ones speak for themselves, others need the word before them. */
 export function findSocialSecurity(text: CountedText, found: Found): void {
@@ -133,7 +136,10 @@ export function findSocialSecurity(text: CountedText, found: Found): void {
 /** US taxpayer numbers of people without a social security number: only with the word before them. */
 export function findTaxpayers(text: CountedText, found: Found): void {
   text.each(SSN, ({ start, end, text: written }) => {
-    if (isTaxpayerNumber(digitsOf(written)) && ITIN_WORD.test(before(text, start, 40))) found(start, end);
+    if (!isTaxpayerNumber(digitsOf(written))) return;
+    if (ITIN_WORD.test(before(text, start, 40)) || ITIN_AFTER.test(text.slice(end, end + 24))) {
+      found(start, end);
+    }
   });
 }
 

@@ -15,6 +15,7 @@ import { findEmails, findSpelledEmails, SPELLED_CUES } from "./emails.ts";
 import { findJwts, findKeys, findKeyShapes, findPrivateKeys } from "./keys.ts";
 import { findIpv4, findIpv6, findMacs } from "./network.ts";
 import { findEastAsianIntroductions, findIntroductions, INTRODUCTION_CUES } from "./people.ts";
+import { findNumberColumns } from "./persons/columns.ts";
 import { findPersonNumbers } from "./persons/find.ts";
 import { PERSON_ENTITIES, PERSON_NUMBER_CUES } from "./persons/kinds.ts";
 import { findPhones } from "./phones/find.ts";
@@ -190,8 +191,13 @@ export const RULES: readonly Rule[] = [
   },
   {
     name: "key by the words before it",
-    when: (t) => t.stretch >= 20 && t.digits >= 3,
+    when: (t) => t.stretch >= 20 && t.digits >= 2,
     find: one("API_KEY", findNamedKeys),
+  },
+  {
+    name: "column of numbers",
+    when: (t, text) => t.dense >= 6 && text.includes("\n"),
+    find: findNumberColumns,
   },
   { name: "e-mail address", when: (t) => t.at, find: one("EMAIL_ADDRESS", findEmails) },
   {

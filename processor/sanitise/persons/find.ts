@@ -67,10 +67,19 @@ function mayBeginGroups(whole: string, { start, end }: Run): boolean {
   const begins = BEGINS[end - start]!;
   if (begins === 0) return false;
   const before = whole.charCodeAt(start - 1);
-  if (isLetter(before) || NEVER_BEFORE.has(before)) return false;
+  if (isLetter(before) || NEVER_BEFORE.has(before) && !(before === 0x2c && isCell(whole, start))) {
+    return false;
+  }
   if (before === 0x20 && isDigit(whole.charCodeAt(start - 2))) return false;
   return (begins & ALONE) !== 0 ||
     isDigit(whole.charCodeAt(end + 1)) && SEPARATORS.has(whole.charCodeAt(end));
+}
+
+/** `4711,498 848 7563` of CSV: behind a comma that parts no thousands. */
+function isCell(whole: string, start: number): boolean {
+  let digits = 0;
+  while (digits < 4 && isDigit(whole.charCodeAt(start - 2 - digits))) digits++;
+  return digits === 0 ? whole.charCodeAt(start - 2) !== 0x2e : digits === 4;
 }
 
 const SEPARATORS = new Set([..." -./"].map((sign) => sign.charCodeAt(0)));

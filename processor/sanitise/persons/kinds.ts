@@ -217,6 +217,8 @@ export const PERSON_NUMBER_CUES: readonly string[] = [
   "nif",
   "fiscale",
   "ni n",
+  "ni_n",
+  "ninum",
   "national insurance",
   "insurance n",
   ...[..." :=_-\"#.'*"].map((sign) => `pan${sign}`),

@@ -48,7 +48,9 @@ export function cueBefore(text: CountedText, start: number): Cue | null {
 }
 
 /** `T: +44…`, as at the end of mails. */
-const SIGNATURE_LETTER = /(?:^|[\s|,(])[TMPFCtmpfc][:.]\s?$/;
+const SIGNATURE_LETTER = /(?:^|[\s|,(])(?:[TMPFCtmfc][:.]|p:)\s?$/;
+/** Titles of columns, whose last one says nothing about the first cell of the next line. */
+const CSV_HEAD = /,\w{1,24}\r?\n$/;
 /** `"name": "` and `name=`; the group is the name. */
 const FIELD_NAME =
   /(["'`])[^"'`\n]{1,40}["'`]\s{0,2}[:=]\s{0,2}["'`]?\(?\+?$|[\w.-]{1,40}\s?=\s?["'`]?\(?\+?$/;
@@ -59,6 +61,7 @@ function contextIn(before: string): string {
   for (; at > 0 && before.length - at < REACH; at--) {
     const code = before.charCodeAt(at - 1);
     if (code === 0 || code === 0x3b || (code === 0x0a && before.charCodeAt(at - 2) === 0x0a)) break;
+    if (code === 0x0a && at === before.length && CSV_HEAD.test(before)) break;
     if (code === 0x3d || code === 0x3a) field = true;
   }
   const context = before.slice(at);

@@ -128,8 +128,13 @@ function opensHere(text: CountedText, start: number): boolean {
   if (isWord(code) || NEVER_BEFORE.includes(sign)) return false;
   if (!".-/:,".includes(sign)) return code < 0x250 || !isSpacedLetter(sign);
   const earlier = text.code(start - 2);
-  if (isDigit(earlier)) return false;
+  if (isDigit(earlier)) return code === 0x2c && isCell(text, start);
   return code === 0x3a || code === 0x2e || !isWord(earlier);
+}
+
+/** `4711,+49 30 …` of CSV: behind a comma that parts no thousands. */
+function isCell(text: CountedText, start: number): boolean {
+  return /(?:^|[^\d.])\d{4,20},$/.test(text.slice(start - 22, start));
 }
 
 const NEVER_BEFORE = "$€£¥₹₽#@&%\\^*~<>";
@@ -240,10 +245,14 @@ function shapeOf(text: CountedText, { start, plus, groups }: Candidate, count: n
     separators,
     plus,
     area: written.startsWith("(") && /^\(\d{1,5}(?:-\d{1,4})?\)/.test(written),
-    crowded: (text.char(start - 1) === " " && isDigit(text.code(start - 2))) ||
+    crowded: (text.char(start - 1) === " " &&
+      (isDigit(text.code(start - 2)) || HEX_PAIR.test(text.slice(start - 4, start)))) ||
       (text.char(end) === " " && isDigit(text.code(end + 1))),
   };
 }
+
+/** `48 8B 05 12 00 00 00`: bytes. */
+const HEX_PAIR = /(?:^|\W)(?:\d[a-f]|[a-f]\d) $/i;
 
 function isParenthesised(text: CountedText, group: { start: number; end: number }): boolean {
   return text.char(group.start - 1) === "(" && text.char(group.end) === ")";
@@ -271,7 +280,7 @@ function isBalanced(written: string): boolean {
 }
 
 const DATE =
-  /^\(?(?:(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}(?!\d)|\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)\d\d(?!\d)|(?:19|20)\d\d ?[-/] ?(?:19|20)\d\d$|\d{1,2}\/\d{1,2}\/\d\d$)/;
+  /^\(?(?:(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}(?!\d)|\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)\d\d(?!\d)|(?:19|20)\d\d ?[-/] ?(?:19|20)\d\d$|\d{1,2}\/\d{1,2}\/\d\d$|.{1,40} \((?:19|20)\d\d\)$)/;
 const ADDRESS_OR_AMOUNT = /^\d{1,3}(?:\.\d{1,3}){3}$|^\d+\.\d+$|^\d{1,3}(?:\.\d{3})+$/;
 
 function isDate(written: string): boolean {
@@ -337,7 +346,9 @@ function isUniform(separators: readonly string[], separator: string): boolean {
 }
 
 function isNorthAmerican({ digits, separators, area, crowded }: Shape): boolean {
-  if (/^1?000/.test(digits)) return false;
+  if (/^1?000/.test(digits) || /\($/.test(separators.at(-1)!) || /^\. {1,2}$/.test(separators.join(""))) {
+    return false;
+  }
   if (area || separators.some((separator) => /[-.()]/.test(separator))) return !separators.includes("/");
   return !crowded && /^1?[2-9]\d\d[2-9]/.test(digits);
 }

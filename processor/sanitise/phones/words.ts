@@ -115,7 +115,7 @@ export const PHONE_CUES_UNSPACED: readonly string[] = [
 
 /** Words right before a number, or in the name of its field, that make it anything but a telephone number. */
 export const NOT_A_PHONE =
-  "order orders id ids uid uuid guid version ver v imei imsi iccid isbn issn doi invoice ref reference serial sku ticket case " +
+  "pp order orders id ids uid uuid guid version ver v imei imsi iccid isbn issn doi invoice ref reference serial sku ticket case " +
   "tracking timestamp time date product item amount price cost total sum balance population year years page pages line lines " +
   "row rows port zip zipcode postcode postal code po part model patent rfc pmid bug issue pr commit build revision rev account acct " +
   "routing iban card ssn passport licence license member customer employee user policy claim vat tax tin ein registration reg " +

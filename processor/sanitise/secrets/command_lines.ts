@@ -34,6 +34,7 @@ const ROWS: readonly Row[] = [
   { tools: "keytool|jarsigner|apksigner", option: "-(?:src|dest|new)?(?:store|key)pass " },
   { tools: "openssl", option: "-pass(?:in|out)? pass:" },
   { tools: "xfreerdp|wfreerdp|mstsc", option: "/p:" },
+  { tools: "ssh-keygen", option: "-[NP] " },
   { tools: "nmcli", option: "password " },
   { tools: "wpa_passphrase", option: `${NAME} ` },
   {
@@ -59,7 +60,7 @@ export const COMMAND_CUES: readonly string[] = [
     .split(" "),
   ..."sqlcmd osql bcp isql mosquitto_ zip redis-cli valkey-cli plink pscp psftp putty kitty ldap keytool"
     .split(" "),
-  ..."jarsigner apksigner openssl freerdp mstsc nmcli wpa_ kubectl smbclient rpcclient winexe wmic lftp"
+  ..."jarsigner apksigner openssl freerdp mstsc nmcli wpa_ ssh-keygen kubectl smbclient rpcclient winexe wmic lftp"
     .split(" "),
   ..."sqlplus rman expdp impdp rabbitmqctl htpasswd curl wget siege chpasswd sudo".split(" "),
   ...["net rpc", "net use", "oc ", "http -", "https -", "http --", "xh -", "ab -"],

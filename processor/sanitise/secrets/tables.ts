@@ -26,14 +26,30 @@ const RULE = /^[\s|+:=-]*-[\s|+:=-]*$/;
 const LINE_MAX = 1000;
 const LINES_MAX = 500;
 
-type Cell = { readonly text: string; readonly start: number };
+export type Cell = { readonly text: string; readonly start: number };
+
+/** What becomes of the cells below each title; null where the title names nothing. */
+export type Columns = (titles: readonly string[]) => readonly (((cell: Cell) => void) | null)[];
 
 /** Columns of tables whose title names a credential: in Markdown, in CSV with commas, semicolons or tabs. */
 export function findTableSecrets(text: CountedText, report: TableReport): void {
-  for (let title = text.next(TITLE, 0); title !== null;) {
-    const head = lineAt(text, title.start);
-    const end = head === null ? text.indexOf("\n", title.end) : readTable(text, head, report);
-    title = end < 0 ? null : text.next(TITLE, Math.max(title.end, end));
+  readTables(text, TITLE, (titles) => {
+    const owned = titles.some((title) => OWNER_TITLE.test(title));
+    return titles.map((title) => {
+      const kind = PASSWORD_TITLE.test(title) ? "password" : KEY_TITLE.test(title) ? "key" : null;
+      return kind && (({ text, start }) => {
+        if (isSecret(text, kind, owned)) report[kind](start, start + text.length);
+      });
+    });
+  });
+}
+
+/** Reads the tables that have a title with one of the words. */
+export function readTables(text: CountedText, title: ReturnType<typeof words>, columns: Columns): void {
+  for (let at = text.next(title, 0); at !== null;) {
+    const head = lineAt(text, at.start);
+    const end = head === null ? text.indexOf("\n", at.end) : readTable(text, head, columns);
+    at = end < 0 ? null : text.next(title, Math.max(at.end, end));
   }
 }
 
@@ -54,20 +70,13 @@ function lineFrom(text: CountedText, start: number): Line | null {
 }
 
 /** Gives where the table ends; the head's end where it is none. */
-function readTable(text: CountedText, head: Line, report: TableReport): number {
+function readTable(text: CountedText, head: Line, columnsOf: Columns): number {
   const sign = ["|", "\t", ";", ","].find((sign) => head.text.includes(sign));
   if (sign === undefined) return head.end;
   const titles = cellsOf(head, sign).map(({ text }) => text);
-  const columns = titles.map((title) =>
-    PASSWORD_TITLE.test(title) ? "password" : KEY_TITLE.test(title) ? "key" : null
-  );
-  if (
-    titles.length < 2 || !titles.every((title) => TITLE_CELL.test(title)) ||
-    columns.every((kind) => kind === null)
-  ) {
-    return head.end;
-  }
-  const owned = titles.some((title) => OWNER_TITLE.test(title));
+  if (titles.length < 2 || !titles.every((title) => TITLE_CELL.test(title))) return head.end;
+  const columns = columnsOf(titles);
+  if (columns.every((column) => column === null)) return head.end;
   let line = lineFrom(text, head.end);
   if (sign === "|") {
     if (line === null || !RULE.test(line.text)) return head.end;
@@ -79,10 +88,7 @@ function readTable(text: CountedText, head: Line, report: TableReport): number {
   for (let row = 0; row < LINES_MAX && line !== null && line.text !== ""; row++) {
     const cells = cellsOf(line, sign);
     if (cells.length !== titles.length) break;
-    cells.forEach((cell, column) => {
-      const kind = columns[column];
-      if (kind && isSecret(cell.text, kind, owned)) report[kind](cell.start, cell.start + cell.text.length);
-    });
+    cells.forEach((cell, column) => columns[column]?.(cell));
     end = line.end;
     line = line.end < text.length ? lineFrom(text, line.end) : null;
   }

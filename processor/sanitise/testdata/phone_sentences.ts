@@ -14,7 +14,7 @@ export type Sentence = {
 };
 
 /** National forms (`#` any digit, `$` one from 2 to 9), then international ones. */
-const FORMS: Readonly<
+export const FORMS: Readonly<
   Record<string, { readonly home: readonly string[]; readonly abroad: readonly string[] }>
 > = {
   us: {
