@@ -176,7 +176,7 @@ export const RULES: readonly Rule[] = [
   {
     name: "password by its place",
     when: (t) => (t.cues & CUE.position) !== 0,
-    find: one("PASSWORD", findPlacedPasswords),
+    find: (text, report) => findPlacedPasswords(text, named(report)),
   },
   {
     name: "credential by its name",
