@@ -90,7 +90,7 @@ const NAMES = piece(
 );
 /** A key is a credential where one of these says so. */
 const KEY_OF =
-  /(?:api|access|auth|private|priv|client|license|licence|app|account|signing|encryption|master|service|shared|secret|admin|consumer|subscription|webhook)[ _-]?$/i;
+  /(?:api|access|auth|private|priv|client|license|licence|app|account|signing|encryption|master|service|shared|secret|admin|consumer|subscription|webhook|openai)[ _-]?$/i;
 /** What `pass` and `pw` are joined to without a sign. */
 const PART_OF =
   /(?:db|my|pg|sql|smtp|ftp|ssh|mail|user|usr|root|admin|adm|ldap|redis|mongo|rds|imap|pop3?|http|proxy|wifi|vpn|git|svn|key|store|sudo|rabbit|mq|vnc|bind|login|auth|require)$/i;
@@ -133,7 +133,7 @@ const ABOUT =
  * quote. Quotes also as they are in a text within a text, in HTML and in an address; `**` around what is bold.
  */
 const SEPARATOR = piece(
-  /(?:\\{0,7}["'`]|&(?:quot|#3[49]|#x2[27]);|%2[27]|\\{1,4}u002[27])?[\])}]?(?:\[\d{0,3}\])?\*{0,3}(?:\s\([a-z ]{1,24}\)(?=:))?(?:\s?:\s?[A-Za-z&][\w.<>&'[\]|?]{1,24}(?: str)?(?=\s?=\s?["']))?(?:\s{0,3}:\s{1,3}[|>][-+]?\d?[ \t]{0,4}\r?\n\s{1,24}|(?:(?:\s[\w="']{1,40})?>|<\/(?:name|key)>)\s{0,24}<(?:value|string)>|\s{1,3}[–—→➜-]\s{1,3}|&gt;\s{0,4}|\s{0,4}(?::=|=>|->|<-|!?===?|!=|[?|]{1,2}=|%3[ADad]|[:=：＝])(?:\*{1,3}(?=\s))?(?:\s|%20){0,4}|(?:\s(?:for|to|of|on|at|von|für|zu|del?|du|para|pour|voor|от|для|к)(?:\s[^\s:="'<>(){}\0]{1,20}){1,4})?(?::\s{1,2}|\s{1,3}(?:is|was|ist|lautet|war|est|était|es|era|è|é|foi|är|er|jest|=)(?: now| set to|:)?\s{1,3})|(?:は|是|为|為|는|은)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s{0,3}[,;]?\s{0,40}\\{0,3}["']?(?:Parameter)?(?:[Vv]alue|VALUE|default)\\{0,3}["']?\s{0,3}[:=]\s{0,3}|\s{1,4}[|│]\s{1,4}|>\s{0,24})(?:(?:Bearer|Basic|Token|token|bearer|basic|[Aa]pi[Kk]ey|Key|GenieKey|Bot|SSWS|OAuth|Splunk)\s)?(?:\[\s{0,3}(?=["']))?(?:[brfuN@]{1,2}(?=["']))?(\\{0,7}["'`]{1,3}|&(?:quot|#3[49]|#x2[27]);|%2[27]|\\{1,4}u002[27])?/,
+  /(?:\\{0,7}["'`]|&(?:quot|#3[49]|#x2[27]);|%2[27]|\\{1,4}u002[27])?[\])}]?(?:\[\d{0,3}\])?\*{0,3}(?:\s\([a-z ]{1,24}\)(?=:))?(?:\s?:\s?[A-Za-z&][\w.<>&'[\]|?]{1,24}(?: str)?(?=\s?=\s?["']))?(?:\s{0,3}:\s{1,3}[|>][-+]?\d?[ \t]{0,4}\r?\n\s{1,24}|(?:(?:\s[\w="']{1,40})?>|<\/(?:name|key)>)\s{0,24}<(?:value|string)>|\s{1,3}[–—→➜-]\s{1,3}|&gt;\s{0,4}|\.equals(?:IgnoreCase)?\(\s?(?=["'])|\s{0,4}(?::=|=>|->|<-|!?===?|!=|[?|]{1,2}=|%3[ADad]|[:=：＝])(?:\*{1,3}(?=\s))?(?:\s|%20){0,4}|(?:\s(?:for|to|of|on|at|FOR|von|für|zu|del?|du|para|pour|voor|от|для|к)(?:\s[^\s:="'<>(){}\0]{1,20}){1,4})?(?::\s{1,2}|\s{1,3}(?:is|was|ist|lautet|war|est|était|es|era|è|é|foi|är|er|jest|=)(?: now| set to|:)?\s{1,3})|(?:は|是|为|為|는|은)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s{0,3}[,;]?\s{0,40}\\{0,3}["']?(?:Parameter)?(?:[Vv]alue|VALUE|default)\\{0,3}["']?\s{0,3}[:=]\s{0,3}|\s{1,4}[|│]\s{1,4}|>\s{0,24})(?:(?:Bearer|Basic|Token|token|bearer|basic|[Aa]pi[Kk]ey|Key|GenieKey|Bot|SSWS|OAuth|Splunk)\s)?(?:\[\s{0,3}(?=["'])|(?:MD5|SHA1|SHA2|SHA256|PASSWORD|ENCRYPT|crypt|bcrypt|md5|sha1|Secret|SecretStr)\((?=["']))?(?:[brfuN@]{1,2}(?=["']))?(\\{0,7}["'`]{1,3}|&(?:quot|#3[49]|#x2[27]);|%2[27]|\\{1,4}u002[27])?/,
   128,
 );
 /** `variable "db_password" { … default = "` of Terraform. */
@@ -223,6 +223,12 @@ function isCalled(text: CountedText, start: number): boolean {
   );
 }
 
+/** "use password X", "user admin pass X", and a line of the word before a line of the value. */
+const SAID = /(?:^|\n)[ \t]{0,8}$|\b(?:use|using|with|and|new|user(?:name)? \S{1,40})(?: the)? $/i;
+/** Nothing but a password: small letters, and two figures or a sign. */
+const STRONG =
+  /^\s{1,3}["']?(?=[^\s]{0,30}[a-z])(?=[^\s]{0,30}(?:\d[^\s]{0,20}\d|[!@#$%^&*?]\w|\d[!@#$%^&*?]))[^\s"'(){}=:;,/]{6,40}["']?(?:[\s.,]|$)/;
+
 /** `requirepass X` and `storePassword "X"`: a line of a name and a value. */
 const LINE_NAME =
   /(?:^|\n)[ \t]{0,8}(?:(?:SetEnv|fastcgi_param) )?[\w.-]{2,60}(?:password|passwd|pass|pwd|pw|psk)$/i;
@@ -233,6 +239,7 @@ function isOption(text: CountedText, { start, end }: Value): boolean {
   const name = text.slice(start, end).toLowerCase();
   const before = text.slice(start - 100, start);
   if (name === "bearer" || /(?:^|[\s"'])--?[\w-]{0,24}$/.test(before)) return true;
+  if (name.startsWith("passw") && SAID.test(before) && STRONG.test(text.slice(end, end + 60))) return true;
   if (LINE_NAME.test(before + name) && LINE_VALUE.test(text.slice(end, end + 90))) return true;
   if (/(?:^|\n)\s{0,8}(?:ENV|setx|set -gx|setenv) [\w.-]{0,20}$/.test(before)) return true;
   return name.startsWith("passw") &&
@@ -327,7 +334,7 @@ function isPassword(value: string, reading: Reading): boolean {
 
 /** Words that are no password where one could stand: what it is called, and what is to be done about it. */
 const ABOUT_PASSWORDS =
-  /pass|word|wort|secret|token|clave|senha|heslo|haslo|kennw|^(?:field|input|always|never|prompt|enabled|disabled|generated?|random|value|config|settings?|encrypted|hashed|false|string|varchar)$/;
+  /^(?:[a-z]{0,8}(?:password|passwd|passwort|passord|wachtwoord|kennwort)|(?:my|the|new|old|db|user|root|admin|your)(?:pass|pwd|pw|secret)|pass|secret|token|clave|senha|heslo|haslo|field|input|always|never|prompt|enabled|disabled|generated?|random|value|config|settings?|encrypted|hashed|false|string|varchar)$/;
 
 /** A word will do as well, where the place is sure. */
 function isTrusted(value: string, trust: Trust): boolean {
@@ -354,7 +361,7 @@ function isUnlikeWords(value: string, { quote, natural, exact }: Reading): boole
   if (letters === 0) {
     return digits >= 4 && exact && !natural && digits + symbols === value.length && value.length >= 6;
   }
-  if (isVersionOrPath(value)) return false;
+  if (isVersionOrPath(value) || DOTTED.test(value)) return false;
   if (
     quote === "" && isIdentifier(value) &&
     /[._]|pass|pwd|word|token|secret|user|input|form|value|text|hash|field|param|arg|str|data|conf/i.test(
@@ -373,6 +380,9 @@ function isUnlikeWords(value: string, { quote, natural, exact }: Reading): boole
   return /[!@#$%^&*?~+=]/.test(value.slice(0, -1)) && letters >= 3 && value.length >= 6 &&
     !/^[@#]/.test(value);
 }
+
+/** `auth.hashers.Argon2Hasher`: a name in a program. */
+const DOTTED = /^[A-Za-z_]\w*\.[A-Za-z_]\w*\.[A-Za-z_][\w.]*$|^:[a-z_]\w*$/i;
 
 /** `summ3r_9`, `n0tSecret`: figures for letters within a word, but for those of names like `base64_secret`. */
 const LEET = /[a-z][01347]{1,2}[a-z]/;

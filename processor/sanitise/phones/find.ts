@@ -338,7 +338,9 @@ function isUniform(separators: readonly string[], separator: string): boolean {
 
 function isNorthAmerican({ digits, separators, area, crowded }: Shape): boolean {
   if (/^1?000/.test(digits)) return false;
-  if (area || separators.some((separator) => /[-.()]/.test(separator))) return !separators.includes("/");
+  if (area || separators.some((separator) => /[-.()]/.test(separator))) {
+    return !separators.includes("/") || separators.join("") === "/-" || separators.join("") === "/.";
+  }
   return !crowded && /^1?[2-9]\d\d[2-9]/.test(digits);
 }
 

@@ -32,7 +32,7 @@ const ROWS: readonly Row[] = [
   { tools: "ldap(?:search|modify|add|delete|whoami|compare)", option: "-w ?" },
   { tools: "ldappasswd", option: "-[wsa] " },
   { tools: "keytool|jarsigner|apksigner", option: "-(?:src|dest|new)?(?:store|key)pass " },
-  { tools: "openssl", option: "-pass(?:in|out)? pass:" },
+  { tools: "openssl", option: "(?:-pass(?:in|out)? pass:|enc [^|\\n]{0,80}-k )" },
   { tools: "xfreerdp|wfreerdp|mstsc", option: "/p:" },
   { tools: "nmcli", option: "password " },
   { tools: "mysqladmin", option: "password " },
@@ -42,7 +42,6 @@ const ROWS: readonly Row[] = [
   { tools: "snmp(?:walk|get|set|bulkwalk|table)", option: "-[AX] " },
   { tools: "redis-cli|valkey-cli", option: "(?:AUTH|auth) " },
   { tools: "gpg2?", option: "--passphrase " },
-  { tools: "openssl enc", option: "-(?:k|pass pass:) ?" },
   { tools: "cmdkey|wmic|schtasks", option: "/(?:pass(?:word)?:|rp )" },
   {
     tools: "(?:vault|doctl|hf|huggingface-cli|gh auth|wandb) login",
@@ -83,7 +82,7 @@ export const COMMAND_CUES: readonly string[] = [
   ..."jarsigner apksigner openssl freerdp mstsc nmcli wpa_ kubectl smbclient rpcclient winexe wmic lftp"
     .split(" "),
   ..."sqlplus rman expdp impdp rabbitmqctl htpasswd curl wget siege chpasswd sudo".split(" "),
-  ..."ncftpput racadm hydra medusa useradd usermod ipmitool twine influx snmpwalk snmpget snmpset snmpbulk"
+  ..."ncftpput rabbitmqadmin racadm hydra medusa useradd usermod ipmitool twine influx snmpwalk snmpget snmpset snmpbulk"
     .split(" "),
   ..."gpg cmdkey schtasks doctl _authtoken aws_secret_access_key sonar rclone consul etcdctl luksopen".split(
     " ",
@@ -150,7 +149,7 @@ export function findCommandPasswords(text: CountedText, found: Found): void {
       reportValue(PIPED.exec(line) ?? CHPASSWD.exec(line), tool.end, found);
       continue;
     }
-    if (!/[-/\\ ]/.test(line.trimStart())) continue;
+    if (!name.includes(" ") && !/[-/\\ ]/.test(line.trimStart())) continue;
     const command = line.replace(/ (?:\||&&) .*$/s, "");
     for (const { tools, option } of OPTIONS) {
       if (!tools.test(name)) continue;

@@ -6,9 +6,9 @@ import { isFilled } from "./values.ts";
 
 type Found = (start: number, end: number) => void;
 
-export const COOKIE_CUES: readonly string[] = ["cookie", "curl"];
+export const COOKIE_CUES: readonly string[] = ["cookie", "curl", "phpsessid", "jsessionid", "connect.sid"];
 
-const COOKIE = words(/cookie|(?<=\s)-b(?= ?["'\w])/i);
+const COOKIE = words(/cookie|phpsessid|jsessionid|connect\.sid|(?<=\s)-b(?= ?["'\w])/i);
 /** `Cookie: `, `"cookie": "`, `document.cookie = "`, and curl's `--cookie "` and `-b "`. */
 const HEADER = piece(
   /(?:cookie\\{0,3}["'`]?\]?\s{0,3}(?:(?:[:=,]|\s(?=\w+=)|\s?,\s{0,3}\\{0,3}["']value\\{0,3}["']\s?:)\s{0,3}|(?=["']))\[?\\{0,3}["'`]?|-b ?["']?)(?=[\w.%!$&*+^|~:-]{1,64}=)/i,
@@ -16,6 +16,11 @@ const HEADER = piece(
 );
 /** `cookies: [`, `cookies = {`, `setCookie(`. */
 const LIST = piece(/cookies?(?:jar)?(?:\.set)?\\{0,3}["']?\s{0,3}(?:[:=]\s{0,3}(?:[[{(]|dict\()|\()/i, 28);
+/** The value of a session by its cookie's name, in an address too; and what is said to be a cookie's. */
+const NAMED = piece(
+  /(?:(?:php|j)sessionid|phpsessid|connect\.sid)["']?\s?[=:]\s?["']?([\w%.:-]{16,200})|cookie(?: value)?(?:: | is | )([\w%.-]{20,200})(?![\w=])/i,
+  230,
+);
 /** Longest header, and longest list, in UTF-16 units. */
 const HEADER_MAX = 4096;
 const LIST_MAX = 4096;
@@ -28,6 +33,12 @@ export function findCookies(text: CountedText, found: Found): void {
   for (let cookie = text.next(COOKIE, 0); cookie !== null;) {
     const header = text.match(HEADER, cookie.start);
     const list = header === null ? text.match(LIST, cookie.start) : null;
+    const named = header === null && list === null ? text.match(NAMED, cookie.start) : null;
+    const value = named?.groups[1] ?? named?.groups[2];
+    if (named !== null && value !== undefined && (isKey(value, true) || isDrawn(value))) {
+      const start = cookie.start + named.text.lastIndexOf(value);
+      found(start, start + value.length);
+    }
     const end = header !== null
       ? readHeader(text, header.end, found)
       : list !== null

@@ -1,7 +1,7 @@
-import { countDigits } from "../checks.ts";
+import { countDigits, entropy } from "../checks.ts";
 import { type CountedText, piece, words } from "../counted_text.ts";
 import { isKey } from "../credentials.ts";
-import { isSurprising } from "./drawn.ts";
+import { isDrawn, isSurprising } from "./drawn.ts";
 import { isFilled } from "./values.ts";
 
 type Found = (start: number, end: number) => void;
@@ -16,6 +16,8 @@ const CALLS: readonly {
   readonly weak?: true;
   readonly key?: true;
 }[] = [
+  { call: /\b(?:ds|data_?source|config|factory|conn\w{0,8}|hikari\w{0,8})\.set_?password$/i, at: 0 },
+  { call: /\b(?:client|bot)\.(?:login|run)$/, at: 0, key: true },
   { call: /\bgetConnection$/i, at: 2 },
   { call: /\b(?:mysqli?_p?connect|new mysqli|new \\?PDO|odbc_p?connect|imap_open)$/i, at: 2 },
   { call: /\b(?:mysqldb|pymysql|mysql\.connector)\.connect$/i, at: 2 },
@@ -29,7 +31,8 @@ const CALLS: readonly {
   { call: /\b(?:ftp|smtp\w{0,8}|imap\w{0,8}|mail\w{0,8}|server)\.login$/i, at: 1 },
   { call: /\.(?:login|auth|authenticate)$/, at: 1, weak: true },
   { call: /\bauth ?= ?$/, at: 1 },
-  { call: /\b(?:plaincredentials|wifi\.begin|changeuserpassword|bind_s)$/i, at: 1 },
+  { call: /\b(?:plaincredentials|wifi\.begin|changeuserpassword|\w{0,8}bind_s)$/i, at: 1 },
+  { call: /\bdefine$/, at: 1, key: true },
   { call: /\bftplib\.ftp(?:_tls)?$/i, at: 2 },
   { call: /\b(?:ssh\w{0,8}|client)\.connect$/i, at: 3 },
   { call: /\bhttpbasic$/i, at: 1, weak: true },
@@ -43,14 +46,13 @@ const CALLS: readonly {
   },
   { call: /\bjwt\.(?:sign|verify|encode|decode)$|\bsignwith$|\bcreatehmac$/i, at: 1, key: true },
   { call: /\b(?:hmac\.new|cookieparser)$/i, at: 0, key: true },
-  { call: /\b(?:client|bot)\.(?:login|run)$/, at: 0, key: true },
   { call: /awscredentials(?:\.create)?$|staticcredentialsprovider$/i, at: 1, key: true },
   { call: /\bwallet$/i, at: 0, key: true },
 ];
 
 /** How the calls end, and their bracket. */
 const CALL = words(
-  /(?:connection|connect|mysqli|pdo|imap_open|ldap_bind|login|password|sequelize|credentials?|\.basic|token|authentication|authenticate|auth|auth ?= ?|begin|bind_s|\.ftp|\.ftp_tls|basic|create_user|superuser|::make|bcrypt|\.hash|hashsync|hashpw|encode|password_hash|signwith|createhmac|jwt\.sign|\.verify|\.decode|hmac\.new|cookieparser|\.run|credentials\.create|provider|wallet)\(/i,
+  /(?:connection|connect|mysqli|pdo|imap_open|ldap_bind|login|password|sequelize|credentials?|\.basic|token|authentication|authenticate|auth|auth ?= ?|begin|bind_s|\.ftp|\.ftp_tls|basic|create_user|superuser|::make|bcrypt|\.hash|hashsync|hashpw|encode|password_hash|signwith|createhmac|jwt\.sign|\.verify|\.decode|hmac\.new|cookieparser|\.run|define|credentials\.create|provider|wallet)\(/i,
 );
 const CALL_MAX = 40;
 
@@ -62,14 +64,14 @@ export const POSITION_CUES: readonly string[] = [
   ),
   ..."wifi.begin( changeuserpassword( bind_s( .ftp( .ftp_tls( basic( create_user( superuser( ::make( bcrypt.hash bcrypt("
     .split(" "),
-  ..."encoder.encode( password_hash( signwith( createhmac( jwt. hmac.new( cookieparser( .run( credentials.create( provider( wallet("
+  ..."encoder.encode( password_hash( signwith( createhmac( jwt. hmac.new( cookieparser( .run( define( credentials.create( provider( wallet("
     .split(" "),
   ...["auth = (", "auth= (", "auth =(", "securestring", ":thin:"],
 ];
 
 /** One argument: a text in quotes, or something else without quotes. */
 const ARGUMENT =
-  /\s{0,20}(?:[bruN@]{0,2}(?:"([^"\n\0]{0,160})"|'([^'\n\0]{0,160})')|[^"'(),\0]{0,80}(?:\([^()"'\0]{0,60}\))?)\s{0,20}/dy;
+  /\s{0,20}(?:[bruN@]{0,2}(?:"([^"\n]{0,160})"|'([^'\n]{0,160})')|[^"'(),\0]{0,80}(?:\([^()"'\0]{0,60}\))?)\s{0,20}/dy;
 /** How far the arguments are looked at, in UTF-16 units. */
 const ARGUMENTS_MAX = 500;
 
@@ -82,6 +84,7 @@ const AFTER_PHRASE = piece(
 const STATEMENT = /\b(?:create|alter|grant|replace)\b[^;]{0,200}$/i;
 
 const KEY_UNITS_MIN = 16;
+const SALT_UNITS = 60;
 
 /** Passwords by their place: the third argument of `getConnection`, the second of `auth=(…)`, SQL's `IDENTIFIED BY`. */
 export function findPlacedPasswords(
@@ -123,10 +126,17 @@ function argumentAt(
       continue;
     }
     const value = match[1] ?? match[2];
-    if (value === undefined || !isFilled(value) || /\s/.test(value) || (weak && isPlain(value))) return null;
-    if (key && !(value.length >= KEY_UNITS_MIN && isKey(value, true))) return null;
+    if (value === undefined || value.includes("\0") || !isFilled(value)) return null;
+    if (key ? !isDrawnKey(value) : /\s/.test(value) || (weak && isPlain(value))) return null;
     return match.indices![match[1] === undefined ? 2 : 1]!;
   }
+}
+
+/** Also of all printable characters, as the salts of WordPress are. */
+function isDrawnKey(value: string): boolean {
+  if (value.length < KEY_UNITS_MIN) return false;
+  return isKey(value, true) || !/\s/.test(value) && isDrawn(value) ||
+    value.length >= SALT_UNITS && value.replace(/[\w\s]/g, "").length >= 8 && entropy(value) >= 4.2;
 }
 
 /** Of letters alone that make a word. */

@@ -42,7 +42,7 @@ export function trustIn(text: CountedText, { start, end }: Name, separator: stri
 
 /** `--db-password=…`, `-Dpassword=…`, `-e DB_PASSWORD=…`. */
 const OPTION =
-  /(?:^|\s|["'])(?:--[\w.-]{0,40}|-[DPX]\s?[\w.]{0,50}|(?:-e|--env|--set|--build-arg|-var|--extra-vars)[ =]["']?[\w.]{0,40})$/;
+  /(?:^|\s|["'])(?:--[\w.-]{0,40}|-[DPX]\s?[\w.]{0,50}|(?:-e|--env|--set|--build-arg|-var|--extra-vars)[ =]["']?[\w.]{0,40})$|\b(?:vault (?:kv put|write)|config:set|secrets set|mount|httpie|ParameterKey) [^\n]{0,80}[ ,][\w.]{0,40}$/;
 /** `RANDOM_ROOT_PASSWORD=…` says whether, not what. */
 function isFlag(text: CountedText, { start, end }: Name): boolean {
   return /(?:random|empty|allow|show|save|require|enable|disable|change|force|hide|check|validate|use|no|with|ask|reset|update)[_-]?\w{0,12}$/i
@@ -53,8 +53,13 @@ function isFlag(text: CountedText, { start, end }: Name): boolean {
 const WITH_USER =
   /(?:^|\s)(?:-[uUl]|--?(?:docker-)?user(?:name)?|\/user|-User(?:name)?)[ :=]\S{1,64}\s[^\n]{0,100}$/i;
 
+/** `SetEnv DB_PASSWORD x`, `OPTIONS (user 'x', password 'y')`. */
+const DIRECTIVE =
+  /(?:SetEnv|fastcgi_param) [\w.]{0,40}$|(?:^|\s)--?require$|BindDN?$|\boptions\s?\([^()\n]{0,100}$/i;
+
 export function isWithUser(text: CountedText, start: number): boolean {
-  return WITH_USER.test(text.slice(start - 160, start));
+  const ahead = text.slice(start - 160, start);
+  return WITH_USER.test(ahead) || DIRECTIVE.test(ahead);
 }
 
 /** What a service's password is called, and where it is set: on a line of its own, or in quotes. */
@@ -62,7 +67,7 @@ const OWNED =
   /(?:^|\n|[{,;("'] ?)[ \t]{0,16}(?:- |export |set |ENV |\$)?["']?[\w.-]{0,24}(?:db|database|mysql|mariadb|postgres(?:ql)?|pg|redis|mongo(?:db)?|smtp|mail|root|admin(?:istrator)?|master|rabbitmq|mssql|oracle|ldap|ftp|ssh|sudo|become|keystore|truststore|grafana|elastic|vpn|wifi)_(?:login_|user_|root_|bind_)?(?:pass(?:word|wd)?|pwd)$/i;
 /** In a call that connects, or behind a host in quotes. */
 const CONNECTED =
-  /(?:connect(?:ion)?|pool|redis|createuser|client)\(\{?[^()\n]{0,120}$|\b(?:host(?:name)?|server|database|dbname|dialect)["']?\s?(?:=>|[:=])\s?["'][\w.-]{1,60}["'],[^\n{}]{0,80}$/i;
+  /(?:connect(?:ion)?|pool|redis|createuser|client)\(\{?[^()\n]{0,120}$|\b(?:host(?:name)?|server|database|dbname|dialect)["']?\s?(?:=>|[:=])\s?["'][\w.-]{1,60}["'],[^{}]{0,80}$/i;
 /** `<user username="bob" password="`. */
 const WITH_USER_ATTRIBUTE = /<\w[^<>\0]{0,80}\buser(?:name)?="[\w.@-]{1,40}"[^<>\0]{0,60}\s$/i;
 
