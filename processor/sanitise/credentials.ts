@@ -126,18 +126,18 @@ export const FOREIGN_PASSWORD_CUES: readonly string[] = [
 /** What else may belong to the name; a name that goes on like {@link ABOUT} is about a credential and holds none. */
 const REST = piece(/[\w-]{0,30}/, 30);
 const ABOUT =
-  /^(?:s?[_-]?(?:iz|type|name|len|count|limit|ur[il]|path|file|dir|endpoint|expir|field|label|hint|placeholder|regex|pattern|policy|version|size|ttl|class|header|prefix|suffix|index|min|max|format|manager|provider|service|store|usage|algorithm|method|per|ed$|ing$|ary|arial|ori[sz]|or$|entic|errors?$|valid|required|reset|confirm$|strength|visible|required))/i;
+  /^(?:s?[_-]?(?:iz|type|name|len|count|limit|encrypt|ur[il]|path|file|dir|endpoint|expir|field|label|hint|placeholder|regex|pattern|policy|version|size|ttl|class|header|prefix|suffix|index|min|max|format|manager|provider|service|store|usage|algorithm|method|per|ed$|ing$|ary|arial|ori[sz]|or$|entic|errors?$|valid|required|reset|confirm$|strength|visible|required))/i;
 
 /**
  * Between name and value, in order: closing quote and bracket, what it is declared as (`: string`), separator, opening
  * quote. Quotes also as they are in a text within a text, in HTML and in an address; `**` around what is bold.
  */
 const SEPARATOR = piece(
-  /(?:\\{0,7}["'`]|&(?:quot|#3[49]|#x2[27]);|%2[27]|\\{1,4}u002[27])?[\])}]?(?:\[\d{0,3}\])?\*{0,3}(?:\s\([a-z ]{1,24}\)(?=:))?(?:\s?:\s?[A-Za-z&][\w.<>&'[\]|?]{1,24}(?: str)?(?=\s?=\s?["']))?(?:\s{0,3}:\s{1,3}[|>][-+]?\d?[ \t]{0,4}\r?\n\s{1,24}|(?:(?:\s[\w="']{1,40})?>|<\/(?:name|key)>)\s{0,24}<(?:value|string)>|\s{1,3}[–—→➜-]\s{1,3}|&gt;\s{0,4}|\.equals(?:IgnoreCase)?\(\s?(?=["'])|\s{0,4}(?::=|=>|->|<-|!?===?|!=|[?|]{1,2}=|%3[ADad]|[:=：＝])(?:\*{1,3}(?=\s))?(?:\s|%20){0,4}|(?:\s(?:for|to|of|on|at|FOR|von|für|zu|del?|du|para|pour|voor|от|для|к)(?:\s[^\s:="'<>(){}\0]{1,20}){1,4})?(?::\s{1,2}|\s{1,3}(?:is|was|ist|lautet|war|est|était|es|era|è|é|foi|är|er|jest|=)(?: now| set to|:)?\s{1,3})|(?:は|是|为|為|는|은)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s{0,3}[,;]?\s{0,40}\\{0,3}["']?(?:Parameter)?(?:[Vv]alue|VALUE|default)\\{0,3}["']?\s{0,3}[:=]\s{0,3}|\s{1,4}[|│]\s{1,4}|>\s{0,24})(?:(?:Bearer|Basic|Token|token|bearer|basic|[Aa]pi[Kk]ey|Key|GenieKey|Bot|SSWS|OAuth|Splunk)\s)?(?:\[\s{0,3}(?=["'])|(?:MD5|SHA1|SHA2|SHA256|PASSWORD|ENCRYPT|crypt|bcrypt|md5|sha1|Secret|SecretStr)\((?=["']))?(?:[brfuN@]{1,2}(?=["']))?(\\{0,7}["'`]{1,3}|&(?:quot|#3[49]|#x2[27]);|%2[27]|\\{1,4}u002[27])?/,
+  /(?:\\{0,7}["'`]|&(?:quot|#3[49]|#x2[27]);|%2[27]|\\{1,4}u002[27])?[\])}]?(?:\[\d{0,3}\])?\*{0,3}(?:\s\([a-z ]{1,24}\)(?=:))?(?:\s?:\s?[A-Za-z&][\w.<>&'[\]|?]{1,24}(?: str)?(?=\s?=\s?["']))?(?:\s{0,3}:\s{1,3}[|>][-+]?\d?[ \t]{0,4}\r?\n\s{1,24}|(?:(?:\s[\w="']{1,40})?>|<\/(?:name|key)>)\s{0,24}<(?:value|string)>|\s{1,3}[–—→➜-]\s{1,3}|&gt;\s{0,4}|\.equals(?:IgnoreCase)?\(\s?(?=["'])|\s{0,4}(?::=|=>|->|<-|!?===?|!=|[?|]{1,2}=|%3[ADad]|[:=：＝])(?:\*{1,3}(?=\s))?(?:\s|%20){0,4}|(?:\s(?:for|to|of|on|at|FOR|von|für|zu|del?|du|para|pour|voor|от|для|к)(?:\s[^\s:="'<>(){}\0]{1,20}){1,4})?(?::\s{1,2}|\s{1,3}(?:is|was|ist|lautet|war|est|était|es|era|è|é|foi|är|er|jest|=)(?: now| set to|:)?\s{1,3})|(?:は|是|为|為|는|은)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s{0,3}(?:,\s{0,4}"\w{1,12}":\s?"[\w-]{1,20}")?[,;]?\s{0,40}\\{0,3}["']?(?:Parameter)?(?:[Vv]alue|VALUE|default)\\{0,3}["']?\s{0,3}[:=]\s{0,3}|\s{1,4}[|│]\s{1,4}|>\s{0,24})(?:(?:Bearer|Basic|Token|token|bearer|basic|[Aa]pi[Kk]ey|Key|GenieKey|Bot|SSWS|OAuth|Splunk)\s)?(?:\[\s{0,3}(?=["'])|(?:MD5|SHA1|SHA2|SHA256|PASSWORD|ENCRYPT|crypt|bcrypt|md5|sha1|Secret|SecretStr)\((?=["']))?(?:[brfuN@]{1,2}(?=["']))?(\\{0,7}["'`]{1,3}|&(?:quot|#3[49]|#x2[27]);|%2[27]|\\{1,4}u002[27])?/,
   128,
 );
 /** `variable "db_password" { … default = "` of Terraform. */
-const VARIABLE = piece(/["']\s{0,3}\{[^}\0]{0,400}?\bdefault\s{0,12}=\s{0,4}(["'])/, 440);
+const VARIABLE = piece(/["']\s{0,3}\{[^}\0]{0,400}?\b(?:default|value)\s{0,12}=\s{0,4}(["'])/, 440);
 /** Without a separator only what is an option or a header's scheme: `--password X`, `Bearer X`. */
 const BARE_SEPARATOR = piece(/(?:["'],)?\s{1,4}(\\?["'`])?/, 8);
 
@@ -194,7 +194,12 @@ function valueAfter(text: CountedText, { start, end, kind, limit = text.length }
   if (!isOption(text, { start, end })) return null;
   const bare = text.match(BARE_SEPARATOR, at);
   const quote = bare?.groups[1] ?? "";
-  const trust = () => isOfNetrc(text, start) || isWithUser(text, start) ? "certain" : "none";
+  const trust = () =>
+    isOfNetrc(text, start) || isWithUser(text, start)
+      ? "certain"
+      : /\s--[\w-]{2,30}-$/.test(text.slice(start - 36, start))
+      ? "neighbour"
+      : "none";
   return bare && readValue(text, { from: bare.end, limit, quote, kind, natural: true, exact: false, trust });
 }
 
@@ -207,7 +212,8 @@ function isId(name: string, value: string): boolean {
 }
 
 function isVariable(text: CountedText, { start, end }: Value): boolean {
-  return text.char(end) === '"' && /\bvariable\s{1,4}"[\w-]{0,40}$/.test(text.slice(start - 56, start));
+  return text.char(end) === '"' &&
+    /\b(?:variable|output)\s{1,4}"[\w-]{0,40}$/.test(text.slice(start - 56, start));
 }
 
 /** `define('DB_PASSWORD', '…')`, `setRequestHeader("X-Api-Key", "…")`: the name is an argument, its value the next one. */
@@ -225,9 +231,10 @@ function isCalled(text: CountedText, start: number): boolean {
 
 /** "use password X", "user admin pass X", and a line of the word before a line of the value. */
 const SAID = /(?:^|\n)[ \t]{0,8}$|\b(?:use|using|with|and|new|user(?:name)? \S{1,40})(?: the)? $/i;
+const SAID_OF_USER = /\b(?:user(?:name)?|login|email) \S{1,40} $/i;
 /** Nothing but a password: small letters, and two figures or a sign. */
 const STRONG =
-  /^\s{1,3}["']?(?=[^\s]{0,30}[a-z])(?=[^\s]{0,30}(?:\d[^\s]{0,20}\d|[!@#$%^&*?]\w|\d[!@#$%^&*?]))[^\s"'(){}=:;,/]{6,40}["']?(?:[\s.,]|$)/;
+  /^\s{1,3}["']?(?![*<[|~`/])(?=[^\s]{0,30}[a-z])(?=[^\s]{0,30}(?:\d[^\s]{0,20}\d|[!@#$%^&*?]\w|\d[!@#$%^&*?]))[^\s"'(){}=:;,/]{6,40}["']?(?:[\s.,]|$)/;
 
 /** `requirepass X` and `storePassword "X"`: a line of a name and a value. */
 const LINE_NAME =
@@ -239,7 +246,9 @@ function isOption(text: CountedText, { start, end }: Value): boolean {
   const name = text.slice(start, end).toLowerCase();
   const before = text.slice(start - 100, start);
   if (name === "bearer" || /(?:^|[\s"'])--?[\w-]{0,24}$/.test(before)) return true;
-  if (name.startsWith("passw") && SAID.test(before) && STRONG.test(text.slice(end, end + 60))) return true;
+  if (
+    (name.startsWith("passw") ? SAID : SAID_OF_USER).test(before) && STRONG.test(text.slice(end, end + 60))
+  ) return true;
   if (LINE_NAME.test(before + name) && LINE_VALUE.test(text.slice(end, end + 90))) return true;
   if (/(?:^|\n)\s{0,8}(?:ENV|setx|set -gx|setenv) [\w.-]{0,20}$/.test(before)) return true;
   return name.startsWith("passw") &&
@@ -311,7 +320,7 @@ function quoted(ahead: string, quote: string): string {
 }
 
 const PLACEHOLDER =
-  /^(?:[*x.•●_\-#X]+|\.{3,}|…+|<[^>]*>|\{+[^}]*\}+|\[[^\]]*\]|%[\w]+%|\$\{?[\w.:-]*\}?|\$\(.*|@[\w.]+@|(?:null|none|nil|undefined|true|false|string|text|number|str|int|bool|boolean|any|object|required|optional|empty|(?:secret|password|passwd|admin|root|pass)(?!\d\d)|pwd|token|test|testing|changeme|change_me|placeholder|redacted|hidden|masked|unknown|n\/a|todo|tbd|foo|bar|baz|abc|abcd|value|key|user|username|default|example)\d{0,3}[.!?)]*)$/i;
+  /^(?:[*x.•●_\-#X]+|\.{3,}|…+|<[^>]*>|\{+[^}]*\}+|\[[^\]]*\]|%[\w]+%|\$\{?[\w.:-]*\}?|\$\(.*|@[\w.]+@|(?:null|none|nil|undefined|true|false|string|n?varchar\d?|text|number|str|int|bool|boolean|any|object|required|optional|empty|(?:secret|password|passwd|admin|root|pass)(?!\d\d)|pwd|token|test|testing|changeme|change_me|placeholder|redacted|hidden|masked|unknown|n\/a|todo|tbd|foo|bar|baz|abc|abcd|value|key|user|username|default|example)\d{0,3}[.!?)]*)$/i;
 const PLACEHOLDER_PART =
   /your[_ -]?|(?:^|[_-])my[_-]|insert|replace|placeholder|dummy|example|changeme|change-me|redacted|xxxx|\*{3,}|<[a-z_ -]+>|_here$|-here$|\.{3}|•••|x{5}|0000000|1234567890abcdef|abcdefghij|0123456789/i;
 const REFERENCE =
@@ -381,8 +390,8 @@ function isUnlikeWords(value: string, { quote, natural, exact }: Reading): boole
     !/^[@#]/.test(value);
 }
 
-/** `auth.hashers.Argon2Hasher`: a name in a program. */
-const DOTTED = /^[A-Za-z_]\w*\.[A-Za-z_]\w*\.[A-Za-z_][\w.]*$|^:[a-z_]\w*$/i;
+/** `auth.hashers.Argon2Hasher`, `:password1`, `string|min:8`: a name in a program, and what a value must be. */
+const DOTTED = /^[A-Za-z_]\w*\.[A-Za-z_]\w*\.[A-Za-z_][\w.]*$|^:[a-z_]\w*$|^[a-z]+\|[a-z]+(?:[:|][\w:|]*)?$/i;
 
 /** `summ3r_9`, `n0tSecret`: figures for letters within a word, but for those of names like `base64_secret`. */
 const LEET = /[a-z][01347]{1,2}[a-z]/;

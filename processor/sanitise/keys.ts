@@ -252,6 +252,11 @@ export const KEY_SHAPES: readonly {
     shape: pattern(/(?<=re=)[0-9a-f][0-9a-f]/, /(?<=X-Amz-Signature=)[0-9a-f]{64}/, 64, 18),
   },
   {
+    provider: "SonarQube",
+    needs: "sonar.login=",
+    shape: pattern(/(?<=login=)[0-9a-f]/, /(?<=sonar\.login=)[0-9a-f]{40}(?![0-9a-z])/, 41, 14),
+  },
+  {
     provider: "OpenWeather",
     needs: "appid=",
     shape: pattern(/(?<=appid=)[0-9a-f]/, /(?<=\bappid=)[0-9a-f]{32}(?![0-9a-z])/, 33, 9),

@@ -170,7 +170,9 @@ export const RULES: readonly Rule[] = [
   },
   {
     name: "column of credentials",
-    when: (t, text) => (t.cues & (CUE.credential | CUE.foreignPassword)) !== 0 && text.includes("\n"),
+    when: (t, text) =>
+      (t.cues & (CUE.credential | CUE.foreignPassword)) !== 0 &&
+      (text.includes("\n") || text.includes("INSERT ") || text.includes("insert ")),
     find: (text, report) => findTableSecrets(text, named(report)),
   },
   {

@@ -53,7 +53,10 @@ const ROWS: readonly Row[] = [
   { tools: "rclone obscure", option: "" },
   { tools: "consul kv put|etcdctl put", option: "[\\w./-]{0,60}(?:pass(?:word|wd)?|pwd|token|secret|key) " },
   { tools: "enable (?:secret|password)", option: "[05789] " },
-  { tools: "username", option: "(?:privilege \\d{1,2} )?(?:password|secret) [05789] " },
+  {
+    tools: "username",
+    option: "(?:privilege \\d{1,2} (?:password|secret) (?:[05789] )?|(?:password|secret) [05789] )",
+  },
   { tools: "snmp-server community", option: "" },
   { tools: "wpa_passphrase", option: `${NAME} ` },
   {
@@ -97,6 +100,7 @@ export const COMMAND_CUES: readonly string[] = [
     "secret 0",
     "secret 8",
     "snmp-server",
+    "privilege 1",
     "<<<",
   ],
   ...["net rpc", "net use", "oc ", "http -", "https -", "http --", "xh -", "ab -"],

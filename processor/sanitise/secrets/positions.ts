@@ -46,13 +46,14 @@ const CALLS: readonly {
   },
   { call: /\bjwt\.(?:sign|verify|encode|decode)$|\bsignwith$|\bcreatehmac$/i, at: 1, key: true },
   { call: /\b(?:hmac\.new|cookieparser)$/i, at: 0, key: true },
-  { call: /awscredentials(?:\.create)?$|staticcredentialsprovider$/i, at: 1, key: true },
+  { call: /aws\w{0,8}credentials(?:\.create)?$|staticcredentialsprovider$/i, at: 1, key: true },
   { call: /\bwallet$/i, at: 0, key: true },
+  { call: /\b(?:twilio|oauth1?(?:handler|session)|set_access_token)$/i, at: 1, key: true },
 ];
 
 /** How the calls end, and their bracket. */
 const CALL = words(
-  /(?:connection|connect|mysqli|pdo|imap_open|ldap_bind|login|password|sequelize|credentials?|\.basic|token|authentication|authenticate|auth|auth ?= ?|begin|bind_s|\.ftp|\.ftp_tls|basic|create_user|superuser|::make|bcrypt|\.hash|hashsync|hashpw|encode|password_hash|signwith|createhmac|jwt\.sign|\.verify|\.decode|hmac\.new|cookieparser|\.run|define|credentials\.create|provider|wallet)\(/i,
+  /(?:connection|connect|mysqli|pdo|imap_open|ldap_bind|login|password|sequelize|credentials?|\.basic|token|authentication|authenticate|auth|auth ?= ?|begin|bind_s|\.ftp|\.ftp_tls|basic|create_user|superuser|::make|bcrypt|\.hash|hashsync|hashpw|encode|password_hash|signwith|createhmac|jwt\.sign|\.verify|\.decode|hmac\.new|cookieparser|\.run|define|credentials\.create|provider|wallet|twilio|oauth1|handler|session)\(/i,
 );
 const CALL_MAX = 40;
 
@@ -64,7 +65,7 @@ export const POSITION_CUES: readonly string[] = [
   ),
   ..."wifi.begin( changeuserpassword( bind_s( .ftp( .ftp_tls( basic( create_user( superuser( ::make( bcrypt.hash bcrypt("
     .split(" "),
-  ..."encoder.encode( password_hash( signwith( createhmac( jwt. hmac.new( cookieparser( .run( define( credentials.create( provider( wallet("
+  ..."encoder.encode( password_hash( signwith( createhmac( jwt. hmac.new( cookieparser( .run( define( credentials.create( provider( wallet( twilio( handler( oauth1session("
     .split(" "),
   ...["auth = (", "auth= (", "auth =(", "securestring", ":thin:"],
 ];

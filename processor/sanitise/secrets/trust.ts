@@ -34,6 +34,7 @@ export function trustIn(text: CountedText, { start, end }: Name, separator: stri
   }
   if (separator === "=" && ENVIRONMENT.test(text.slice(start - 12, end))) return "certain";
   const ahead = text.slice(start - 160, start);
+  if (/^\s{1,2}["']$/.test(separator) && isWithUser(text, start)) return "certain";
   if (CONNECTION.test(ahead) || STATEMENT.test(ahead)) return "certain";
   return separator === "=" && /(?<![a-z])[A-Z][A-Z0-9_]*$/.test(text.slice(start - 24, end))
     ? "assigned"
@@ -42,16 +43,16 @@ export function trustIn(text: CountedText, { start, end }: Name, separator: stri
 
 /** `--db-password=…`, `-Dpassword=…`, `-e DB_PASSWORD=…`. */
 const OPTION =
-  /(?:^|\s|["'])(?:--[\w.-]{0,40}|-[DPX]\s?[\w.]{0,50}|(?:-e|--env|--set|--build-arg|-var|--extra-vars)[ =]["']?[\w.]{0,40})$|\b(?:vault (?:kv put|write)|config:set|secrets set|mount|httpie|ParameterKey) [^\n]{0,80}[ ,][\w.]{0,40}$/;
+  /(?:^|\s|["'])(?:--[\w.-]{0,40}|-[DPX]\s?[\w.]{0,50}|(?:-e|--env|--set|--build-arg|-var|--extra-vars)[ =]["']?[\w.]{0,40})$|\b(?:vault (?:kv put|write)|config:set|secrets set|mount) (?:[^\n]{0,80}[ ,])?[\w.]{0,40}$/;
 /** `RANDOM_ROOT_PASSWORD=…` says whether, not what. */
 function isFlag(text: CountedText, { start, end }: Name): boolean {
-  return /(?:random|empty|allow|show|save|require|enable|disable|change|force|hide|check|validate|use|no|with|ask|reset|update)[_-]?\w{0,12}$/i
+  return /(?:random|empty|allow|show|save|require|enable|disable|change|force|hide|check|validate|use|no|with|ask|reset|update)[_-]?[\w-]{0,14}$/i
     .test(text.slice(start - 24, start)) || end - start > 40;
 }
 
 /** A user in the same command. */
 const WITH_USER =
-  /(?:^|\s)(?:-[uUl]|--?(?:docker-)?user(?:name)?|\/user|-User(?:name)?)[ :=]\S{1,64}\s[^\n]{0,100}$/i;
+  /(?:^|\s)(?:-[uUl]|--?(?:docker-)?user(?:name)?|\/user|-User(?:name)?)[ :=](?!and\s|or\s|\/)\S{1,64}\s[^\n]{0,100}$/i;
 
 /** `SetEnv DB_PASSWORD x`, `OPTIONS (user 'x', password 'y')`. */
 const DIRECTIVE =
@@ -100,7 +101,8 @@ const CONNECTION =
 /** Variables that tools read a password from. */
 const ENVIRONMENT = /\b(?:PGPASSWORD|MYSQL_PWD|SSHPASS|REDISCLI_AUTH|RESTIC_PASSWORD|BORG_PASSPHRASE)$/;
 /** What sets a password in SQL. */
-const STATEMENT = /\b(?:create|alter)\s{1,4}(?:login|user|role)\b[^;]{0,120}$|\bset\s{1,4}$/i;
+const STATEMENT =
+  /\b(?:create|alter)\s{1,4}(?:login|user|role)\b[^;]{0,120}$|\bset\s{1,4}$|\boptions\s?\([^()\n]{0,100}$/i;
 
 /** Calls that set what is named, whatever it is. */
 const DEFINES = /\b(?:define|setenv|putenv|setdefault)\(\s{0,2}[bru]?\\?["'`][\w.$: -]{0,40}$/i;
