@@ -382,7 +382,9 @@ function isUnlikeWords(value: string, { quote, natural, exact }: Reading): boole
   }
   if (digits > 0) return true;
   if (/^!{1,2}[a-z]+$/i.test(value)) return false;
-  if (symbols === 0 && letters >= 8 && isDrawnLetters(value)) return true;
+  if (symbols === 0 && letters >= 8 && isDrawnLetters(value)) {
+    return !ABOUT_PASSWORDS.test(value.toLowerCase());
+  }
   if (natural && quote === "") {
     return symbols > 0 && /[!@#$%^&*?~+=]/.test(value.slice(0, -1)) && letters >= 3;
   }

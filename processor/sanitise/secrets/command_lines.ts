@@ -132,7 +132,7 @@ const PIPED = new RegExp(
 const CHPASSWD = /^\s{1,3}["']?[\w.-]{1,64}:([^\s"'|\0]{1,128})["']?\s{0,3}\|\s{0,3}(?:sudo\s)?chpasswd/d;
 
 /** `chpasswd <<< "name:secret"`. */
-const HERE = /^[^\n<|]{0,40}<<<\s{0,2}["']?(?:[\w.-]{1,64}:)?([^\s"'|\0]{3,128})/d;
+const HERE = /^[^\n<|]{0,40}<<<\s{0,2}["']?(?:[\w.-]{1,64}:)?([^\s"'|\0]{3,128})(?=["'\s]|$)/d;
 
 /** Longest command line, and how far behind the tool its options may stand, in UTF-16 units. */
 const LINE_MAX = 400;
