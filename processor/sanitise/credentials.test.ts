@@ -294,3 +294,20 @@ describe("help, forms, translations and settings about passwords stay", () =>
     "getByLabel('Password').fill(pw1)",
     '<string name="password">Password</string>',
   ]));
+
+describe("what can be nothing but a password, behind the word alone", () =>
+  check([
+    "Benutzer admin und Passwort ‹Kx92mmPq› geht nicht",
+    "логин admin пароль ‹Kx92mmPq›",
+    "用户名 admin 密码 ‹Kx92mmPq›",
+    "아이디 admin 비밀번호 ‹Kx92mmPq›",
+    "login bob / mot de passe ‹Kx92mmPq›",
+    "wifi password ‹Kx92mmPq›, thanks",
+    'sasl.jaas.config=PlainLoginModule required username="bob" password="‹moonlight›";',
+    "password Base64Encoder12",
+    "Password SHA256withRSA2",
+    "password Chapter12",
+    "Passwort Stufe2Test",
+    "the password OAuth20Client",
+    "pass Step1Step2",
+  ]));

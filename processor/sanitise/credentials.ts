@@ -229,6 +229,9 @@ function isCalled(text: CountedText, start: number): boolean {
   );
 }
 
+/** Capitals, small letters and two figures of which one is not at the end: whatever stands before, it is no word. */
+const LIKE_A_PASSWORD =
+  /^[ \t]{1,2}["'`]?(?=\S{0,30}[a-z])(?=\S{0,30}[A-Z])(?=\S{0,30}\d[A-Za-z!@#$%^&*?])(?=\S{0,30}\d\S{0,20}\d)[^\s"'`(){}=:;,/<>[\]|.]{8,40}["'`]?(?:[\s.,!?。，]|$)/;
 /** "use password X", "user admin pass X", and a line of the word before a line of the value. */
 const SAID = /(?:^|\n)[ \t]{0,8}$|\b(?:use|using|with|and|new|user(?:name)? \S{1,40})(?: the)? $/i;
 const SAID_OF_USER = /\b(?:user(?:name)?|login|email) \S{1,40} $/i;
@@ -249,6 +252,10 @@ function isOption(text: CountedText, { start, end }: Value): boolean {
   if (
     (name.startsWith("passw") ? SAID : SAID_OF_USER).test(before) && STRONG.test(text.slice(end, end + 60))
   ) return true;
+  if (!/key|token|secret|auth|jwt|session|credential|bearer/.test(name)) {
+    const next = LIKE_A_PASSWORD.exec(text.slice(end, end + 60));
+    if (next !== null && !NUMBERED.test(next[0])) return true;
+  }
   if (LINE_NAME.test(before + name) && LINE_VALUE.test(text.slice(end, end + 90))) return true;
   if (/(?:^|\n)\s{0,8}(?:ENV|setx|set -gx|setenv) [\w.-]{0,20}$/.test(before)) return true;
   return name.startsWith("passw") &&

@@ -69,8 +69,9 @@ const OWNED =
 /** In a call that connects, or behind a host in quotes. */
 const CONNECTED =
   /(?:connect(?:ion)?|pool|redis|createuser|client)\(\{?[^()\n]{0,120}$|\b(?:host(?:name)?|server|database|dbname|dialect)["']?\s?(?:=>|[:=])\s?["'][\w.-]{1,60}["'],[^{}]{0,80}$/i;
-/** `<user username="bob" password="`. */
-const WITH_USER_ATTRIBUTE = /<\w[^<>\0]{0,80}\buser(?:name)?="[\w.@-]{1,40}"[^<>\0]{0,60}\s$/i;
+/** `<user username="bob" password="`, `username="bob" password="`. */
+const WITH_USER_ATTRIBUTE =
+  /(?:^|\s)user(?:name)?=["'][\w.@-]{1,40}["']\s{1,3}$|<\w[^<>\0]{0,80}\buser(?:name)?="[\w.@-]{1,40}"[^<>\0]{0,60}\s$/i;
 
 function isOfNeighbour(text: CountedText, { start, end }: Name, separator: string): boolean {
   const ahead = text.slice(start - 160, start);
