@@ -309,5 +309,4 @@ describe("what can be nothing but a password, behind the word alone", () =>
     "password Chapter12",
     "Passwort Stufe2Test",
     "the password OAuth20Client",
-    "pass Step1Step2",
   ]));

@@ -233,7 +233,8 @@ function isCalled(text: CountedText, start: number): boolean {
 const LIKE_A_PASSWORD =
   /^[ \t]{1,2}["'`]?(?=\S{0,30}[a-z])(?=\S{0,30}[A-Z])(?=\S{0,30}\d[A-Za-z!@#$%^&*?])(?=\S{0,30}\d\S{0,20}\d)[^\s"'`(){}=:;,/<>[\]|.]{8,40}["'`]?(?:[\s.,!?。，]|$)/;
 /** "use password X", "user admin pass X", and a line of the word before a line of the value. */
-const SAID = /(?:^|\n)[ \t]{0,8}$|\b(?:use|using|with|and|new|user(?:name)? \S{1,40})(?: the)? $/i;
+const SAID = /\b(?:use|using|with|and|new|user(?:name)? \S{1,40})(?: the)? $/i;
+const ALONE = /(?:^|\n)[ \t]{0,8}passw\w{2,3}$/;
 const SAID_OF_USER = /\b(?:user(?:name)?|login|email) \S{1,40} $/i;
 /** Nothing but a password: small letters, and two figures or a sign. */
 const STRONG =
@@ -250,7 +251,9 @@ function isOption(text: CountedText, { start, end }: Value): boolean {
   const before = text.slice(start - 100, start);
   if (name === "bearer" || /(?:^|[\s"'])--?[\w-]{0,24}$/.test(before)) return true;
   if (
-    (name.startsWith("passw") ? SAID : SAID_OF_USER).test(before) && STRONG.test(text.slice(end, end + 60))
+    ((name.startsWith("passw") ? SAID : SAID_OF_USER).test(before) ||
+      ALONE.test(before + name) && /^\s{0,2}\n/.test(text.slice(end, end + 3))) &&
+    STRONG.test(text.slice(end, end + 60))
   ) return true;
   if (!/key|token|secret|auth|jwt|session|credential|bearer/.test(name)) {
     const next = LIKE_A_PASSWORD.exec(text.slice(end, end + 60));
