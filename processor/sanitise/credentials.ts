@@ -3,7 +3,7 @@ import { alphabet, type CountedText, type Match, piece, stretches, words } from 
 import { isWords } from "./keys.ts";
 import { before } from "./numbers.ts";
 import { isDrawn, isSurprising, surpriseOf } from "./secrets/drawn.ts";
-import { isDefined, isOfNetrc, type Trust, trustIn } from "./secrets/trust.ts";
+import { isDefined, isOfNetrc, isWithUser, type Trust, trustIn } from "./secrets/trust.ts";
 
 type Found = (start: number, end: number) => void;
 /** What a credential's name makes of its value. */
@@ -27,8 +27,15 @@ export function findCredentials(text: CountedText, { password, key }: { password
 }
 
 function isCredential(text: CountedText, { start, text: name }: Match): boolean {
-  if (/^key$/i.test(name)) return KEY_OF.test(text.slice(start - 12, start));
+  if (/^key$/i.test(name)) return isKeyOf(text.slice(start - 16, start));
+  if (/^psk$/i.test(name)) return !/[a-z0-9]$/i.test(text.slice(start - 1, start));
   return !/^p(?:ass|w)$/i.test(name) || isPart(text.slice(start - 8, start), name);
+}
+
+/** `api_key`, `SENDGRID_KEY`; of an address too, `?key=`. */
+function isKeyOf(ahead: string): boolean {
+  return KEY_OF.test(ahead) || /[?&]$/.test(ahead) ||
+    KEY_WORDS.has(/([a-z]{3,16})_$/i.exec(ahead)?.[1]?.toLowerCase() ?? "");
 }
 
 /** `pass` and `pw` are names, and parts of names like `smtpPass`, `dbpass` and `rootpw`; not of `compass`. */
@@ -72,20 +79,21 @@ const STEMS = [
   "session",
   "otp",
   "pw",
+  "psk",
 ];
 const STEM = words(new RegExp(STEMS.join("|"), "i"));
 /** An ASCII text without any of these holds nothing for {@link findCredentials}. */
 export const CREDENTIAL_CUES: readonly string[] = STEMS;
 const NAMES = piece(
-  /(?:(passw(?:or)?d|passwd|pass[ _-]?phrase|pass[ _-]?code|passwort|pwd|pass(?![a-z])|pw(?![a-z]))|secret|token|key|credentials?|bearer|authorization|auth(?![a-z])|auth(?=key|token)|jwt|session[_-]?id|otp[_-]?secret)/i,
+  /(?:(pass ?w(?:or)?d|passwd|psk(?![a-z])|pass[ _-]?phrase|pass[ _-]?code|passwort|pwd|pass(?![a-z])|pw(?![a-z]))|secret|token|key|credentials?|bearer|authorization|auth(?![a-z])|auth(?=key|token)|jwt|session[_-]?id|otp[_-]?secret)/i,
   16,
 );
 /** A key is a credential where one of these says so. */
 const KEY_OF =
-  /(?:api|access|auth|private|client|license|licence|app|account|signing|encryption|master|service|shared|secret)[ _-]?$/i;
+  /(?:api|access|auth|private|priv|client|license|licence|app|account|signing|encryption|master|service|shared|secret|admin|consumer|subscription|webhook|openai)[ _-]?$/i;
 /** What `pass` and `pw` are joined to without a sign. */
 const PART_OF =
-  /(?:db|my|pg|sql|smtp|ftp|ssh|mail|user|usr|root|admin|adm|ldap|redis|mongo|rds|imap|pop3?|http|proxy|wifi|vpn|git|svn|key|store|sudo|rabbit|mq|vnc|bind|login|auth)$/i;
+  /(?:db|my|pg|sql|smtp|ftp|ssh|mail|user|usr|root|admin|adm|ldap|redis|mongo|rds|imap|pop3?|http|proxy|wifi|vpn|git|svn|key|store|sudo|rabbit|mq|vnc|bind|login|auth|require)$/i;
 /** Passwords in other languages, none of them part of a longer word. */
 const FOREIGN = words(
   /contrase(?:ñ|n|ny)a|mot[ _-]?de[ _-]?passe|\bmdp\b|kennwort|senha|(?<!palabra |palabras |frase |frases )clave(?!s)|wachtwoord|парол[ьяею]|parola|hasło|haslo|şifre|sifre|lösenord|losenord|salasana|adgangskode|passord|mật khẩu|kata sandi|heslo|jelszó|jelszo|lozinka|κωδικός|كلمة (?:المرور|السر)|סיסמה|पासवर्ड|密码|密碼|口令|パスワード|비밀번호|รหัสผ่าน/iu,
@@ -118,20 +126,20 @@ export const FOREIGN_PASSWORD_CUES: readonly string[] = [
 /** What else may belong to the name; a name that goes on like {@link ABOUT} is about a credential and holds none. */
 const REST = piece(/[\w-]{0,30}/, 30);
 const ABOUT =
-  /^(?:s?[_-]?(?:iz|addr|type|name|len|count|limit|ur[il]|path|file|dir|endpoint|expir|field|label|hint|placeholder|regex|pattern|policy|version|size|ttl|class|header|prefix|suffix|index|min|max|format|manager|provider|service|store|usage|algorithm|method|per|ed$|ing$|ary|arial|ori[sz]|or$|entic|errors?$|valid|required|reset|confirm$|strength|visible|required))/i;
+  /^(?:s?[_-]?(?:iz|addr|type|name|len|count|limit|encrypt|ur[il]|path|file|dir|endpoint|expir|field|label|hint|placeholder|regex|pattern|policy|version|size|ttl|class|header|prefix|suffix|index|min|max|format|manager|provider|service|store|usage|algorithm|method|per|ed$|ing$|ary|arial|ori[sz]|or$|entic|errors?$|valid|required|reset|confirm$|strength|visible|required))/i;
 
 /**
  * Between name and value, in order: closing quote and bracket, what it is declared as (`: string`), separator, opening
  * quote. Quotes also as they are in a text within a text, in HTML and in an address; `**` around what is bold.
  */
 const SEPARATOR = piece(
-  /(?:\\{0,7}["'`]|&quot;|&#3[49];|%2[27])?[\])}]?\*{0,3}(?:\s?:\s?[A-Za-z&][\w.<>&'[\]|?]{1,24}(?: str)?(?=\s?=\s?["']))?(?:\s{0,3}:\s{1,3}[|>][-+]?\d?[ \t]{0,4}\r?\n\s{1,24}|\s{0,4}(?::=|=>|->|===?|[?|]{1,2}=|%3[ADad]|[:=：＝])(?:\*{1,3}(?=\s))?(?:\s|%20){0,4}|\s{1,3}(?:is|was|ist|lautet|est|es|è|é|är|er|=)(?: now| set to|:)?\s{1,3}|(?:は|是|为|為)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s{0,3}[,;]?\s{0,40}\\{0,3}["']?(?:Parameter)?(?:[Vv]alue|VALUE|default)\\{0,3}["']?\s{0,3}[:=]\s{0,3}|\s{1,4}[|│]\s{1,4}|>\s{0,24})(?:(?:Bearer|Basic|Token|token|bearer|basic)\s)?(?:[brfuN@]{1,2}(?=["']))?(\\{0,7}["'`]{1,3}|&quot;|&#3[49];|%2[27])?/,
+  /(?:\\{0,7}["'`]|&(?:quot|#3[49]|#x2[27]);|%2[27]|\\{1,4}u002[27])?[\])}]?(?:\[\d{0,3}\])?\*{0,3}(?:\s\([a-z ]{1,24}\)(?=:))?(?:\s?:\s?[A-Za-z&][\w.<>&'[\]|?]{1,24}(?: str)?(?=\s?=\s?["']))?(?:\s{0,3}:\s{1,3}[|>][-+]?\d?[ \t]{0,4}\r?\n\s{1,24}|(?:(?:\s[\w="']{1,40})?>|<\/(?:name|key)>)\s{0,24}<(?:value|string)>|\s{1,3}[–—→➜-]\s{1,3}|&gt;\s{0,4}|\.equals(?:IgnoreCase)?\(\s?(?=["'])|\s{0,4}(?::=|=>|->|<-|!?===?|!=|[?|]{1,2}=|%3[ADad]|[:=：＝])(?:\*{1,3}(?=\s))?(?:\s|%20){0,4}|(?:\s(?:for|to|of|on|at|FOR|von|für|zu|del?|du|para|pour|voor|от|для|к)(?:\s[^\s:="'<>(){}\0]{1,20}){1,4})?(?::\s{1,2}|\s{1,3}(?:is|was|ist|lautet|war|est|était|es|era|è|é|foi|är|er|jest|=)(?: now| set to|:)?\s{1,3})|(?:は|是|为|為|는|은)\s?|\s?\(\s?(?=\\?["'`])|\s{1,2}(?=["'])|\s{0,3}(?:,\s{0,4}"\w{1,12}":\s?"[\w-]{1,20}")?[,;]?\s{0,40}\\{0,3}["']?(?:Parameter)?(?:[Vv]alue|VALUE|default)\\{0,3}["']?\s{0,3}[:=]\s{0,3}|\s{1,4}[|│]\s{1,4}|>\s{0,24})(?:(?:Bearer|Basic|Token|token|bearer|basic|[Aa]pi[Kk]ey|Key|GenieKey|Bot|SSWS|OAuth|Splunk)\s)?(?:\[\s{0,3}(?=["'])|(?:MD5|SHA1|SHA2|SHA256|PASSWORD|ENCRYPT|crypt|bcrypt|md5|sha1|Secret|SecretStr)\((?=["']))?(?:[brfuN@]{1,2}(?=["']))?(\\{0,7}["'`]{1,3}|&(?:quot|#3[49]|#x2[27]);|%2[27]|\\{1,4}u002[27])?/,
   128,
 );
 /** `variable "db_password" { … default = "` of Terraform. */
-const VARIABLE = piece(/["']\s{0,3}\{[^}\0]{0,400}?\bdefault\s{0,12}=\s{0,4}(["'])/, 440);
+const VARIABLE = piece(/["']\s{0,3}\{[^}\0]{0,400}?\b(?:default|value)\s{0,12}=\s{0,4}(["'])/, 440);
 /** Without a separator only what is an option or a header's scheme: `--password X`, `Bearer X`. */
-const BARE_SEPARATOR = piece(/\s{1,2}(\\?["'`])?/, 4);
+const BARE_SEPARATOR = piece(/(?:["'],)?\s{1,4}(\\?["'`])?/, 8);
 
 type Value = { readonly start: number; readonly end: number };
 
@@ -163,7 +171,7 @@ function valueAfter(text: CountedText, { start, end, kind, limit = text.length }
     ) {
       return null;
     }
-    const natural = /\s[a-zèéä]{2,4}\s/.test(separator.text);
+    const natural = /\s[a-zèéä]{2,6}\s/.test(separator.text) || DASHED.test(separator.text);
     const quote = separator.groups[1] ?? "";
     const trust = () => trustIn(text, { start, end: at }, separator.text);
     if (quote === "" && separator.text === "=" && text.char(separator.end) === "{") {
@@ -180,8 +188,10 @@ function valueAfter(text: CountedText, { start, end, kind, limit = text.length }
     });
     if (value === null) return null;
     const written = text.slice(value.start, value.end);
-    if (isId(text.slice(start - 32, at), written)) return null;
-    return quote === "" && isNamesake(written, text.slice(start, at)) ? null : value;
+    const stays = isId(text.slice(start - 32, at), written) ||
+      quote === "" && isNamesake(written, text.slice(start, at)) ||
+      DASHED.test(separator.text) && (countDigits(written) < 2 || !/[a-z]/.test(written));
+    return stays ? null : value;
   }
   const call = ENDED.test(rest) && isCalled(text, start) ? text.match(ARGUMENT, at) : null;
   if (call !== null) {
@@ -192,7 +202,12 @@ function valueAfter(text: CountedText, { start, end, kind, limit = text.length }
   if (!isOption(text, { start, end })) return null;
   const bare = text.match(BARE_SEPARATOR, at);
   const quote = bare?.groups[1] ?? "";
-  const trust = () => isOfNetrc(text, start) ? "certain" : "none";
+  const trust = () =>
+    isOfNetrc(text, start) || isWithUser(text, start)
+      ? "certain"
+      : /\s--[\w-]{2,30}-$/.test(text.slice(start - 36, start))
+      ? "neighbour"
+      : "none";
   return bare && readValue(text, { from: bare.end, limit, quote, kind, natural: true, exact: false, trust });
 }
 
@@ -201,6 +216,8 @@ function isNamesake(value: string, name: string): boolean {
   return isIdentifier(value) && value.length > name.length &&
     value.toLowerCase().endsWith(name.toLowerCase()) && /[._a-z][A-Za-z]+$/.test(value);
 }
+/** `Password - …`: what follows may be a word about it, `OAuth2`. */
+const DASHED = /^[*"'`]{0,3}\s{1,3}[–—→➜-]\s/;
 
 /** A UUID under a name that ends in `id`, and whatever is listed for a type, `AWS::IAM::AccessKey`, opens nothing. */
 function isId(name: string, value: string): boolean {
@@ -208,22 +225,54 @@ function isId(name: string, value: string): boolean {
 }
 
 function isVariable(text: CountedText, { start, end }: Value): boolean {
-  return text.char(end) === '"' && /\bvariable\s{1,4}"[\w-]{0,40}$/.test(text.slice(start - 56, start));
+  return text.char(end) === '"' &&
+    /\b(?:variable|output)\s{1,4}"[\w-]{0,40}$/.test(text.slice(start - 56, start));
 }
 
 /** `define('DB_PASSWORD', '…')`, `setRequestHeader("X-Api-Key", "…")`: the name is an argument, its value the next one. */
 const ENDED = /^(?:[_-]?(?:\d+|key|value|base|header))?$/i;
-const ARGUMENT = piece(/\\?["'`]\s{0,2},\s{0,4}[bruN@]?(\\?["'`])/, 16);
+const ARGUMENT = piece(
+  /\]?\\?["'`](?:\s{0,2},\s{0,4}(?:with: )?[bruN@]?|\)\.(?:type|fill|send_?keys|set|setValue)\(\s{0,2})(\\?["'`])/i,
+  24,
+);
 
 function isCalled(text: CountedText, start: number): boolean {
-  return /\(\s{0,2}[bru]?\\?["'`][\w.$ -]{0,40}$/.test(text.slice(start - 48, start));
+  return /(?:\(\s{0,2}[bru]?|\bfill_in )\\?["'`][\w.$ #[=-]{0,40}$|\(By\.\w{2,12}, ?["'][\w-]{0,24}$/.test(
+    text.slice(start - 48, start),
+  );
 }
+
+/** Capitals, small letters and two figures of which one is not at the end: whatever stands before, it is no word. */
+const LIKE_A_PASSWORD =
+  /^[ \t]{1,2}["'`]?(?=\S{0,30}[a-z])(?=\S{0,30}[A-Z])(?=\S{0,30}\d[A-Za-z!@#$%^&*?])(?=\S{0,30}\d\S{0,20}\d)[^\s"'`(){}=:;,/<>[\]|.]{8,40}["'`]?(?:[\s.,!?。，]|$)/;
+/** "use password X", "user admin pass X", and a line of the word before a line of the value. */
+const SAID = /\b(?:use|using|with|and|new|user(?:name)? \S{1,40})(?: the)? $/i;
+const ALONE = /(?:^|\n)[ \t]{0,8}passw\w{2,3}$/;
+const SAID_OF_USER = /\b(?:user(?:name)?|login|email) \S{1,40} $/i;
+/** Nothing but a password: small letters, and two figures or a sign. */
+const STRONG =
+  /^\s{1,3}["']?(?![*<[|~`/])(?=[^\s]{0,30}[a-z])(?=[^\s]{0,30}(?:\d[^\s]{0,20}\d|[!@#$%^&*?]\w|\d[!@#$%^&*?]))[^\s"'(){}=:;,/]{6,40}["']?(?:[\s.,]|$)/;
+
+/** `requirepass X` and `storePassword "X"`: a line of a name and a value. */
+const LINE_NAME =
+  /(?:^|\n)[ \t]{0,8}(?:(?:SetEnv|fastcgi_param) )?[\w.-]{2,60}(?:password|passwd|pass|pwd|pw|psk)$/i;
+const LINE_VALUE = /^[ \t]{1,8}["']?[^\s"'|=:(){}]{4,64}["']?;?[ \t]{0,8}(?:\r?\n|$)/;
 
 /** `--password X`, `Bearer X`, `login me password X`, `PASSWORD 'X'`: no separator is needed. */
 function isOption(text: CountedText, { start, end }: Value): boolean {
   const name = text.slice(start, end).toLowerCase();
   const before = text.slice(start - 100, start);
-  if (name === "bearer" || /(?:^|\s)--?[\w-]{0,24}$/.test(before)) return true;
+  if (name === "bearer" || /(?:^|[\s"'])--?[\w-]{0,24}$/.test(before)) return true;
+  if (
+    ((name.startsWith("passw") ? SAID : SAID_OF_USER).test(before) ||
+      ALONE.test(before + name) && /^\s{0,2}\n/.test(text.slice(end, end + 3))) &&
+    STRONG.test(text.slice(end, end + 60))
+  ) return true;
+  if (!/key|token|secret|auth|jwt|session|credential|bearer/.test(name)) {
+    const next = LIKE_A_PASSWORD.exec(text.slice(end, end + 60));
+    if (next !== null && !NUMBERED.test(next[0])) return true;
+  }
+  if (LINE_NAME.test(before + name) && LINE_VALUE.test(text.slice(end, end + 90))) return true;
   if (/(?:^|\n)\s{0,8}(?:ENV|setx|set -gx|setenv) [\w.-]{0,20}$/.test(before)) return true;
   return name.startsWith("passw") &&
     (/^\s{1,2}'/.test(text.slice(end, end + 3)) || /\blogin\s{1,8}\S{1,64}\s{1,20}$/.test(before));
@@ -279,6 +328,10 @@ function unquoted(value: string): string {
     ? /&(?:amp;)?[\w.-]{1,40}=|%26|&(?:quot|lt|gt|#\d\d)$/.exec(value)
     : null;
   let end = parameter?.index ?? value.length;
+  // `パスワードはabc1です`
+  if (/^[!-~]{4,}[\u3040-\u30ff\uac00-\ud7a3\u4e00-\u9fff]/.test(value)) {
+    end = Math.min(end, value.search(/[^!-~]/));
+  }
   while (end > 0 && ".,:。，；、".includes(value[end - 1]!)) end--;
   return value.slice(0, end);
 }
@@ -290,7 +343,7 @@ function quoted(ahead: string, quote: string): string {
 }
 
 const PLACEHOLDER =
-  /^(?:[*x.•●_\-#X]+|\.{3,}|…+|<[^>]*>|\{+[^}]*\}+|\[[^\]]*\]|%[\w]+%|\$\{?[\w.:-]*\}?|\$\(.*|@[\w.]+@|(?:null|none|nil|undefined|true|false|string|text|number|str|int|bool|boolean|any|object|required|optional|empty|secret|password|passwd|pwd|pass|token|test|testing|changeme|change_me|placeholder|redacted|hidden|masked|unknown|n\/a|todo|tbd|foo|bar|baz|abc|abcd|value|key|user|username|admin|root|default|example)\d{0,3}[.!?)]*)$/i;
+  /^(?:[*x.•●_\-#X]+|\.{3,}|…+|<[^>]*>|\{+[^}]*\}+|\[[^\]]*\]|%[\w]+%|\$\{?[\w.:-]*\}?|\$\(.*|@[\w.]+@|(?:null|none|nil|undefined|true|false|string|n?varchar\d?|text|number|str|int|bool|boolean|any|object|required|optional|empty|(?:secret|password|passwd|admin|root|pass)(?!\d\d)|pwd|token|test|testing|changeme|change_me|placeholder|redacted|hidden|masked|unknown|n\/a|todo|tbd|foo|bar|baz|abc|abcd|value|key|user|username|default|example)\d{0,3}[.!?)]*)$/i;
 const PLACEHOLDER_PART =
   /your[_ -]?|(?:^|[_-])my[_-]|insert|replace|placeholder|dummy|example|changeme|change-me|redacted|xxxx|\*{3,}|<[a-z_ -]+>|_here$|-here$|\.{3}|•••|x{5}|0000000|1234567890abcdef|abcdefghij|0123456789/i;
 const REFERENCE =
@@ -313,21 +366,25 @@ function isPassword(value: string, reading: Reading): boolean {
 
 /** A field of a form: `new_password1`. */
 const FIELD = /^(?:new|old|current|confirm)_?(?:password|passwd|pwd)_?\d?$/i;
+/** Words that are no password where one could stand: what it is called, and what is to be done about it. */
+const ABOUT_PASSWORDS =
+  /^(?:[a-z]{0,8}(?:password|passwd|passwort|passord|wachtwoord|kennwort)|(?:my|the|new|old|db|user|root|admin|your)(?:pass|pwd|pw|secret)|pass|secret|token|clave|senha|heslo|haslo|field|input|always|never|prompt|enabled|disabled|generated?|random|value|config|settings?|encrypted|hashed|false|string|varchar)$/;
 
 /** A word will do as well, where the place is sure. */
 function isTrusted(value: string, trust: Trust): boolean {
   switch (trust) {
     case "none":
       return false;
+    case "neighbour":
+      if (/^[a-z][a-z0-9]{4,}$/.test(value)) return !ABOUT_PASSWORDS.test(value);
+      // falls through
     case "assigned":
       return countDigits(value) > 0 && /[A-Za-z]/.test(value) && !/[.(]/.test(value) &&
         !isVersionOrPath(value);
-    case "neighbour":
-      return /^[a-z][a-z0-9]{4,}$/.test(value);
     case "element":
       return /^[^\s.]{4,64}$/.test(value) && !isVersionOrPath(value);
     case "certain":
-      return !/^[${(<]/.test(value) && !/\s/.test(value);
+      return !/^[${(<:?]/.test(value) && !/\s/.test(value);
   }
 }
 
@@ -338,7 +395,7 @@ function isUnlikeWords(value: string, { quote, natural, exact }: Reading): boole
   if (letters === 0) {
     return digits >= 4 && exact && !natural && digits + symbols === value.length && value.length >= 6;
   }
-  if (isVersionOrPath(value) || quote === "" && IN_PROGRAMS.test(value)) return false;
+  if (isVersionOrPath(value) || DOTTED.test(value) || quote === "" && IN_PROGRAMS.test(value)) return false;
   if (
     isIdentifier(value) && (natural && digits >= 2 || surpriseOf(value).changes >= 2) && !/[.]/.test(value)
   ) {
@@ -349,9 +406,15 @@ function isUnlikeWords(value: string, { quote, natural, exact }: Reading): boole
     /[._]|pass|pwd|word|token|secret|user|input|form|value|text|hash|field|param|arg|str|data|conf/i.test(
       value,
     )
-  ) return digits >= 3 && entropy(value) >= 3.2 && !/[.]/.test(value) && !/_/.test(value);
+  ) {
+    return digits >= 3 && entropy(value) >= 3.2 && !/[.]/.test(value) && !/_/.test(value) ||
+      LEET.test(value) && !/[.]/.test(value) && !NUMBERED.test(value);
+  }
   if (digits > 0) return true;
-  if (symbols === 0 && letters >= 8 && isDrawnLetters(value)) return true;
+  if (/^!{1,2}[a-z]+$/i.test(value)) return false;
+  if (symbols === 0 && letters >= 8 && isDrawnLetters(value)) {
+    return !ABOUT_PASSWORDS.test(value.toLowerCase());
+  }
   if (letters >= 8 && /^[A-Za-z]+(?:-[A-Za-z]+)+$/.test(value) && isSurprising(value)) return true;
   if (natural && quote === "") {
     return symbols > 0 && /[!@#$%^&*?~+=]/.test(value.slice(0, -1)) && letters >= 3;
@@ -363,6 +426,13 @@ function isUnlikeWords(value: string, { quote, natural, exact }: Reading): boole
 /** Types, `Uint8Array` and `*const`; `+nil+` of Ruby's comments; `proxy&.password`. */
 const IN_PROGRAMS =
   /^(?:[A-Z]\w*(?:Array|Like|String|Bytes|Buffer|Options|Type|View|Data|Callback|Function|Builder|Provider|Encoder|Input)\??|\*(?:const|mut|char)|\d+[iuf](?:8|16|32|64|size)|0x[\da-fA-F]+|\+\w+\+|\w+&\.[\w.]+)$/;
+/** `auth.hashers.Argon2Hasher`, `:password1`, `string|min:8`: a name in a program, and what a value must be. */
+const DOTTED = /^[A-Za-z_]\w*\.[A-Za-z_]\w*\.[A-Za-z_][\w.]*$|^:[a-z_]\w*$|^[a-z]+\|[a-z]+(?:[:|][\w:|]*)?$/i;
+
+/** `summ3r_9`, `n0tSecret`: figures for letters within a word, but for those of names like `base64_secret`. */
+const LEET = /[a-z][01347]{1,2}[a-z]/;
+const NUMBERED =
+  /base\d|sha\d|md\d|utf\d|oauth\d|s3|i18n|l10n|k8s|x50|int\d|float\d|ec2|[ehrp]s\d|[a-z]2[a-z]|v\d|web3|http|\dd|h264|ip[46]|arg\d|key\d|var\d/i;
 
 /** Letters alone that make no word of any kind. */
 function isDrawnLetters(value: string): boolean {
@@ -490,7 +560,7 @@ function isNamedKey(context: string, value: string): boolean {
   const name = near.findLastIndex((word) => KEY_WORDS.has(word));
   if (/sec-websocket-\w+["':,\s]*$/i.test(line)) return false;
   if (name < 0 || near.some((word) => NOT_KEYS.test(word))) return false;
-  if (!/[:=>"'`(]\s{0,3}["'`]?$|\b(?:is|key|token|secret|use|this)\s$/i.test(line)) return false;
+  if (!/[:=>"'`(]\s{0,3}["'`]?$|\b(?:is|(?:api)?key|token|secret|use|this)\s$/i.test(line)) return false;
   return near.length > 1 && near[name] !== "keys" && near.length - name <= 2 || isMixed(value);
 }
 

@@ -140,7 +140,11 @@ function isAddress(text: CountedText, { start, at, domain, end }: Parts): boolea
   const written = host.slice(host.lastIndexOf(".") + 1);
   const last = written.toLowerCase();
   if (CODE_LOCALS.test(local) || VERSION.test(text.slice(domain, domain + 12))) return false;
-  if (local === "git" && (/[:/]/.test(text.char(end)) || text.startsWith("//", start - 2))) return false;
+  if (
+    local === "git" &&
+    (/[:/]/.test(text.char(end)) || /^(?:github|gitlab|bitbucket)\./.test(host) ||
+      text.startsWith("//", start - 2))
+  ) return false;
   if (FILE_EXTENSIONS.has(last) && isDigit(host.charCodeAt(0)) || NEVER_TOP_LEVEL.test(last)) return false;
   if (ALGORITHMS_OF.test(host) && /[\d-]/.test(local)) return false;
   if (COMMON_TOP_LEVEL.test(last) || /[^a-z-]/.test(last)) return true;

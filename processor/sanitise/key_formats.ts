@@ -51,6 +51,7 @@ export const KEY_FORMATS: readonly KeyFormat[] = [
     min: 16,
   },
   { provider: "ngrok", prefixes: "cr_ ak_ ngrok_", body: "alnum", min: 27, random: true },
+  { provider: "BIP 32 wallet", prefixes: "xprv yprv zprv", body: "alnum", min: 107, exact: true },
   // Models and data for them
   { provider: "OpenAI, DeepSeek and others", prefixes: "sk-", body: "word", min: 20, random: true },
   { provider: "OpenAI", prefixes: "sk-proj- sk-svcacct- sk-admin- sess-", body: "word", min: 20 },

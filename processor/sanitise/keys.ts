@@ -249,6 +249,26 @@ export const KEY_SHAPES: readonly {
     shape: pattern(/(?<=Key=)[A-Za-z0-9+/]/, /(?<=SharedAccessKey=)[A-Za-z0-9+/]{40,100}={0,2}/, 102, 16),
   },
   {
+    provider: "AWS signature",
+    needs: "X-Amz-Signature=",
+    shape: pattern(/(?<=re=)[0-9a-f][0-9a-f]/, /(?<=X-Amz-Signature=)[0-9a-f]{64}/, 64, 18),
+  },
+  {
+    provider: "SonarQube",
+    needs: "sonar.login=",
+    shape: pattern(/(?<=login=)[0-9a-f]/, /(?<=sonar\.login=)[0-9a-f]{40}(?![0-9a-z])/, 41, 14),
+  },
+  {
+    provider: "OpenWeather",
+    needs: "appid=",
+    shape: pattern(/(?<=appid=)[0-9a-f]/, /(?<=\bappid=)[0-9a-f]{32}(?![0-9a-z])/, 33, 9),
+  },
+  {
+    provider: "OpenWeather",
+    needs: "APPID=",
+    shape: pattern(/(?<=APPID=)[0-9a-f]/, /(?<=\bAPPID=)[0-9a-f]{32}(?![0-9a-z])/, 33, 9),
+  },
+  {
     provider: "Azure shared access signature",
     needs: "sig=",
     shape: pattern(/(?<=[?&]sig=)[A-Za-z0-9%+/]/, /(?<=[?&]sig=)[A-Za-z0-9%+/]{30,120}={0,2}/, 122, 5),
@@ -369,9 +389,10 @@ export function findPrivateKeys(text: CountedText, found: Found): void {
     if (label !== null) {
       if (close >= 0 && close < body) close = text.indexOf(END, body);
       const closed = close >= 0 && (next < 0 || close < next) && close - body <= ARMOUR_MAX;
-      if (!closed || !CODE.test(text.slice(body, body + CODE_MAX))) {
-        found(at, closed ? armourEnd(text, close) : base64End(text, body));
-      }
+      const end = closed ? armourEnd(text, close) : base64End(text, body);
+      const isCode = closed && CODE.test(text.slice(body, body + CODE_MAX));
+      // The header alone, in a sentence, is no key.
+      if (!isCode && end > body) found(at, end);
     }
     at = next;
   }
@@ -380,7 +401,7 @@ export function findPrivateKeys(text: CountedText, found: Found): void {
 /** What joins BEGIN and END in a program, and no key. */
 const CODE = /^(?:\\n|\s|["'`;+])*(?:\$\{|\.\w+\(|[\w.]+\(|[a-z]+ [\w ]+=)/;
 const CODE_MAX = 80;
-const LABEL = /^[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----/;
+const LABEL = /^(?:[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?|OpenVPN Static key V1)-----/;
 const END = "-----END ";
 const BEGIN = "-----BEGIN ";
 /** Largest armour with an end that is replaced whole; a 16,384-bit RSA key has 13 KB. */

@@ -103,7 +103,12 @@ function wantedOf(known: KnownValues): readonly Wanted[] {
   const wanted: Wanted[] = [];
   const add = (one: Wanted | null) => one !== null && wanted.push(one);
   for (const email of known.emails) add(wantedEmail(email));
-  for (const name of known.names) add(wantedName(name));
+  for (const name of known.names) {
+    add(wantedName(name));
+    // As lists of people have it.
+    const parts = /^(\S{2,40}) (\S{2,40})$/.exec(name);
+    if (parts !== null) add(wantedName(`${parts[2]}, ${parts[1]}`));
+  }
   for (const ip of known.ips) add(ip.includes(":") ? wantedIpv6(ip) : wantedIpv4(ip));
   last = { known, wanted };
   return wanted;

@@ -171,13 +171,15 @@ export const RULES: readonly Rule[] = [
   },
   {
     name: "column of credentials",
-    when: (t, text) => (t.cues & (CUE.credential | CUE.foreignPassword)) !== 0 && text.includes("\n"),
+    when: (t, text) =>
+      (t.cues & (CUE.credential | CUE.foreignPassword)) !== 0 &&
+      (text.includes("\n") || text.includes("INSERT ") || text.includes("insert ")),
     find: (text, report) => findTableSecrets(text, named(report)),
   },
   {
     name: "password by its place",
     when: (t) => (t.cues & CUE.position) !== 0,
-    find: one("PASSWORD", findPlacedPasswords),
+    find: (text, report) => findPlacedPasswords(text, named(report)),
   },
   {
     name: "credential by its name",

@@ -47,3 +47,9 @@ describe("what only looks like an address", () =>
     "user@host:~$ ls",
     "A@B.inv()",
   ])("%s", (text) => expect(sanitise(text).text).toBe(text)));
+
+describe("a forge's git user is no address", () =>
+  test.each(["ssh -T git@github.com", "ssh git@gitlab.example.com", "Host git@bitbucket.org works"])(
+    "%s",
+    (text) => expect(sanitise(text).text).toBe(text),
+  ));

@@ -57,3 +57,12 @@ describe("a known address of a machine", () => {
     ["fe80::1:2", "fe80::1:2"],
   ])("%s", (input, output) => expect(sanitise(input, known).text).toBe(output));
 });
+
+describe("a known name as lists of people have it", () =>
+  named("Jane Doe", [
+    "1. ⟦Doe, Jane⟧ (12)",
+    "⟦DOE, JANE⟧",
+    "⟦Jane Doe⟧, Jane",
+    "Doe and Jane",
+    "Does, Janet",
+  ]));

@@ -189,3 +189,21 @@ describe("sentences that were not looked at when the rules were made", () => {
     expect(scoreOf(20251201, ["bare"], isNational).recall).toBeGreaterThan(0.6);
   });
 });
+
+describe("callers, and area codes with a slash", () => {
+  finds([
+    "Caller: ⟦2245627206⟧",
+    "missed call from ⟦9704646251⟧",
+    "Caller ID: ⟦415 555 0132⟧",
+    "⟦748/660-2310⟧",
+    "Cel: ⟦11 2326-0595⟧",
+  ]);
+  leaves([
+    "caller 12 of 30",
+    "missed calls from 3 people",
+    "numer zamówienia 1234567890",
+    "nr umowy 22 310 70 69",
+    "score 120/80-90",
+    "cel: 3",
+  ]);
+});

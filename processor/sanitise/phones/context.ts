@@ -156,7 +156,7 @@ export function isSomethingElse(text: CountedText, start: number): boolean {
 
 /** The one of those words that is a telephone's too. */
 const TELEPHONE_LINE =
-  /(?:main|direct|home|office|support|phone|land|help|hot|customer|business|emergency|crisis|info|private|outside|service|care)[ _-]?lines?\P{L}{0,6}(?:is\P{L}{1,4})?$/iu;
+  /(?:main|direct|home|office|support|phone|land|help|hot|customer|business|emergency|crisis|info|private|outside|service|care)[ _-]?lines?\P{L}{0,6}(?:is\P{L}{1,4})?$|(?:calls?|texts?|sms|voicemail) from\P{L}{0,4}$|caller ?id\P{L}{0,4}$/iu;
 
 /** Whether what follows the number is a unit: it counts or measures something. */
 export function isMeasured(text: CountedText, end: number): boolean {

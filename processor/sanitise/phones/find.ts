@@ -349,7 +349,9 @@ function isNorthAmerican({ digits, separators, area, crowded }: Shape): boolean 
   if (/^1?000/.test(digits) || /\($/.test(separators.at(-1)!) || /^\. {1,2}$/.test(separators.join(""))) {
     return false;
   }
-  if (area || separators.some((separator) => /[-.()]/.test(separator))) return !separators.includes("/");
+  if (area || separators.some((separator) => /[-.()]/.test(separator))) {
+    return !separators.includes("/") || separators.join("") === "/-" || separators.join("") === "/.";
+  }
   return !crowded && /^1?[2-9]\d\d[2-9]/.test(digits);
 }
 

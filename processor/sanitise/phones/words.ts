@@ -14,7 +14,7 @@ export const PHONE_CUES: readonly {
       "phone phones telephone mobile cell cellphone cellular smartphone landline tel tels ph whatsapp viber wechat " +
       "sms fax facsimile hotline helpline voicemail mobilephone homephone workphone phonenumber phoneno msisdn",
     weak:
-      "call calls calling called dial dialing dialling dialed dialled ring rang text texted texting reach reached reachable contact contacts contacted number " +
+      "call calls caller callers calling called dial dialing dialling dialed dialled ring rang text texted texting reach reached reachable contact contacts contacted number " +
       "numbers extension telegram signal pager answering answered phoned phoning callback hold",
   },
   {
@@ -30,7 +30,7 @@ export const PHONE_CUES: readonly {
   {
     languages: "French, Spanish, Portuguese, Italian, Catalan, Romanian",
     strong:
-      "téléphone telephone tél portable téléphonique mobile fixe teléfono telefono telf tlf tfno móvil movil celular " +
+      "cel téléphone telephone tél portable téléphonique mobile fixe teléfono telefono telf tlf tfno móvil movil celular " +
       "telefone tel telemóvel telemovel celulares cellulare telefonino telefonico telèfon mòbil telefon telefonul mobilul " +
       "télécopie fono fone zap zapi",
     weak:
@@ -127,7 +127,7 @@ export const NOT_A_PHONE =
   "reservation booking confirmation loan docket prescription rx locator student subscriber group record receipt transaction txn contract " +
   "vin chassis permit file folio report incident rma dossier plan batch job task run pid tid thread request session block bin " +
   "kundennr vertrag vertragsnummer policennummer police aktenzeichen vorgang contrat dossier póliza poliza contrato expediente polizza " +
-  "pratica ordine fattura zamówienie faktura umowa polisa договор договора полис полиса";
+  "pratica ordine fattura zamówienie faktura umowa polisa zamówienia faktury umowy polisy sprawy договор договора полис полиса";
 
 /** Right after a number: what was counted or measured. */
 export const UNITS =

@@ -61,3 +61,30 @@ describe("names without a value, and values that are references or words, stay",
     "password: >\n  Enter the password that you were given",
     "password: |\n  Must be long",
   ]));
+
+describe("more names apart from their values", () =>
+  check([
+    '<property name="hibernate.connection.password">‹dragonfly›</property>',
+    "<property>\n  <name>javax.jdo.option.ConnectionPassword</name>\n  <value>‹dragonfly›</value>\n</property>",
+    '<bean><property name="password"><value>‹dragonfly›</value></property></bean>',
+    '<setting name="Password" serializeAs="String"><value>‹dragonfly›</value></setting>',
+    "<key>password</key><string>‹dragonfly›</string>",
+    "<key>APIKey</key>\n<string>«tr4gb9XqLm77kfl2»</string>",
+    '<user username="tomcat" password="‹dragonfly›" roles="manager"/>',
+    '<Connector port="8443" keystorePass="‹dragonfly›" />',
+    '{"id":"password","type":"concealed","value":"‹Zk81nnB2›"}',
+    'output "password" {\n  value = "‹Zk81nnB2›"\n}',
+    'resource "x" "y" {\n  master_password = "‹dragonfly›"\n}',
+  ]));
+
+describe("elements that hold labels or references stay", () =>
+  check([
+    '<string name="forgot_password">Forgot</string>',
+    '<property name="password">${jdbc.password}</property>',
+    '<property name="passwordEncoder" ref="encoder2"/>',
+    '<label for="password">Kennwort</label>',
+    "<name>password</name>\n<value>${pw}</value>",
+    'output "password" {\n  value = random_password.db.result\n}',
+    '<param name="password" type="string"/>',
+    '<Login title="x" password="required"/>',
+  ]));

@@ -71,3 +71,13 @@ describe("public keys, certificates and words stay", () =>
     `client-certificate-data: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t${b64(60)}`,
     "PrivateKey privateKey = KeyFactory.getInstance(algorithm2).generatePrivate(spec);",
   ]));
+
+describe("more private keys, and the header of one alone", () =>
+  check([
+    `⟦-----BEGIN OpenVPN Static key V1-----\n${
+      "0a1b2c3d4e5f6071".repeat(2)
+    }\n-----END OpenVPN Static key V1-----⟧`,
+    `<RSAParameters><D>⟦${b64(86)}⟧</D></RSAParameters>`,
+    "The header -----BEGIN PRIVATE KEY----- marks PKCS#8",
+    'if (text.includes("-----BEGIN RSA PRIVATE KEY-----")) return',
+  ]));

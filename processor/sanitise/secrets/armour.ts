@@ -9,6 +9,7 @@ export const ARMOUR_CUES: readonly string[] = [
   "---- begin ssh2",
   "kty",
   "<rsakeyvalue",
+  "<rsaparameters",
   ..."privatekey presharedkey private_key private-key preshared_key preshared-key".split(" "),
   "ls0tls1crudjti",
   "b3blbnnzac1rzxktdj",
@@ -19,7 +20,7 @@ export function findArmouredKeys(text: CountedText, found: Found): void {
   findPutty(text, found);
   findSsh2(text, found);
   findJsonWebKeys(text, found);
-  if (text.includes("<RSAKeyValue")) findXmlKeys(text, found);
+  if (text.includes("<RSAKeyValue") || text.includes("<RSAParameters")) findXmlKeys(text, found);
   findWireGuard(text, found);
   findEncoded(text, found);
 }

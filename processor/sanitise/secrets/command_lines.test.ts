@@ -122,3 +122,49 @@ describe("references, other options and other tools stay", () =>
     "git login page -p x",
     "mongo -p",
   ]));
+
+describe("passwords behind the options of more tools", () =>
+  check([
+    "mysqladmin -u root password ‹Zk81nnB2›",
+    "redis-cli AUTH ‹Zk81nnB2›",
+    "gpg --batch --passphrase ‹letmein› -d f",
+    "openssl enc -aes-256-cbc -k ‹Zk81nnB2› -in a",
+    "snmpwalk -v3 -u bob -A ‹Zk81nnB2› -X ‹Tr33house› h",
+    "ipmitool -I lanplus -H h -U admin -P ‹letmein› power on",
+    "hydra -l bob -p ‹letmein› ssh://h",
+    "rabbitmqadmin -u bob -p ‹letmein› list queues",
+    "twine upload -u bob -p ‹letmein› dist/*",
+    "cmdkey /add:srv /user:bob /pass:‹letmein›",
+    "schtasks /create /tn x /ru bob /rp ‹letmein›",
+    "vault login ‹tr4gb9XqLm77kfl2Vb3Nq8›",
+    "npm config set //r/:_authToken ‹tr4gb9XqLm77kfl2Vb3Nq8›",
+    "rclone obscure ‹Zk81nnB2›",
+    "consul kv put db/password ‹Zk81nnB2›",
+    'chpasswd <<< "bob:‹Zk81nnB2›"',
+    "passwd <<< '‹Zk81nnB2›'",
+    'echo -n "‹Zk81nnB2›" | cryptsetup luksOpen d x -',
+    "enable secret 5 ‹Zk81nnB2›",
+    "username admin password 0 ‹Zk81nnB2›",
+    "username admin privilege 15 secret ‹Zk81nnB2›",
+    "snmp-server community ‹Zk81nnB2› RO",
+    "vault kv put secret/x password=‹dragonfly›",
+    "mount -t cifs //s/x /m -o username=bob,password=‹dragonfly›",
+  ]));
+
+describe("the same tools without a password stay", () =>
+  check([
+    "enable password encryption 7",
+    "username field password 8 characters",
+    "snmp-server enable traps",
+    "vault login -method=github",
+    "huggingface-cli login",
+    "npm set progress=false",
+    "chpasswd < users.txt",
+    "gpg --passphrase-file p.txt",
+    "openssl s_client -connect x:443",
+    "consul kv get db/config",
+    "mount -o username=bob,vers=3.0",
+    "passwd root",
+    "rclone config show",
+    "hydra -L users.txt ssh://h",
+  ]));

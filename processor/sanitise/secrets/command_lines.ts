@@ -32,10 +32,33 @@ const ROWS: readonly Row[] = [
   { tools: "ldap(?:search|modify|add|delete|whoami|compare)", option: "-w ?" },
   { tools: "ldappasswd", option: "-[wsa] " },
   { tools: "keytool|jarsigner|apksigner", option: "-(?:src|dest|new)?(?:store|key)pass " },
-  { tools: "openssl", option: "-pass(?:in|out)? pass:" },
+  { tools: "openssl", option: "(?:-pass(?:in|out)? pass:|enc [^|\\n]{0,80}-k )" },
   { tools: "xfreerdp|wfreerdp|mstsc", option: "/p:" },
   { tools: "ssh-keygen", option: "-[NP] " },
   { tools: "nmcli", option: "password " },
+  { tools: "mysqladmin", option: "password " },
+  { tools: "ncftpput|rabbitmqadmin|racadm|hydra|medusa|useradd|usermod", option: "-p " },
+  { tools: "ipmitool", option: "-P " },
+  { tools: "twine upload|influx", option: "(?:-p|-password) " },
+  { tools: "snmp(?:walk|get|set|bulkwalk|table)", option: "-[AX] " },
+  { tools: "redis-cli|valkey-cli", option: "(?:AUTH|auth) " },
+  { tools: "gpg2?", option: "--passphrase " },
+  { tools: "cmdkey|wmic|schtasks", option: "/(?:pass(?:word)?:|rp )" },
+  {
+    tools: "(?:vault|doctl|hf|huggingface-cli|gh auth|wandb) login",
+    option: "(?:--token[ =])?(?=[\\w.-]{20})",
+  },
+  { tools: "npm (?:config )?set|yarn config set", option: "[^\\s\"']{0,80}_authToken[ =]" },
+  { tools: "aws configure set", option: "[\\w.-]{0,40}aws_secret_access_key " },
+  { tools: "sonar-scanner|mvn|mvnw|gradle|gradlew", option: "-Dsonar\\.(?:login|token)=" },
+  { tools: "rclone obscure", option: "" },
+  { tools: "consul kv put|etcdctl put", option: "[\\w./-]{0,60}(?:pass(?:word|wd)?|pwd|token|secret|key) " },
+  { tools: "enable (?:secret|password)", option: "[05789] " },
+  {
+    tools: "username",
+    option: "(?:privilege \\d{1,2} (?:password|secret) (?:[05789] )?|(?:password|secret) [05789] )",
+  },
+  { tools: "snmp-server community", option: "" },
   { tools: "wpa_passphrase", option: `${NAME} ` },
   {
     tools: "kubectl|oc",
@@ -63,10 +86,30 @@ export const COMMAND_CUES: readonly string[] = [
   ..."jarsigner apksigner openssl freerdp mstsc nmcli wpa_ ssh-keygen kubectl smbclient rpcclient winexe wmic lftp"
     .split(" "),
   ..."sqlplus rman expdp impdp rabbitmqctl htpasswd curl wget siege chpasswd sudo".split(" "),
+  ..."ncftpput rabbitmqadmin racadm hydra medusa useradd usermod ipmitool twine influx snmpwalk snmpget snmpset snmpbulk"
+    .split(" "),
+  ..."gpg cmdkey schtasks doctl _authtoken aws_secret_access_key sonar rclone consul etcdctl luksopen".split(
+    " ",
+  ),
+  ...[
+    "enable secret",
+    "enable password",
+    "password 0",
+    "password 7",
+    "secret 5",
+    "secret 9",
+    "secret 0",
+    "secret 8",
+    "snmp-server",
+    "privilege 1",
+    "<<<",
+  ],
   ...["net rpc", "net use", "oc ", "http -", "https -", "http --", "xh -", "ab -"],
 ];
 
-const TOOL = words(new RegExp(`(?<![\\w-])(?:${ROWS.map(({ tools }) => tools).join("|")}|echo|printf)(?= )`));
+const TOOL = words(
+  new RegExp(`(?<![\\w-])(?:${ROWS.map(({ tools }) => tools).join("|")}|echo|printf|chpasswd|passwd)(?= )`),
+);
 const OPTIONS = ROWS.map(({ tools, option, joint }) => {
   const spaced = option.replaceAll(/(?<!\[) (?![=?\]])/g, "\\s{1,3}");
   return {
@@ -84,10 +127,13 @@ function joinedBy(joint: string): string {
 
 /** What is written to a tool that asks for a password: `echo secret | sudo -S`, `echo "name:secret" | chpasswd`. */
 const PIPED = new RegExp(
-  `^\\s{1,3}(?:-\\w{1,3}\\s)?${VALUE}\\s{0,3}\\|\\s{0,3}(?:sudo\\s-\\w{0,3}S|(?:docker|podman|helm)\\s[^|\\n]{0,120}--password-stdin|passwd --stdin)`,
+  `^\\s{1,3}(?:-\\w{1,3}\\s)?${VALUE}\\s{0,3}\\|\\s{0,3}(?:sudo\\s-\\w{0,3}S|(?:docker|podman|helm)\\s[^|\\n]{0,120}--password-stdin|passwd --stdin|cryptsetup\\s|gh auth login)`,
   "d",
 );
 const CHPASSWD = /^\s{1,3}["']?[\w.-]{1,64}:([^\s"'|\0]{1,128})["']?\s{0,3}\|\s{0,3}(?:sudo\s)?chpasswd/d;
+
+/** `chpasswd <<< "name:secret"`. */
+const HERE = /^[^\n<|]{0,40}<<<\s{0,2}["']?(?:[\w.-]{1,64}:)?([^\s"'|\0]{3,128})(?=["'\s]|$)/d;
 
 /** Longest command line, and how far behind the tool its options may stand, in UTF-16 units. */
 const LINE_MAX = 400;
@@ -100,11 +146,15 @@ export function findCommandPasswords(text: CountedText, found: Found): void {
   for (let tool = text.next(TOOL, 0); tool !== null; tool = text.next(TOOL, tool.end)) {
     const name = text.slice(tool.start, tool.end);
     const line = lineAfter(text, tool.end);
+    if (name === "chpasswd" || name === "passwd") {
+      reportValue(HERE.exec(line), tool.end, found);
+      continue;
+    }
     if (name === "echo" || name === "printf") {
       reportValue(PIPED.exec(line) ?? CHPASSWD.exec(line), tool.end, found);
       continue;
     }
-    if (!/[-/\\ ]/.test(line.trimStart())) continue;
+    if (!name.includes(" ") && !/[-/\\ ]/.test(line.trimStart())) continue;
     const command = line.replace(/ (?:\||&&) .*$/s, "");
     for (const { tools, option } of OPTIONS) {
       if (!tools.test(name)) continue;

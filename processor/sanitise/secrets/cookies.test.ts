@@ -66,3 +66,37 @@ describe("settings in cookies, references, and cookies in prose stay", () =>
     "SameSite=None; Secure cookies",
     "Bake cookies: sugar=200g; flour=300g; eggs=2",
   ]));
+
+describe("cookies in more calls and lists, and sessions by their names", () =>
+  check([
+    `set-cookie: ["sid=«${alnum(24)}»; Path=/; HttpOnly"]`,
+    `headers["Cookie"] = "session=«${alnum(32)}»"`,
+    `req.Header.Add("Cookie", "session=«${alnum(32)}»")`,
+    `.set('Cookie', ['sid=«${alnum(24)}»'])`,
+    `{"name": "Cookie", "value": "sid=«${alnum(24)}»; lang=en"}`,
+    `cookies: { session: '«${alnum(32)}»' }`,
+    `requests.get(u, cookies=dict(sid="«${alnum(24)}»"))`,
+    `cookieJar.set("sid", "«${alnum(24)}»")`,
+    `curl --cookie sid=«${alnum(24)}» https://x`,
+    `curl -b session=«${alnum(32)}» https://x`,
+    `http://x.example/a.php?PHPSESSID=«${alnum(26).toLowerCase()}»`,
+    `http://x.example/a;jsessionid=«${hex(32).toUpperCase()}»?b=1`,
+    `connect.sid=«s:${alnum(32)}.${alnum(43)}»`,
+    `my session cookie is «${alnum(32)}»`,
+    `Cookie: express:sess=«${alnum(40)}»`,
+  ]));
+
+describe("branches, files of cookies and settings in the same places stay", () =>
+  check([
+    "JSESSIONID is set by Tomcat 9",
+    "PHPSESSID=undefined",
+    "the session cookie is missing",
+    "cookie: session expired",
+    "cookie is httpOnly, value abc",
+    "curl -b cookies.txt -c cookies.txt https://x",
+    "curl --cookie cookies.txt https://x",
+    "git checkout -b feature/login-2",
+    'cookieJar.set("theme", "dark2")',
+    "cookies: { lang: 'en-US' }",
+    'cookies=dict(theme="dark")',
+  ]));

@@ -6,28 +6,39 @@ import { isFilled } from "./values.ts";
 
 type Found = (start: number, end: number) => void;
 
-export const COOKIE_CUES: readonly string[] = ["cookie", "curl"];
+export const COOKIE_CUES: readonly string[] = ["cookie", "curl", "phpsessid", "jsessionid", "connect.sid"];
 
-const COOKIE = words(/cookie|(?<=\s)-b(?= ?["'])/i);
+const COOKIE = words(/cookie|phpsessid|jsessionid|connect\.sid|(?<=\s)-b(?= ?["'\w])/i);
 /** `Cookie: `, `"cookie": "`, `document.cookie = "`, and curl's `--cookie "` and `-b "`. */
 const HEADER = piece(
-  /(?:cookie\\{0,3}["']?\s{0,3}(?:[:=]\s{0,3}|(?=["']))\\{0,3}["']?|-b ?["'])(?=[\w.%!$&*+^|~-]{1,64}=)/i,
-  90,
+  /(?:cookie\\{0,3}["'`]?\]?\s{0,3}(?:(?:[:=,]|\s(?=\w+=)|\s?,\s{0,3}\\{0,3}["']value\\{0,3}["']\s?:)\s{0,3}|(?=["']))\[?\\{0,3}["'`]?|-b ?["']?)(?=[\w.%!$&*+^|~:-]{1,64}=)/i,
+  110,
 );
 /** `cookies: [`, `cookies = {`, `setCookie(`. */
-const LIST = piece(/cookies?(?:\.set)?\\{0,3}["']?\s{0,3}(?:[:=]\s{0,3}[[{(]|\()/i, 24);
+const LIST = piece(/cookies?(?:jar)?(?:\.set)?\\{0,3}["']?\s{0,3}(?:[:=]\s{0,3}(?:[[{(]|dict\()|\()/i, 28);
+/** The value of a session by its cookie's name, in an address too; and what is said to be a cookie's. */
+const NAMED = piece(
+  /(?:(?:php|j)sessionid|phpsessid|connect\.sid)["']?\s?[=:]\s?["']?([\w%.:-]{16,200})|cookie(?: value)?(?:: | is | )([\w%.-]{20,200})(?![\w=])/i,
+  230,
+);
 /** Longest header, and longest list, in UTF-16 units. */
 const HEADER_MAX = 4096;
 const LIST_MAX = 4096;
 /** Names and values in a list: of HAR, of a map, of a call's arguments. */
 const LISTED =
-  /\\{0,3}["']name\\{0,3}["']\s{0,3}:\s{0,3}\\{0,3}["']([\w.%-]{1,64})\\{0,3}["']\s{0,3},\s{0,40}\\{0,3}["']value\\{0,3}["']\s{0,3}:\s{0,3}\\{0,3}["']([^"'\\\s\0]{4,2000})|["']([\w.%-]{1,64})["']\s{0,3}[:,]\s{0,3}["']([^"'\\\s\0]{4,2000})(?=["'])/dg;
+  /\\{0,3}["']name\\{0,3}["']\s{0,3}:\s{0,3}\\{0,3}["']([\w.%-]{1,64})\\{0,3}["']\s{0,3},\s{0,40}\\{0,3}["']value\\{0,3}["']\s{0,3}:\s{0,3}\\{0,3}["']([^"'\\\s\0]{4,2000})|["']?\b([\w.%-]{1,64})["']?\s{0,3}[:,=]\s{0,3}["']([^"'\\\s\0]{4,2000})(?=["'])/dg;
 
 /** Values of cookies by their header or list. Names, flags and settings like `theme=dark` stay. */
 export function findCookies(text: CountedText, found: Found): void {
   for (let cookie = text.next(COOKIE, 0); cookie !== null;) {
     const header = text.match(HEADER, cookie.start);
     const list = header === null ? text.match(LIST, cookie.start) : null;
+    const named = header === null && list === null ? text.match(NAMED, cookie.start) : null;
+    const value = named?.groups[1] ?? named?.groups[2];
+    if (named !== null && value !== undefined && (isKey(value, true) || isDrawn(value))) {
+      const start = cookie.start + named.text.lastIndexOf(value);
+      found(start, start + value.length);
+    }
     const end = header !== null
       ? readHeader(text, header.end, found)
       : list !== null
@@ -39,12 +50,12 @@ export function findCookies(text: CountedText, found: Found): void {
 
 function readHeader(text: CountedText, from: number, found: Found): number {
   const ahead = text.slice(from, from + HEADER_MAX);
-  const end = ahead.search(/["'\n\0]/);
+  const end = ahead.search(/["'`\n\0]/);
   const header = end < 0 ? ahead : ahead.slice(0, end);
   let at = 0;
   for (const part of header.split(";")) {
     const written = at === 0 ? part.split(" ")[0]! : part;
-    const pair = /^(\s{0,4}([\w.%!$&*+^|~-]{1,64})=)([^\s,\0]{1,2000})\s{0,4}$/.exec(written);
+    const pair = /^(\s{0,4}([\w.%!$&*+^|~:-]{1,64})=)([^\s,\0]{1,2000})\s{0,4}$/.exec(written);
     if (pair !== null && isOfSession(pair[2]!, pair[3]!)) {
       const start = from + at + pair[1]!.length;
       found(start, start + pair[3]!.length);

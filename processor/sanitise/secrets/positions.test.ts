@@ -95,3 +95,51 @@ describe("what stands in such a place and is no password stays", () =>
     "Server=db;User Id=sa;Password={0};",
     'conn.connect("host", "user", "Connected successfully")',
   ]));
+
+describe("passwords and keys by their place in more calls", () =>
+  check([
+    'ssh.connect(h, 22, "root", "‹letmein›")',
+    'ftplib.FTP("h", "u", "‹letmein›")',
+    'ftp.login("u", "‹letmein›")',
+    'pika.PlainCredentials("guest", "‹letmein›")',
+    'ldap.simple_bind_s("cn=admin,dc=x", "‹letmein›")',
+    'WiFi.begin("home", "‹letmein›");',
+    'given().auth().basic("u", "‹Zk81nnB2›")',
+    'httpBasic("user", "‹Zk81nnB2›")',
+    'ds.setPassword("‹letmein›");',
+    "User.objects.create_user('bob', None, '‹Zk81nnB2›')",
+    "Hash::make('‹Zk81nnB2›')",
+    'bcrypt.hash("‹Zk81nnB2›", 10)',
+    'passwordEncoder.encode("‹Zk81nnB2›")',
+    '.withUser("u").password("‹Zk81nnB2›")',
+    "jwt.sign({ id }, '«tr4gb9XqLm77kfl2»', { expiresIn: '1h' })",
+    'jwt.encode(p, "«tr4gb9XqLm77kfl2»", algorithm="HS256")',
+    "crypto.createHmac('sha256', '«tr4gb9XqLm77kfl2»')",
+    'hmac.new(b"«tr4gb9XqLm77kfl2»", msg, sha256)',
+    "cookieParser('«tr4gb9XqLm77kfl2»')",
+    'client.login("«tr4gb9XqLm77kfl2Vb3Nq8»")',
+    "define('NONCE_SALT', '«kT4 z;q8#WnLm2(vBx6)+%Q1 r!9Zs@d^Yp5{uEj}0~hGc|Ia3*fO7Xb>=Kw-Ry_»');",
+    "CREATE SERVER s OPTIONS (user 'u', password '‹letmein›');",
+    "CREATE DATABASE LINK l CONNECT TO u IDENTIFIED BY ‹tiger› USING 'x';",
+  ]));
+
+describe("the same calls with variables, names and texts stay", () =>
+  check([
+    "jwt.sign(payload, process.env.JWT_SECRET)",
+    "jwt.verify(token, publicKey2)",
+    "crypto.createHmac('sha1', 'key')",
+    'bcrypt.compareSync("bacon", hash)',
+    "Hash::make($request->password)",
+    'client.run("SELECT 1")',
+    "client.login(process.env.TOKEN1)",
+    "define('SITE_NAME', 'My cool site 2024');",
+    "define('AUTH_KEY', 'put your unique phrase here');",
+    "define(['jquery', 'underscore'], function ($, _) {})",
+    'WiFi.begin("your-ssid", "your-password");',
+    'auth=("username","password")',
+    "new Wallet(privateKey)",
+    'basic("a", "b")',
+    'create_user("bob", "x", password)',
+    "config.setPassword(password);",
+    'provider("aws", "us-east-1")',
+  ]));

@@ -33,3 +33,27 @@ describe("tables about credentials, and lines that only look like a table, stay"
     "SELECT user, password, host\nFROM mysql.user, x2, y3",
     "user=user,\npassword=password1,",
   ]));
+
+describe("columns with more titles, and of inserted rows", () =>
+  check([
+    "| Service | User | Pass |\n|---|---|---|\n| ftp | bob | ‹Zk81nnB2› |",
+    "title,user,pass\nx,bob,‹Zk81nnB2›",
+    "usuario,clave\nbob,‹Zk81nnB2›",
+    "utilisateur,mot_de_passe\nbob,‹Zk81nnB2›",
+    "login,haslo\nbob,‹Zk81nnB2›",
+    "INSERT INTO users (name, password) VALUES ('bob', '‹Zk81nnB2›');",
+    "insert into users(username,password,email)\nvalues('bob','‹dragonfly›','x');",
+    "INSERT INTO `apps` (`id`, `api_key`) VALUES (1, '«tr4gb9XqLm77kfl2»')",
+  ]));
+
+describe("results of tests, and inserted rows without literals, stay", () =>
+  check([
+    "student,login,pass\nBob,bob12,yes",
+    "name,pass,fail\nsuite1,12,3",
+    "INSERT INTO users (name, password) VALUES (?, ?)",
+    "INSERT INTO users (name, password) VALUES (:name, :password)",
+    "INSERT INTO users (name, password_hash) VALUES ('bob', NULL)",
+    "INSERT INTO tokens (id, count) VALUES ('a1', 12)",
+    "INSERT INTO users(name, password) VALUES ('bob', 'password')",
+    "INSERT INTO users (name, password) VALUES ('\" + name + \"', '\" + pw + \"')",
+  ]));

@@ -1,6 +1,6 @@
 import { countDigits } from "../checks.ts";
 import { isKey } from "../credentials.ts";
-import { type CountedText, words } from "../counted_text.ts";
+import { type CountedText, type Match, pattern, words } from "../counted_text.ts";
 import { isDrawn, isSurprising } from "./drawn.ts";
 import { isFilled } from "./values.ts";
 
@@ -9,16 +9,16 @@ type Found = (start: number, end: number) => void;
 
 /** Words of which a column's title has one. */
 const TITLE = words(
-  /passw|pwd|passcode|passphrase|secret|token|api.?key|kennwort|contrase|senha|mot de passe/i,
+  /pass|pwd|secret|token|api.?key|kennwort|contrase|senha|mot.de.passe|clave|haslo|hasło|mdp/i,
 );
 /** A whole title. */
 const PASSWORD_TITLE =
-  /^(?:[\w -]{0,20}[ _-])?(?:password|passwort|passwd|pwd|pass ?code|pass ?phrase|kennwort|contraseña|contrasena|senha|mot de passe)(?: \(\w{1,12}\))?$/i;
+  /^(?:[\w -]{0,20}[ _-])?(?:pass|password|passwort|passwd|pwd|pass ?code|pass ?phrase|kennwort|contraseña|contrasena|senha|mot[ _]de[ _]passe|clave|mdp|hasło|haslo)(?: \(\w{1,12}\))?$/i;
 const KEY_TITLE =
   /^(?:[\w -]{0,20}[ _-])?(?:secret|secret[ _-]?key|api[ _-]?key|apikey|token|access[ _-]?key)$/i;
 /** A column that says whose the password is: words in the other one are passwords too. */
 const OWNER_TITLE =
-  /^(?:[\w -]{0,20}[ _-])?(?:user|user[ _-]?name|login|account|e-?mail|host|server|benutzer|usuario|usuário|utilisateur|identifiant)$/i;
+  /^(?:[\w -]{0,20}[ _-])?(?:user|user[ _-]?name|login|account|e-?mail|host|server|benutzer|usuario|usuário|utilisateur|identifiant|url)$/i;
 const TITLE_CELL = /^[\p{L}\w .()-]{1,30}$/u;
 const RULE = /^[\s|+:=-]*-[\s|+:=-]*$/;
 
@@ -35,13 +35,19 @@ export type Columns = (titles: readonly string[]) => readonly (((cell: Cell) => 
 export function findTableSecrets(text: CountedText, report: TableReport): void {
   readTables(text, TITLE, (titles) => {
     const owned = titles.some((title) => OWNER_TITLE.test(title));
+    if (!owned && titles.some((title) => /^(?:pass|clave)$/i.test(title))) return titles.map(() => null);
     return titles.map((title) => {
-      const kind = PASSWORD_TITLE.test(title) ? "password" : KEY_TITLE.test(title) ? "key" : null;
+      const kind = kindOf(title);
       return kind && (({ text, start }) => {
         if (isSecret(text, kind, owned)) report[kind](start, start + text.length);
       });
     });
   });
+  text.each(INSERT, (insert) => readInsert(text, insert, report));
+}
+
+function kindOf(title: string): "password" | "key" | null {
+  return PASSWORD_TITLE.test(title) ? "password" : KEY_TITLE.test(title) ? "key" : null;
 }
 
 /** Reads the tables that have a title with one of the words. */
@@ -93,6 +99,31 @@ function readTable(text: CountedText, head: Line, columnsOf: Columns): number {
     line = line.end < text.length ? lineFrom(text, line.end) : null;
   }
   return end;
+}
+
+const INSERT = pattern(
+  /into[\s]/i,
+  /\binto\s{1,4}[\w.`"[\]]{1,60}\s{0,4}\(([^()\0]{1,300})\)\s{0,8}values\s{0,8}(?=\()/i,
+  400,
+);
+const TUPLE =
+  /(?<=[(,]\s{0,4})[NE]?(?:'((?:[^'\\\n\0]|''|\\.){0,200})'|[^,'()]{0,80}(?:\([^()]{0,80}\))?)\s{0,4}(?=[,)])/dg;
+/** Longest row of values, and most rows, that are looked at. */
+const TUPLE_MAX = 1000;
+
+/** `INSERT INTO users (name, password) VALUES ('bob', '…')`: by the place of the column. */
+function readInsert(text: CountedText, { groups, end: from }: Match, report: TableReport): void {
+  const columns = groups[1]!.split(",").map((column) => column.replace(/[`"[\]\s]/g, ""));
+  const values = text.slice(from, from + TUPLE_MAX);
+  const row = values.slice(0, Math.max(0, values.search(/\)\s{0,4}(?:[;,\n]|$)/)) + 1);
+  let column = 0;
+  for (const value of row.matchAll(TUPLE)) {
+    const title = columns[column++] ?? "";
+    const kind = kindOf(title);
+    if (kind === null || value[1] === undefined || !isSecret(value[1], kind, true)) continue;
+    const [start, end] = value.indices![1]!;
+    report[kind](from + start, from + end);
+  }
 }
 
 /** The first line of the text, of a paragraph or of a block of code. */
