@@ -1,3 +1,5 @@
+import { isDigit } from "./checks.ts";
+
 /**
  * Most characters that rules may look at, per character of the text, a character looked at twice counting twice. A text
  * that needs more is refused: it was made to keep the sanitiser busy, or a rule is defective.
@@ -72,10 +74,24 @@ export function alphabet(characters: RegExp, beyondAscii = false): Alphabet {
 }
 
 /** Stretches of at least `min` of the `characters` (a class, `[…]`), as long as they go. */
-export type Stretches = RegExp;
+export type Stretches = { readonly characters: Alphabet; readonly min: number };
 
-export function stretches(characters: string, min: number): Stretches {
-  return new RegExp(`(?<!${characters})${characters}{${min},}`, "gi");
+export function stretches(characters: RegExp, min: number): Stretches {
+  return { characters: alphabet(characters), min };
+}
+
+/** Where the stretches of ASCII digits stand: start and end of each, in turn. */
+export type Runs = readonly number[];
+
+function runsOf(text: string): Runs {
+  const runs = [];
+  for (let at = 0; at < text.length; at++) {
+    if (!isDigit(text.charCodeAt(at))) continue;
+    runs.push(at);
+    while (isDigit(text.charCodeAt(at))) at++;
+    runs.push(at);
+  }
+  return runs;
 }
 
 /** Where something stands, and what. `groups` are the pattern's, from 1. */
@@ -91,11 +107,14 @@ export class CountedText {
   readonly length: number;
   readonly looks: Looks;
   readonly #text: string;
+  #runs: Runs | null;
 
-  constructor(text: string, looks: Looks) {
+  /** `runs`: its stretches of digits, where they are known. */
+  constructor(text: string, looks: Looks, runs: Runs | null = null) {
     this.#text = text;
     this.looks = looks;
     this.length = text.length;
+    this.#runs = runs;
   }
 
   /** The UTF-16 unit at `at`; NaN beyond the text. */
@@ -152,6 +171,13 @@ export class CountedText {
     return { start: match.index, end };
   }
 
+  /** The text's stretches of digits. */
+  runs(): Runs {
+    if (this.#runs === null) this.#runs = runsOf(this.whole());
+    this.looks.spend(this.#runs.length);
+    return this.#runs;
+  }
+
   /** Tries a piece at `at`. */
   match({ sticky, back, reach }: Piece, at: number): Match | null {
     const from = Math.max(0, at - back);
@@ -198,13 +224,26 @@ export class CountedText {
     return at;
   }
 
-  /** The next stretch; none of its characters is looked at for another one. */
-  stretch(characters: Stretches, from: number): Match | null {
-    characters.lastIndex = from;
-    const match = characters.exec(this.#text);
-    const end = match === null ? this.length : match.index + match[0].length;
-    // Of a shorter one every character is looked at by its first, and looked back at by the next one.
-    this.looks.spend(2 * Math.max(0, end - from));
-    return match && { start: match.index, end, text: match[0], groups: match };
+  /** The next stretch. Most of a text is passed over in steps as long as the shortest one. */
+  stretch({ characters, min }: Stretches, from: number): Match | null {
+    const text = this.#text;
+    for (let at = from + min - 1; at < this.length;) {
+      if (characters[Math.min(text.charCodeAt(at), 128)] === 0) {
+        at += min;
+        continue;
+      }
+      let start = at;
+      while (start > from && characters[Math.min(text.charCodeAt(start - 1), 128)] === 1) start--;
+      const end = this.endOf(characters, at);
+      const goesOn = start === from && start > 0 &&
+        characters[Math.min(text.charCodeAt(start - 1), 128)] === 1;
+      if (end - start >= min && !goesOn) {
+        this.looks.spend(end - from);
+        return { start, end, text: text.slice(start, end), groups: [] };
+      }
+      at = end + min;
+    }
+    this.looks.spend(Math.max(0, this.length - from));
+    return null;
   }
 }

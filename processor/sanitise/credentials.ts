@@ -90,9 +90,9 @@ const PART_OF =
 const FOREIGN = words(
   /contrase(?:ñ|n|ny)a|mot[ _-]?de[ _-]?passe|\bmdp\b|kennwort|senha|(?<!palabra |palabras |frase |frases )clave(?!s)|wachtwoord|парол[ьяею]|parola|hasło|haslo|şifre|sifre|lösenord|losenord|salasana|adgangskode|passord|mật khẩu|kata sandi|heslo|jelszó|jelszo|lozinka|κωδικός|كلمة (?:المرور|السر)|סיסמה|पासवर्ड|密码|密碼|口令|パスワード|비밀번호|รหัสผ่าน/iu,
 );
-/** Those of them that a text of ASCII alone can hold. */
+/** A text without any of these, nor one of the letters, has none of them. */
 export const FOREIGN_PASSWORD_CUES: readonly string[] = [
-  "contrasen",
+  "contrase",
   "de passe",
   "de_passe",
   "de-passe",
@@ -100,9 +100,9 @@ export const FOREIGN_PASSWORD_CUES: readonly string[] = [
   "mdp",
   "clave",
   "haslo",
-  "sifre",
-  "losenord",
-  "jelszo",
+  "ifre",
+  "senord",
+  "jelsz",
   "lozinka",
   "kennwort",
   "senha",
@@ -114,6 +114,7 @@ export const FOREIGN_PASSWORD_CUES: readonly string[] = [
   "kata sandi",
   "heslo",
 ];
+export const FOREIGN_PASSWORD_LETTERS = "лłậδةסड码碼令ワ밀ผ";
 
 /** What else may belong to the name; a name that goes on like {@link ABOUT} is about a credential and holds none. */
 const REST = piece(/[\w-]{0,30}/, 30);
@@ -410,7 +411,7 @@ const KEY_WORDS: ReadonlySet<string> = new Set(
 );
 const NOT_KEYS =
   /^(?:public|primary|foreign|cache|sort|partition|row|object|idempotency|hash|sha|sha1|sha256|md5|digest|commit|checksum|etag|fingerprint|integrity|revision|uuid|guid|image|model|path|url|file|id|ref|branch|version)$/;
-const STRETCH = stretches("[A-Za-z0-9_\\-+/.~]", 20);
+const STRETCH = stretches(/[A-Za-z0-9_\-+/.~]/, 20);
 /** Longest stretch that is looked at; a key has hardly more than 200 characters. */
 const STRETCH_MAX = 512;
 

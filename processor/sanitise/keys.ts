@@ -30,7 +30,7 @@ export function findKeys(text: CountedText, found: Found): void {
 }
 
 /** Shortest stretch that can hold a key. */
-const STRETCH = stretches("[\\w\\-./+$]", 16);
+const STRETCH = stretches(/[\w\-./+$]/, 16);
 
 /** Bodies may go on with these, in segments: `SG.….…`, `xoxb-…-…`. */
 const BODIES: Record<KeyFormat["body"], Alphabet> = {
@@ -129,16 +129,18 @@ function isAlnum(code: number): boolean {
 
 /**
  * Keys whose shape speaks for itself without standing at the start of a word: webhook paths, bot tokens, connection
- * strings. `needs` is a text that each of them holds.
+ * strings. `needs` is a text that each of them holds; `min`: letters, digits and `_-./+=$` that stand together in it.
  */
 export const KEY_SHAPES: readonly {
   readonly provider: string;
   readonly needs: string;
+  readonly min: number;
   readonly shape: Pattern;
 }[] = [
   {
     provider: "Slack webhook",
     needs: "hooks.slack",
+    min: 20,
     shape: pattern(
       /(?<=s\/)[A-Za-z0-9_/]/,
       /(?<=hooks\.slack(?:-gov)?\.com\/(?:services|workflows|triggers)\/)[A-Za-z0-9_/]{20,150}/,
@@ -149,6 +151,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Discord webhook",
     needs: "/webhooks/",
+    min: 40,
     shape: pattern(
       /(?<=webhooks\/)\d/,
       /(?<=\/api\/(?:v\d{1,2}\/)?webhooks\/)\d{16,20}\/[\w-]{40,100}/,
@@ -159,6 +162,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Teams webhook",
     needs: ".webhook.office",
+    min: 12,
     shape: pattern(
       /(?<=webhookb2\/)[\w@\-/]/,
       /(?<=\.webhook\.office\.com\/webhookb2\/)[\w@\-/]{40,200}/,
@@ -169,6 +173,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Zapier webhook",
     needs: "hooks.zapier",
+    min: 12,
     shape: pattern(
       /(?<=hooks\/catch\/)\d/i,
       /(?<=hooks\.zapier\.com\/hooks\/catch\/)\d{4,12}\/[a-z0-9]{5,20}/i,
@@ -179,6 +184,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Google Chat webhook",
     needs: "chat.googleapis",
+    min: 12,
     shape: pattern(
       /(?<=messages\?)[^\s"'<>\0]/,
       /(?<=chat\.googleapis\.com\/v1\/spaces\/[\w-]{5,40}\/messages\?)[^\s"'<>\0]{20,300}/,
@@ -189,6 +195,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Telegram bot",
     needs: ":A",
+    min: 33,
     shape: pattern(
       /(?<![A-Za-z0-9])\d\d\d\d\d\d\d\d\d?\d?:A/,
       /(?<![A-Za-z0-9])\d{8,10}:A[A-Za-z0-9_-]{32,35}(?![A-Za-z0-9_-])/,
@@ -198,6 +205,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Discord bot",
     needs: ".",
+    min: 58,
     shape: pattern(
       /(?<![A-Za-z0-9_-])[MNO][A-Za-z0-9_-][A-Za-z0-9_-]/,
       /(?<![A-Za-z0-9_-])[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}(?![A-Za-z0-9_-])/,
@@ -207,6 +215,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Mailchimp",
     needs: "-us",
+    min: 36,
     shape: pattern(
       /(?<![A-Za-z0-9])[0-9a-f][0-9a-f][0-9a-f]/,
       /(?<![A-Za-z0-9])[0-9a-f]{32}-us\d{1,2}(?![A-Za-z0-9])/,
@@ -216,6 +225,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Azure AD client secret",
     needs: "Q~",
+    min: 12,
     shape: pattern(
       /(?<![A-Za-z0-9])[A-Za-z0-9_~.-][A-Za-z0-9_~.-][A-Za-z0-9_~.-]\dQ~/,
       /(?<![A-Za-z0-9])[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~-])/,
@@ -225,6 +235,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Azure DevOps",
     needs: "AZDO",
+    min: 84,
     shape: pattern(
       /(?<![A-Za-z0-9])[A-Za-z0-9][A-Za-z0-9][A-Za-z0-9]/,
       /(?<![A-Za-z0-9])[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}(?![A-Za-z0-9])/,
@@ -234,6 +245,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Azure key",
     needs: "AccountKey=",
+    min: 40,
     shape: pattern(
       /(?<=Key=)[A-Za-z0-9+/]/,
       /(?<=(?:AccountKey|SharedAccessKey)=)[A-Za-z0-9+/]{40,100}={0,2}/,
@@ -244,16 +256,19 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Azure key",
     needs: "SharedAccessKey=",
+    min: 40,
     shape: pattern(/(?<=Key=)[A-Za-z0-9+/]/, /(?<=SharedAccessKey=)[A-Za-z0-9+/]{40,100}={0,2}/, 102, 16),
   },
   {
     provider: "Azure shared access signature",
     needs: "sig=",
+    min: 12,
     shape: pattern(/(?<=[?&]sig=)[A-Za-z0-9%+/]/, /(?<=[?&]sig=)[A-Za-z0-9%+/]{30,120}={0,2}/, 122, 5),
   },
   {
     provider: "Terraform Cloud",
     needs: ".atlasv1.",
+    min: 83,
     shape: pattern(
       /(?<![A-Za-z0-9])[A-Za-z0-9][A-Za-z0-9][A-Za-z0-9]/,
       /(?<![A-Za-z0-9])[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,80}/,
@@ -263,6 +278,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Airtable",
     needs: "pat",
+    min: 82,
     shape: pattern(
       /(?<![A-Za-z0-9])pat[A-Za-z0-9]/,
       /(?<![A-Za-z0-9])pat[A-Za-z0-9]{14}\.[0-9a-f]{64}(?![A-Za-z0-9])/,
@@ -272,6 +288,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Asana",
     needs: "/",
+    min: 32,
     shape: pattern(
       /(?<![\w./-])[0-2]\/[0-9a-f]/,
       /(?<![\w./-])[0-2]\/(?:\d{10,20}(?:\/\d{10,20})?:)?[0-9a-f]{32}(?![\w/])/,
@@ -281,6 +298,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Salesforce",
     needs: "00D",
+    min: 15,
     shape: pattern(
       /(?<![A-Za-z0-9])00D/,
       /(?<![A-Za-z0-9])00D[A-Za-z0-9]{12,15}![A-Za-z0-9._]{60,120}/,
@@ -290,6 +308,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Sentry DSN",
     needs: "@",
+    min: 32,
     shape: pattern(
       /(?<=:\/\/)[0-9a-f][0-9a-f]/,
       /(?<=https?:\/\/)[0-9a-f]{32}(?=(?::[0-9a-f]{32})?@[\w.-]{1,80}\/\d)/,
@@ -300,6 +319,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Twitter bearer",
     needs: "AAAAAAAAA",
+    min: 27,
     shape: pattern(
       /(?<![A-Za-z0-9])AAAAAAAAA/,
       /(?<![A-Za-z0-9])A{18,22}[A-Za-z0-9%+/=]{60,120}/,
@@ -309,6 +329,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "HTTP basic",
     needs: "asic ",
+    min: 8,
     shape: pattern(
       /(?<=\bBasic )[A-Za-z0-9+/]/,
       /(?<=\bBasic )[A-Za-z0-9+/]{8,200}={0,2}(?![A-Za-z0-9+/=])/,
@@ -318,9 +339,10 @@ export const KEY_SHAPES: readonly {
   },
 ];
 
-export function findKeyShapes(text: CountedText, found: Found): void {
-  for (const { needs, shape } of KEY_SHAPES) {
-    if (!text.includes(needs)) continue;
+/** `stretch`: the text's longest, which most of them are longer than. */
+export function findKeyShapes(text: CountedText, found: Found, stretch: number): void {
+  for (const { needs, min, shape } of KEY_SHAPES) {
+    if (stretch < min || !text.includes(needs)) continue;
     text.each(shape, ({ start, end, text: key }) => {
       if (entropy(key) >= 2.5 && countDigits(key) > 0) found(start, end);
     });

@@ -11,6 +11,11 @@ type Found = (start: number, end: number) => void;
 const TITLE = words(
   /passw|pwd|passcode|passphrase|secret|token|api.?key|kennwort|contrase|senha|mot de passe/i,
 );
+/** A text without any of these has no such title. */
+export const TITLE_CUES: readonly string[] = [
+  ..."passw pwd passcode passphrase secret token api kennwort contrase senha".split(" "),
+  "mot de passe",
+];
 /** A whole title. */
 const PASSWORD_TITLE =
   /^(?:[\w -]{0,20}[ _-])?(?:password|passwort|passwd|pwd|pass ?code|pass ?phrase|kennwort|contraseña|contrasena|senha|mot de passe)(?: \(\w{1,12}\))?$/i;
