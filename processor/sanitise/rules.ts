@@ -67,7 +67,7 @@ export type Traits = {
   readonly digits: number;
   /** Where its stretches of digits stand. */
   readonly runs: Runs;
-  /** Longest stretch of letters, digits and `_-./+=$`, in UTF-16 units. */
+  /** Longest stretch of letters, digits and `_-./+=$`, in UTF-16 units; 0 where none has 12. */
   readonly stretch: number;
   /** Most digits with nothing but spaces and signs of numbers between them. */
   readonly dense: number;
@@ -112,7 +112,8 @@ const CUE = {
   personNumber: 1024,
   title: 2048,
   escapedAt: 4096,
-  eastAsian: 8192,
+  pem: 8192,
+  eastAsian: 16_384,
 } as const;
 const CUES = createCues([
   CREDENTIAL_CUES,
@@ -128,6 +129,7 @@ const CUES = createCues([
   PERSON_NUMBER_CUES,
   TITLE_CUES,
   ESCAPED_AT_CUES,
+  ["-----begin"],
 ]);
 /** By UTF-16 unit beyond ASCII: the lists one of whose words may hold it, for words that have no cue in ASCII. */
 const BEYOND = new Uint16Array(65_536);
@@ -172,7 +174,7 @@ function named(report: Report) {
 export const RULES: readonly Rule[] = [
   {
     name: "private key",
-    when: (t, text) => t.stretch >= 5 && text.includes("-----BEGIN"),
+    when: (t) => (t.cues & CUE.pem) !== 0,
     find: one("PRIVATE_KEY", findPrivateKeys),
   },
   {
@@ -299,13 +301,21 @@ export const RULES: readonly Rule[] = [
   },
 ];
 
-/** Bits of {@link CLASS}. */
-const DIGIT = 1, DOT = 2, JOINT = 4, NUMERIC = 8, AT = 16, COLON = 32, NEWLINE = 64, CONTROL = 128;
+/** By ASCII code: what it is, above the column of the automaton that it leads to. */
+const DIGIT = 64,
+  DOT = 128,
+  JOINT = 256,
+  NUMERIC = 512,
+  AT = 1024,
+  COLON = 2048,
+  NEWLINE = 4096,
+  CONTROL = 8192;
 /** Characters at which more is to be done than to pass over them. */
 const STOPS = DIGIT | DOT | JOINT;
-const CLASS = Uint8Array.from({ length: 128 }, (_, code) => {
+const COLUMN = (1 << COLUMN_BITS) - 1;
+const CLASS = Uint16Array.from({ length: 128 }, (_, code) => {
   const character = String.fromCharCode(code);
-  return (/[0-9]/.test(character) ? DIGIT : 0) | (character === "." ? DOT : 0) |
+  return CUES.columnOf[code]! | (/[0-9]/.test(character) ? DIGIT : 0) | (character === "." ? DOT : 0) |
     (/[:-]/.test(character) ? JOINT : 0) | (/[-0-9 ().\/+]/.test(character) ? NUMERIC : 0) |
     (character === "@" ? AT : 0) | (character === ":" ? COLON : 0) | (character === "\n" ? NEWLINE : 0) |
     (/[^\t\n\r\x20-\x7e]/.test(character) ? CONTROL : 0);
@@ -314,7 +324,7 @@ const STRETCH = alphabet(/[A-Za-z0-9_\-./+=$]/);
 
 /** Counts a folded text's {@link Traits} in one pass. */
 export function traitsOf(text: string): Traits {
-  const { columnOf, next, bits, ends } = CUES;
+  const { next, bits, ends } = CUES;
   const runs: number[] = [];
   let seen = 0, signs = 0, beyond = 0, cues = 0, state = 0;
   let digits = 0, together = 0, dense = 0, solid = 0, digitsFrom = -1, digitsEnd = -1;
@@ -328,7 +338,7 @@ export function traitsOf(text: string): Traits {
     }
     const kind = CLASS[code]!;
     seen |= kind;
-    state = next[state << COLUMN_BITS | columnOf[code]!]!;
+    state = next[state << COLUMN_BITS | kind & COLUMN]!;
     if (state >= ends) cues |= bits[state]!;
     if ((kind & STOPS) === 0) continue;
     if ((kind & DIGIT) !== 0) {
@@ -381,19 +391,22 @@ function isNumeric(text: string, from: number, to: number): boolean {
   return true;
 }
 
-/** The longest stretch: where it is no part of a longer one than the longest so far, a place is not looked at. */
+/** Shortest stretch that any rule asks for. */
+const STRETCH_MIN = 12;
+
+/** In steps that no stretch longer than the longest so far fits between, looking back from each place. */
 function longest(text: string): number {
-  let most = 0;
-  for (let at = 0; at < text.length;) {
-    if (STRETCH[Math.min(text.charCodeAt(at), 128)] === 0) {
-      at += most + 1;
-      continue;
+  let most = STRETCH_MIN - 1;
+  for (let from = 0, at = most; at < text.length; at = from + most) {
+    let start = at + 1;
+    while (start > from && STRETCH[Math.min(text.charCodeAt(start - 1), 128)] === 1) start--;
+    if (start === from) {
+      let end = at + 1;
+      while (end < text.length && STRETCH[Math.min(text.charCodeAt(end), 128)] === 1) end++;
+      most = end - start;
+      start = end + 1;
     }
-    let start = at, end = at + 1;
-    while (start > 0 && STRETCH[Math.min(text.charCodeAt(start - 1), 128)] === 1) start--;
-    while (end < text.length && STRETCH[Math.min(text.charCodeAt(end), 128)] === 1) end++;
-    if (end - start > most) most = end - start;
-    at = end + most + 1;
+    from = start;
   }
-  return most;
+  return most < STRETCH_MIN ? 0 : most;
 }

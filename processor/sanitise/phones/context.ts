@@ -29,6 +29,22 @@ const UNIT = wordSet(UNITS);
 const UNSPACED = new Map<string, string[]>();
 for (const word of PHONE_CUES_UNSPACED) UNSPACED.set(word[0]!, [...UNSPACED.get(word[0]!) ?? [], word]);
 
+/** A word's letters from last to first, in lower case: whether any word of the lists has that hash. */
+const MAY_BE_CUE = new Uint8Array(1 << 14);
+for (const word of [...STRONG, ...WEAK, ...LABEL, ...GLUE]) {
+  let hash = 0;
+  for (let i = word.length - 1; i >= 0; i--) hash = hashed(hash, word.charCodeAt(i));
+  MAY_BE_CUE[hash] = 1;
+}
+
+function hashed(hash: number, code: number): number {
+  return (hash * 31 + code) & 0x3fff;
+}
+
+function isCapital(code: number): boolean {
+  return code >= 65 && code <= 90;
+}
+
 function wordSet(words: string): ReadonlySet<string> {
   return new Set(words.normalize("NFKC").split(/\s+/).filter((word) => word !== ""));
 }
@@ -42,9 +58,14 @@ export function cueBefore(text: CountedText, start: number): Cue | null {
   const context = contextIn(text.slice(start - REACH - 1, start));
   const cue = nearestCue(context);
   if (cue !== null) return cue;
-  return context.length > 1 && SIGNATURE_LETTER.test(context.slice(-4))
+  return isAfterPoint(context) && SIGNATURE_LETTER.test(context.slice(-4))
     ? { strength: "weak", distance: 1, between: "" }
     : null;
+}
+
+function isAfterPoint(context: string): boolean {
+  const last = context.charCodeAt(context.length - 1), before = context.charCodeAt(context.length - 2);
+  return last === 0x2e || last === 0x3a || before === 0x2e || before === 0x3a;
 }
 
 /** `T: +44…`, as at the end of mails. */
@@ -76,8 +97,23 @@ function nearestCue(context: string): Cue | null {
       at--;
       continue;
     }
-    let from = at - 1;
-    while (from > 0 && isLetter(context.charCodeAt(from - 1))) from--;
+    let from = at;
+    let hash = 0, plain = true;
+    while (from > 0 && isLetter(context.charCodeAt(from - 1))) {
+      const code = context.charCodeAt(--from);
+      // A capital within a word, an apostrophe, a letter beyond ASCII.
+      if (
+        hash !== 0 && at - from > 1 && isCapital(context.charCodeAt(from + 1)) || code > 127 || code === 39
+      ) {
+        plain = false;
+      }
+      hash = hashed(hash, code | 32);
+    }
+    if (plain && MAY_BE_CUE[hash] === 0) {
+      glued = false;
+      at = from;
+      continue;
+    }
     const word = context.slice(from, at);
     const found = cueIn(word);
     if (glued && label < 0 && found === null && isLabel(context, from, at)) label = at;
