@@ -12,17 +12,23 @@ type Kind = "password" | "key";
 /**
  * Credentials by the name in front of them: `password: …`, `"client_secret":"…"`, `?access_token=…`, `<pwd>…</pwd>`,
  * "my password is …". The name, quotes and separators stay. Found are two kinds: passwords, and keys (which must look
- * drawn by lot).
+ * drawn by lot). `stems`: where {@link CREDENTIAL_CUES} begin, those that have been hidden since among them.
  */
-export function findCredentials(text: CountedText, { password, key }: { password: Found; key: Found }): void {
-  for (let stem = text.next(STEM, 0); stem !== null;) {
-    const name = text.match(NAMES, stem.start);
-    const kind: Kind = name?.groups[1] === undefined ? "key" : "password";
-    const value = name !== null && isCredential(text, name) ? valueAfter(text, { ...name, kind }) : null;
-    if (value !== null && kind === "password") password(value.start, value.end);
-    if (value !== null && kind === "key") key(value.start, value.end);
-    // Stems overlap: `rootpw` holds `otp` and `pw`.
-    stem = text.next(STEM, value?.end ?? (name === null ? stem.start + 1 : stem.end));
+export function findCredentials(
+  text: CountedText,
+  stems: readonly number[],
+  { password, key }: { password: Found; key: Found },
+): void {
+  let floor = 0;
+  for (const start of stems) {
+    const name = start < floor ? null : text.match(NAMES, start);
+    if (name === null || !isCredential(text, name)) continue;
+    const kind: Kind = name.groups[1] === undefined ? "key" : "password";
+    const value = valueAfter(text, { ...name, kind });
+    if (value === null) continue;
+    if (kind === "password") password(value.start, value.end);
+    else key(value.start, value.end);
+    floor = value.end;
   }
 }
 
@@ -58,8 +64,8 @@ function nextForeign(text: CountedText, from: number): Value | null {
   return null;
 }
 
-/** The start of a credential's name; what it is exactly says {@link NAMES}. */
-const STEMS = [
+/** How a credential's name begins; what it is exactly says {@link NAMES}. None is a part of another but `pw`. */
+export const CREDENTIAL_CUES: readonly string[] = [
   "pass",
   "pwd",
   "secret",
@@ -73,9 +79,6 @@ const STEMS = [
   "otp",
   "pw",
 ];
-const STEM = words(new RegExp(STEMS.join("|"), "i"));
-/** An ASCII text without any of these holds nothing for {@link findCredentials}. */
-export const CREDENTIAL_CUES: readonly string[] = STEMS;
 const NAMES = piece(
   /(?:(passw(?:or)?d|passwd|pass[ _-]?phrase|pass[ _-]?code|passwort|pwd|pass(?![a-z])|pw(?![a-z]))|secret|token|key|credentials?|bearer|authorization|auth(?![a-z])|auth(?=key|token)|jwt|session[_-]?id|otp[_-]?secret)/i,
   16,
@@ -419,10 +422,10 @@ const STRETCH_MAX = 512;
 export function findNamedKeys(text: CountedText, found: Found): void {
   for (let match = text.stretch(STRETCH, 0); match !== null; match = text.stretch(STRETCH, match.end)) {
     const { start, end, text: written } = match;
-    if (end - start > STRETCH_MAX || text.char(start - 1) === "=") continue;
+    if (end - start > STRETCH_MAX || countDigits(written) < 3 || text.char(start - 1) === "=") continue;
     const value = (written + paddingAt(text, end)).replace(/[.]+$/, "");
     text.looks.spend(VALUE_CHECKS * value.length);
-    if (countDigits(value) < 3 || !isKey(value, false) || entropy(value) < 3.3) continue;
+    if (!isKey(value, false) || entropy(value) < 3.3) continue;
     if (
       value.replace(/[^A-Za-z]/g, "").length < 4 ||
       (text.char(start + value.length) === "(" && isIdentifier(value))

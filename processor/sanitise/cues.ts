@@ -12,6 +12,8 @@ export type Cues = {
   readonly next: Uint16Array;
   /** By state: one bit for each list that has a word which ends here. */
   readonly bits: Uint16Array;
+  /** By state: how long the word of the first list is that ends here. */
+  readonly lengths: Uint8Array;
   /** The first state at which a word ends; in those before it none does. */
   readonly ends: number;
 };
@@ -19,7 +21,13 @@ export type Cues = {
 /** A row has 64 columns: room for the letters and signs of all words. */
 export const COLUMN_BITS = 6;
 
-type Node = { readonly children: Map<number, Node>; bits: number; state: number; fallback: Node | null };
+type Node = {
+  readonly children: Map<number, Node>;
+  bits: number;
+  length: number;
+  state: number;
+  fallback: Node | null;
+};
 
 /** Builds the automaton; the words of `lists[n]` set bit `1 << n`, for at most sixteen lists. */
 export function createCues(lists: readonly (readonly string[])[]): Cues {
@@ -35,13 +43,14 @@ export function createCues(lists: readonly (readonly string[])[]): Cues {
         at = child;
       }
       at.bits |= 1 << list;
+      if (list === 0) at.length = word.length;
     }
   });
   return { columnOf, ...tablesOf(root) };
 }
 
 function node(): Node {
-  return { children: new Map(), bits: 0, state: 0, fallback: null };
+  return { children: new Map(), bits: 0, length: 0, state: 0, fallback: null };
 }
 
 /** Column 0 is everything that no word has. */
@@ -65,21 +74,23 @@ function tablesOf(root: Node): Omit<Cues, "columnOf"> {
     for (const [column, child] of children) {
       child.fallback = fallback === null ? root : stepFrom(fallback, column);
       child.bits |= child.fallback.bits;
+      child.length ||= child.fallback.length;
       nodes.push(child);
     }
   }
   const states = [...nodes.filter(({ bits }) => bits === 0), ...nodes.filter(({ bits }) => bits !== 0)];
   states.forEach((node, state) => node.state = state);
   const next = new Uint16Array(nodes.length << COLUMN_BITS);
-  const bits = new Uint16Array(nodes.length);
-  for (const { state, children, fallback, bits: own } of nodes) {
+  const bits = new Uint16Array(nodes.length), lengths = new Uint8Array(nodes.length);
+  for (const { state, children, fallback, length, bits: own } of nodes) {
     const at = state << COLUMN_BITS;
     const below = (fallback?.state ?? 0) << COLUMN_BITS;
     if (fallback) next.copyWithin(at, below, below + (1 << COLUMN_BITS));
     for (const [column, child] of children) next[at | column] = child.state;
     bits[state] = own;
+    lengths[state] = length;
   }
-  return { next, bits, ends: nodes.filter(({ bits }) => bits === 0).length };
+  return { next, bits, lengths, ends: nodes.filter(({ bits }) => bits === 0).length };
 }
 
 function stepFrom(node: Node, column: number): Node {

@@ -19,7 +19,7 @@ export function findEmails(text: CountedText, found: (start: number, end: number
   }
 }
 
-const AT = pattern(/[@%&\\]/, /@|%40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\\u0040|\\x40/, 10);
+const AT = pattern(/@|%4|&[#c]|\\[ux]/, /@|%40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\\u0040|\\x40/, 10);
 /** Without an `@`, a text without any of these has none of its other spellings. */
 export const ESCAPED_AT_CUES: readonly string[] = [
   "%40",

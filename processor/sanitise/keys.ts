@@ -20,6 +20,8 @@ export function findKeys(text: CountedText, found: Found): void {
   for (let match = text.stretch(STRETCH, 0); match !== null; match = text.stretch(STRETCH, match.end)) {
     const { start, end: to, text: written } = match;
     for (let at = start; at < to; at++) {
+      const row = firstTwo(written, at - start);
+      if (row >= OPENS.length || OPENS[row] === 0) continue;
       if (at > start ? isAlnum(written.charCodeAt(at - 1 - start)) : isAlnum(text.code(at - 1))) continue;
       const end = keyEnd(text, at, to);
       if (end < 0) continue;
@@ -42,9 +44,12 @@ const BODIES: Record<KeyFormat["body"], Alphabet> = {
 
 type Row = { readonly prefix: string; readonly format: KeyFormat };
 const ROWS = new Map<number, Row[]>();
+/** By {@link firstTwo}: whether any prefix begins so. */
+const OPENS = new Uint8Array(1 << 14);
 for (const format of KEY_FORMATS) {
   for (const prefix of format.prefixes.split(" ")) {
-    const key = firstTwo(prefix);
+    const key = firstTwo(prefix, 0);
+    OPENS[key] = 1;
     ROWS.set(
       key,
       [...ROWS.get(key) ?? [], { prefix, format }].sort((a, b) => b.prefix.length - a.prefix.length),
@@ -52,15 +57,15 @@ for (const format of KEY_FORMATS) {
   }
 }
 
-function firstTwo(word: string): number {
-  return word.charCodeAt(0) * 65536 + word.charCodeAt(1);
+function firstTwo(word: string, at: number): number {
+  return word.charCodeAt(at) << 7 | word.charCodeAt(at + 1);
 }
 
 /** Characters that tell whether a body was drawn by lot. */
 const SAMPLE = 96;
 
 function keyEnd(text: CountedText, at: number, to: number): number {
-  for (const { prefix, format } of ROWS.get(firstTwo(text.slice(at, at + 2))) ?? []) {
+  for (const { prefix, format } of ROWS.get(text.code(at) << 7 | text.code(at + 1))!) {
     if (!text.startsWith(prefix, at)) continue;
     const from = at + prefix.length;
     if (to - from < format.min || (format.random && isLowerCase(text.slice(from, from + 16)))) continue;
@@ -338,6 +343,11 @@ export const KEY_SHAPES: readonly {
     ),
   },
 ];
+
+/** A text without a stretch as long, nor any of these, has none of them. */
+export const SHAPE_STRETCH = 32;
+export const SHAPE_CUES: readonly string[] = KEY_SHAPES.filter(({ min }) => min < SHAPE_STRETCH)
+  .map(({ needs }) => needs.toLowerCase());
 
 /** `stretch`: the text's longest, which most of them are longer than. */
 export function findKeyShapes(text: CountedText, found: Found, stretch: number): void {

@@ -20,7 +20,7 @@ import {
   PASSPORT_CUES,
 } from "./documents.ts";
 import { ESCAPED_AT_CUES, findEmails, findSpelledEmails, SPELLED_CUES } from "./emails.ts";
-import { findJwts, findKeys, findKeyShapes, findPrivateKeys } from "./keys.ts";
+import { findJwts, findKeys, findKeyShapes, findPrivateKeys, SHAPE_CUES, SHAPE_STRETCH } from "./keys.ts";
 import { findIpv4, findIpv6, findMacs } from "./network.ts";
 import {
   EAST_ASIAN_LETTERS,
@@ -67,6 +67,8 @@ export type Traits = {
   readonly digits: number;
   /** Where its stretches of digits stand. */
   readonly runs: Runs;
+  /** Where words of the first list of {@link CUES} begin. */
+  readonly stems: readonly number[];
   /** Longest stretch of letters, digits and `_-./+=$`, in UTF-16 units; 0 where none has 12. */
   readonly stretch: number;
   /** Most digits with nothing but spaces and signs of numbers between them. */
@@ -113,7 +115,8 @@ const CUE = {
   title: 2048,
   escapedAt: 4096,
   pem: 8192,
-  eastAsian: 16_384,
+  shape: 16_384,
+  eastAsian: 32_768,
 } as const;
 const CUES = createCues([
   CREDENTIAL_CUES,
@@ -130,10 +133,11 @@ const CUES = createCues([
   TITLE_CUES,
   ESCAPED_AT_CUES,
   ["-----begin"],
+  SHAPE_CUES,
 ]);
 /** By UTF-16 unit beyond ASCII: the lists one of whose words may hold it, for words that have no cue in ASCII. */
 const BEYOND = new Uint16Array(65_536);
-const BEYOND_ASCII = 32_768;
+const BEYOND_ASCII = 65_536;
 for (
   const [letters, bit] of [
     [FOREIGN_PASSWORD_LETTERS, CUE.foreignPassword],
@@ -190,7 +194,8 @@ export const RULES: readonly Rule[] = [
   { name: "key with a provider's prefix", when: (t) => t.stretch >= 16, find: one("API_KEY", findKeys) },
   {
     name: "key with a provider's shape",
-    when: (t) => t.stretch >= 12 && t.digits > 0,
+    when: (t) =>
+      t.digits > 0 && (t.stretch >= SHAPE_STRETCH || t.stretch >= 12 && (t.cues & CUE.shape) !== 0),
     find: (text, report, { stretch }) =>
       findKeyShapes(text, (start, end) => report("API_KEY", start, end), stretch),
   },
@@ -232,7 +237,7 @@ export const RULES: readonly Rule[] = [
   {
     name: "credential by its name",
     when: (t) => (t.cues & CUE.credential) !== 0,
-    find: (text, report) => findCredentials(text, named(report)),
+    find: (text, report, { stems }) => findCredentials(text, stems, named(report)),
   },
   {
     name: "password in another language",
@@ -322,10 +327,12 @@ const CLASS = Uint16Array.from({ length: 128 }, (_, code) => {
 });
 const STRETCH = alphabet(/[A-Za-z0-9_\-./+=$]/);
 
+const HEX = alphabet(/[0-9A-Fa-f]/);
+
 /** Counts a folded text's {@link Traits} in one pass. */
 export function traitsOf(text: string): Traits {
-  const { next, bits, ends } = CUES;
-  const runs: number[] = [];
+  const { next, bits, lengths, ends } = CUES;
+  const runs: number[] = [], stems: number[] = [];
   let seen = 0, signs = 0, beyond = 0, cues = 0, state = 0;
   let digits = 0, together = 0, dense = 0, solid = 0, digitsFrom = -1, digitsEnd = -1;
   let dot = -9, dots = 0, joint = -9, pairs = 0, colon = -9, colons = 0;
@@ -339,7 +346,10 @@ export function traitsOf(text: string): Traits {
     const kind = CLASS[code]!;
     seen |= kind;
     state = next[state << COLUMN_BITS | kind & COLUMN]!;
-    if (state >= ends) cues |= bits[state]!;
+    if (state >= ends) {
+      cues |= bits[state]!;
+      if ((bits[state]! & CUE.credential) !== 0) stems.push(i + 1 - lengths[state]!);
+    }
     if ((kind & STOPS) === 0) continue;
     if ((kind & DIGIT) !== 0) {
       if (digitsEnd !== i) {
@@ -354,7 +364,9 @@ export function traitsOf(text: string): Traits {
     } else if ((kind & DOT) !== 0) {
       dots = i - dot <= 4 ? dots + 1 : 1;
       if (dots === 3) signs |= SIGN.dotted;
-      if (i - dot === 5) signs |= SIGN.pairs;
+      if (i - dot === 5 && HEX[text.charCodeAt(i - 1)] === 1 && HEX[text.charCodeAt(i - 4)] === 1) {
+        signs |= SIGN.pairs;
+      }
       dot = i;
     } else {
       pairs = i - joint === 3 ? pairs + 1 : 1;
@@ -372,6 +384,7 @@ export function traitsOf(text: string): Traits {
   return {
     digits,
     runs,
+    stems,
     stretch: longest(text),
     dense,
     solid,

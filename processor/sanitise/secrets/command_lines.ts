@@ -53,16 +53,14 @@ const ROWS: readonly Row[] = [
   { tools: "curl|wget|ab|siege", option: "(?:-[a-zA-Z]{0,6}[uUAP] ?|--(?:proxy-)?user[ =])", joint: ":" },
 ];
 
-/** Of the tools, a word that each has. */
+/** Of the tools, a word that each has; a space follows them all. */
 export const COMMAND_CUES: readonly string[] = [
-  ..."mysql mariadb mycli 7z rar sshpass login mongo cqlsh crackmapexec netexec nxc winrm psexec rdesktop"
-    .split(" "),
-  ..."sqlcmd osql bcp isql mosquitto_ zip redis-cli valkey-cli plink pscp psftp putty kitty ldap keytool"
-    .split(" "),
-  ..."jarsigner apksigner openssl freerdp mstsc nmcli wpa_ kubectl smbclient rpcclient winexe wmic lftp"
-    .split(" "),
-  ..."sqlplus rman expdp impdp rabbitmqctl htpasswd curl wget siege chpasswd sudo".split(" "),
-  ...["net rpc", "net use", "oc ", "http -", "https -", "http --", "xh -", "ab -"],
+  ..."mysql mariadb 7z mongo mosquitto_ ldap wpa_ chpasswd from-literal".split(" "),
+  ...("mycli rar sshpass login cqlsh crackmapexec netexec nxc winrm psexec rdesktop sqlcmd osql bcp isql zip redis-cli " +
+    "valkey-cli plink pscp psftp putty kitty keytool jarsigner apksigner openssl freerdp mstsc nmcli kubectl smbclient " +
+    "rpcclient winexe wmic lftp sqlplus rman expdp impdp rabbitmqctl htpasswd curl wget siege sudo")
+    .split(" ").map((tool) => `${tool} `),
+  ...["net rpc", "net use", "http -", "https -", "http --", "xh -", "ab -"],
 ];
 
 const TOOL = words(new RegExp(`(?<![\\w-])(?:${ROWS.map(({ tools }) => tools).join("|")}|echo|printf)(?= )`));

@@ -62,6 +62,12 @@ function lineFrom(text: CountedText, start: number): Line | null {
 function readTable(text: CountedText, head: Line, report: TableReport): number {
   const sign = ["|", "\t", ";", ","].find((sign) => head.text.includes(sign));
   if (sign === undefined) return head.end;
+  if (sign !== "|" && (/\d/.test(head.text) || !isFirst(text, head))) return head.end;
+  let line = lineFrom(text, head.end);
+  if (sign === "|") {
+    if (line === null || !RULE.test(line.text)) return head.end;
+    line = lineFrom(text, line.end);
+  }
   const titles = cellsOf(head, sign).map(({ text }) => text);
   const columns = titles.map((title) =>
     PASSWORD_TITLE.test(title) ? "password" : KEY_TITLE.test(title) ? "key" : null
@@ -73,13 +79,6 @@ function readTable(text: CountedText, head: Line, report: TableReport): number {
     return head.end;
   }
   const owned = titles.some((title) => OWNER_TITLE.test(title));
-  let line = lineFrom(text, head.end);
-  if (sign === "|") {
-    if (line === null || !RULE.test(line.text)) return head.end;
-    line = lineFrom(text, line.end);
-  } else if (/\d/.test(head.text) || !isFirst(text, head)) {
-    return head.end;
-  }
   let end = head.end;
   for (let row = 0; row < LINES_MAX && line !== null && line.text !== ""; row++) {
     const cells = cellsOf(line, sign);
