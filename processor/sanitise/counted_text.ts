@@ -102,12 +102,16 @@ export type Match = {
   readonly groups: readonly (string | undefined)[];
 };
 
+const NOTHING = { characters: null, from: 0, to: 0 };
+
 /** A text as rules see it: there is no way to look at it that is not counted. */
 export class CountedText {
   readonly length: number;
   readonly looks: Looks;
   readonly #text: string;
   #runs: Runs | null;
+  /** What {@link endOf} passed over last, and need not again: values are often looked for in one another. */
+  #passed: { characters: Alphabet | null; from: number; to: number } = NOTHING;
 
   /** `runs`: its stretches of digits, where they are known. */
   constructor(text: string, looks: Looks, runs: Runs | null = null) {
@@ -192,10 +196,15 @@ export class CountedText {
   /** Where the characters of the alphabet that begin at `from` end, at `limit` the latest. */
   endOf(characters: Alphabet, from: number, limit = this.length): number {
     const last = Math.min(limit, this.length);
-    let end = from;
+    const known = characters === this.#passed.characters && from >= this.#passed.from &&
+      from <= this.#passed.to;
+    const start = known ? this.#passed.to : from;
+    let end = start;
     while (end < last && characters[Math.min(this.#text.charCodeAt(end), 128)] === 1) end++;
-    this.looks.spend(end - from + 1);
-    return end;
+    this.looks.spend(end - start + 1);
+    if (!known) this.#passed = { characters, from, to: end };
+    else if (end > start) this.#passed.to = end;
+    return Math.min(end, Math.max(from, last));
   }
 
   /** The next place where the pattern matches. */

@@ -39,11 +39,12 @@ function isBase58(text: CountedText, { start, text: address }: Match): boolean {
 const ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
 function passesBase58Check(address: string): boolean {
-  let value = 0n;
-  for (const character of address) value = value * 58n + BigInt(ALPHABET.indexOf(character));
   const bytes = new Uint8Array(25);
-  for (let i = 24; i >= 0; i--, value >>= 8n) bytes[i] = Number(value & 255n);
-  if (value > 0n) return false;
+  for (const character of address) {
+    let carry = ALPHABET.indexOf(character);
+    for (let i = 24; i >= 0; i--, carry >>= 8) bytes[i] = (carry += bytes[i]! * 58) & 255;
+    if (carry > 0) return false;
+  }
   const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest();
   const sum = sha256(sha256(bytes.subarray(0, 21)));
   return sum.subarray(0, 4).every((byte, i) => byte === bytes[21 + i]);

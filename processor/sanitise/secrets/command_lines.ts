@@ -64,13 +64,25 @@ export const COMMAND_CUES: readonly string[] = [
 ];
 
 const TOOL = words(new RegExp(`(?<![\\w-])(?:${ROWS.map(({ tools }) => tools).join("|")}|echo|printf)(?= )`));
-const OPTIONS = ROWS.map(({ tools, option, joint }) => {
+const ALL_OPTIONS = ROWS.map(({ tools, option, joint }) => {
   const spaced = option.replaceAll(/(?<!\[) (?![=?\]])/g, "\\s{1,3}");
   return {
     tools: new RegExp(`^(?:${tools})$`),
     option: new RegExp(`(?<=\\s)${spaced}${joint === undefined ? VALUE : joinedBy(joint)}`, "dg"),
   };
 });
+
+/** By the tool's name as it is written: there are some hundreds of them. */
+const OPTIONS = new Map<string, readonly RegExp[]>();
+
+function optionsOf(tool: string): readonly RegExp[] {
+  let options = OPTIONS.get(tool);
+  if (options === undefined) {
+    options = ALL_OPTIONS.filter(({ tools }) => tools.test(tool)).map(({ option }) => option);
+    OPTIONS.set(tool, options);
+  }
+  return options;
+}
 
 /** A value behind a user's name; behind `/` it goes as far as an `@`. */
 function joinedBy(joint: string): string {
@@ -103,8 +115,7 @@ export function findCommandPasswords(text: CountedText, found: Found): void {
     }
     if (!/[-/\\ ]/.test(line.trimStart())) continue;
     const command = line.replace(/ (?:\||&&) .*$/s, "");
-    for (const { tools, option } of OPTIONS) {
-      if (!tools.test(name)) continue;
+    for (const option of optionsOf(name)) {
       for (const match of command.matchAll(option)) reportValue(match, tool.end, found);
     }
   }
