@@ -6,21 +6,35 @@ import { isDrawn, surpriseOf } from "./secrets/drawn.ts";
 import { isDefined, isOfNetrc, type Trust, trustIn } from "./secrets/trust.ts";
 
 type Found = (start: number, end: number) => void;
+/** How far before a name, and from it on, it is looked at what its value is, in UTF-16 units. */
+const REACH_BACK = 256, REACH = 1024;
+/**
+ * `stems`: where {@link CREDENTIAL_CUES} begin, those that have been hidden since among them. `hidden`: what has been
+ * since they were last looked at, in order; elsewhere nothing new can be found. Null at first.
+ */
+type Places = {
+  readonly stems: readonly number[];
+  readonly hidden: readonly { readonly start: number; readonly end: number }[] | null;
+};
 /** What a credential's name makes of its value. */
 type Kind = "password" | "key";
 
 /**
  * Credentials by the name in front of them: `password: …`, `"client_secret":"…"`, `?access_token=…`, `<pwd>…</pwd>`,
  * "my password is …". The name, quotes and separators stay. Found are two kinds: passwords, and keys (which must look
- * drawn by lot). `stems`: where {@link CREDENTIAL_CUES} begin, those that have been hidden since among them.
+ * drawn by lot).
  */
 export function findCredentials(
   text: CountedText,
-  stems: readonly number[],
+  { stems, hidden }: Places,
   { password, key }: { password: Found; key: Found },
 ): void {
-  let floor = 0;
+  let floor = 0, next = 0;
   for (const start of stems) {
+    if (hidden !== null) {
+      while (next < hidden.length && hidden[next]!.end < start - REACH_BACK) next++;
+      if (next === hidden.length || hidden[next]!.start > start + REACH) continue;
+    }
     const name = start < floor ? null : text.match(NAMES, start);
     if (name === null || !isCredential(text, name)) continue;
     const kind: Kind = name.groups[1] === undefined ? "key" : "password";

@@ -97,7 +97,7 @@ test("no rule is passed over that would find something", () => {
       for (const rule of RULES) {
         if (rule.when(traits, counted)) continue;
         const found: string[] = [];
-        rule.find(counted, (_, start, end) => found.push(read.slice(start, end)), traits);
+        rule.find(counted, (_, start, end) => found.push(read.slice(start, end)), traits, () => null);
         expect({ rule: rule.name, text: read, found }).toEqual({ rule: rule.name, text: read, found: [] });
       }
     }),

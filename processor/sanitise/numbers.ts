@@ -86,9 +86,10 @@ const IBAN_START = piece(/(?<![\p{L}\p{N}])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])/
 
 export function findIbans(text: CountedText, found: Found): void {
   const runs = text.runs();
+  const whole = text.whole();
   for (let run = 0, floor = 0; run < runs.length; run += 2) {
     const start = runs[run]! - 2;
-    if (start < floor || runs[run + 1]! < start + 4 || !isLetter(text.code(start + 1))) continue;
+    if (start < floor || runs[run + 1]! < start + 4 || !isLetter(whole.charCodeAt(start + 1))) continue;
     const match = text.match(IBAN_START, start);
     if (match === null) continue;
     const length = IBAN_LENGTHS.get(match.text.slice(0, 2).toUpperCase());

@@ -60,10 +60,14 @@ const ROUNDS_MAX = 8;
 function findAll(text: string, { known, traits: given, looks }: Means): Span[] {
   const hits: Span[] = [];
   const found: Span[] = [];
+  /** By rule: how much had been hidden when it last ran. */
+  const seen: number[] = [];
+  let since: number | undefined;
+  const hidden = () => since === undefined ? null : inOrder(hits.slice(since));
   const report: Report = (entity, start, end) => {
     if (end > start) found.push({ start, end, entity });
   };
-  const brought = text.includes("<") ? text.replace(PLACEHOLDER, hidden) : text;
+  const brought = text.includes("<") ? text.replace(PLACEHOLDER, blanks) : text;
   let traits = given;
   let masked = new CountedText(brought, looks, brought === text ? traits.runs : null);
   looks.spend(text.length);
@@ -84,20 +88,26 @@ function findAll(text: string, { known, traits: given, looks }: Means): Span[] {
     for (let i = 0; i < RULES.length && (i <= last || finder !== NONE); i++) {
       const rule = RULES[i]!;
       if (!rule.when(traits, masked)) continue;
-      rule.find(masked, report, traits);
+      since = seen[i];
+      seen[i] = hits.length;
+      rule.find(masked, report, traits, hidden);
       hideFound(i);
     }
     if (finder === NONE) break;
     last = finder;
     traits = traitsOf(masked.whole());
   }
-  return hits.length > 1 ? hits.sort((a, b) => a.start - b.start) : hits;
+  return inOrder(hits);
+}
+
+function inOrder(spans: Span[]): Span[] {
+  return spans.length > 1 ? spans.sort((a, b) => a.start - b.start) : spans;
 }
 
 const NONE = -2;
 const PLACEHOLDER = new RegExp(`<(?:${ENTITIES.join("|")})>`, "g");
 
-function hidden(found: string): string {
+function blanks(found: string): string {
   return "\0".repeat(found.length);
 }
 

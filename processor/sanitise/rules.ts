@@ -148,6 +148,9 @@ for (
   for (const letter of letters.toLowerCase() + letters.toUpperCase()) BEYOND[letter.charCodeAt(0)]! |= bit;
 }
 
+/** What has been hidden since the rule last ran, in order; null where it runs for the first time. */
+export type Hidden = () => readonly { readonly start: number; readonly end: number }[] | null;
+
 /** Reports where something stands, in units of the text it was given. */
 export type Report = (entity: Entity, start: number, end: number) => void;
 
@@ -158,7 +161,7 @@ export type Report = (entity: Entity, start: number, end: number) => void;
 export type Rule = {
   readonly name: string;
   readonly when: (traits: Traits, text: CountedText) => boolean;
-  readonly find: (text: CountedText, report: Report, traits: Traits) => void;
+  readonly find: (text: CountedText, report: Report, traits: Traits, hidden: Hidden) => void;
 };
 
 type Finder = (text: CountedText, found: (start: number, end: number) => void) => void;
@@ -237,7 +240,8 @@ export const RULES: readonly Rule[] = [
   {
     name: "credential by its name",
     when: (t) => (t.cues & CUE.credential) !== 0,
-    find: (text, report, { stems }) => findCredentials(text, stems, named(report)),
+    find: (text, report, { stems }, hidden) =>
+      findCredentials(text, { stems, hidden: hidden() }, named(report)),
   },
   {
     name: "password in another language",
