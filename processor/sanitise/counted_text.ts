@@ -83,6 +83,12 @@ export function stretches(characters: RegExp, min: number): Stretches {
 /** Where the stretches of ASCII digits stand: start and end of each, in turn. */
 export type Runs = readonly number[];
 
+/** Fewest characters of {@link Longs}. */
+export const LONG_MIN = 12;
+
+/** Where all stretches stand that have as many characters of any {@link Stretches}: start and end of each, in turn. */
+export type Longs = readonly number[];
+
 function runsOf(text: string): Runs {
   const runs = [];
   for (let at = 0; at < text.length; at++) {
@@ -102,23 +108,32 @@ export type Match = {
   readonly groups: readonly (string | undefined)[];
 };
 
-const NOTHING = { characters: null, from: 0, to: 0 };
-
 /** A text as rules see it: there is no way to look at it that is not counted. */
 export class CountedText {
   readonly length: number;
   readonly looks: Looks;
   readonly #text: string;
   #runs: Runs | null;
+  readonly #longs: Longs | null;
+  /** Of {@link #longs}: the first that ends behind the place where a stretch was last looked for. */
+  #long = 0;
   /** What {@link endOf} passed over last, and need not again: values are often looked for in one another. */
-  #passed: { characters: Alphabet | null; from: number; to: number } = NOTHING;
+  #passed: Alphabet | null = null;
+  #passedFrom = 0;
+  #passedTo = 0;
 
-  /** `runs`: its stretches of digits, where they are known. */
-  constructor(text: string, looks: Looks, runs: Runs | null = null) {
+  /** `runs`, `longs`: its stretches of digits, and where long ones of anything may be, where they are known. */
+  constructor(text: string, looks: Looks, runs: Runs | null = null, longs: Longs | null = null) {
     this.#text = text;
     this.looks = looks;
     this.length = text.length;
     this.#runs = runs;
+    this.#longs = longs;
+  }
+
+  /** Another text as long, in which nothing is there that was not: parts of it are hidden. */
+  hiding(text: string): CountedText {
+    return new CountedText(text, this.looks, null, this.#longs);
   }
 
   /** The UTF-16 unit at `at`; NaN beyond the text. */
@@ -196,14 +211,16 @@ export class CountedText {
   /** Where the characters of the alphabet that begin at `from` end, at `limit` the latest. */
   endOf(characters: Alphabet, from: number, limit = this.length): number {
     const last = Math.min(limit, this.length);
-    const known = characters === this.#passed.characters && from >= this.#passed.from &&
-      from <= this.#passed.to;
-    const start = known ? this.#passed.to : from;
+    const known = characters === this.#passed && from >= this.#passedFrom && from <= this.#passedTo;
+    const start = known ? this.#passedTo : from;
     let end = start;
     while (end < last && characters[Math.min(this.#text.charCodeAt(end), 128)] === 1) end++;
     this.looks.spend(end - start + 1);
-    if (!known) this.#passed = { characters, from, to: end };
-    else if (end > start) this.#passed.to = end;
+    if (!known) {
+      this.#passed = characters;
+      this.#passedFrom = from;
+    }
+    this.#passedTo = end;
     return Math.min(end, Math.max(from, last));
   }
 
@@ -236,23 +253,35 @@ export class CountedText {
   /** The next stretch. Most of a text is passed over in steps as long as the shortest one. */
   stretch({ characters, min }: Stretches, from: number): Match | null {
     const text = this.#text;
-    for (let at = from + min - 1; at < this.length;) {
+    for (let at = this.#probe(from, min); at < this.length;) {
       if (characters[Math.min(text.charCodeAt(at), 128)] === 0) {
-        at += min;
+        at = this.#probe(at + 1, min);
         continue;
       }
       let start = at;
       while (start > from && characters[Math.min(text.charCodeAt(start - 1), 128)] === 1) start--;
-      const end = this.endOf(characters, at);
+      let end = at + 1;
+      while (end < text.length && characters[Math.min(text.charCodeAt(end), 128)] === 1) end++;
       const goesOn = start === from && start > 0 &&
         characters[Math.min(text.charCodeAt(start - 1), 128)] === 1;
       if (end - start >= min && !goesOn) {
-        this.looks.spend(end - from);
+        this.looks.spend(2 * (end - from));
         return { start, end, text: text.slice(start, end), groups: [] };
       }
-      at = end + min;
+      at = this.#probe(end + 1, min);
     }
-    this.looks.spend(Math.max(0, this.length - from));
+    this.looks.spend(2 * Math.max(0, this.length - from));
     return null;
+  }
+
+  /** The first place that must be within a stretch which begins at `from` or behind it. */
+  #probe(from: number, min: number): number {
+    const longs = this.#longs;
+    if (longs === null || min < LONG_MIN) return from + min - 1;
+    let long = this.#long;
+    if (long > 0 && longs[long - 1]! > from) long = 0;
+    while (long < longs.length && longs[long + 1]! < from + min) long += 2;
+    this.#long = long;
+    return long < longs.length ? Math.max(from, longs[long]!) + min - 1 : this.length;
   }
 }

@@ -21,7 +21,7 @@ export function findKeys(text: CountedText, found: Found): void {
     const { start, end: to, text: written } = match;
     for (let at = start; at < to; at++) {
       const row = firstTwo(written, at - start);
-      if (row >= OPENS.length || OPENS[row] === 0) continue;
+      if (OPENS[row] === 0) continue;
       if (at > start ? isAlnum(written.charCodeAt(at - 1 - start)) : isAlnum(text.code(at - 1))) continue;
       const end = keyEnd(text, at, to);
       if (end < 0) continue;
@@ -344,14 +344,21 @@ export const KEY_SHAPES: readonly {
   },
 ];
 
-/** A text without a stretch as long, nor any of these, has none of them. */
+/** A text without any of these has none of them, but where a stretch is as long. */
 export const SHAPE_STRETCH = 32;
-export const SHAPE_CUES: readonly string[] = KEY_SHAPES.filter(({ min }) => min < SHAPE_STRETCH)
-  .map(({ needs }) => needs.toLowerCase());
+const isCued = ({ needs, min }: typeof KEY_SHAPES[number]) => needs.length > 3 || min < SHAPE_STRETCH;
+export const SHAPE_CUES: readonly string[] = KEY_SHAPES.filter(isCued).map(({ needs }) =>
+  needs.toLowerCase()
+);
+const UNCUED = KEY_SHAPES.filter((row) => !isCued(row));
 
-/** `stretch`: the text's longest, which most of them are longer than. */
-export function findKeyShapes(text: CountedText, found: Found, stretch: number): void {
-  for (const { needs, min, shape } of KEY_SHAPES) {
+/** `stretch`: the text's longest, which most of them are longer than; `cued`: whether it holds any of the cues. */
+export function findKeyShapes(
+  text: CountedText,
+  { stretch, cued }: { readonly stretch: number; readonly cued: boolean },
+  found: Found,
+): void {
+  for (const { needs, min, shape } of cued ? KEY_SHAPES : UNCUED) {
     if (stretch < min || !text.includes(needs)) continue;
     text.each(shape, ({ start, end, text: key }) => {
       if (entropy(key) >= 2.5 && countDigits(key) > 0) found(start, end);

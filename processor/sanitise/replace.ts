@@ -69,7 +69,7 @@ function findAll(text: string, { known, traits: given, looks }: Means): Span[] {
   };
   const brought = text.includes("<") ? text.replace(PLACEHOLDER, blanks) : text;
   let traits = given;
-  let masked = new CountedText(brought, looks, brought === text ? traits.runs : null);
+  let masked = new CountedText(brought, looks, brought === text ? traits.runs : null, traits.longs);
   looks.spend(text.length);
   // The last rule of a round that found something, −1 for known values: those behind it saw the text as it is now, and
   // found nothing.
@@ -122,5 +122,5 @@ function hide(counted: CountedText, hits: Span[], found: Span[]): CountedText {
     masked += text.slice(from, hit.start) + "\0".repeat(hit.end - hit.start);
     from = hit.end;
   }
-  return new CountedText(masked + text.slice(from), counted.looks);
+  return counted.hiding(masked + text.slice(from));
 }

@@ -9,7 +9,7 @@ import {
   FOREIGN_PASSWORD_LETTERS,
 } from "./credentials.ts";
 import { findWallets } from "./crypto.ts";
-import { alphabet, type CountedText, type Runs } from "./counted_text.ts";
+import { alphabet, type CountedText, LONG_MIN, type Longs, type Runs } from "./counted_text.ts";
 import { COLUMN_BITS, createCues } from "./cues.ts";
 import {
   ACCOUNT_CUES,
@@ -67,9 +67,10 @@ export type Traits = {
   readonly digits: number;
   /** Where its stretches of digits stand. */
   readonly runs: Runs;
+  readonly longs: Longs;
   /** Where words of the first list of {@link CUES} begin. */
   readonly stems: readonly number[];
-  /** Longest stretch of letters, digits and `_-./+=$`, in UTF-16 units; 0 where none has 12. */
+  /** Longest stretch of letters, digits and `_-./+=$~`, in UTF-16 units; 0 where none has 12. */
   readonly stretch: number;
   /** Most digits with nothing but spaces and signs of numbers between them. */
   readonly dense: number;
@@ -199,8 +200,12 @@ export const RULES: readonly Rule[] = [
     name: "key with a provider's shape",
     when: (t) =>
       t.digits > 0 && (t.stretch >= SHAPE_STRETCH || t.stretch >= 12 && (t.cues & CUE.shape) !== 0),
-    find: (text, report, { stretch }) =>
-      findKeyShapes(text, (start, end) => report("API_KEY", start, end), stretch),
+    find: (text, report, { stretch, cues }) =>
+      findKeyShapes(
+        text,
+        { stretch, cued: (cues & CUE.shape) !== 0 },
+        (start, end) => report("API_KEY", start, end),
+      ),
   },
   {
     name: "password in an address",
@@ -329,7 +334,7 @@ const CLASS = Uint16Array.from({ length: 128 }, (_, code) => {
     (character === "@" ? AT : 0) | (character === ":" ? COLON : 0) | (character === "\n" ? NEWLINE : 0) |
     (/[^\t\n\r\x20-\x7e]/.test(character) ? CONTROL : 0);
 });
-const STRETCH = alphabet(/[A-Za-z0-9_\-./+=$]/);
+const STRETCH = alphabet(/[A-Za-z0-9_\-./+=$~]/);
 
 const HEX = alphabet(/[0-9A-Fa-f]/);
 
@@ -383,13 +388,17 @@ export function traitsOf(text: string): Traits {
     }
   }
   if (digitsEnd >= 0) runs.push(digitsFrom, digitsEnd);
+  const longs = longsOf(text);
+  let stretch = 0;
+  for (let i = 0; i < longs.length; i += 2) stretch = Math.max(stretch, longs[i + 1]! - longs[i]!);
   const ascii = beyond === 0;
   cues |= beyond & ~BEYOND_ASCII;
   return {
     digits,
     runs,
     stems,
-    stretch: longest(text),
+    longs,
+    stretch,
     dense,
     solid,
     signs: signs | ((seen & AT) !== 0 || (cues & CUE.escapedAt) !== 0 ? SIGN.at : 0) |
@@ -408,22 +417,19 @@ function isNumeric(text: string, from: number, to: number): boolean {
   return true;
 }
 
-/** Shortest stretch that any rule asks for. */
-const STRETCH_MIN = 12;
-
-/** In steps that no stretch longer than the longest so far fits between, looking back from each place. */
-function longest(text: string): number {
-  let most = STRETCH_MIN - 1;
-  for (let from = 0, at = most; at < text.length; at = from + most) {
+/** Looks back from every twelfth place, or from as far behind the last sign. */
+function longsOf(text: string): number[] {
+  const longs = [];
+  for (let from = 0, at = LONG_MIN - 1; at < text.length; at = from + LONG_MIN - 1) {
     let start = at + 1;
     while (start > from && STRETCH[Math.min(text.charCodeAt(start - 1), 128)] === 1) start--;
     if (start === from) {
       let end = at + 1;
       while (end < text.length && STRETCH[Math.min(text.charCodeAt(end), 128)] === 1) end++;
-      most = end - start;
+      longs.push(start, end);
       start = end + 1;
     }
     from = start;
   }
-  return most < STRETCH_MIN ? 0 : most;
+  return longs;
 }

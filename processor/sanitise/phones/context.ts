@@ -27,6 +27,9 @@ const GLUE = wordSet(PHONE_GLUE);
 const NEGATIVE = wordSet(NOT_A_PHONE);
 const UNIT = wordSet(UNITS);
 const UNSPACED = new Map<string, string[]>();
+/** By UTF-16 unit: whether any of them begins so. */
+const OPENS_UNSPACED = new Uint8Array(65_536);
+for (const word of PHONE_CUES_UNSPACED) OPENS_UNSPACED[word.charCodeAt(0)] = 1;
 for (const word of PHONE_CUES_UNSPACED) UNSPACED.set(word[0]!, [...UNSPACED.get(word[0]!) ?? [], word]);
 
 /** A word's letters from last to first, in lower case: whether any word of the lists has that hash. */
@@ -161,6 +164,7 @@ function cueIn(run: string): FoundCue | null {
   if (WEAK.has(word)) return { strength: "weak", end: run.length };
   if (run.charCodeAt(run.length - 1) < 128 && run.charCodeAt(0) < 128) return camelCue(run);
   for (let at = run.length - 1; at >= 0; at--) {
+    if (OPENS_UNSPACED[run.charCodeAt(at)] === 0) continue;
     const found = UNSPACED.get(run[at]!)?.find((cue) => run.startsWith(cue, at));
     if (found !== undefined) return { strength: "strong", end: at + found.length };
   }
