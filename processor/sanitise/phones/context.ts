@@ -44,6 +44,19 @@ function hashed(hash: number, code: number): number {
   return (hash * 31 + code) & 0x3fff;
 }
 
+/** By UTF-16 unit, filled as they are met: its small letter; {@link NO_ONE} where that is more, or the word decides. */
+const LOWER = new Uint16Array(65_536);
+const NO_ONE = 1;
+
+function lowerOf(code: number): number {
+  return LOWER[code] ||= makeLower(String.fromCharCode(code));
+}
+
+function makeLower(unit: string): number {
+  const lower = unit.toLowerCase();
+  return lower.length === 1 && unit !== "Σ" ? lower.charCodeAt(0) : NO_ONE;
+}
+
 function isCapital(code: number): boolean {
   return code >= 65 && code <= 90;
 }
@@ -104,13 +117,12 @@ function nearestCue(context: string): Cue | null {
     let hash = 0, plain = true;
     while (from > 0 && isLetter(context.charCodeAt(from - 1))) {
       const code = context.charCodeAt(--from);
-      // A capital within a word, an apostrophe, a letter beyond ASCII.
-      if (
-        hash !== 0 && at - from > 1 && isCapital(context.charCodeAt(from + 1)) || code > 127 || code === 39
-      ) {
+      const lower = lowerOf(code);
+      // A capital within a word, an apostrophe, a cue of a script without spaces.
+      if (at - from > 1 && isCapital(context.charCodeAt(from + 1)) || lower === NO_ONE || code === 39) {
         plain = false;
-      }
-      hash = hashed(hash, code | 32);
+      } else if (OPENS_UNSPACED[code] === 1) plain = false;
+      hash = hashed(hash, lower);
     }
     if (plain && MAY_BE_CUE[hash] === 0) {
       glued = false;

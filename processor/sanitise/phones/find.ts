@@ -98,7 +98,8 @@ function readCandidate(text: CountedText, { runs, run, floor }: At): Candidate |
   if (!opensHere(text, start)) return null;
   const groups: Group[] = [];
   for (let i = run; groups.length < count; i += 2) groups.push({ start: runs[i]!, end: runs[i + 1]! });
-  return { start, plus: text.slice(start, at).includes("+"), zeros: text.startsWith("00", at), groups };
+  const plus = start < at && text.slice(start, at).includes("+");
+  return { start, plus, zeros: text.code(at) === 0x30 && text.code(at + 1) === 0x30, groups };
 }
 
 function isOpening(code: number): boolean {
