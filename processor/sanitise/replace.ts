@@ -1,7 +1,7 @@
 import { CountedText, type Looks } from "./counted_text.ts";
 import { fold, stripControls } from "./fold.ts";
 import { findKnownValues, hasKnownValues, type KnownValues } from "./known.ts";
-import { ENTITIES, type Entity, type Report, type Rule, RULES, type Traits, traitsOf } from "./rules.ts";
+import { ENTITIES, type Entity, type Report, RULES, type Traits, traitsOf } from "./rules.ts";
 
 /** Where something personal stands in the text that was given, in UTF-16 units; `end` is exclusive. */
 export type Span = { readonly start: number; readonly end: number; readonly entity: Entity };

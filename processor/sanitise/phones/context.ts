@@ -1,4 +1,4 @@
-import type { CountedText } from "../counted_text.ts";
+import { alphabet, type CountedText } from "../counted_text.ts";
 import {
   NOT_A_PHONE,
   PHONE_CUES,
@@ -99,9 +99,21 @@ function contextIn(before: string): string {
     if (code === 0x3d || code === 0x3a) field = true;
   }
   const context = before.slice(at);
-  const name = field ? FIELD_NAME.exec(context) : null;
+  const name = field && endsField(context) ? FIELD_NAME.exec(context) : null;
   return name === null ? context : context.slice(name.index);
 }
+
+/** Whether at most five signs that may open a value follow a colon or `=`. */
+function endsField(context: string): boolean {
+  for (let at = context.length - 1; at >= context.length - 6; at--) {
+    const code = context.charCodeAt(at);
+    if (code === 0x3a || code === 0x3d) return true;
+    if (OPENS_VALUE[Math.min(code, 128)] !== 1) return false;
+  }
+  return false;
+}
+
+const OPENS_VALUE = alphabet(/[\s"'`(+]/, true);
 
 /** Reads words backwards; a strong word right before a weak one ("phone number") makes that strong. */
 function nearestCue(context: string): Cue | null {

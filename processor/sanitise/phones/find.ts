@@ -161,6 +161,7 @@ function isSpacedLetter(character: string): boolean {
 
 /** How many groups make a telephone number, the most that do; 0 where none do. */
 function accepted(text: CountedText, candidate: Candidate, floor: number): number {
+  if (isYear(text, candidate)) return 0;
   let cue: Cue | null | undefined;
   const look = () => cue === undefined ? cue = cueBefore(text, candidate.start) : cue;
   for (let count = candidate.groups.length; count > 0; count--) {
@@ -172,6 +173,13 @@ function accepted(text: CountedText, candidate: Candidate, floor: number): numbe
     if (isTelephone(text, shape, { look, floor })) return count;
   }
   return 0;
+}
+
+/** `1984` alone: whatever stands around it, nobody is reached under it. */
+function isYear(text: CountedText, { start, groups }: Candidate): boolean {
+  if (groups.length > 1 || groups[0]!.start !== start || groups[0]!.end !== start + 4) return false;
+  const century = text.code(start) * 10 + text.code(start + 1) - 11 * 0x30;
+  return century === 19 || century === 20;
 }
 
 /** Four to sixteen digits, single ones nowhere but at the front. */
