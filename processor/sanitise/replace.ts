@@ -1,7 +1,7 @@
 import { CountedText, type Looks } from "./counted_text.ts";
 import { fold, stripControls } from "./fold.ts";
 import { findKnownValues, hasKnownValues, type KnownValues } from "./known.ts";
-import { ENTITIES, type Entity, type Report, RULES, type Traits, traitsOf } from "./rules.ts";
+import { ENTITIES, type Entity, isBare, type Report, RULES, type Traits, traitsOf } from "./rules.ts";
 
 /** Where something personal stands in the text that was given, in UTF-16 units; `end` is exclusive. */
 export type Span = { readonly start: number; readonly end: number; readonly entity: Entity };
@@ -58,6 +58,8 @@ const ROUNDS_MAX = 8;
  * That is why sanitising the result again finds nothing new.
  */
 function findAll(text: string, { known, traits: given, looks }: Means): Span[] {
+  looks.spend(text.length);
+  if (isBare(given) && !hasKnownValues(known)) return [];
   const hits: Span[] = [];
   const found: Span[] = [];
   /** By rule: how much had been hidden when it last ran. */
@@ -70,20 +72,16 @@ function findAll(text: string, { known, traits: given, looks }: Means): Span[] {
   const brought = text.includes("<") ? text.replace(PLACEHOLDER, blanks) : text;
   let traits = given;
   let masked = new CountedText(brought, looks, brought === text ? traits.runs : null, traits.longs);
-  looks.spend(text.length);
   // The last rule of a round that found something, −1 for known values: those behind it saw the text as it is now, and
   // found nothing.
   for (let round = 0, last = RULES.length - 1; round < ROUNDS_MAX; round++) {
     let finder = NONE;
-    const hideFound = (by: number) => {
-      if (found.length === 0) return;
-      masked = hide(masked, hits, found);
-      found.length = 0;
-      finder = by;
-    };
     if (hasKnownValues(known)) {
       findKnownValues(masked, { known, traits }, report);
-      hideFound(-1);
+      if (found.length > 0) {
+        masked = hide(masked, hits, found);
+        finder = -1;
+      }
     }
     for (let i = 0; i < RULES.length && (i <= last || finder !== NONE); i++) {
       const rule = RULES[i]!;
@@ -91,7 +89,9 @@ function findAll(text: string, { known, traits: given, looks }: Means): Span[] {
       since = seen[i];
       seen[i] = hits.length;
       rule.find(masked, report, traits, hidden);
-      hideFound(i);
+      if (found.length === 0) continue;
+      masked = hide(masked, hits, found);
+      finder = i;
     }
     if (finder === NONE) break;
     last = finder;
@@ -111,7 +111,7 @@ function blanks(found: string): string {
   return "\0".repeat(found.length);
 }
 
-/** Adds what was found to `hits`, the longest of those that begin alike, and gives the text with that overwritten. */
+/** Moves what was found to `hits`, the longest of those that begin alike; gives the text with that overwritten. */
 function hide(counted: CountedText, hits: Span[], found: Span[]): CountedText {
   const text = counted.whole();
   let masked = "";
@@ -122,5 +122,6 @@ function hide(counted: CountedText, hits: Span[], found: Span[]): CountedText {
     masked += text.slice(from, hit.start) + "\0".repeat(hit.end - hit.start);
     from = hit.end;
   }
+  found.length = 0;
   return counted.hiding(masked + text.slice(from));
 }

@@ -315,6 +315,12 @@ export const RULES: readonly Rule[] = [
   },
 ];
 
+/** Whether no rule asks for so little: few digits, no long stretch, nor any sign or cue. */
+export function isBare({ cues, signs, stretch, dense, digits }: Traits): boolean {
+  return cues === 0 && (signs & ~(SIGN.colon | SIGN.newline)) === 0 && stretch < 16 && dense < 4 &&
+    digits < 9;
+}
+
 /** By ASCII code: what it is, above the column of the automaton that it leads to. */
 const DIGIT = 64,
   DOT = 128,

@@ -100,15 +100,12 @@ const CHPASSWD = /^\s{1,3}["']?[\w.-]{1,64}:([^\s"'|\0]{1,128})["']?\s{0,3}\|\s{
 
 /** Longest command line, and how far behind the tool its options may stand, in UTF-16 units. */
 const LINE_MAX = 400;
-/** Longest option with its value; a shorter one may be cut where its line is. */
-const OPTION_MAX = 330;
 
 /**
  * Passwords in command lines, by the short options of known tools: `curl -u name:…`, `mysql -p…`. References, `$VAR`, and
  * words that stand for a password stay.
  */
 export function findCommandPasswords(text: CountedText, found: Found): void {
-  let last = "", examined = 0;
   for (let tool = text.next(TOOL, 0); tool !== null; tool = text.next(TOOL, tool.end)) {
     const name = text.slice(tool.start, tool.end);
     const line = lineAfter(text, tool.end);
@@ -118,21 +115,9 @@ export function findCommandPasswords(text: CountedText, found: Found): void {
     }
     if (!/[-/\\ ]/.test(line.trimStart())) continue;
     const command = line.replace(/ (?:\||&&) .*$/s, "");
-    // Of a tool that stands in its own command line again, only what has not been examined for it.
-    const from = name === last ? Math.max(0, examined - tool.end) : 0;
-    let to = command.length;
     for (const option of optionsOf(name)) {
-      let done = Math.max(from, command.length - OPTION_MAX);
-      option.lastIndex = from;
-      for (const match of command.matchAll(option)) {
-        reportValue(match, tool.end, found);
-        const end = match.index + match[0].length;
-        if (end < command.length) done = Math.max(done, end);
-      }
-      to = Math.min(to, done);
+      for (const match of command.matchAll(option)) reportValue(match, tool.end, found);
     }
-    last = name;
-    examined = tool.end + to;
   }
 }
 
