@@ -368,8 +368,10 @@ export function traitsOf(text: string): Traits {
     if ((kind & STOPS) === 0) continue;
     if ((kind & DIGIT) !== 0) {
       if (digitsEnd !== i) {
-        if (digitsEnd >= 0) runs.push(digitsFrom, digitsEnd);
-        if (!isNumeric(text, digitsEnd, i)) together = 0;
+        if (digitsEnd >= 0) {
+          runs.push(digitsFrom, digitsEnd);
+          if (!isNumeric(text, digitsEnd, i)) together = 0;
+        }
         digitsFrom = i;
       }
       digitsEnd = i + 1;
@@ -379,7 +381,7 @@ export function traitsOf(text: string): Traits {
     } else if ((kind & DOT) !== 0) {
       dots = i - dot <= 4 ? dots + 1 : 1;
       if (dots === 3) signs |= SIGN.dotted;
-      if (i - dot === 5 && HEX[text.charCodeAt(i - 1)] === 1 && HEX[text.charCodeAt(i - 4)] === 1) {
+      if (i - dot === 5 && HEX[Math.min(text.charCodeAt(i - 1), 128)] === 1) {
         signs |= SIGN.pairs;
       }
       dot = i;
