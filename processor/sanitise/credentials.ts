@@ -6,6 +6,16 @@ import { isDrawn, isSurprising, surpriseOf } from "./secrets/drawn.ts";
 import { isDefined, isOfNetrc, isWithUser, type Trust, trustIn } from "./secrets/trust.ts";
 
 type Found = (start: number, end: number) => void;
+/** How far before a name, and from it on, it is looked at what its value is, in UTF-16 units. */
+const REACH_BACK = 256, REACH = 1024;
+/**
+ * `stems`: where {@link CREDENTIAL_CUES} begin, those that have been hidden since among them. `hidden`: what has been
+ * since they were last looked at, in order; elsewhere nothing new can be found. Null at first.
+ */
+type Places = {
+  readonly stems: readonly number[];
+  readonly hidden: readonly { readonly start: number; readonly end: number }[] | null;
+};
 /** What a credential's name makes of its value. */
 type Kind = "password" | "key";
 
@@ -14,15 +24,25 @@ type Kind = "password" | "key";
  * "my password is …". The name, quotes and separators stay. Found are two kinds: passwords, and keys (which must look
  * drawn by lot).
  */
-export function findCredentials(text: CountedText, { password, key }: { password: Found; key: Found }): void {
-  for (let stem = text.next(STEM, 0); stem !== null;) {
-    const name = text.match(NAMES, stem.start);
-    const kind: Kind = name?.groups[1] === undefined ? "key" : "password";
-    const value = name !== null && isCredential(text, name) ? valueAfter(text, { ...name, kind }) : null;
-    if (value !== null && kind === "password") password(value.start, value.end);
-    if (value !== null && kind === "key") key(value.start, value.end);
-    // Stems overlap: `rootpw` holds `otp` and `pw`.
-    stem = text.next(STEM, value?.end ?? (name === null ? stem.start + 1 : stem.end));
+export function findCredentials(
+  text: CountedText,
+  { stems, hidden }: Places,
+  { password, key }: { password: Found; key: Found },
+): void {
+  let floor = 0, next = 0;
+  for (const start of stems) {
+    if (hidden !== null) {
+      while (next < hidden.length && hidden[next]!.end < start - REACH_BACK) next++;
+      if (next === hidden.length || hidden[next]!.start > start + REACH) continue;
+    }
+    const name = start < floor ? null : text.match(NAMES, start);
+    if (name === null || !isCredential(text, name)) continue;
+    const kind: Kind = name.groups[1] === undefined ? "key" : "password";
+    const value = valueAfter(text, { ...name, kind });
+    if (value === null) continue;
+    if (kind === "password") password(value.start, value.end);
+    else key(value.start, value.end);
+    floor = value.end;
   }
 }
 
@@ -65,8 +85,8 @@ function nextForeign(text: CountedText, from: number): Value | null {
   return null;
 }
 
-/** The start of a credential's name; what it is exactly says {@link NAMES}. */
-const STEMS = [
+/** How a credential's name begins; what it is exactly says {@link NAMES}. None is a part of another but `pw`. */
+export const CREDENTIAL_CUES: readonly string[] = [
   "pass",
   "pwd",
   "secret",
@@ -81,9 +101,6 @@ const STEMS = [
   "pw",
   "psk",
 ];
-const STEM = words(new RegExp(STEMS.join("|"), "i"));
-/** An ASCII text without any of these holds nothing for {@link findCredentials}. */
-export const CREDENTIAL_CUES: readonly string[] = STEMS;
 const NAMES = piece(
   /(?:(pass ?w(?:or)?d|passwd|psk(?![a-z])|pass[ _-]?phrase|pass[ _-]?code|passwort|pwd|pass(?![a-z])|pw(?![a-z]))|secret|token|key|credentials?|bearer|authorization|auth(?![a-z])|auth(?=key|token)|jwt|session[_-]?id|otp[_-]?secret)/i,
   16,
@@ -98,9 +115,9 @@ const PART_OF =
 const FOREIGN = words(
   /contrase(?:ñ|n|ny)a|mot[ _-]?de[ _-]?passe|\bmdp\b|kennwort|senha|(?<!palabra |palabras |frase |frases )clave(?!s)|wachtwoord|парол[ьяею]|parola|hasło|haslo|şifre|sifre|lösenord|losenord|salasana|adgangskode|passord|mật khẩu|kata sandi|heslo|jelszó|jelszo|lozinka|κωδικός|كلمة (?:المرور|السر)|סיסמה|पासवर्ड|密码|密碼|口令|パスワード|비밀번호|รหัสผ่าน/iu,
 );
-/** Those of them that a text of ASCII alone can hold. */
+/** A text without any of these, nor one of the letters, has none of them. */
 export const FOREIGN_PASSWORD_CUES: readonly string[] = [
-  "contrasen",
+  "contrase",
   "de passe",
   "de_passe",
   "de-passe",
@@ -108,9 +125,9 @@ export const FOREIGN_PASSWORD_CUES: readonly string[] = [
   "mdp",
   "clave",
   "haslo",
-  "sifre",
-  "losenord",
-  "jelszo",
+  "ifre",
+  "senord",
+  "jelsz",
   "lozinka",
   "kennwort",
   "senha",
@@ -122,6 +139,7 @@ export const FOREIGN_PASSWORD_CUES: readonly string[] = [
   "kata sandi",
   "heslo",
 ];
+export const FOREIGN_PASSWORD_LETTERS = "лłậδةסड码碼令ワ밀ผ";
 
 /** What else may belong to the name; a name that goes on like {@link ABOUT} is about a credential and holds none. */
 const REST = piece(/[\w-]{0,30}/, 30);
@@ -521,7 +539,7 @@ const KEY_WORDS: ReadonlySet<string> = new Set(
 );
 const NOT_KEYS =
   /^(?:public|primary|foreign|cache|sort|partition|row|object|idempotency|hash|sha|sha1|sha256|md5|digest|commit|checksum|etag|fingerprint|integrity|revision|uuid|guid|image|model|path|url|file|id|ref|branch|version)$/;
-const STRETCH = stretches("[A-Za-z0-9_\\-+/.~]", 20);
+const STRETCH = stretches(/[A-Za-z0-9_\-+/.~]/, 20);
 /** Longest stretch that is looked at; a key has hardly more than 200 characters. */
 const STRETCH_MAX = 512;
 
@@ -529,7 +547,7 @@ const STRETCH_MAX = 512;
 export function findNamedKeys(text: CountedText, found: Found): void {
   for (let match = text.stretch(STRETCH, 0); match !== null; match = text.stretch(STRETCH, match.end)) {
     const { start, end, text: written } = match;
-    if (end - start > STRETCH_MAX || text.char(start - 1) === "=") continue;
+    if (end - start > STRETCH_MAX || countDigits(written) < 2 || text.char(start - 1) === "=") continue;
     const value = (written + paddingAt(text, end)).replace(/[.]+$/, "");
     text.looks.spend(VALUE_CHECKS * value.length);
     if (countDigits(value) < (isSurprising(value) ? 2 : 3) || !isKey(value, false) || entropy(value) < 3.3) {

@@ -19,7 +19,14 @@ export function findEmails(text: CountedText, found: (start: number, end: number
   }
 }
 
-const AT = pattern(/[@%&\\]/, /@|%40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\\u0040|\\x40/, 10);
+const AT = pattern(/@|%4|&[#c]|\\[ux]/, /@|%40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\\u0040|\\x40/, 10);
+/** Without an `@`, a text without any of these has none of its other spellings. */
+export const ESCAPED_AT_CUES: readonly string[] = [
+  "%40",
+  "&#",
+  "&commat",
+  ...["\\u", "\\x"].flatMap((escape) => ["40", "040", "0040"].map((code) => escape + code)),
+];
 const LOCAL_MAX = 64;
 const DOMAIN_MAX = 253;
 /** Scripts that are written without spaces: an address stands in them with nothing before or after it. */
@@ -200,7 +207,7 @@ export const SPELLED_CUES: readonly string[] = [
 ];
 
 const NAME_MAX = 40;
-const NAMES = stretches("[a-z0-9_+%-]", 1);
+const NAMES = stretches(/[A-Za-z0-9_+%-]/, 1);
 const NAME = `[a-z0-9_+%-]{1,${NAME_MAX}}`;
 const DOT_OPEN = "\\s{0,2}[\\[({<]\\s?(?:dot|\\.|punkt|punto|point)\\s?[\\])}>]\\s{0,2}";
 const SPELLED = piece(

@@ -38,14 +38,21 @@ export function findKnownValues(
   const whole = text.whole();
   const view = ascii || ASCII.test(whole) ? bareAscii(whole) : bare(whole);
   let spaced: Bare | null = null;
-  for (const wanted of wantedOf(known)) {
+  for (const { first, value, wantedFrom } of soughtIn(known)) {
     text.looks.spend(view.text.length);
-    if (!view.text.includes(wanted.first)) continue;
+    if (!view.text.includes(first)) continue;
+    const wanted = wantedFrom(value);
+    if (wanted === null) continue;
     spaced ??= withSingleSpaces(view);
     findWhole(text, { view: spaced, wanted, whole }, report);
   }
-  if (digits < PHONE_DIGITS_MIN) return;
-  for (const phone of known.phones) findPhone(text, digitsOf(fold(phone).text), report);
+  if (digits < PHONE_DIGITS_MIN || known.phones.length === 0) return;
+  const digitsThere = digitsOf(whole);
+  for (const phone of known.phones) {
+    const digits = digitsOf(fold(phone).text);
+    text.looks.spend(digitsThere.length);
+    if (digitsThere.includes(digits.slice(-PHONE_DIGITS))) findPhone(text, digits, report);
+  }
 }
 
 /** A value as it is looked for. */
@@ -55,8 +62,6 @@ type Wanted = {
   readonly text: string;
   /** By how many of its characters have been met: with how many to go on where the next one differs (Knuth, Morris, Pratt). */
   readonly fallback: Uint16Array;
-  /** Its first word: most texts lack it, so that no more of it need be looked for. */
-  readonly first: string;
   /** What makes a longer word of it, before or after. */
   readonly inside: RegExp;
   /** A name that is a word too: found only where its case says that it is a name. */
@@ -75,18 +80,15 @@ const wantedIpv4 = wantedAs("IP_ADDRESS", /[\p{L}\p{N}_.]/u);
 
 function wantedAs(entity: Entity, inside: RegExp): (value: string) => Wanted | null {
   const make = (value: string): Wanted | null => {
-    const folded = fold(value).text;
-    const text = (ASCII.test(folded) ? bareAscii(folded) : bare(folded)).text.trim();
+    const text = bareValue(value);
     const min = entity === "PERSON" && EAST_ASIAN.test(text) ? EAST_ASIAN_MIN : CHARACTERS_MIN;
     if ([...text].length < min || text.length > CHARACTERS_MAX) return null;
     if (entity === "PERSON" && NO_NAMES.test(text)) return null;
-    const words = text.split(/\s+/);
-    const wanted = words.join(" ");
+    const wanted = text.split(/\s+/).join(" ");
     return {
       entity,
       text: wanted,
       fallback: fallbackOf(wanted),
-      first: words[0]!,
       inside,
       word: entity === "PERSON" && NAMES_AND_WORDS.has(wanted),
     };
@@ -95,23 +97,39 @@ function wantedAs(entity: Entity, inside: RegExp): (value: string) => Wanted | n
   return (value) => value.length > REMEMBERED_UNITS_MAX ? make(value) : remembered(value);
 }
 
-/** The values looked for last: a record's texts are sanitised one after the other. */
-let last: { readonly known: KnownValues; readonly wanted: readonly Wanted[] } | null = null;
+function bareValue(value: string): string {
+  const folded = fold(value).text;
+  return (ASCII.test(folded) ? bareAscii(folded) : bare(folded)).text.trim();
+}
 
-function wantedOf(known: KnownValues): readonly Wanted[] {
-  if (last?.known === known) return last.wanted;
-  const wanted: Wanted[] = [];
-  const add = (one: Wanted | null) => one !== null && wanted.push(one);
-  for (const email of known.emails) add(wantedEmail(email));
+/** `first`: the value's first word. Most texts lack it, so that no more of the value need be made ready. */
+type Sought = {
+  readonly first: string;
+  readonly value: string;
+  readonly wantedFrom: (value: string) => Wanted | null;
+};
+
+/** The values looked for last: a record's texts are sanitised one after the other. */
+let last: { readonly known: KnownValues; readonly sought: readonly Sought[] } | null = null;
+
+function soughtIn(known: KnownValues): readonly Sought[] {
+  if (last?.known === known) return last.sought;
+  const sought: Sought[] = [];
+  const add = (value: string, wantedFrom: Sought["wantedFrom"]) => {
+    const text = bareValue(value);
+    const end = text.search(/\s/);
+    sought.push({ first: end < 0 ? text : text.slice(0, end), value, wantedFrom });
+  };
+  for (const email of known.emails) add(email, wantedEmail);
   for (const name of known.names) {
-    add(wantedName(name));
+    add(name, wantedName);
     // As lists of people have it.
     const parts = /^(\S{2,40}) (\S{2,40})$/.exec(name);
-    if (parts !== null) add(wantedName(`${parts[2]}, ${parts[1]}`));
+    if (parts !== null) add(`${parts[2]}, ${parts[1]}`, wantedName);
   }
-  for (const ip of known.ips) add(ip.includes(":") ? wantedIpv6(ip) : wantedIpv4(ip));
-  last = { known, wanted };
-  return wanted;
+  for (const ip of known.ips) add(ip, ip.includes(":") ? wantedIpv6 : wantedIpv4);
+  last = { known, sought };
+  return sought;
 }
 
 /** Lower case without accents; `at` leads back where dropping accents moved anything. */

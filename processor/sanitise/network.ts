@@ -1,5 +1,5 @@
 import { isWord } from "./checks.ts";
-import { type CountedText, pattern } from "./counted_text.ts";
+import { alphabet, type CountedText, type Match, pattern, piece } from "./counted_text.ts";
 
 /**
  * Addresses of machines. Only public internet addresses say anything about a person: private, loopback, link-local,
@@ -49,24 +49,31 @@ function isPublicIpv4(parts: readonly number[]): boolean {
 }
 
 const IPV6_LENGTH_MAX = 45;
-const IPV6 = pattern(
-  /(?<![\w:.])[0-9A-Fa-f]?[0-9A-Fa-f]?[0-9A-Fa-f]?[0-9A-Fa-f]?:[0-9A-Fa-f:]/,
-  /(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{1,38}(?:(?:\.\d{1,3}){3})?/,
-  55,
-);
+/** What begins four digits of a group, or fewer, before its first colon. */
+const IPV6 = piece(/(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{1,38}(?:(?:\.\d{1,3}){3})?/, 55);
+const HEX = alphabet(/[0-9A-Fa-f]/);
 /** Loopback and unspecified, unique local, link-local, multicast. */
 const UNROUTED = /^(?:0{1,4}:|f[cdef])/i;
 const RESOLVERS_V6 = /^(?:2001:4860:4860:|2606:4700:4700:|2620:fe:|2620:119:)/i;
 
 /** Public IPv6 addresses, shortened ones only of the range in use (2000::/3), and IPv4 ones written as IPv6. */
 export function findIpv6(text: CountedText, found: Found): void {
-  text.each(IPV6, ({ start, text: match }) => {
-    const written = match.endsWith(":") && !match.endsWith("::") ? match.slice(0, -1) : match;
-    const end = start + written.length;
-    if (written.length > IPV6_LENGTH_MAX || isWord(text.code(end))) return;
-    if (text.char(end) === ":" && isWord(text.code(end + 1))) return;
-    if (isPublicIpv6(written) && !RESOLVERS_V6.test(written)) found(start, end);
-  });
+  for (let colon = text.indexOf(":"), from = 0; colon >= 0;) {
+    let start = colon;
+    while (start > from && colon - start < 4 && HEX[text.code(start - 1)] === 1) start--;
+    const match = text.match(IPV6, start);
+    from = match?.end ?? colon + 1;
+    if (match !== null) reportIpv6(text, match, found);
+    colon = text.indexOf(":", from);
+  }
+}
+
+function reportIpv6(text: CountedText, { start, text: match }: Match, found: Found): void {
+  const written = match.endsWith(":") && !match.endsWith("::") ? match.slice(0, -1) : match;
+  const end = start + written.length;
+  if (written.length > IPV6_LENGTH_MAX || isWord(text.code(end))) return;
+  if (text.char(end) === ":" && isWord(text.code(end + 1))) return;
+  if (isPublicIpv6(written) && !RESOLVERS_V6.test(written)) found(start, end);
 }
 
 function isPublicIpv6(written: string): boolean {

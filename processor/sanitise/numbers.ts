@@ -6,7 +6,7 @@ import {
   passesLuhn,
   passesMod97,
 } from "./checks.ts";
-import { type CountedText, pattern } from "./counted_text.ts";
+import { type CountedText, pattern, piece } from "./counted_text.ts";
 
 /**
  * Numbers of payment and of the state: cards, bank accounts, social security. Each is taken only with its checksum or
@@ -83,19 +83,25 @@ const IBAN_LENGTHS: ReadonlyMap<string, number> = new Map(
     "SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30")
     .split(" ").map((row) => [row.slice(0, 2), Number(row.slice(2))] as const),
 );
-const IBAN_START = pattern(
-  /(?<![\p{L}\p{N}])[A-Za-z][A-Za-z]\d\d/u,
-  /(?<![\p{L}\p{N}])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])/u,
-  6,
-);
+const IBAN_START = piece(/(?<![\p{L}\p{N}])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])/u, 6);
 
 export function findIbans(text: CountedText, found: Found): void {
-  for (let match = text.find(IBAN_START, 0); match !== null;) {
+  const runs = text.runs();
+  const whole = text.whole();
+  for (let run = 0, floor = 0; run < runs.length; run += 2) {
+    const start = runs[run]! - 2;
+    if (start < floor || runs[run + 1]! < start + 4 || !isLetter(whole.charCodeAt(start + 1))) continue;
+    const match = text.match(IBAN_START, start);
+    if (match === null) continue;
     const length = IBAN_LENGTHS.get(match.text.slice(0, 2).toUpperCase());
-    const end = length === undefined ? -1 : ibanEnd(text, match.start, length);
-    if (end >= 0) found(match.start, end);
-    match = text.find(IBAN_START, end >= 0 ? end : match.end);
+    const end = length === undefined ? -1 : ibanEnd(text, start, length);
+    if (end >= 0) found(start, end);
+    floor = end >= 0 ? end : match.end;
   }
+}
+
+function isLetter(code: number): boolean {
+  return isWord(code) && code >= 65 && code !== 95;
 }
 
 /** With hyphens only in fours: other groups are a UUID's, one of some thousands of which passes the check by chance. */

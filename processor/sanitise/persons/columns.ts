@@ -35,6 +35,11 @@ const TITLE = words(
   /phone|mobile|cell|\btel\b|_tel\b|fax|whatsapp|passport|licen[sc]e|(?<=[,;|\t _])dl\b|account|acct|nhs|steuer|pesel|cpf|cnpj|aadhaar|bsn|tfn|medicare|\bsin\b|secu|nir\b|rrn|resident|id_card/i,
 );
 
+/** A text without any of these has no such title. */
+export const COLUMN_CUES: readonly string[] =
+  ("phone mobile cell tel fax whatsapp passport licen dl account acct nhs steuer pesel cpf cnpj aadhaar bsn tfn medicare " +
+    "sin secu nir rrn resident id_card").split(" ");
+
 /**
  * Numbers by the title of their column, in Markdown's tables and CSV: the title stands far from most of its cells. Numbers
  * that states give need their check digits right here too.

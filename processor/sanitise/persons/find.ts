@@ -12,15 +12,14 @@ export function findPersonNumbers(
   found: (entity: PersonEntity, start: number, end: number) => void,
 ): void {
   const whole = text.whole();
-  for (let at = 0; at < whole.length; at++) {
-    if (!isDigit(whole.charCodeAt(at))) continue;
-    const start = at;
-    while (isDigit(whole.charCodeAt(at))) at++;
-    if (at - start >= BEGINS.length) continue;
-    const hit = numberAt(text, whole, { start, end: at });
+  const runs = text.runs();
+  for (let run = 0, floor = 0; run < runs.length; run += 2) {
+    const start = runs[run]!, end = runs[run + 1]!;
+    if (start < floor || end - start >= BEGINS.length) continue;
+    const hit = numberAt(text, whole, { start, end });
     if (hit === null) continue;
     found(hit.entity, hit.start, hit.end);
-    at = Math.max(at, hit.end - 1);
+    floor = hit.end;
   }
 }
 

@@ -1,4 +1,4 @@
-import type { CountedText } from "../counted_text.ts";
+import { alphabet, type CountedText } from "../counted_text.ts";
 import {
   NOT_A_PHONE,
   PHONE_CUES,
@@ -27,7 +27,39 @@ const GLUE = wordSet(PHONE_GLUE);
 const NEGATIVE = wordSet(NOT_A_PHONE);
 const UNIT = wordSet(UNITS);
 const UNSPACED = new Map<string, string[]>();
+/** By UTF-16 unit: whether any of them begins so. */
+const OPENS_UNSPACED = new Uint8Array(65_536);
+for (const word of PHONE_CUES_UNSPACED) OPENS_UNSPACED[word.charCodeAt(0)] = 1;
 for (const word of PHONE_CUES_UNSPACED) UNSPACED.set(word[0]!, [...UNSPACED.get(word[0]!) ?? [], word]);
+
+/** A word's letters from last to first, in lower case: whether any word of the lists has that hash. */
+const MAY_BE_CUE = new Uint8Array(1 << 14);
+for (const word of [...STRONG, ...WEAK, ...LABEL, ...GLUE]) {
+  let hash = 0;
+  for (let i = word.length - 1; i >= 0; i--) hash = hashed(hash, word.charCodeAt(i));
+  MAY_BE_CUE[hash] = 1;
+}
+
+function hashed(hash: number, code: number): number {
+  return (hash * 31 + code) & 0x3fff;
+}
+
+/** By UTF-16 unit, filled as they are met: its small letter; {@link NO_ONE} where that is more, or the word decides. */
+const LOWER = new Uint16Array(65_536);
+const NO_ONE = 1;
+
+function lowerOf(code: number): number {
+  return LOWER[code] ||= makeLower(String.fromCharCode(code));
+}
+
+function makeLower(unit: string): number {
+  const lower = unit.toLowerCase();
+  return lower.length === 1 && unit !== "Σ" ? lower.charCodeAt(0) : NO_ONE;
+}
+
+function isCapital(code: number): boolean {
+  return code >= 65 && code <= 90;
+}
 
 function wordSet(words: string): ReadonlySet<string> {
   return new Set(words.normalize("NFKC").split(/\s+/).filter((word) => word !== ""));
@@ -42,9 +74,14 @@ export function cueBefore(text: CountedText, start: number): Cue | null {
   const context = contextIn(text.slice(start - REACH - 1, start));
   const cue = nearestCue(context);
   if (cue !== null) return cue;
-  return context.length > 1 && SIGNATURE_LETTER.test(context.slice(-4))
+  return isAfterPoint(context) && SIGNATURE_LETTER.test(context.slice(-4))
     ? { strength: "weak", distance: 1, between: "" }
     : null;
+}
+
+function isAfterPoint(context: string): boolean {
+  const last = context.charCodeAt(context.length - 1), before = context.charCodeAt(context.length - 2);
+  return last === 0x2e || last === 0x3a || before === 0x2e || before === 0x3a;
 }
 
 /** `T: +44…`, as at the end of mails. */
@@ -65,9 +102,21 @@ function contextIn(before: string): string {
     if (code === 0x3d || code === 0x3a) field = true;
   }
   const context = before.slice(at);
-  const name = field ? FIELD_NAME.exec(context) : null;
+  const name = field && endsField(context) ? FIELD_NAME.exec(context) : null;
   return name === null ? context : context.slice(name.index);
 }
+
+/** Whether at most five signs that may open a value follow a colon or `=`. */
+function endsField(context: string): boolean {
+  for (let at = context.length - 1; at >= context.length - 6; at--) {
+    const code = context.charCodeAt(at);
+    if (code === 0x3a || code === 0x3d) return true;
+    if (OPENS_VALUE[Math.min(code, 128)] !== 1) return false;
+  }
+  return false;
+}
+
+const OPENS_VALUE = alphabet(/[\s"'`(+]/, true);
 
 /** Reads words backwards; a strong word right before a weak one ("phone number") makes that strong. */
 function nearestCue(context: string): Cue | null {
@@ -79,8 +128,22 @@ function nearestCue(context: string): Cue | null {
       at--;
       continue;
     }
-    let from = at - 1;
-    while (from > 0 && isLetter(context.charCodeAt(from - 1))) from--;
+    let from = at;
+    let hash = 0, plain = true;
+    while (from > 0 && isLetter(context.charCodeAt(from - 1))) {
+      const code = context.charCodeAt(--from);
+      const lower = lowerOf(code);
+      // A capital within a word, an apostrophe, a cue of a script without spaces.
+      if (at - from > 1 && isCapital(context.charCodeAt(from + 1)) || lower === NO_ONE || code === 39) {
+        plain = false;
+      } else if (OPENS_UNSPACED[code] === 1) plain = false;
+      hash = hashed(hash, lower);
+    }
+    if (plain && MAY_BE_CUE[hash] === 0) {
+      glued = false;
+      at = from;
+      continue;
+    }
     const word = context.slice(from, at);
     const found = cueIn(word);
     if (glued && label < 0 && found === null && isLabel(context, from, at)) label = at;
@@ -128,6 +191,7 @@ function cueIn(run: string): FoundCue | null {
   if (WEAK.has(word)) return { strength: "weak", end: run.length };
   if (run.charCodeAt(run.length - 1) < 128 && run.charCodeAt(0) < 128) return camelCue(run);
   for (let at = run.length - 1; at >= 0; at--) {
+    if (OPENS_UNSPACED[run.charCodeAt(at)] === 0) continue;
     const found = UNSPACED.get(run[at]!)?.find((cue) => run.startsWith(cue, at));
     if (found !== undefined) return { strength: "strong", end: at + found.length };
   }

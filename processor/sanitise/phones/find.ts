@@ -1,5 +1,5 @@
 import { isDigit, isWord } from "../checks.ts";
-import { alphabet, type CountedText, words } from "../counted_text.ts";
+import { alphabet, type CountedText, type Runs } from "../counted_text.ts";
 import { type Cue, cueBefore, hasCueAfter, isMeasured, isSomethingElse } from "./context.ts";
 import { isInternational } from "./plans.ts";
 
@@ -12,28 +12,23 @@ import { isInternational } from "./plans.ts";
  * is called an order, a version or an id are left alone. Per group of digits at most nine are looked at.
  */
 export function findPhones(text: CountedText, found: (start: number, end: number) => void): void {
-  let floor = 0;
-  for (let digit = text.next(DIGIT, 0); digit !== null;) {
-    const candidate = readCandidate(text, digit.start, floor);
+  const runs = text.runs();
+  for (let run = 0, floor = 0; run < runs.length; run += 2) {
+    if (runs[run]! < floor) continue;
+    const candidate = readCandidate(text, { runs, run, floor });
     const count = candidate === null ? 0 : accepted(text, candidate, floor);
-    if (candidate !== null && count > 0) {
-      floor = withExtension(text, endOf(text, candidate, count));
-      found(candidate.start, floor);
-    }
-    digit = text.next(DIGIT, count > 0 ? floor : text.endOf(DIGITS, digit.end));
+    if (candidate === null || count === 0) continue;
+    floor = withExtension(text, endOf(text, candidate, count));
+    found(candidate.start, floor);
   }
 }
 
-const DIGIT = words(/\d/);
-const DIGITS = alphabet(/\d/);
 const GROUPS_MAX = 9;
 /** Patterns that what is written passes, each of which looks at all of it. */
 const SHAPE_CHECKS = 16;
 const DIGITS_MIN = 4;
 const DIGITS_MAX = 17;
 const SEPARATOR_MAX = 4;
-/** All groups of one number, and a digit too many. */
-const CANDIDATE_MAX = DIGITS_MAX + 1 + (GROUPS_MAX - 1) * SEPARATOR_MAX;
 const SEPARATORS: ReadonlySet<string> = new Set(
   [
     " ",
@@ -61,6 +56,8 @@ const SEPARATORS: ReadonlySet<string> = new Set(
   ],
 );
 
+const SINGLE = alphabet(/[ \-./()]/);
+
 /** Groups of digits from one start on, as many as could belong to one number. */
 type Candidate = {
   /** With an opening `+` or parenthesis. */
@@ -68,8 +65,10 @@ type Candidate = {
   readonly plus: boolean;
   /** `00 33 6`: written with a calling code that may be followed by a single digit. */
   readonly zeros: boolean;
-  readonly groups: readonly { readonly start: number; readonly end: number }[];
+  readonly groups: readonly Group[];
 };
+
+type Group = { readonly start: number; readonly end: number };
 
 /** The first `count` groups of a candidate. */
 type Shape = {
@@ -87,43 +86,49 @@ type Shape = {
   readonly crowded: boolean;
 };
 
-function readCandidate(text: CountedText, at: number, floor: number): Candidate | null {
-  const groups = groupsAt(text, at);
-  if (groups === null) return null;
+/** A stretch of digits, by where its start stands among the starts and ends. */
+type At = { readonly runs: Runs; readonly run: number; readonly floor: number };
+
+function readCandidate(text: CountedText, { runs, run, floor }: At): Candidate | null {
+  const count = countGroups(text, runs, run);
+  if (count === 0) return null;
+  const at = runs[run]!;
   let start = at;
-  while (start > floor && at - start < 3 && "(+".includes(text.char(start - 1))) start--;
-  return opensHere(text, start)
-    ? { start, plus: text.slice(start, at).includes("+"), zeros: text.startsWith("00", at), groups }
-    : null;
+  while (start > floor && at - start < 3 && isOpening(text.code(start - 1))) start--;
+  if (!opensHere(text, start)) return null;
+  const groups: Group[] = [];
+  for (let i = run; groups.length < count; i += 2) groups.push({ start: runs[i]!, end: runs[i + 1]! });
+  const plus = start < at && text.slice(start, at).includes("+");
+  return { start, plus, zeros: text.code(at) === 0x30 && text.code(at + 1) === 0x30, groups };
 }
 
-/** Null where they have too few digits for any number. */
-function groupsAt(text: CountedText, at: number): Candidate["groups"] | null {
-  const ahead = text.slice(at, at + CANDIDATE_MAX);
-  const groups = [];
-  let digits = 0;
-  for (let from = 0; from >= 0 && groups.length < GROUPS_MAX;) {
-    let end = from;
-    while (isDigit(ahead.charCodeAt(end))) end++;
-    if (digits + end - from > DIGITS_MAX) break;
-    digits += end - from;
-    groups.push({ start: at + from, end: at + end });
-    from = nextGroup(ahead, end);
+function isOpening(code: number): boolean {
+  return code === 0x28 || code === 0x2b;
+}
+
+/** 0 where they have too few digits for any number. */
+function countGroups(text: CountedText, runs: Runs, run: number): number {
+  let digits = 0, count = 0;
+  for (let i = run; i < runs.length && count < GROUPS_MAX; i += 2) {
+    const end = runs[i + 1]!;
+    if (digits + end - runs[i]! > DIGITS_MAX) break;
+    digits += end - runs[i]!;
+    count++;
+    if (i + 2 === runs.length || !isSeparator(text, end, runs[i + 2]!)) break;
   }
-  return digits < DIGITS_MIN ? null : groups;
+  return digits < DIGITS_MIN ? 0 : count;
 }
 
-function nextGroup(ahead: string, end: number): number {
-  let next = end;
-  while (next - end < SEPARATOR_MAX && !isDigit(ahead.charCodeAt(next))) next++;
-  return next > end && isDigit(ahead.charCodeAt(next)) && SEPARATORS.has(ahead.slice(end, next)) ? next : -1;
+function isSeparator(text: CountedText, start: number, end: number): boolean {
+  if (end - start > SEPARATOR_MAX) return false;
+  return end - start === 1 && SINGLE[text.code(start)] === 1 || SEPARATORS.has(text.slice(start, end));
 }
 
 /** Whether a number may begin here: not inside a word, a path, a decimal or an amount of money. */
 function opensHere(text: CountedText, start: number): boolean {
   if (start === 0) return true;
   const code = text.code(start - 1);
-  if (code === 0x20) return true;
+  if (code === 0x20 || code === 0x0a) return true;
   const sign = String.fromCharCode(code);
   if (isWord(code) || NEVER_BEFORE.includes(sign)) return false;
   if (!".-/:,".includes(sign)) return code < 0x250 || !isSpacedLetter(sign);
@@ -161,6 +166,7 @@ function isSpacedLetter(character: string): boolean {
 
 /** How many groups make a telephone number, the most that do; 0 where none do. */
 function accepted(text: CountedText, candidate: Candidate, floor: number): number {
+  if (isYear(text, candidate)) return 0;
   let cue: Cue | null | undefined;
   const look = () => cue === undefined ? cue = cueBefore(text, candidate.start) : cue;
   for (let count = candidate.groups.length; count > 0; count--) {
@@ -172,6 +178,13 @@ function accepted(text: CountedText, candidate: Candidate, floor: number): numbe
     if (isTelephone(text, shape, { look, floor })) return count;
   }
   return 0;
+}
+
+/** `1984` alone: whatever stands around it, nobody is reached under it. */
+function isYear(text: CountedText, { start, groups }: Candidate): boolean {
+  if (groups.length > 1 || groups[0]!.start !== start || groups[0]!.end !== start + 4) return false;
+  const century = text.code(start) * 10 + text.code(start + 1) - 11 * 0x30;
+  return century === 19 || century === 20;
 }
 
 /** Four to sixteen digits, single ones nowhere but at the front. */

@@ -77,20 +77,16 @@ const ROWS: readonly Row[] = [
   { tools: "curl|wget|ab|siege", option: "(?:-[a-zA-Z]{0,6}[uUAP] ?|--(?:proxy-)?user[ =])", joint: ":" },
 ];
 
-/** Of the tools, a word that each has. */
+/** Of the tools, a word that each has; a space follows them all. */
 export const COMMAND_CUES: readonly string[] = [
-  ..."mysql mariadb mycli 7z rar sshpass login mongo cqlsh crackmapexec netexec nxc winrm psexec rdesktop"
+  ..."mysql mariadb 7z mongo mosquitto_ ldap wpa_ chpasswd from-literal cryptsetup snmp sonar influx luksopen"
     .split(" "),
-  ..."sqlcmd osql bcp isql mosquitto_ zip redis-cli valkey-cli plink pscp psftp putty kitty ldap keytool"
-    .split(" "),
-  ..."jarsigner apksigner openssl freerdp mstsc nmcli wpa_ ssh-keygen kubectl smbclient rpcclient winexe wmic lftp"
-    .split(" "),
-  ..."sqlplus rman expdp impdp rabbitmqctl htpasswd curl wget siege chpasswd sudo".split(" "),
-  ..."ncftpput rabbitmqadmin racadm hydra medusa useradd usermod ipmitool twine influx snmpwalk snmpget snmpset snmpbulk"
-    .split(" "),
-  ..."gpg cmdkey schtasks doctl _authtoken aws_secret_access_key sonar rclone consul etcdctl luksopen".split(
-    " ",
-  ),
+  ...("mycli rar sshpass login cqlsh crackmapexec netexec nxc winrm psexec rdesktop sqlcmd osql bcp isql zip redis-cli " +
+    "valkey-cli plink pscp psftp putty kitty keytool jarsigner apksigner openssl freerdp mstsc nmcli ssh-keygen kubectl " +
+    "smbclient rpcclient winexe wmic lftp sqlplus rman expdp impdp rabbitmqctl htpasswd curl wget siege sudo ncftpput " +
+    "rabbitmqadmin racadm hydra medusa useradd usermod ipmitool twine gpg gpg2 cmdkey schtasks doctl rclone consul etcdctl")
+    .split(" ").map((tool) => `${tool} `),
+  ..."_authtoken aws_secret_access_key".split(" "),
   ...[
     "enable secret",
     "enable password",
@@ -100,23 +96,33 @@ export const COMMAND_CUES: readonly string[] = [
     "secret 9",
     "secret 0",
     "secret 8",
-    "snmp-server",
-    "privilege 1",
-    "<<<",
   ],
+  ...["snmp-server", "privilege 1", "<<<", "auth login"],
   ...["net rpc", "net use", "oc ", "http -", "https -", "http --", "xh -", "ab -"],
 ];
 
 const TOOL = words(
   new RegExp(`(?<![\\w-])(?:${ROWS.map(({ tools }) => tools).join("|")}|echo|printf|chpasswd|passwd)(?= )`),
 );
-const OPTIONS = ROWS.map(({ tools, option, joint }) => {
+const ALL_OPTIONS = ROWS.map(({ tools, option, joint }) => {
   const spaced = option.replaceAll(/(?<!\[) (?![=?\]])/g, "\\s{1,3}");
   return {
     tools: new RegExp(`^(?:${tools})$`),
     option: new RegExp(`(?<=\\s)${spaced}${joint === undefined ? VALUE : joinedBy(joint)}`, "dg"),
   };
 });
+
+/** By the tool's name as it is written: there are some hundreds of them. */
+const OPTIONS = new Map<string, readonly RegExp[]>();
+
+function optionsOf(tool: string): readonly RegExp[] {
+  let options = OPTIONS.get(tool);
+  if (options === undefined) {
+    options = ALL_OPTIONS.filter(({ tools }) => tools.test(tool)).map(({ option }) => option);
+    OPTIONS.set(tool, options);
+  }
+  return options;
+}
 
 /** A value behind a user's name; behind `/` it goes as far as an `@`. */
 function joinedBy(joint: string): string {
@@ -156,8 +162,7 @@ export function findCommandPasswords(text: CountedText, found: Found): void {
     }
     if (!name.includes(" ") && !/[-/\\ ]/.test(line.trimStart())) continue;
     const command = line.replace(/ (?:\||&&) .*$/s, "");
-    for (const { tools, option } of OPTIONS) {
-      if (!tools.test(name)) continue;
+    for (const option of optionsOf(name)) {
       for (const match of command.matchAll(option)) reportValue(match, tool.end, found);
     }
   }

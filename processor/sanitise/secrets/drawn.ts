@@ -4,13 +4,19 @@ import { countDigits, entropy } from "../checks.ts";
  * The 200 pairs of letters that are most frequent in the words of English texts and of names in programs, where they
  * make up 88 % of all pairs: by first letter, the letters that follow it. Of pairs drawn by lot they are 30 %.
  */
-const FREQUENT = new Set(
-  ("abcdgilmnprstu baeilorsu cacehiklortu daeiosu eabcdefglmnprstvwx faefiloru gehiors haeio iabcdefglmnoprstvz " +
-    "kei ladeilostuy maeiop nacdefgiostu obcdglmnoprstuvw paeiloprstu qu racdeimnorstuy sacehiopstuy tacehilorstuy " +
-    "ubceilmnprst vaei waei xt yp ze").split(" ").flatMap((row) =>
-      [...row.slice(1)].map((second) => row[0]! + second)
-    ),
-);
+const FREQUENT = new Uint8Array(32 * 32);
+for (
+  const row of ("abcdgilmnprstu baeilorsu cacehiklortu daeiosu eabcdefglmnprstvwx faefiloru gehiors haeio " +
+    "iabcdefglmnoprstvz kei ladeilostuy maeiop nacdefgiostu obcdglmnoprstuvw paeiloprstu qu racdeimnorstuy " +
+    "sacehiopstuy tacehilorstuy ubceilmnprst vaei waei xt yp ze").split(" ")
+) {
+  for (let i = 1; i < row.length; i++) FREQUENT[pairOf(row.charCodeAt(0), row.charCodeAt(i))] = 1;
+}
+
+/** Of two letters, in any case. */
+function pairOf(first: number, second: number): number {
+  return (first & 31) << 5 | second & 31;
+}
 
 /** Pairs of neighbours that surprise, and pairs of letters. */
 export type Surprise = { readonly rare: number; readonly changes: number; readonly pairs: number };
@@ -35,7 +41,7 @@ export function surpriseOf(value: string): Surprise {
     if (both && (last === DIGIT) !== (now === DIGIT)) changes++;
     else if (both && now !== DIGIT && !(last === LOWER && now === UPPER)) {
       pairs++;
-      if (!FREQUENT.has(value.slice(i - 1, i + 1).toLowerCase())) rare++;
+      if (FREQUENT[pairOf(value.charCodeAt(i - 1), value.charCodeAt(i))] === 0) rare++;
     }
     last = now;
   }

@@ -11,6 +11,9 @@ type Found = (start: number, end: number) => void;
 const TITLE = words(
   /pass|pwd|secret|token|api.?key|kennwort|contrase|senha|mot.de.passe|clave|haslo|hasło|mdp/i,
 );
+/** A text without any of these has no such title. */
+export const TITLE_CUES: readonly string[] =
+  "pass pwd secret token api kennwort contrase senha clave haslo mdp".split(" ");
 /** A whole title. */
 const PASSWORD_TITLE =
   /^(?:[\w -]{0,20}[ _-])?(?:pass|password|passwort|passwd|pwd|pass ?code|pass ?phrase|kennwort|contraseña|contrasena|senha|mot[ _]de[ _]passe|clave|mdp|hasło|haslo)(?: \(\w{1,12}\))?$/i;
@@ -79,17 +82,16 @@ function lineFrom(text: CountedText, start: number): Line | null {
 function readTable(text: CountedText, head: Line, columnsOf: Columns): number {
   const sign = ["|", "\t", ";", ","].find((sign) => head.text.includes(sign));
   if (sign === undefined) return head.end;
-  const titles = cellsOf(head, sign).map(({ text }) => text);
-  if (titles.length < 2 || !titles.every((title) => TITLE_CELL.test(title))) return head.end;
-  const columns = columnsOf(titles);
-  if (columns.every((column) => column === null)) return head.end;
+  if (sign !== "|" && (/\d/.test(head.text) || !isFirst(text, head))) return head.end;
   let line = lineFrom(text, head.end);
   if (sign === "|") {
     if (line === null || !RULE.test(line.text)) return head.end;
     line = lineFrom(text, line.end);
-  } else if (/\d/.test(head.text) || !isFirst(text, head)) {
-    return head.end;
   }
+  const titles = cellsOf(head, sign).map(({ text }) => text);
+  if (titles.length < 2 || !titles.every((title) => TITLE_CELL.test(title))) return head.end;
+  const columns = columnsOf(titles);
+  if (columns.every((column) => column === null)) return head.end;
   let end = head.end;
   for (let row = 0; row < LINES_MAX && line !== null && line.text !== ""; row++) {
     const cells = cellsOf(line, sign);
