@@ -161,7 +161,9 @@ export function findCommandPasswords(text: CountedText, found: Found): void {
       continue;
     }
     if (!name.includes(" ") && !/[-/\\ ]/.test(line.trimStart())) continue;
-    const command = line.replace(/ (?:\||&&) .*$/s, "");
+    // Where the tool stands again it has its own turn.
+    const again = line.indexOf(` ${name} `);
+    const command = (again < 0 ? line : line.slice(0, again)).replace(/ (?:\||&&) .*$/s, "");
     for (const option of optionsOf(name)) {
       for (const match of command.matchAll(option)) reportValue(match, tool.end, found);
     }
