@@ -69,7 +69,11 @@ export async function* utf8Bytes(input: AsyncIterable<Uint8Array>): AsyncGenerat
   if (head !== null && head.length > 0) yield head;
 }
 
+const WHOLE = new TextDecoder("utf-8", { ignoreBOM: true });
+
 function decode(pieces: readonly Uint8Array[]): string {
+  // Most lines lie in one piece.
+  if (pieces.length === 1) return WHOLE.decode(pieces[0]);
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   return pieces.map((piece) => decoder.decode(piece, { stream: true })).join("") + decoder.decode();
 }

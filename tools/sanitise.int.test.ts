@@ -87,7 +87,7 @@ describe("deno task sanitise", () => {
       RULES.push({ name: "defective", when: () => true, find });
       Deno.exit(await runCommand(sanitiseCommand, ["--json"]));
     `;
-    const input = '{"text":"this one never ends"}\n{"text":"fine"}\n';
+    const input = '{"text":"this one never ends 12345"}\n{"text":"fine"}\n';
     const { code, out } = await run([], input, ["eval", script]);
     const [refused, answered] = out.trimEnd().split("\n").map((line) => JSON.parse(line));
     expect(refused.error.code).toBe("too_complex");
