@@ -42,6 +42,10 @@ describe("what cannot be read is one sentence that names the option, the nearest
       ["--reason", "--all"],
       'Cannot read the option "--reason": it needs a value; one that begins with a dash is given as --reason=…. See --help.',
     ],
+    [
+      ["--reason", "a", "--all", "--all", "--reason=b"],
+      'Cannot read the option "--reason": it is given twice, and takes one value. See --help.',
+    ],
     [["--all=1"], 'Cannot read the option "--all": it takes no value. See --help.'],
   ])("%j", (args, message) => {
     expect(() => read(...args)).toThrow(message);

@@ -27,10 +27,14 @@ export function readArguments(args: readonly string[], options: ParseArgsOptions
     allowPositionals: true,
     tokens: true,
   });
+  const valued = new Set<string>();
   for (const token of tokens) {
     if (token.kind !== "option") continue;
     const { name, rawName, value, inlineValue: inline = false } = token;
-    const why = whyNot({ name, rawName, value, inline }, options);
+    // Of two values one would be passed over, and nobody told.
+    const again = valued.has(name) ? "it is given twice, and takes one value." : null;
+    const why = whyNot({ name, rawName, value, inline }, options) ?? again;
+    if (value !== undefined) valued.add(name);
     if (why !== null) throw new ArgumentsError(`Cannot read the option "${rawName}": ${why} See --help.`);
   }
   return { values: values as ReadArguments["values"], positionals };

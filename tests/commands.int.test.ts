@@ -156,6 +156,19 @@ describe("an option that there is not", () => {
   });
 });
 
+describe("a path that leads nowhere", () => {
+  test.each<[string, readonly string[], Record<string, string>]>([
+    ["tools/sanitise.ts", ["."], {}],
+    [DATASET, ["export", "--format", "hf", "--to", "deno.json/x"], {}],
+    [DATASET, ["stats"], { DATA_DIR: "deno.json/x" }],
+    ["tools/replay/main.ts", ["--to", "deno.json"], {}],
+  ])("%s %j %j: one sentence says it, and what to do", async (program, args, more) => {
+    const { code, stdout, stderr } = await runProgram(program, { args, env: { ...env, ...more } });
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(stderr).toMatch(/^Cannot [^\n]*directory[^\n]*\. Check the paths that were given[^\n]*\.\n$/);
+  });
+});
+
 describe("Ctrl-C", () => {
   /** Starts a command that waits for more, stops it once `isAt` holds, and answers its end. */
   async function stopped(

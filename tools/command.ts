@@ -84,13 +84,24 @@ export async function runCommand(command: Command, args: readonly string[]): Pro
   } catch (error) {
     const wrongUsage = error instanceof UsageError || error instanceof ConfigurationError ||
       error instanceof ArgumentsError;
-    const problems = error instanceof ConfigurationError ? error.problems : [(error as Error).message];
+    const problems = error instanceof ConfigurationError ? error.problems : [sentenceOf(error as Error)];
     for (const problem of problems) {
       printFailure(error instanceof UsageError ? `${problem} See --help.` : problem);
     }
     return wrongUsage ? 2 : error instanceof StoppedError ? error.exitCode : 1;
   }
 }
+
+/** The system's words name a path, and neither what failed nor what to do. */
+function sentenceOf(error: Error): string {
+  if (!SYSTEM_ERRORS.some((one) => error instanceof one)) return error.message;
+  // Deno's advice is about the right to it, which our tasks give where it is of use.
+  const said = error.message.replace(/, run again with .*$/s, "");
+  return `Cannot use a file or directory: ${said}. Check the paths that were given, and who may read and write there.`;
+}
+
+const { NotADirectory, IsADirectory, PermissionDenied, NotCapable, NotFound, FilesystemLoop } = Deno.errors;
+const SYSTEM_ERRORS = [NotADirectory, IsADirectory, PermissionDenied, NotCapable, NotFound, FilesystemLoop];
 
 /** One sentence on standard error, red where colours are shown. */
 function printFailure(sentence: string): void {

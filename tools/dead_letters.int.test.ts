@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { deadLetterRecord } from "../contract/dead_letter.ts";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { refusedFile } from "../contract/refused_webhook.ts";
+import { dismissRefused, redriveRefused, refusedWebhooks } from "../processor/dead_letters/mod.ts";
 import { killAtFaultPoint, runProgram, spawnProgram } from "../tests/support/run_command.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
@@ -362,6 +363,15 @@ describe("webhooks that the log refused and ingest keeps in DATA_DIR", () => {
     }
     expect((await deadLetters("redrive", "--all")).stdout).toMatch(/\n1 redriven, 0 refused\.\n$/);
     expect(await records(WEBHOOKS_TOPIC)).toHaveLength(1);
+    expect(left().sort()).toEqual(["1-0.json", "1-0.json.dismissed"]);
+  });
+
+  test("are not published by a redrive that had read its list before somebody dismissed them", async () => {
+    refuse("1-0", "{}");
+    const [listed] = refusedWebhooks(dataDir);
+    await dismissRefused(listed!, "a test of ours");
+    expect(await redriveRefused(log, listed!)).toBe("it has been dismissed for good (a test of ours)");
+    expect(await records(WEBHOOKS_TOPIC)).toEqual([]);
     expect(left().sort()).toEqual(["1-0.json", "1-0.json.dismissed"]);
   });
 

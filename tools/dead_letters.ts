@@ -78,7 +78,7 @@ DATA_DIR. With --json: one object a line.
         const shown = refused.filter(({ dismissed }) => all || dismissed === null);
         return printList(list.letters({ all }), { refused: shown, line });
       }
-      if (verb === "dismiss") return await dismissNamed(line, { log, list, config, refused });
+      if (verb === "dismiss") return await dismissNamed(line, { log, list, config });
       if (verb === "redrive") return await redriveNamed(line, { log, list, config, refused });
       const [, id = ""] = line.positionals;
       if (id.startsWith(REFUSED_ID)) return printRefused(findRefused(refused, id), line);
@@ -198,20 +198,20 @@ function printWhole(whole: object, line: CommandLine): void {
 
 async function dismissNamed(
   line: CommandLine,
-  { log, list, config, refused }: Redriving,
+  { log, list, config }: Omit<Redriving, "refused">,
 ): Promise<void> {
   const [, id = ""] = line.positionals;
   const words = wordsOf(line.values)!;
   const locks = openDatasetLocks(config.datasetDir);
   const message = { verb: "dismiss", what: "a dismissal of a dead letter" };
   const outcome = await workAlone(locks, message, async () => {
+    // Another redrive or an erasure may have ended between the first look and the lock.
     if (id.startsWith(REFUSED_ID)) {
-      const one = findRefused(refused, id);
+      const one = findRefused(refusedWebhooks(config.dataDir), id);
       if (one.dismissed) return "already_dismissed";
       await dismissRefused(one, words);
       return "dismissed";
     }
-    // Another redrive or an erasure may have ended between the first look and the lock.
     await list.catchUp();
     const faultPoint = faultPointFrom(config.faultPoint ?? undefined);
     const { dedupWindow } = config;
@@ -236,7 +236,7 @@ async function dismissNamed(
 type Redriving = {
   readonly log: TopicLog;
   readonly list: DeadLetterList;
-  readonly config: Pick<ProcessorConfig, "datasetDir" | "dedupWindow" | "faultPoint">;
+  readonly config: Pick<ProcessorConfig, "dataDir" | "datasetDir" | "dedupWindow" | "faultPoint">;
   readonly refused: readonly ListedRefused[];
 };
 

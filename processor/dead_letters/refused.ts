@@ -106,7 +106,9 @@ export function refusedView({ id, reason, firstSeen, dismissed }: ListedRefused)
  * uuid absorbs. Answers why the log still refuses it, else null.
  */
 export async function redriveRefused(log: TopicLog, refused: ListedRefused): Promise<string | null> {
-  if (refused.dismissed) return dismissedText(refused.dismissed);
+  // As it is now: a dismissal may have ended since the list was read.
+  const dismissed = dismissalOf(refused.path);
+  if (dismissed) return dismissedText(dismissed);
   const record = refusedRecord(refused);
   if (record === null) return "its file has gone";
   try {

@@ -152,12 +152,18 @@ describe("a file that ends too early loses nothing before its end", () => {
   );
 });
 
+test("an event is no CSV because a list in it holds a text like a column's name", async () => {
+  const properties = JSON.stringify({ input_prompt: "x", tags: ["a", "event", "b"] });
+  const line = JSON.stringify({ ...row(1), properties: JSON.parse(properties) });
+  expect(await read(`${line}\n`)).toMatchObject({ ids: [row(1).uuid], said: [] });
+});
+
 describe("what is no export is refused in one sentence", () => {
   test.each<[string, Uint8Array | string, RegExp]>([
     ["events.csv", "uuid,event,distinct_id\n1,x,y\n", /it is CSV\. Export it as JSON Lines or Parquet/],
     ["quoted.csv", '"timestamp";"event"\n1;x\n', /it is CSV/],
-    ["array.json", '[{"event":"x"}]', /no event a line/],
-    ["pretty.json", '{\n  "event": "x"\n}\n', /no event a line/],
+    ["array.json", '[{"event":"x"}]', /no event a line\. Write it so: `jq -c '\.\[\]' FILE/],
+    ["pretty.json", '{\n  "event": "x"\n}\n', /no event a line\. Write it so: `jq -c '\.' FILE/],
     ["utf16.jsonl", Buffer.from(`\ufeff${lineOf(1)}`, "utf16le"), /it is UTF-16\. Write it as UTF-8/],
     ["utf16.jsonl.gz", gzipSync(Buffer.from(`\ufeff${lineOf(1)}`, "utf16le")), /it is UTF-16/],
     ["export.zip", Buffer.from("PK\x03\x04rest"), /packed by ZIP/],

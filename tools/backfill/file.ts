@@ -144,12 +144,15 @@ async function* untilTrouble(text: AsyncIterable<Uint8Array>, end: TextEnd): Asy
 
 /** Whole files of another kind, by their first line: else each of their lines would be refused alone. */
 function refuseOtherText(path: string, line: string): void {
-  if (/^\[/.test(line) || line === "{") {
+  if (line.startsWith("[") || line === "{") {
+    const events = line === "{" ? "." : ".[]";
     throw cannotRead(
       path,
-      "it is JSON, but no event a line. Write it so: `jq -c '.[]? // .' FILE > FILE.jsonl`.",
+      `it is JSON, but no event a line. Write it so: \`jq -c '${events}' FILE > FILE.jsonl\`.`,
     );
   }
+  // A list in an event may hold a text like a column's name.
+  if (line.startsWith("{")) return;
   const names = line.split(/[,;\t]/).map((name) => name.trim().replace(/^"(.*)"$/, "$1"));
   if (names.includes("event") || names.includes("distinct_id") || names.includes("uuid")) {
     throw cannotRead(path, "it is CSV. Export it as JSON Lines or Parquet.");

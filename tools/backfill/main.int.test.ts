@@ -3,7 +3,9 @@ import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { type CommandRun, runProgram } from "../../tests/support/run_command.ts";
+import { isThere } from "../../runtime/durable_file.ts";
+import { type CommandRun, runProgram, spawnProgram } from "../../tests/support/run_command.ts";
+import { until } from "../../tests/support/until.ts";
 import { openTopicLog } from "../../topic/open_topic.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
 import { ROWS_PER_PAGE } from "./sources.ts";
@@ -259,6 +261,29 @@ describe("backfill from a batch export", () => {
       stdin: `${JSON.stringify(row(1))}\n`,
     });
     expect([code, JSON.parse(stdout).published]).toEqual([0, 1]);
+  });
+
+  test("beside another one is refused, since each would publish what the other does", async () => {
+    const file = join(dataDir, "export.jsonl");
+    await Deno.writeTextFile(file, `${JSON.stringify(row(1))}\n`);
+    const first = spawnProgram("tools/backfill/main.ts", {
+      args: ["--file", "-"],
+      env: { DATA_DIR: dataDir },
+      stdin: "piped",
+    });
+    const writer = first.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(`${JSON.stringify(row(2))}\n`));
+    await until("the first has begun", () => isThere(join(dataDir, "backfill.lock")));
+    const second = await backfill(["--file", file]);
+    expect([second.code, second.stdout, second.stderr]).toEqual([
+      1,
+      "",
+      `Cannot backfill now: another backfill is under way on DATA_DIR "${dataDir}". Wait for its end.\n`,
+    ]);
+    await writer.close();
+    expect((await first.output()).code).toBe(0);
+    expect((await backfill(["--file", file])).code).toBe(0);
+    expect((await topic()).map(({ headers }) => headers.id).sort()).toEqual([row(1).uuid, row(2).uuid]);
   });
 
   test("a file that is not there is an error in one sentence", async () => {

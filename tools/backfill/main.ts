@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { systemClock } from "../../runtime/clock.ts";
 import {
   decodeJson,
@@ -7,6 +8,8 @@ import {
   recordId,
   toRecord,
 } from "../../contract/envelope.ts";
+import { type HeldLock, tryLockFile } from "../../runtime/data_dir.ts";
+import { isThere } from "../../runtime/durable_file.ts";
 import { EnvironmentReader } from "../../runtime/environment.ts";
 import { BODY_BYTES_MAX, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../../contract/product_events.ts";
@@ -182,13 +185,31 @@ function backfill(
   { receivedFrom, ...work }: Work & { readonly receivedFrom: number },
 ): Promise<BackfillResult> {
   return withLog(config, async (log) => {
-    await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
-    const held = await withProgress(
-      "looking at the topic",
-      (progress) => heldIds(log, { receivedFrom, progress }),
-    );
-    return await withProgress("publishing", (progress) => publishMissing(log, { ...work, held, progress }));
+    const place = takePlace(config.dataDir);
+    try {
+      await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
+      const held = await withProgress(
+        "looking at the topic",
+        (progress) => heldIds(log, { receivedFrom, progress }),
+      );
+      return await withProgress("publishing", (progress) => publishMissing(log, { ...work, held, progress }));
+    } finally {
+      place?.release();
+    }
   });
+}
+
+/**
+ * Of two at once each would publish what the other does, and beyond DEDUP_WINDOW both would count. Null where DATA_DIR is
+ * missing (on Kafka, away from the services): nobody else works in it.
+ */
+function takePlace(dataDir: string): HeldLock | null {
+  if (!isThere(dataDir)) return null;
+  const place = tryLockFile(join(dataDir, "backfill.lock"));
+  if (place !== null) return place;
+  throw new CommandFailedError(
+    `Cannot backfill now: another backfill is under way on DATA_DIR "${dataDir}". Wait for its end.`,
+  );
 }
 
 async function withProgress<T>(what: string, work: (progress: Progress) => Promise<T>): Promise<T> {

@@ -221,7 +221,8 @@ async function printExport(
     );
   }
   printChat(report);
-  print(`This stands in "${printable(reportPath(options.to))}" too.`);
+  // Beside where it really lies, whatever link or slash leads there.
+  print(`This stands in "${printable(reportPath(Deno.realPathSync(options.to)))}" too.`);
 }
 
 function printChat(

@@ -12,7 +12,7 @@ import { EXPORT_FORMATS, exportDataset, type ExportFormat } from "./export/expor
 /**
  * What a reader of the README, the docs or the page can paste, pasted into the real tools. The first days hold only null
  * reasons and only ids that are UUIDs, so that whoever guesses types from a sample guesses wrong; 40 days; an event whose name
- * is encoded in its directory; a line of 2 MB.
+ * is encoded in its directory; a line of 2 MB; a file without lines.
  */
 
 const ROOT = resolve(import.meta.dirname!, "../..");
@@ -29,6 +29,7 @@ const ODD_IDS = [
   "2025-11-30",
 ];
 const DAYS = 40;
+const EMPTIED = "dataset/event=generation_failed/date=2025-10-02/p00099-0000.jsonl";
 const READING_MS_MAX = 100_000;
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -71,6 +72,8 @@ beforeAll(async () => {
   const dataDir = join(folder, "data");
   Deno.mkdirSync(dataDir);
   await writeDataset(dataDir, records());
+  // As an erasure leaves one that held nobody else's lines.
+  Deno.writeTextFileSync(join(dataDir, EMPTIED), "");
   lines = Object.values(readFiles(dataDir)).flatMap((text) =>
     text.split("\n").slice(0, -1).map((line) => JSON.parse(line))
   );
@@ -105,6 +108,9 @@ async function paste(
       PATH: [python.bin, Deno.env.get("PATH")].join(delimiter),
       HF_HOME: join(folder, "hf"),
       HF_HUB_OFFLINE: "1",
+      // Not the tester's own.
+      DATA_DIR: "",
+      DATASET_DIR: "",
       // No time may be taken for one of here.
       TZ: "Asia/Tokyo",
     },

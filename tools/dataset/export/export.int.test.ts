@@ -311,6 +311,15 @@ describe("the place of an export", () => {
     if (message.startsWith("something")) expect(names(join(dataDir, "exports"))[0]).toBe("one");
   });
 
+  test("says where its report lies, also of a DIR with a slash at its end", async () => {
+    const args = ["export", "--format", "hf", "--to", `${to}/`];
+    const { code, stdout } = await runProgram("tools/dataset/main.ts", { args, env: { DATA_DIR: dataDir } });
+    expect(code).toBe(0);
+    const [, report] = /This stands in "(.*)" too/.exec(stdout)!;
+    expect(report).toBe(`${Deno.realPathSync(to)}.export.json`);
+    expect(JSON.parse(Deno.readTextFileSync(report!)).format).toBe("hf");
+  });
+
   test("is taken again where an export has been removed and its report is still there", async () => {
     await exportTo("hf");
     Deno.removeSync(to, { recursive: true });
