@@ -277,6 +277,10 @@ export const TRUE_FINDS: readonly { readonly reason: string; readonly is: (hit: 
         .test(value),
   },
   {
+    reason: "the cookie of RFC 7541's examples",
+    is: ({ value }) => value === "ASDJKHQKBZXOQWEOPIUAXQWEOIU",
+  },
+  {
     reason: "a telephone number that regular expressions are tried with",
     is: ({ entity, value }) => entity === "PHONE_NUMBER" && /650\)?[- ]253-0001$/.test(value),
   },
