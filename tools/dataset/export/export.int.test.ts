@@ -320,6 +320,21 @@ describe("the place of an export", () => {
     expect(JSON.parse(Deno.readTextFileSync(report!)).format).toBe("hf");
   });
 
+  test("stays another export's that came there meanwhile, and so does its report", async () => {
+    const report = JSON.stringify({ dataset: "d", format: "chat-jsonl" });
+    const throwIfAborted = () => {
+      Deno.mkdirSync(to, { recursive: true });
+      Deno.writeTextFileSync(join(to, "chat.jsonl"), "theirs");
+      Deno.writeTextFileSync(`${to}.export.json`, report);
+    };
+    await expect(exportTo("hf", { throwIfAborted } as AbortSignal)).rejects.toThrow(
+      "something is there already",
+    );
+    expect(names(to)).toEqual(["chat.jsonl"]);
+    expect(Deno.readTextFileSync(`${to}.export.json`)).toBe(report);
+    expect(names(join(dataDir, "exports"))).toEqual(["one", "one.export.json"]);
+  });
+
   test("is taken again where an export has been removed and its report is still there", async () => {
     await exportTo("hf");
     Deno.removeSync(to, { recursive: true });

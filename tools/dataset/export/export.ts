@@ -88,9 +88,13 @@ export async function exportDataset(datasetDir: string, options: ExportOptions):
   const directory = `${to}.exporting-${randomBytes(4).toString("hex")}`;
   const access = options.access ?? GROUP_READS;
   Deno.mkdirSync(join(directory, EXPORT_MARKER), { recursive: true, mode: access.directory });
+  let isReported = false;
   try {
     const report = await writeExport(files, { ...options, directory });
     narrowTree(directory, access);
+    // Another export may have come there meanwhile: its report is its own.
+    refuseTaken(options.to, to);
+    isReported = true;
     // Before the export itself: what is there whole has its report.
     await replaceFile(reportPath(to), new TextEncoder().encode(`${JSON.stringify(report)}\n`), {
       mode: access.file,
@@ -103,7 +107,7 @@ export async function exportDataset(datasetDir: string, options: ExportOptions):
     }
     return report;
   } catch (error) {
-    removeIfThere(reportPath(to));
+    if (isReported) removeIfThere(reportPath(to));
     const isGone = isNotFound(error) && !isThere(directory);
     throw isGone ? removedBy(to, error) : error;
   } finally {
@@ -200,14 +204,17 @@ function targetOf(to: string, root: string): string {
       `Cannot export to "${to}": it lies in the dataset itself. Name another directory.`,
     );
   }
-  if (!isEmptyOrMissing(target) || !isReportOrMissing(reportPath(target))) {
-    throw new CommandFailedError(
-      `Cannot export to "${to}": something is there already, or a file that is none of ours at "${
-        reportPath(target)
-      }". Name a new directory, or remove what is there first.`,
-    );
-  }
+  refuseTaken(to, target);
   return target;
+}
+
+function refuseTaken(to: string, target: string): void {
+  if (isEmptyOrMissing(target) && isReportOrMissing(reportPath(target))) return;
+  throw new CommandFailedError(
+    `Cannot export to "${to}": something is there already, or a file that is none of ours at "${
+      reportPath(target)
+    }". Name a new directory, or remove what is there first.`,
+  );
 }
 
 function isEmptyOrMissing(path: string): boolean {
