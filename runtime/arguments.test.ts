@@ -54,5 +54,7 @@ describe("what cannot be read is one sentence that names the option, the nearest
   test("a name of a megabyte is compared by its beginning", () => {
     expect(nearest("x".repeat(1_000_000), ["all"])).toBeNull();
     expect(nearest("", ["all"])).toBeNull();
+    expect(nearest("wacth", ["watch", "json"])).toBe("watch");
+    expect(nearest("form", ["watch", "json"])).toBeNull();
   });
 });

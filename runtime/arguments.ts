@@ -66,9 +66,10 @@ export function nearest(name: string, known: readonly string[]): string | null {
   if (beginsSo !== undefined) return beginsSo;
   const [best] = known.map((one) => ({ one, distance: distanceOf(wanted, one) }))
     .sort((a, b) => a.distance - b.distance);
-  return best !== undefined && best.distance <= Math.max(1, Math.floor(best.one.length / 3))
-    ? best.one
-    : null;
+  if (best === undefined) return null;
+  // Two letters that changed places are two.
+  const distanceMax = best.one.length < 4 ? 1 : Math.max(2, Math.floor(best.one.length / 3));
+  return best.distance <= distanceMax ? best.one : null;
 }
 
 /** Characters of a name that are compared: it came from outside. */
