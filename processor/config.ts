@@ -127,6 +127,16 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
   return config;
 }
 
+/**
+ * The same for a command, without what mails are signed with: none sends one, and the key is not for everybody to read who
+ * may look at the lag.
+ */
+export function readCommandConfig(
+  { DKIM_DOMAIN: _, DKIM_SELECTOR: __, DKIM_KEY: ___, ...environment }: Environment,
+): ProcessorConfig {
+  return readProcessorConfig(environment);
+}
+
 /** What goes, and is worth a line at every start. */
 export function startWarnings(
   { log, pipelineSecret, smtp, publicUrl, dkim, mailFrom }: ProcessorConfig,

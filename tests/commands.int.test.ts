@@ -169,6 +169,21 @@ describe("a path that leads nowhere", () => {
   });
 });
 
+test.each<[string, readonly string[]]>([
+  ["tools/lag.ts", []],
+  [OFFERS, ["list"]],
+  [LETTERS, ["list"]],
+  [DATASET, ["stats"]],
+])("%s %j needs no key that mails are signed with", async (program, args) => {
+  const dkim = {
+    DKIM_DOMAIN: "shop.example",
+    DKIM_SELECTOR: "2026a",
+    DKIM_KEY: join(parent, "not-ours.pem"),
+  };
+  const { code, stderr } = await runProgram(program, { args, env: { ...env, ...dkim } });
+  expect([code, stderr]).toEqual([0, ""]);
+});
+
 describe("Ctrl-C", () => {
   /** Starts a command that waits for more, stops it once `isAt` holds, and answers its end. */
   async function stopped(

@@ -1,5 +1,5 @@
 import { openDatasetLocks } from "../processor/dataset/mod.ts";
-import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
+import { type ProcessorConfig, readCommandConfig } from "../processor/config.ts";
 import {
   DeadLetterList,
   dismiss,
@@ -67,7 +67,7 @@ DATA_DIR. With --json: one object a line.
   options: { all: { type: "boolean" }, "dry-run": { type: "boolean" }, reason: { type: "string" } },
   async run(line) {
     const verb = verbOf(line);
-    const config = readProcessorConfig(Deno.env.toObject());
+    const config = readCommandConfig(Deno.env.toObject());
     if (config.log.kind === "embedded") refuseMissing(config.dataDir);
     await withLog(config, async (log) => {
       const list = new DeadLetterList(log);

@@ -1,6 +1,6 @@
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import type { GroupLag } from "../contract/processor_api.ts";
-import { readProcessorConfig } from "../processor/config.ts";
+import { readCommandConfig } from "../processor/config.ts";
 import { standingText } from "../processor/loop/standing.ts";
 import { groupLag, standingFrom } from "../topic/group_lag.ts";
 import { systemClock } from "../runtime/clock.ts";
@@ -44,7 +44,7 @@ DATA_DIR, or KAFKA_BROKERS and what goes with it, say which log.
     if (positionals.length > 0) {
       throw new UsageError(`Cannot read "${positionals[0]}": lag takes no arguments.`);
     }
-    const config = readProcessorConfig(Deno.env.toObject());
+    const config = readCommandConfig(Deno.env.toObject());
     if (config.log.kind === "embedded") refuseMissing(config.dataDir);
     await withLog(config, async (log) => {
       if (values.watch !== true) return printLag(await readLag(log), json);

@@ -3,7 +3,7 @@ import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { createKeyedHashes, type KeyedHashes } from "../contract/keyed_hash.ts";
 import type { OfferView } from "../contract/processor_api.ts";
 import { type ListedOffer, type OfferStatusReader, openOfferStatusReader } from "../processor/offers/mod.ts";
-import { type ProcessorConfig, readProcessorConfig } from "../processor/config.ts";
+import { type ProcessorConfig, readCommandConfig } from "../processor/config.ts";
 import { within } from "../runtime/clock.ts";
 import { publishFacts } from "../processor/facts/topic.ts";
 import { createLineIds } from "../processor/record/line_id.ts";
@@ -51,7 +51,7 @@ has it, for the ${NAMED_MAX} newest offers; of the others, and where it cannot, 
   options: { reason: { type: "string" } },
   async run(line) {
     const [verb, id] = verbOf(line);
-    const config = readProcessorConfig(Deno.env.toObject());
+    const config = readCommandConfig(Deno.env.toObject());
     refuseMissing(config.dataDir);
     const hashes = createKeyedHashes(secretOfServices(config, `${verb} offers`));
     const view = openOfferStatusReader(config.dataDir, config.discount);

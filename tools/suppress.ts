@@ -1,5 +1,5 @@
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
-import { readProcessorConfig } from "../processor/config.ts";
+import { readCommandConfig } from "../processor/config.ts";
 import { readAddress } from "../processor/offers/mod.ts";
 import { committedBefore, confirmSecret } from "../processor/facts/identity.ts";
 import { publishFacts } from "../processor/facts/topic.ts";
@@ -28,7 +28,7 @@ Repeating the command changes nothing.
   async run({ positionals, json, ifStopped }) {
     const [path, ...rest] = positionals;
     if (path === undefined || rest.length > 0) throw new UsageError("Expected one FILE of addresses.");
-    const config = readProcessorConfig(Deno.env.toObject());
+    const config = readCommandConfig(Deno.env.toObject());
     // Read before a secret is made: with a mistyped FILE nothing is.
     let published = 0;
     ifStopped(() => `${published} addresses are suppressed. The same command again suppresses the rest.`);

@@ -13,7 +13,7 @@ import { isThere } from "../../runtime/durable_file.ts";
 import { EnvironmentReader } from "../../runtime/environment.ts";
 import { BODY_BYTES_MAX, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../../contract/product_events.ts";
-import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
+import { type ProcessorConfig, readCommandConfig } from "../../processor/config.ts";
 import { DeadLetterIndex } from "../../processor/dead_letters/mod.ts";
 import { writesOptOut } from "../../processor/offers/mod.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_topics.ts";
@@ -65,7 +65,7 @@ gives all that lies before; the exit code is then 1.
     line.ifStopped(() =>
       "what was published until then is in the topic. The same command again publishes the rest."
     );
-    const config = readProcessorConfig(Deno.env.toObject());
+    const config = readCommandConfig(Deno.env.toObject());
     const used = [...new Set([...config.trainingEvents, ...ALWAYS_READ])];
     // Looked at before a log is made: with a mistyped FILE nothing is.
     const source = wish.kind === "file"

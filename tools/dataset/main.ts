@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { accessOf } from "../../runtime/data_dir.ts";
-import { readProcessorConfig } from "../../processor/config.ts";
+import { readCommandConfig } from "../../processor/config.ts";
 import {
   type Command,
   CommandFailedError,
@@ -76,7 +76,7 @@ DATA_DIR or DATASET_DIR say where the dataset is. docs/dataset.md describes its 
     if (verb.is !== "export") {
       line.ifStopped(() => "the dataset is as it was, and what was printed until then stands. Run it again.");
     }
-    const { datasetDir, dataDir } = readProcessorConfig(Deno.env.toObject());
+    const { datasetDir, dataDir } = readCommandConfig(Deno.env.toObject());
     if (verb.is === "schema") return printSchema(verb.for, { datasetDir, json: line.json });
     refuseMissing(dirname(datasetDir));
     switch (verb.is) {

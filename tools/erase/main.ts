@@ -5,7 +5,7 @@ import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC, writerOf } from "../../contract/
 import { ERASE } from "../../contract/product_events.ts";
 import { openDatasetLocks } from "../../processor/dataset/mod.ts";
 import { openOfferStatusReader, openOfferStoreReader, raiseBarrier } from "../../processor/offers/mod.ts";
-import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
+import { type ProcessorConfig, readCommandConfig } from "../../processor/config.ts";
 import { checkSecret } from "../../processor/facts/identity.ts";
 import { faultPointFrom } from "../../runtime/stop_at_fault_point.ts";
 import { createLogScrubber, type LogScrubber } from "../../topic/sqlite/scrub.ts";
@@ -60,7 +60,7 @@ export again. At the end every file under DATA_DIR is searched; what is kept, an
   options: { "dry-run": { type: "boolean" }, "scrub-topic": { type: "boolean" } },
   async run(line) {
     const given = personOf(line);
-    const config = readProcessorConfig(Deno.env.toObject());
+    const config = readCommandConfig(Deno.env.toObject());
     const scrubs = line.values["scrub-topic"] === true;
     if (scrubs && config.log.kind === "kafka") {
       throw new UsageError(

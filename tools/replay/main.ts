@@ -5,7 +5,7 @@ import { systemClock } from "../../runtime/clock.ts";
 import { createKeyedHashes } from "../../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { openDatasetLocks } from "../../processor/dataset/mod.ts";
-import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
+import { type ProcessorConfig, readCommandConfig } from "../../processor/config.ts";
 import { createLineIds } from "../../processor/record/line_id.ts";
 import { remembering } from "../../runtime/remember.ts";
 import { SANITISER_VERSION } from "../../processor/sanitise/mod.ts";
@@ -67,7 +67,7 @@ published once the new dataset is in place.
   },
   async run(line) {
     const wanted = readWish(line);
-    const config = readProcessorConfig(Deno.env.toObject());
+    const config = readCommandConfig(Deno.env.toObject());
     if (wanted.is === "check") refuseMissing(dirname(config.datasetDir));
     const hashes = createKeyedHashes(secretOfServices(config, "replay"));
     await withLog(config, async (log) => {
