@@ -3,7 +3,6 @@ import {
   CREDENTIAL_CUES,
   findCredentials,
   findForeignPasswords,
-  findNamedKeys,
   findUrlPasswords,
   FOREIGN_PASSWORD_CUES,
   FOREIGN_PASSWORD_LETTERS,
@@ -37,6 +36,7 @@ import { APART_CUES, findManifestSecrets, findPasswordFiles } from "./secrets/ap
 import { ARMOUR_CUES, findArmouredKeys } from "./secrets/armour.ts";
 import { COMMAND_CUES, findCommandPasswords } from "./secrets/command_lines.ts";
 import { COOKIE_CUES, findCookies } from "./secrets/cookies.ts";
+import { findNamedKeys } from "./secrets/named_keys.ts";
 import { findPlacedPasswords, POSITION_CUES } from "./secrets/positions.ts";
 import { findTableSecrets, TITLE_CUES } from "./secrets/tables.ts";
 

@@ -1,5 +1,5 @@
 import { countDigits } from "../checks.ts";
-import { isKey, isSettled } from "../credentials.ts";
+import { isKey, isSettled } from "./readings.ts";
 import { type CountedText, piece, words } from "../counted_text.ts";
 import { isDrawn, isSurprising } from "./drawn.ts";
 import { isFilled } from "./values.ts";

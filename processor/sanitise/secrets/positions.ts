@@ -1,6 +1,6 @@
 import { countDigits, entropy } from "../checks.ts";
 import { type CountedText, piece, words } from "../counted_text.ts";
-import { isKey } from "../credentials.ts";
+import { isKey } from "./readings.ts";
 import { isDrawn, isSurprising } from "./drawn.ts";
 import { isFilled } from "./values.ts";
 

@@ -1,5 +1,5 @@
 import { countDigits } from "../checks.ts";
-import { isKey } from "../credentials.ts";
+import { isKey } from "./readings.ts";
 import { type CountedText, type Match, pattern, words } from "../counted_text.ts";
 import { isDrawn, isSurprising } from "./drawn.ts";
 import { isFilled } from "./values.ts";
