@@ -127,7 +127,7 @@ async function list(
     [offer.state, STYLES[offer.state] ?? null],
     offer.uses,
     ago(offer.earnedAt, now),
-    offer.sentAt ? ago(offer.sentAt, now) : offer.state === "waiting" ? `due ${ago(offer.dueAt, now)}` : "",
+    offer.sentAt ? ago(offer.sentAt, now) : offer.state === "waiting" ? dueText(offer, now) : "",
     offer.reason ?? (offer.addressKnown ? "" : NO_ADDRESS),
   ]);
   const head = ["ID", "STATE", "USES", "EARNED", "SENT", "REASON"];
@@ -244,6 +244,11 @@ async function resend(
     }]));
   if (line.json) return printJson({ person: `person-${subject}`, reopened: true });
   print(`Opened again: the processor sends it now, as attempt ${attempt + 1}, if nothing forbids it.`);
+}
+
+/** One that waits for an address may have been due for long. */
+function dueText({ dueAt }: { readonly dueAt: string | null }, now: number): string {
+  return dueAt !== null && Date.parse(dueAt) > now ? `due ${ago(dueAt, now)}` : "due";
 }
 
 if (import.meta.main) Deno.exit(await runCommand(offersCommand, Deno.args));
