@@ -18,6 +18,7 @@ import {
 } from "../../tests/support/kafka_broker.ts";
 import type { KafkaConfig } from "../log_config.ts";
 import { LogSetupError, type TopicLog, type TopicSpec } from "../topic.ts";
+import { makeTopic } from "./fixtures/other_client.ts";
 import { openKafkaLog } from "./log.ts";
 
 /** Topics as operators make them: before a service starts, beside a running one, or anew. */
@@ -86,9 +87,7 @@ async function madeByAnOperator(
 ): Promise<TopicSpec> {
   const wanted = spec();
   const configEntries = Object.entries(settings).map(([name, value]) => ({ name, value }));
-  await admin.createTopics({
-    topics: [{ topic: PREFIX + wanted.name, numPartitions: partitions, configEntries }],
-  });
+  await makeTopic(admin, { topic: PREFIX + wanted.name, numPartitions: partitions, configEntries });
   return wanted;
 }
 
