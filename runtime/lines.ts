@@ -1,3 +1,5 @@
+import { Buffer } from "node:buffer";
+
 /**
  * Lines of a byte stream, without their `\n`, as soon as they are there: each piece yields the lines that it completes.
  * A line of more than `lineBytesMax` bytes is null; what lies beyond the bound is never kept. Bytes that are no UTF-8
@@ -69,11 +71,8 @@ export async function* utf8Bytes(input: AsyncIterable<Uint8Array>): AsyncGenerat
   if (head !== null && head.length > 0) yield head;
 }
 
-const WHOLE = new TextDecoder("utf-8", { ignoreBOM: true });
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 function decode(pieces: readonly Uint8Array[]): string {
-  // Most lines lie in one piece.
-  if (pieces.length === 1) return WHOLE.decode(pieces[0]);
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-  return pieces.map((piece) => decoder.decode(piece, { stream: true })).join("") + decoder.decode();
+  return decoder.decode(pieces.length === 1 ? pieces[0] : Buffer.concat(pieces));
 }

@@ -148,7 +148,7 @@ export const FOREIGN_PASSWORD_LETTERS = "лłậδةסड码碼令ワ밀ผ";
 /** What else may belong to the name; a name that goes on like {@link ABOUT} is about a credential and holds none. */
 const REST = piece(/[\w-]{0,30}/, 30);
 const ABOUT =
-  /^(?:s?[_-]?(?:iz|addr|type|name|len|count|limit|encrypt|ur[il]|path|file|dir|endpoint|expir|field|label|hint|placeholder|regex|pattern|policy|version|size|ttl|class|header|prefix|suffix|index|min|max|format|manager|provider|service|store|usage|algorithm|method|per|ed$|ing$|ary|arial|ori[sz]|or$|entic|errors?$|valid|required|reset|confirm$|strength|visible|required|with_))/i;
+  /^(?:s?[_-]?(?:iz|addr|type|name|len|count|limit|encrypt|ur[il]|path|file|dir|endpoint|expir|field|label|hint|placeholder|regex|pattern|policy|version|size|ttl|class|header|prefix|suffix|index|min|max|format|manager|provider|service|store|usage|algorithm|method|per|ed$|ing$|ary|arial|ori[sz]|or$|entic|errors?$|valid|required|reset|confirm$|strength|visible|with_))/i;
 
 /** What may stand between name and value, of which one does. */
 const SEPARATORS = [

@@ -5,7 +5,7 @@ import { parquetMetadata } from "hyparquet";
 import { fileWriter, ParquetWriter } from "hyparquet-writer";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { fileSource } from "./file.ts";
-import { unpackLz4Block } from "./lz4_block.ts";
+import { unpackLz4Block } from "../../runtime/lz4_block.ts";
 import type { BackfillEvent } from "./sources.ts";
 import { UNPACKED_AT_ONCE } from "./unpack.ts";
 

@@ -8,8 +8,8 @@ import {
   parquetReadObjects,
   snappyUncompress,
 } from "hyparquet";
+import { unpackLz4Block } from "../../runtime/lz4_block.ts";
 import { CommandFailedError, ofFile } from "../command.ts";
-import { unpackLz4Block } from "./lz4_block.ts";
 import { type BackfillEvent, type BackfillSource, COLUMNS, eventOf } from "./sources.ts";
 
 /** Bytes of the needed columns of one row group, packed as well as unpacked. */

@@ -1,3 +1,4 @@
+import { sizeOfLz4Block, unpackLz4BlockInto } from "../../../runtime/lz4_block.ts";
 import { ByteReader, MalformedError } from "./byte_reader.ts";
 import { TooLargeError } from "./too_large.ts";
 
@@ -9,13 +10,13 @@ export function unpackLz4(packed: Uint8Array, bytesMax: number): Uint8Array {
   const blocks = blocksOf(packed);
   let size = 0;
   for (const block of blocks) {
-    size += block.isPacked ? sizeOfBlock(block.bytes) : block.bytes.length;
+    size += block.isPacked ? sizeOfLz4Block(block.bytes) : block.bytes.length;
     if (size > bytesMax) throw new TooLargeError(bytesMax);
   }
   const out = new Uint8Array(size);
   let at = 0;
   for (const block of blocks) {
-    if (block.isPacked) at = unpackBlock(block.bytes, out, at);
+    if (block.isPacked) at = unpackLz4BlockInto(block.bytes, out, at);
     else {
       out.set(block.bytes, at);
       at += block.bytes.length;
@@ -53,68 +54,4 @@ function readFrame(reader: ByteReader, blocks: Block[]): void {
     if (has(0x10)) reader.skip(4);
   }
   if (has(0x04)) reader.skip(4);
-}
-
-/** What a block unpacks to, in bytes, without unpacking it. */
-function sizeOfBlock(block: Uint8Array): number {
-  let size = 0;
-  let at = 0;
-  const more = () => {
-    let length = 0;
-    for (let byte = 255; byte === 255;) length += byte = byteAt(block, at++);
-    return length;
-  };
-  while (at < block.length) {
-    const token = block[at++]!;
-    let literals = token >>> 4;
-    if (literals === 15) literals += more();
-    at += literals;
-    size += literals;
-    if (at >= block.length) break;
-    at += 2;
-    size += (token & 15) + 4 + ((token & 15) === 15 ? more() : 0);
-  }
-  if (at !== block.length) throw new MalformedError("an LZ4 block is cut off");
-  return size;
-}
-
-/** Unpacks a block that {@link sizeOfBlock} has counted. Matches may reach into the blocks before it. */
-function unpackBlock(block: Uint8Array, out: Uint8Array, from: number): number {
-  let to = from;
-  let at = 0;
-  while (at < block.length) {
-    const token = block[at++]!;
-    let literals = token >>> 4;
-    if (literals === 15) { for (let byte = 255; byte === 255;) literals += byte = block[at++]!; }
-    if (literals > 32) out.set(block.subarray(at, at + literals), to);
-    else for (let i = 0; i < literals; i++) out[to + i] = block[at + i]!;
-    at += literals;
-    to += literals;
-    if (at >= block.length) break;
-    const distance = block[at]! | block[at + 1]! << 8;
-    at += 2;
-    let length = (token & 15) + 4;
-    if (length === 19) { for (let byte = 255; byte === 255;) length += byte = block[at++]!; }
-    to = copyWithin(out, to, { distance, length });
-  }
-  return to;
-}
-
-/** Copies what lies `distance` bytes before `to` there; the two may overlap, which repeats it. */
-export function copyWithin(
-  out: Uint8Array,
-  to: number,
-  { distance, length }: { readonly distance: number; readonly length: number },
-): number {
-  if (distance === 0 || distance > to) throw new MalformedError("a match begins before the data");
-  const from = to - distance;
-  if (distance >= length && length > 32) out.copyWithin(to, from, from + length);
-  else for (let i = 0; i < length; i++) out[to + i] = out[from + i]!;
-  return to + length;
-}
-
-function byteAt(bytes: Uint8Array, at: number): number {
-  const byte = bytes[at];
-  if (byte === undefined) throw new MalformedError("a length is cut off");
-  return byte;
 }

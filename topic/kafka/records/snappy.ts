@@ -1,5 +1,5 @@
+import { copyWithin } from "../../../runtime/lz4_block.ts";
 import { ByteReader, MalformedError } from "./byte_reader.ts";
-import { copyWithin } from "./lz4.ts";
 import { TooLargeError } from "./too_large.ts";
 
 /**
