@@ -55,7 +55,7 @@ export async function fileSource(path: string): Promise<BackfillSource> {
   };
 }
 
-export function cannotRead(path: string, why: string): CommandFailedError {
+function cannotRead(path: string, why: string): CommandFailedError {
   return new CommandFailedError(`Cannot read "${path}": ${why}`);
 }
 

@@ -49,7 +49,7 @@ export function surpriseOf(value: string): Surprise {
 }
 
 /** Shortest value that is looked at. */
-export const DRAWN_UNITS_MIN = 12;
+const DRAWN_UNITS_MIN = 12;
 
 /** Whether 12 characters or more look drawn by lot, and not like words with signs and figures between them. */
 export function isDrawn(value: string): boolean {

@@ -276,7 +276,7 @@ export const PLACES: Readonly<
   },
 };
 
-export function snake(field: string): string {
+function snake(field: string): string {
   return field.replaceAll(" ", "_");
 }
 
