@@ -5,7 +5,7 @@ import { keptSecret } from "../runtime/data_dir.ts";
 import { isThere, makePrivateDirectory, PRIVATE } from "../runtime/durable_file.ts";
 import { type Program, runProgram } from "../runtime/service.ts";
 import { type DemoPlan, type DemoPort, firstStartMarker, planDemo, withIdentity } from "./plan.ts";
-import { runServices, type ServicesEnd } from "./services.ts";
+import { FAILED_STARTS_MAX, runServices, type ServicesEnd } from "./services.ts";
 import { sampleEvents, sendAsPosthogJs } from "./traffic.ts";
 import { whatPageLacks } from "../serve_web/page.ts";
 import { JSR_BUILD_MS_MAX, NPM_BUILD_MS_MAX } from "../serve_web/build.ts";
@@ -68,7 +68,7 @@ function endText(end: ServicesEnd): string[] {
       const lines = end.lastLines.length > 0 ? end.lastLines : ["(it said nothing)"];
       return [
         ...killed,
-        `${end.name} died (${end.reason}); the rest was stopped. Its last lines:`,
+        `${end.name} could not start ${FAILED_STARTS_MAX} times in a row (${end.reason}); the rest was stopped. Its last lines:`,
         ...lines.map((line) => `  ${line}`),
       ];
     }
