@@ -36,7 +36,20 @@ export type PipelineStatus = {
   groups: GroupLag[];
   dataset: { records: number; bytes: number; files: number };
   offers: Record<OfferState, number>;
-  deadLetters: { total: number; byReason: Record<string, number> };
+  /** `ever`: source positions that have had a letter, also those redriven since. */
+  deadLetters: { total: number; byReason: Record<string, number>; ever?: number };
+  /**
+   * What became of the topic's records as the dataset's manifests say: each is a line, a repeat, a dead letter or another
+   * event. `uncounted`: offsets that an earlier version handled without counting.
+   */
+  outcomes?: {
+    records: number;
+    lines: number;
+    duplicates: number;
+    deadLetters: number;
+    others: number;
+    uncounted: number;
+  };
   mails: { accepted: number; deferred: number; refused: number; unknown: number };
 };
 

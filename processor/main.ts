@@ -219,7 +219,8 @@ function statusSource(
       groups,
       dataset: dataset.totals(),
       ...offers(),
-      deadLetters: { total, byReason },
+      deadLetters: { total, byReason, ever: letters.ever },
+      outcomes: dataset.outcomes(),
     };
   };
   let last: { at: number; status: Promise<PipelineStatus> } | null = null;

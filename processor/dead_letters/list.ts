@@ -37,6 +37,11 @@ export class DeadLetterList {
       .filter(({ redriven }) => all || !redriven);
   }
 
+  /** Source positions that have had a letter. */
+  get ever(): number {
+    return this.#sources.size;
+  }
+
   /** Where a redrive of this letter has begun without an end: the raw partition's end offset of that moment; else null. */
   begunAt(id: string): number | null {
     return this.#done.has(id) ? null : this.#begun.get(id) ?? null;
