@@ -22,6 +22,7 @@ import { type IngestConfig, readIngestConfig, warningsOf } from "./config.ts";
 import { Drainer } from "./spool/drainer.ts";
 import { createIngestMetrics } from "./metrics.ts";
 import { messageOf, Publisher, type PublisherOptions } from "./publisher.ts";
+import { createTopicEnds, RecentWebhooks } from "./recent.ts";
 import { createReadiness } from "./readiness.ts";
 import type { Report } from "./seldom.ts";
 import { SecretConfirmation } from "./unsubscribe/secret_confirmation.ts";
@@ -75,19 +76,28 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
     // Where a record is refused, a setting may have changed.
     if (level !== "info") settings.lookSoon();
   };
-  const publishing = { log, topic, spool, clock, limits, faultPoint, report: reportTrouble };
+  const recent = new RecentWebhooks();
+  for (const record of spool.takeWaited()) recent.spooled(record);
+  const startedAt = new Date(clock.now()).toISOString();
+  const ends = createTopicEnds(log, { topic, clock, msMax: limits.publishMsMax });
+  const publishing = { log, topic, spool, clock, limits, faultPoint, report: reportTrouble, recent };
   const publisher = new Publisher(publishing);
   const drainer = new Drainer(publishing);
   const preparing = new AbortController();
+  let refilled = Promise.resolve();
   const prepared = prepareTopic(publishing, preparing.signal).then((ready) => {
     if (!ready) return;
     publisher.logIsReady();
     drainer.start();
     void settings.run(preparing.signal);
+    refilled = recent.refill(log, topic, preparing.signal).catch(() => {
+      // Shown is what has come since; the log's own trouble is told by who publishes.
+    });
   });
   held.defer(async () => {
     preparing.abort();
     await drainer.stop();
+    await refilled;
   });
   // The embedded log is ready at once, and the first webhook need not take the way through the spool.
   await Promise.race([prepared, clock.wait(limits.publishMsMax)]);
@@ -122,7 +132,15 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
     }),
     readiness: createReadiness(publisher, { ...publishing, breaches: () => settings.breaches }),
     unsubscribe: createUnsubscribe({ hashes, confirmation, publisher, publicUrl, clock, inFlight, bodies }),
-    hosts: config.hosts,
+    recent: async () => ({
+      recent: recent.list(),
+      published: publisher.published + drainer.published,
+      spooled: spool.pendingRecords,
+      refused: spool.refused.records,
+      since: startedAt,
+      topic: await ends(),
+    }),
+    console: config.console,
     limits,
     clock,
     report,
