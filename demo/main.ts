@@ -4,8 +4,18 @@ import { systemClock } from "../runtime/clock.ts";
 import { keptSecret } from "../runtime/data_dir.ts";
 import { isThere, makePrivateDirectory, PRIVATE } from "../runtime/durable_file.ts";
 import { type Program, runProgram } from "../runtime/service.ts";
-import { type DemoPlan, type DemoPort, firstStartMarker, planDemo, withIdentity } from "./plan.ts";
-import { FAILED_STARTS_MAX, runServices, type ServicesEnd } from "./services.ts";
+import {
+  type DemoPlan,
+  type DemoPort,
+  firstStartMarker,
+  planDemo,
+  withControl,
+  withIdentity,
+  withMailbox,
+} from "./plan.ts";
+import { startControl } from "./control.ts";
+import { type Mailbox, openMailbox } from "./mailbox.ts";
+import { FAILED_STARTS_MAX, runServices, type ServicesControl, type ServicesEnd } from "./services.ts";
 import { sampleEvents, sendAsPosthogJs } from "./traffic.ts";
 import { whatPageLacks } from "../serve_web/page.ts";
 import { JSR_BUILD_MS_MAX, NPM_BUILD_MS_MAX } from "../serve_web/build.ts";
@@ -33,14 +43,36 @@ const PORT_WAIT_MS_MAX = 5_000;
 // The terminal that it was started from takes it along.
 const PROGRAM: Program = { name: "demo", usage: USAGE, flags: ["--no-sample"], stopsAlsoAt: ["SIGHUP"] };
 
+/** With the demo's own mail server and its control, where there is a stand-in to prove anything with. */
 async function run(
-  plan: DemoPlan,
+  made: DemoPlan,
   { stop, withSample }: { stop: AbortSignal; withSample: boolean },
 ): Promise<number> {
+  await using held = new AsyncDisposableStack();
+  let plan = made;
+  let mailbox: Mailbox | null = null;
+  if (!plan.environment.SMTP_URL) {
+    mailbox = await openMailbox(plan.dataDir);
+    held.defer(mailbox.close);
+    plan = withMailbox(plan, mailbox.url);
+  }
+  let services: ServicesControl | null = null;
+  if (plan.standIn !== null) {
+    const control = startControl({
+      ...controlOf(plan, plan.standIn),
+      services: () => services,
+      mailbox,
+      clock: systemClock,
+      fetch,
+    });
+    held.defer(control.stop);
+    plan = withControl(plan, control);
+  }
   stop.addEventListener("abort", () => console.log("Stopping: what is under way is finished first."));
   const end = await runServices(plan.services, {
     clock: systemClock,
     print: (line) => console.log(printable(line)),
+    controlled: (control) => services = control,
     async whenReady() {
       const lack = await whatPageLacks(plan.webUrl, plan.environment.CONSOLE_PASSWORD || null);
       if (lack !== null) logError(lack);
@@ -54,6 +86,18 @@ async function run(
   });
   for (const line of endText(end)) logError(line);
   return end.is === "stopped" && end.killed.length === 0 ? 0 : 1;
+}
+
+function controlOf({ environment, services }: DemoPlan, { url, key }: NonNullable<DemoPlan["standIn"]>) {
+  const addressOf = (name: string) =>
+    new URL(services.find((service) => service.name === name)!.readyUrl).origin;
+  const share = (name: string) => Number(environment[`STAND_IN_${name}`] ?? 0);
+  return {
+    urls: { standIn: url, ingest: addressOf("ingest"), processor: addressOf("processor") },
+    posthogKey: key,
+    consolePassword: environment.CONSOLE_PASSWORD || null,
+    shares: { duplicate: share("DUPLICATE"), reorder: share("REORDER"), drop: share("DROP") },
+  };
 }
 
 /** What to tell people about an end that was not asked for. */

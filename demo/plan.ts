@@ -27,6 +27,8 @@ export type DemoPlan = {
 
 /** The key that the demo's page uses towards the stand-in, which takes any. */
 const DEMO_KEY = "phc_demo";
+/** Who the demo's mails are from, as where nobody says anything. */
+const MAIL_FROM = "Pipeline demo <offers@pipeline.example>";
 const PORTS = [
   { service: "ingest", variable: "INGEST_PORT", otherwise: 3000 },
   { service: "processor", variable: "PROCESSOR_PORT", otherwise: 3001 },
@@ -92,7 +94,29 @@ export function planDemo(environment: Environment, freePort: () => number): Demo
 export function withIdentity(plan: DemoPlan, secret: () => string): DemoPlan {
   if (!isLoopback(plan.host) || plan.standIn === null) return plan;
   const IDENTITY_SECRET = plan.environment.IDENTITY_SECRET ?? secret();
-  const environment = { ...plan.environment, IDENTITY_SECRET, DEMO_PROOFS: "1" };
+  return withSettings(plan, { ...plan.environment, IDENTITY_SECRET, DEMO_PROOFS: "1" });
+}
+
+/** The plan with the demo's own mail server, where the environment names none. */
+export function withMailbox(plan: DemoPlan, url: string): DemoPlan {
+  const mail = { SMTP_URL: url, SMTP_TLS: "opportunistic", DEMO_MAILBOX: "1" };
+  return withSettings(plan, { MAIL_FROM, ...plan.environment, ...mail });
+}
+
+/** The plan with a web that may ask the demo itself for its switches and its proof; nobody else knows the token. */
+export function withControl(plan: DemoPlan, { url, token }: { url: string; token: string }): DemoPlan {
+  const services = plan.services.map((service) =>
+    service.name === "web"
+      ? {
+        ...service,
+        environment: { ...service.environment, DEMO_CONTROL_URL: url, DEMO_CONTROL_TOKEN: token },
+      }
+      : service
+  );
+  return { ...plan, services };
+}
+
+function withSettings(plan: DemoPlan, environment: DemoPlan["environment"]): DemoPlan {
   return { ...plan, environment, services: plan.services.map((service) => ({ ...service, environment })) };
 }
 

@@ -22,7 +22,7 @@ export type ServiceSpec = {
 
 /** What may be done to services that run. */
 export type ServicesControl = {
-  /** kill -9; false where it does not run now. */
+  /** kill -9; false where it is not ready now. */
   kill(name: string): boolean;
   /** True from its last start's first 200 until it dies. */
   isReady(name: string): boolean;
@@ -63,7 +63,6 @@ type Service = {
   /** Resolves when the process has ended and its last line has been read. */
   readonly ended: Promise<Deno.CommandStatus>;
   readonly lastLines: readonly string[];
-  lives(): boolean;
   signal(signal: Deno.Signal): void;
 };
 
@@ -162,9 +161,8 @@ export async function runServices(
   }
   options.controlled?.({
     kill(name) {
-      const service = services.get(name);
-      if (!service?.lives()) return false;
-      service.signal("SIGKILL");
+      if (!readyNow.delete(name)) return false;
+      services.get(name)!.signal("SIGKILL");
       return true;
     },
     isReady: (name) => readyNow.has(name),
@@ -239,14 +237,11 @@ function spawn(spec: ServiceSpec, { print, clock }: ServicesOptions): Service {
     if (lastLines.length > LAST_LINES_KEPT) lastLines.shift();
     print(named);
   };
-  let lives = true;
   const read = Promise.all([readLines(child.stdout, onLine), readLines(child.stderr, onLine)]);
   return {
     name: spec.name,
     lastLines,
-    lives: () => lives,
     ended: child.status.then(async (status) => {
-      lives = false;
       // A process that it has started in its turn may hold the pipe open.
       await Promise.race([read, clock.wait(LAST_WORDS_MS_MAX)]);
       return status;

@@ -25,6 +25,11 @@ export type ProcessorConfig = {
   readonly discount: OfferPolicy;
   /** Null: mails are written as files. */
   readonly smtp: SmtpRelay | null;
+  /**
+   * DEMO_MAILBOX, which the demo alone sets: the server of SMTP_URL keeps what it takes in this DATA_DIR's `mail/new`, each
+   * message once, so that what became of one can be looked up there.
+   */
+  readonly mailbox: boolean;
   readonly mailFrom: MailSender;
   readonly publicUrl: string;
   /** Who may use the status API. */
@@ -80,6 +85,7 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
       provenOnly: identitySecret !== null,
     },
     smtp: readSmtp(env, mailFrom),
+    mailbox: env.flag("DEMO_MAILBOX", false),
     mailFrom,
     publicUrl,
     console: readConsole(env, { host, publicUrl }),

@@ -107,7 +107,7 @@ export async function startProcessor(
     codeIsValid: (code) => offers.codeIsValid(code),
     dataset: (query) => dataset.page(query),
     tail: (file, lines) => dataset.tail({ file, lines }),
-    mails: openMailList(config.dataDir, config.smtp === null ? "maildir" : "smtp"),
+    mails: openMailList(config.dataDir, config.smtp === null || config.mailbox ? "maildir" : "smtp"),
     mailSource: (messageId) => readMail(config.dataDir, messageId),
     deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw }),
     metrics: async () => await metrics.text(await status.look()),

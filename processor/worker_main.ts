@@ -1,12 +1,13 @@
 /// <reference lib="webworker" />
-import { systemClock } from "../runtime/clock.ts";
+import { type Clock, systemClock } from "../runtime/clock.ts";
 import { createUncaught, onUncaught } from "../runtime/uncaught.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
-import { createMaildirMailer } from "./offers/mail/maildir.ts";
+import { createMaildirMailer, outcomeIn } from "./offers/mail/maildir.ts";
 import { createSmtpMailer } from "./offers/mail/smtp.ts";
 import type { ProcessorConfig } from "./config.ts";
+import type { Mailer } from "./offers/mailer.ts";
 import { renderDiscountEmail } from "./offers/core/discount_email.ts";
 import { runDatasetMember } from "./dataset/member.ts";
 import { runDiscountOffers } from "./offers/discount_offers.ts";
@@ -81,9 +82,7 @@ async function start(
       return await runOfferView(deps);
     case "offer-sender": {
       const { config, clock } = deps;
-      const mailer = config.smtp === null
-        ? createMaildirMailer(config.dataDir, clock)
-        : createSmtpMailer(config.smtp, clock);
+      const mailer = mailerOf(config, clock);
       try {
         return await runOfferSender({ ...deps, mailer, render: renderDiscountEmail });
       } finally {
@@ -91,4 +90,10 @@ async function start(
       }
     }
   }
+}
+
+function mailerOf({ smtp, dataDir, mailbox }: ProcessorConfig, clock: Clock): Mailer {
+  if (smtp === null) return createMaildirMailer(dataDir, clock);
+  const mailer = createSmtpMailer(smtp, clock);
+  return mailbox ? { ...mailer, outcomeOf: (messageId) => outcomeIn(dataDir, messageId) } : mailer;
 }

@@ -26,6 +26,8 @@ export type Settings = {
   readonly datasetDir: string;
   /** Under which the demo's page is proven; null everywhere but in the demo, which alone sets DEMO_PROOFS. */
   readonly identitySecret: string | null;
+  /** Where the demo's switches are; null everywhere but in the demo, which alone sets DEMO_CONTROL_URL and its token. */
+  readonly demoControl: { readonly url: string; readonly token: string } | null;
   /** Whether ingest asks for a shared secret; the secret itself is never read here. */
   readonly withSecret: boolean;
 };
@@ -48,8 +50,14 @@ export function settings(): Settings {
     fresh: fresh === "jsr" || fresh === "npm" ? fresh : null,
     datasetDir: datasetDir(),
     identitySecret: Deno.env.get("DEMO_PROOFS") === "1" ? Deno.env.get("IDENTITY_SECRET") || null : null,
+    demoControl: demoControl(),
     withSecret: Boolean(Deno.env.get("WEBHOOK_SECRET")),
   };
+}
+
+function demoControl(): Settings["demoControl"] {
+  const [url, token] = [Deno.env.get("DEMO_CONTROL_URL"), Deno.env.get("DEMO_CONTROL_TOKEN")];
+  return url && token ? { url, token } : null;
 }
 
 function consoleSettings(): ConsoleSettings {

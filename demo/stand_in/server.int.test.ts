@@ -340,13 +340,12 @@ describe("the switches", () => {
   });
 
   it("heed no page, not even one of this machine, and no foreign name", async () => {
-    for (
-      const headers of [
-        { origin: "http://localhost:8000" },
-        { "sec-fetch-site": "cross-site" },
-        { "x-forwarded-for": "10.0.0.1" },
-      ]
-    ) {
+    const strange: Record<string, string>[] = [
+      { origin: "http://localhost:8000" },
+      { "sec-fetch-site": "cross-site" },
+      { "x-forwarded-for": "10.0.0.1" },
+    ];
+    for (const headers of strange) {
       expect((await order({ drop: 1 }, headers)).status).toBe(403);
     }
     expect(standIn.deliveries.status().switched.drop).toBe(0);

@@ -124,7 +124,7 @@ test("the console is everybody's who reaches the published ports, by a loopback 
 
 test("every service answers to the name by which the others ask it", () => {
   const hosts: Record<string, HostSettings> = {
-    ingest: readIngestConfig(environmentOf("ingest")).hosts,
+    ingest: readIngestConfig(environmentOf("ingest")).console,
     processor: readProcessorConfig(environmentOf("processor")).console,
     "posthog-stand-in": readStandInConfig(environmentOf("posthog-stand-in")).hosts,
   };
