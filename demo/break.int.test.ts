@@ -46,7 +46,7 @@ afterAll(async () => {
   await Deno.remove(dataDir, { recursive: true });
 });
 
-const urlOf = (service: string) => new RegExp(`^${service}: (\\S+)`, "m").exec(printed)![1]!;
+const urlOf = (service: string) => new RegExp(`^${service}: (http\\S+)`, "m").exec(printed)![1]!;
 const proof = async () => await (await fetch(`${urlOf("web")}/api/proof`)).json() as Proof;
 const page = () => ({ origin: urlOf("web"), "content-type": "application/json" });
 
