@@ -2,7 +2,8 @@ import type { EnvelopeRecord } from "../contract/envelope.ts";
 import { readLabel } from "../contract/envelope.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { within } from "../runtime/clock.ts";
-import type { PartitionBounds, RecordPosition, TopicLog } from "../topic/topic.ts";
+import { tailOf } from "../topic/tail.ts";
+import type { RecordPosition, TopicLog } from "../topic/topic.ts";
 
 /** What ingest itself knows of the newest webhooks: made durable where. No body, no distinct_id. */
 
@@ -19,8 +20,7 @@ export type RecentWebhook = {
 
 /** Webhooks kept. */
 export const RECENT_MAX = 200;
-/** Of a topic's end at a start: records looked at in one step back, and bytes of one partition after which that ends. */
-const STEP_RECORDS = 50;
+/** Of a topic's end at a start: bytes of one partition after which it is read no further back. */
 const PARTITION_BYTES_MAX = 4 * 1024 * 1024;
 /** Records looked at in all partitions together, however many there are. */
 const LOOKED_AT_MAX = 2_400;
@@ -66,7 +66,10 @@ export class RecentWebhooks {
     const known = new Set(this.#newestLast.map(positionText));
     const found: RecentWebhook[] = [];
     for (const one of bounds) {
-      for (const entry of await tailOf(log, { topic, bounds: one, recordsMax: perPartition, signal })) {
+      const looking = { topic, bounds: one, recordsMax: perPartition, bytesMax: PARTITION_BYTES_MAX, signal };
+      for (const record of (await tailOf(log, looking)).records) {
+        const { partition, offset } = record;
+        const entry = entryOf(record, { durable: "log", partition, offset });
         if (!known.has(positionText(entry))) found.push(entry);
       }
     }
@@ -82,42 +85,6 @@ export class RecentWebhooks {
     // Not one by one: that would move all of them for each webhook.
     if (this.#newestLast.length >= 2 * RECENT_MAX) this.#newestLast = this.#newestLast.slice(-RECENT_MAX);
   }
-}
-
-async function tailOf(
-  log: TopicLog,
-  { topic, bounds, recordsMax, signal }: {
-    readonly topic: string;
-    readonly bounds: PartitionBounds;
-    readonly recordsMax: number;
-    readonly signal: AbortSignal;
-  },
-): Promise<RecentWebhook[]> {
-  const { partition, startOffset, endOffset } = bounds;
-  const entries: RecentWebhook[] = [];
-  let bytes = 0;
-  for (let until = endOffset; !signal.aborted && until > startOffset && until > endOffset - recordsMax;) {
-    const from = Math.max(startOffset, until - STEP_RECORDS, endOffset - recordsMax);
-    const step: RecentWebhook[] = [];
-    const reading = log.read(topic, {
-      partition,
-      from,
-      until,
-      signal,
-      endsAtOpenTransaction: true,
-      unreadable: () => Promise.resolve("skip"),
-    });
-    for await (const { records } of reading) {
-      for (const record of records) {
-        bytes += record.value.length;
-        step.push(entryOf(record, { durable: "log", partition, offset: record.offset }));
-      }
-    }
-    entries.unshift(...step);
-    until = from;
-    if (bytes >= PARTITION_BYTES_MAX) break;
-  }
-  return entries;
 }
 
 function entryOf(

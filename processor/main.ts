@@ -25,11 +25,15 @@ import { createDeadLetters } from "./dead_letters/service.ts";
 import type { LoopHealth, LoopMessage } from "./loop/loop.ts";
 import type { LoopName } from "./loop_messages.ts";
 import { type StandingPartition, standingText } from "./loop/standing.ts";
+import { History } from "./history.ts";
+import type { WindowFinding } from "./dataset/core/dedup_window.ts";
+import { createLineIds } from "./record/line_id.ts";
 import { prepare } from "./prepare.ts";
 import { type RunningLoop, startLoop } from "./start_loop.ts";
 import { openMailList, readMail } from "./offers/mail/list.ts";
 import { createProcessorMetrics } from "./status/metrics.ts";
 import { createStatusApi } from "./status/api.ts";
+import { TraceStart } from "./trace_start.ts";
 import { createTraceHub } from "./status/trace_hub.ts";
 import { logError } from "../runtime/printable.ts";
 
@@ -65,6 +69,7 @@ export async function startProcessor(
   held.defer(() => log.close());
 
   const hub = createTraceHub(Date.now().toString(36));
+  const trace = new TraceStart(hub);
   const settings = new SettingsWatch(log, {
     specs: [WEBHOOKS_TOPIC_SPEC, DEAD_LETTER_TOPIC_SPEC, FACTS_TOPIC_SPEC],
     clock: systemClock,
@@ -90,6 +95,18 @@ export async function startProcessor(
     refusalReason: () => whyNoRedrive(config, health),
     changed: status.forget,
   });
+  const loops: RunningLoop[] = [];
+  const history = new History({
+    log,
+    datasetDir: config.datasetDir,
+    trainingEvents: config.trainingEvents,
+    dedupWindow: config.dedupWindow,
+    hashes,
+    lineId: createLineIds(hashes.subject),
+    letters: list,
+    lookFor: (ids) => lookInWindows(loops, ids),
+    showRaw: config.showRaw,
+  });
   const app = createStatusApi({
     hub,
     notReady: () => notReady(config, { health, starting: starting.message }),
@@ -103,6 +120,7 @@ export async function startProcessor(
         standing.map((one) => `${name}: ${standingText(one)}`)
       ),
     status: status.look,
+    eventOf: (uuid, options) => history.eventOf(uuid, options),
     offerOf: (distinctId) => offers.offerOf(distinctId),
     codeIsValid: (code) => offers.codeIsValid(code),
     dataset: (query) => dataset.page(query),
@@ -124,8 +142,8 @@ export async function startProcessor(
   held.defer(async () => void await within(server.shutdown(), { ms: SHUTDOWN_MS_MAX }));
 
   const onMessage = ({ loop, name }: Seat) => (message: LoopMessage) => {
-    if (message.kind === "steps") hub.add(message.steps);
-    else if (message.kind === "forget") hub.forget();
+    if (message.kind === "steps") trace.add(message.steps);
+    else if (message.kind === "forget") trace.forget();
     else if (message.kind === "health") {
       health.set(name, message.health);
       // Where a record is refused, a setting may have changed.
@@ -134,7 +152,6 @@ export async function startProcessor(
     else logError(`processor: ${message.level}: ${name}: ${message.text}`);
   };
   const stopping = new AbortController();
-  const loops: RunningLoop[] = [];
   const running = prepare(config, { log, hashes, signal: stopping.signal, starting }).then(() => {
     starting.message = null;
     if (stopping.signal.aborted) return;
@@ -142,6 +159,14 @@ export async function startProcessor(
     for (const seat of seatsOf(config)) {
       loops.push(startLoop(seat.loop, { config, pipelineSecret: secret, report: onMessage(seat) }));
     }
+    void trace.begin(history, {
+      clock: systemClock,
+      signal: stopping.signal,
+      isReady: () =>
+        notReady(config, { health, starting: null }).every((words) =>
+          !words.startsWith(DATASET_WRITER_GROUP)
+        ),
+    });
     return allEnded(loops);
   });
   const everything = held.move();
@@ -153,6 +178,17 @@ export async function startProcessor(
     await everything.disposeAsync();
   };
   return { url, port, ended: running, stop: () => stopped ??= stop() };
+}
+
+/** A writer that is in the middle of a chunk answers behind it: so long it is waited for, in ms. */
+const WINDOWS_MS_MAX = 2_000;
+
+async function lookInWindows(
+  loops: readonly RunningLoop[],
+  ids: readonly string[],
+): Promise<readonly WindowFinding[]> {
+  const found = await within(Promise.all(loops.map((loop) => loop.find(ids))), { ms: WINDOWS_MS_MAX });
+  return found === "late" ? [] : found.flat();
 }
 
 /** A loop that runs here, by the name that its health and its log lines carry. */

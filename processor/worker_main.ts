@@ -9,6 +9,7 @@ import { createSmtpMailer } from "./offers/mail/smtp.ts";
 import type { ProcessorConfig } from "./config.ts";
 import type { Mailer } from "./offers/mailer.ts";
 import { renderDiscountEmail } from "./offers/core/discount_email.ts";
+import type { WindowFinding } from "./dataset/core/dedup_window.ts";
 import { runDatasetMember } from "./dataset/member.ts";
 import { runDiscountOffers } from "./offers/discount_offers.ts";
 import type { OfferLoopDependencies } from "./offers/policy.ts";
@@ -24,10 +25,13 @@ import type { FromWorker, LoopName, ToWorker } from "./loop_messages.ts";
  */
 const worker = self as unknown as DedicatedWorkerGlobalScope;
 const draining = new AbortController();
+/** Into the windows of a dataset writer, once it runs. */
+let lookFor: (ids: readonly string[]) => readonly WindowFinding[] = () => [];
 const post = (message: FromWorker) => worker.postMessage(message);
 
 worker.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.order === "drain") return draining.abort();
+  if (data.order === "find") return post({ kind: "found", ask: data.ask, findings: lookFor(data.ids) });
   const fail = (error: Error) => post({ kind: "failed", message: error.message, stack: error.stack ?? "" });
   run(data.loop, { config: data.config, pipelineSecret: data.pipelineSecret }).then(
     () => post({ kind: "ended" }),
@@ -75,7 +79,7 @@ async function start(
 ): Promise<void> {
   switch (loop) {
     case "dataset-writer":
-      return await runDatasetMember(deps);
+      return await runDatasetMember({ ...deps, windows: (look) => lookFor = look });
     case "discount-offers":
       return await runDiscountOffers(deps);
     case "offer-view":

@@ -37,6 +37,12 @@ export class DeadLetterList {
       .filter(({ redriven }) => all || !redriven);
   }
 
+  /** Why this position has had a letter; null: it has none, "" where an erasure has taken it. */
+  reasonAt(source: LetterSource): string | null {
+    const id = this.#sources.get(sourceText(source));
+    return id === undefined ? null : this.#letters.get(id)?.reason ?? "";
+  }
+
   /** Source positions that have had a letter. */
   get ever(): number {
     return this.#sources.size;

@@ -24,6 +24,7 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     standing: () => [],
     warnings: () => [],
     status: () => Promise.reject(new Error("the log is away")),
+    eventOf: () => Promise.resolve(null),
     offerOf: () => Promise.resolve(null),
     codeIsValid: () => false,
     dataset: () => ({

@@ -140,6 +140,7 @@ test("web knows that there is a secret, and not which", async () => {
   expect(JSON.stringify(compose(user).services.web)).not.toContain("static-secret");
   expect(await webSettings(compose(user))).toMatchObject({ withSecret: true });
   expect(await webSettings(plain)).toEqual({
+    demoControl: null,
     identitySecret: null,
     ingestUrl: "http://ingest:3000",
     processorUrl: "http://processor:3001",
