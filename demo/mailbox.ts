@@ -27,6 +27,8 @@ export type Mailbox = {
 
 const MESSAGE_BYTES_MAX = 1024 * 1024;
 const CLIENTS_MAX = 20;
+/** Ms that a conversation under way has when it closes. */
+const CLOSE_MS_MAX = 200;
 
 /** Listens on loopback, on any free port. Rejects where that or DATA_DIR cannot be used. */
 export async function openMailbox(dataDir: string): Promise<Mailbox> {
@@ -37,6 +39,7 @@ export async function openMailbox(dataDir: string): Promise<Mailbox> {
     size: MESSAGE_BYTES_MAX,
     maxClients: CLIENTS_MAX,
     disableReverseLookup: true,
+    closeTimeout: CLOSE_MS_MAX,
     onData(stream, _session, done) {
       const chunks: Uint8Array[] = [];
       let bytes = 0;
