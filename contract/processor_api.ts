@@ -209,3 +209,6 @@ export type EventDetail = {
     facts: { from: number; to: number } | null;
   };
 };
+
+/** Beside the error of a 404: where it was looked for in vain. */
+export type NoEvent = Pick<EventDetail, "lookedAt">;

@@ -137,7 +137,10 @@ test(
   "killed in turn and together, processor and ingest lose and double nothing, and no figure ever goes back",
   async () => {
     const asked: Proof[] = [];
-    const asking = setInterval(() => void proof().then((one) => asked.push(one)), 50);
+    let isOver = false;
+    const asking = (async () => {
+      while (!isOver) asked.push(await proof());
+    })();
     for (const name of ["processor", "ingest"] as const) {
       const since = await differences(async () => {
         await thrown(`kill-${name}`);
@@ -158,7 +161,8 @@ test(
       );
     });
     expect(since.delivered).toBe(since.sent);
-    clearInterval(asking);
+    isOver = true;
+    await asking;
     for (const [i, now] of asked.entries()) {
       for (
         const name of ["sent", "delivered", "records", "lines", "deadLetters", "duplicates", "mails"] as const

@@ -172,11 +172,11 @@ class Watch {
         now,
       });
     } else await this.#order(what, on);
-    this.#look = null;
     if (on) {
       this.#episode = { what, from: standing.figures, until: null };
       this.#since = options.clock.monotonic();
     }
+    await this.#lookNow(true);
     this.#watching = this.#watching.then(() => this.#watch());
     return null;
   }
@@ -238,8 +238,8 @@ class Watch {
   #lookNow(anew = false): Promise<Look> {
     const at = this.options.clock.monotonic();
     if (anew || this.#look === null || at - this.#look.at > LOOK_MS) {
-      this.#look = { at, found: this.#read() };
-      this.#look.found.catch(() => this.#look = null);
+      // One after another: a look that ended later must not be followed by one with earlier figures.
+      this.#look = { at, found: Promise.allSettled([this.#look?.found]).then(() => this.#read()) };
     }
     return this.#look.found;
   }
@@ -248,8 +248,9 @@ class Watch {
   async #read(): Promise<Look> {
     const { urls } = this.options;
     const first = await this.#ask<DeliveryStatus>(`${urls.standIn}/api/deliveries`);
-    const ingest = await this.#ask<Recent>(`${urls.ingest}/api/recent`);
-    const processor = await this.#ask<PipelineStatus>(`${urls.processor}/api/status`);
+    const password = passwordHeaders(this.options.consolePassword);
+    const ingest = await this.#ask<Recent>(`${urls.ingest}/api/recent`, password);
+    const processor = await this.#ask<PipelineStatus>(`${urls.processor}/api/status`, password);
     const standIn = await this.#ask<DeliveryStatus>(`${urls.standIn}/api/deliveries`);
     const reading = { standIn, ingest, processor };
     const added = this.#tally.add(reading);
@@ -277,11 +278,11 @@ class Watch {
     });
   }
 
-  async #ask<T>(url: string): Promise<T | null> {
-    const { fetch, consolePassword } = this.options;
+  async #ask<T>(url: string, headers: Record<string, string> = {}): Promise<T | null> {
+    const { fetch } = this.options;
     try {
       const response = await fetch(url, {
-        headers: passwordHeaders(consolePassword),
+        headers,
         signal: AbortSignal.timeout(ANSWER_MS_MAX),
         redirect: "manual",
       });

@@ -6,6 +6,7 @@ import {
   isThere,
   makePrivateDirectory,
   PRIVATE,
+  removeIfThere,
   syncDirectorySync,
   writeDurablySync,
 } from "../runtime/durable_file.ts";
@@ -33,6 +34,10 @@ const CLOSE_MS_MAX = 200;
 /** Listens on loopback, on any free port. Rejects where that or DATA_DIR cannot be used. */
 export async function openMailbox(dataDir: string): Promise<Mailbox> {
   for (const directory of [mailTmpDir(dataDir), mailDir(dataDir)]) makePrivateDirectory(directory);
+  // A demo that was killed in the middle of one has not answered for it.
+  for (const { name } of Deno.readDirSync(mailTmpDir(dataDir))) {
+    removeIfThere(join(mailTmpDir(dataDir), name));
+  }
   const state = { refuses: false, refused: 0 };
   const server = new SMTPServer({
     disabledCommands: ["AUTH", "STARTTLS"],

@@ -94,7 +94,12 @@ test("an event is found by its uuid with every delivery, its line and its facts,
     for (const { from, startOffset, to } of one.lookedAt.partitions) {
       expect([from, to >= from]).toEqual([startOffset, true]);
     }
-    expect((await fetch(`${processor.url}/api/events/${uuidOf(6)}`)).status).toBe(404);
+    const unknown = await fetch(`${processor.url}/api/events/${uuidOf(6)}`);
+    expect(unknown.status).toBe(404);
+    expect(await unknown.json()).toMatchObject({
+      error: { code: "not_found" },
+      lookedAt: { partitions: one.lookedAt.partitions },
+    });
     expect((await fetch(`${processor.url}/api/events/no-uuid`)).status).toBe(400);
   }
   await check(first);

@@ -2,7 +2,7 @@ import { isScrubbed } from "../contract/dead_letter.ts";
 import { type PosthogEnvelope, readEnvelope, readLabel, recordId } from "../contract/envelope.ts";
 import type { KeyedHashes } from "../contract/keyed_hash.ts";
 import { DISCOUNT_OFFERS_GROUP, FACTS_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
-import type { DeliveryOutcome, EventDetail } from "../contract/processor_api.ts";
+import type { DeliveryOutcome, EventDetail, NoEvent } from "../contract/processor_api.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../contract/product_events.ts";
 import type { TraceStep } from "../contract/trace_step.ts";
 import { ifThere } from "../runtime/durable_file.ts";
@@ -82,11 +82,12 @@ type Moment = {
 export class History {
   constructor(private readonly options: HistoryOptions) {}
 
-  /** Everything known of one event; null where nothing was found within what was looked at. */
-  async eventOf(uuid: string, { withRaw }: { readonly withRaw: boolean }): Promise<EventDetail | null> {
+  /** Everything known of one event, or only where it was looked for in vain. */
+  async eventOf(uuid: string, { withRaw }: { readonly withRaw: boolean }): Promise<EventDetail | NoEvent> {
     const { log } = this.options;
     const { places, lookedAt } = await this.#placesOf(uuid);
-    if (places.size === 0) return null;
+    const nothing = { lookedAt: { partitions: lookedAt, facts: null } };
+    if (places.size === 0) return nothing;
     const moment = await this.#moment(LINE_BYTES_MAX);
     const deliveries: Delivery[] = [];
     for (const [partition, found] of [...places].sort(([a], [b]) => a - b)) {
@@ -96,7 +97,7 @@ export class History {
         if (record) deliveries.push(this.#deliveryOf(record, found, moment));
       }
     }
-    if (deliveries.length === 0) return null;
+    if (deliveries.length === 0) return nothing;
     const known = deliveries.find(({ distinctId }) => distinctId !== null) ?? deliveries[0]!;
     const { facts, looked } = await this.#factsOf(deliveries);
     const line = deliveries.find(({ outcome }) => outcome === "line")?.line ?? null;

@@ -7,6 +7,8 @@ import type { TraceHub } from "./status/trace_hub.ts";
 const READY_MS_MAX = 10_000;
 const READ_MS_MAX = 10_000;
 const LOOK_EVERY_MS = 50;
+/** Readings at most: each is for nothing where somebody is erased meanwhile. */
+const ATTEMPTS = 3;
 /** Live steps that wait for that at most: with more there is enough to see. */
 const HELD_MAX = 2_000;
 
@@ -48,11 +50,15 @@ export class TraceStart {
     if (this.#held === null || signal.aborted) return this.#release([]);
     const told = () =>
       new Set((this.#held ?? []).flatMap((step) => step.step === "polled" ? [step.position] : []));
-    const read = await within(
-      history.newestSteps(told, new Date(clock.now()).toISOString()).catch(() => []),
-      { ms: READ_MS_MAX, clock },
-    );
-    this.#release(read === "late" || this.#forgotten ? [] : read);
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      this.#forgotten = false;
+      const read = await within(
+        history.newestSteps(told, new Date(clock.now()).toISOString()).catch(() => []),
+        { ms: READ_MS_MAX, clock },
+      );
+      if (!this.#forgotten) return this.#release(read === "late" ? [] : read);
+    }
+    this.#release([]);
   }
 
   #release(steps: readonly TraceStep[]): void {

@@ -6,6 +6,7 @@ import type {
   DatasetTail,
   EventDetail,
   MailListing,
+  NoEvent,
   OfferView,
   PipelineStatus,
 } from "../../contract/processor_api.ts";
@@ -24,8 +25,8 @@ export type StatusSources = {
   /** Partitions that stand at what cannot be read, in words; the others flow, so that the processor is ready. */
   readonly standing: () => readonly string[];
   readonly status: () => Promise<PipelineStatus>;
-  /** What has become of one event; null where it was not found. */
-  readonly eventOf: (uuid: string, options: { readonly withRaw: boolean }) => Promise<EventDetail | null>;
+  /** What has become of one event. */
+  readonly eventOf: (uuid: string, options: { readonly withRaw: boolean }) => Promise<EventDetail | NoEvent>;
   readonly offerOf: (distinctId: string) => Promise<OfferView | null>;
   readonly codeIsValid: (code: string) => boolean;
   readonly dataset: (query: { limit: number; before: string | null; after: string | null }) => DatasetPage;
@@ -46,9 +47,7 @@ export type StatusSources = {
 /** Open without a password to this machine: what looks after the service has none. */
 const HEALTH_PATHS = ["/healthz", "/readyz", "/metrics"];
 const EVENT_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-const NO_SUCH_EVENT =
-  "Nothing is known of this event: of each partition the offsets that DEDUP_WINDOW spans were looked at, " +
-  "and the last 2,000 records where another processor has the partition.";
+const NO_SUCH_EVENT = "Nothing is known of this event in what was looked at: see lookedAt.";
 const TAIL_LINES_MAX = 1_000;
 /** Dataset partitions of a page, at most and unless another number is asked for. */
 const DATASET_LIMIT_MAX = 500;
@@ -103,7 +102,9 @@ export function createStatusApi(sources: StatusSources): Hono {
     }
     const withRaw = sources.showsRaw && isLocal(visitOf(c.req.raw, c.env));
     const event = await sources.eventOf(uuid, { withRaw });
-    return event ? c.json(event) : c.json(problem("not_found", NO_SUCH_EVENT), 404);
+    return "uuid" in event
+      ? c.json(event)
+      : c.json({ ...problem("not_found", NO_SUCH_EVENT), ...event }, 404);
   });
   app.get("/api/offers/:id", async (c) => {
     const offer = await sources.offerOf(c.req.param("id"));
