@@ -7,6 +7,7 @@ import type { Clock } from "../runtime/clock.ts";
 import { listen } from "../runtime/listen.ts";
 import type { Mailbox } from "./mailbox.ts";
 import {
+  begunWords,
   type Episode,
   episodeWords,
   type Figures,
@@ -215,8 +216,7 @@ class Watch {
     const now = [...away, ...standing.differs].join(", ") || "not all has been read yet";
     if (episode === null) return `Not yet: ${now}`;
     const seconds = Math.round((this.options.clock.monotonic() - this.#since) / 1000);
-    const sent = standing.figures.sent - episode.from.sent;
-    return `${episode.what} ${seconds} s ago, ${sent} sent since. Not yet: ${now}`;
+    return `${begunWords(episode, standing, seconds)}. Not yet: ${now}`;
   }
 
   #switches({ standIn }: Reading): Proof["switches"] {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { PipelineStatus } from "../contract/processor_api.ts";
-import { type Episode, episodeWords, type Reading, Tally, totalWords } from "./proof.ts";
+import { begunWords, type Episode, episodeWords, type Reading, Tally, totalWords } from "./proof.ts";
 import type { DeliveryStatus } from "./stand_in/deliveries.ts";
 
 type Counts = {
@@ -140,6 +140,12 @@ describe("the proof's words", () => {
     const standing = tally.add(reading({ delivered: 17, lines: 17 }));
     expect(episodeWords(dead, standing)).toBe(
       "7 sent while the processor was dead: 7 lines, 0 lost, 0 doubled",
+    );
+  });
+
+  it("say what was done and when, while not all agrees again", () => {
+    expect(begunWords(dead, tally.add(reading({ delivered: 17, lines: 17 })), 3)).toBe(
+      "The processor was killed 3 s ago, 7 sent since",
     );
   });
 

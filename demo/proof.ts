@@ -170,6 +170,22 @@ const WHILE: Readonly<Record<Switch, string>> = {
   "send-broken": "that was broken",
 };
 
+const DONE: Readonly<Record<Switch, string>> = {
+  "kill-processor": "The processor was killed",
+  "kill-ingest": "Ingest was killed",
+  "pause-deliveries": "Deliveries were paused",
+  "deliver-twice": "Every delivery was doubled",
+  "out-of-order": "Deliveries were put out of order",
+  "drop-deliveries": "Dropping deliveries was begun",
+  "mail-refuses": "The mail server was told to answer 451",
+  "send-broken": "Something broken was sent",
+};
+
+/** What was done `seconds` ago, while not all agrees again. */
+export function begunWords({ what, from }: Episode, { figures }: Standing, seconds: number): string {
+  return `${DONE[what]} ${seconds} s ago, ${figures.sent - from.sent} sent since`;
+}
+
 /** What came of what was sent since it was broken, as one sentence: "7 sent while the processor was dead: 7 lines, 0 lost, 0 doubled". */
 export function episodeWords({ what, from, until }: Episode, { figures, lost, doubled }: Standing): string {
   const since = (name: keyof Figures) => figures[name] - from[name];
