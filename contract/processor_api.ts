@@ -36,11 +36,11 @@ export type PipelineStatus = {
   groups: GroupLag[];
   dataset: { records: number; bytes: number; files: number };
   offers: Record<OfferState, number>;
-  /** `ever`: source positions that have had a letter, also those redriven since. */
-  deadLetters: { total: number; byReason: Record<string, number>; ever?: number };
+  deadLetters: { total: number; byReason: Record<string, number> };
   /**
    * What became of the topic's records as the dataset's manifests say: each is a line, a repeat, a dead letter or another
-   * event. `uncounted`: offsets that an earlier version handled without counting.
+   * event. `uncounted`: offsets that an earlier version handled without counting; `letters`: source positions that have had
+   * a letter, as the topic of letters says, also those redriven since.
    */
   outcomes?: {
     records: number;
@@ -49,6 +49,7 @@ export type PipelineStatus = {
     deadLetters: number;
     others: number;
     uncounted: number;
+    letters: number;
   };
   mails: { accepted: number; deferred: number; refused: number; unknown: number };
 };

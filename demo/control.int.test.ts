@@ -21,8 +21,8 @@ const PROCESSOR = {
   log: "embedded",
   groups: [{ lag: 0 }],
   dataset: { records: 3 },
-  deadLetters: { total: 0, ever: 0 },
-  outcomes: { records: 4, lines: 3, duplicates: 0, deadLetters: 0, others: 1, uncounted: 0 },
+  deadLetters: { total: 0 },
+  outcomes: { records: 4, lines: 3, duplicates: 0, deadLetters: 0, others: 1, uncounted: 0, letters: 0 },
   mails: { accepted: 2 },
 };
 

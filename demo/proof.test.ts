@@ -46,7 +46,7 @@ function reading(
       groups: [{ group: "dataset-writer", topic: "t", lag, lagSeconds: 0, partitions: [] }],
       dataset: { records: lines, bytes: 0, files: 0 },
       offers: { counting: 0, waiting: 0, sending: 0, offered: 0, failed: 0, closed: 0 },
-      deadLetters: { total: 0, byReason: {}, ever: letters },
+      deadLetters: { total: 0, byReason: {} },
       outcomes: {
         records: decidedLines + duplicates + others + letters,
         lines: decidedLines,
@@ -54,6 +54,7 @@ function reading(
         deadLetters: letters,
         others,
         uncounted: 0,
+        letters,
       },
       mails: { accepted: 0, deferred: 0, refused: 0, unknown: 0 },
     },

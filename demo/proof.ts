@@ -106,7 +106,7 @@ export class Tally {
     const { outcomes } = processor ?? {};
     if (processor !== null) {
       raw.lines = processor.dataset.records;
-      raw.deadLetters = processor.deadLetters.ever ?? processor.deadLetters.total;
+      raw.deadLetters = outcomes?.letters ?? processor.deadLetters.total;
       raw.duplicates = outcomes?.duplicates ?? 0;
       raw.counted = outcomes?.others ?? 0;
       raw.mails = processor.mails.accepted;

@@ -255,8 +255,8 @@ function statusSource(
       groups,
       dataset: dataset.totals(),
       ...offers(),
-      deadLetters: { total, byReason, ever: letters.ever },
-      outcomes: dataset.outcomes(),
+      deadLetters: { total, byReason },
+      outcomes: { ...dataset.outcomes(), letters: letters.ever },
     };
   };
   let last: { at: number; status: Promise<PipelineStatus> } | null = null;

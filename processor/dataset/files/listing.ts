@@ -60,7 +60,7 @@ export class DatasetView {
   }
 
   /** What became of the topic's records, by the manifests; `uncounted` are those that an earlier version wrote. */
-  outcomes(): NonNullable<PipelineStatus["outcomes"]> {
+  outcomes(): Omit<NonNullable<PipelineStatus["outcomes"]>, "letters"> {
     const sum = { records: 0, lines: 0, duplicates: 0, deadLetters: 0, others: 0, uncounted: 0 };
     for (const { manifest } of this.#withTree(({ snapshots }) => snapshots) ?? []) {
       if (manifest === null) continue;
