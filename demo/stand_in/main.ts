@@ -15,7 +15,7 @@ Usage: deno task posthog-stand-in [--help]
 
 Environment: HOST, POSTHOG_STAND_IN_PORT (8010), POSTHOG_STAND_IN_WEBHOOK_URL (ingest's /api/webhooks), DATA_DIR,
 WEBHOOK_SECRET, WEBHOOK_SIGNING_SECRET, STAND_IN_EVENTS (event names, or *), and to disturb deliveries, each a share
-from 0 to 1: STAND_IN_DUPLICATE, STAND_IN_REORDER, STAND_IN_DROP. ALLOWED_HOSTS: names that it answers to beside
+from 0 to 1: STAND_IN_DUPLICATE, STAND_IN_REORDER, STAND_IN_DROP (while it runs: POST /api/switches, from this machine). ALLOWED_HOSTS: names that it answers to beside
 loopback names and PUBLIC_URL's.`;
 
 function run(environment: Environment): Promise<RunningService> {
