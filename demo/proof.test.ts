@@ -118,6 +118,14 @@ describe("the proof's figures", () => {
     expect(tally.add(reading({ ...old, delivered: 13, lines: 4 })).differs).toEqual(["1 lost"]);
   });
 
+  it("add up after a replay too, for which a letter's record is one of the others", () => {
+    const { processor, ...whole } = reading({ delivered: 5, lines: 2, others: 2, letters: 1 });
+    const outcomes = { ...processor.outcomes!, others: 3, deadLetters: 0 };
+    const standing = new Tally().add({ ...whole, processor: { ...processor, outcomes } });
+    expect(standing).toMatchObject({ isQuiet: true, differs: [] });
+    expect(standing.figures).toMatchObject({ records: 5, lines: 2, deadLetters: 1, counted: 2 });
+  });
+
   it("never go back, whoever is away and whatever a redrive or an erasure takes out", () => {
     const tally = new Tally();
     const before =

@@ -108,7 +108,9 @@ export class Tally {
       raw.lines = processor.dataset.records;
       raw.deadLetters = outcomes?.letters ?? processor.deadLetters.total;
       raw.duplicates = outcomes?.duplicates ?? 0;
-      raw.counted = outcomes?.others ?? 0;
+      // A replay decides no letter a second time: its record is one of the others then.
+      const lettersBefore = outcomes ? Math.max(0, outcomes.letters - outcomes.deadLetters) : 0;
+      raw.counted = Math.max(0, (outcomes?.others ?? 0) - lettersBefore);
       raw.mails = processor.mails.accepted;
     }
     const { repeated, ...figures } = raw;

@@ -190,3 +190,29 @@ test("raw envelopes are shown to this machine only, and only where SHOW_RAW says
   expect(text).not.toContain("7911");
   expect(text).toContain("<PHONE_NUMBER>");
 });
+
+test("what became of the records still adds up after a replay, which decides no letter a second time", async () => {
+  const [ingest, processor] = [await start("ingest"), await start("processor")];
+  const body = posthogBody({ uuid: uuidOf(1) });
+  const broken = posthogBody({ uuid: uuidOf(2), properties: {} });
+  for (const one of [body, body, broken, posthogBody({ event: "feature_used" })]) await post(ingest.url, one);
+  const before = await untilCaughtUp(processor.url);
+  expect(before.outcomes).toEqual({
+    records: 4,
+    lines: 1,
+    duplicates: 1,
+    deadLetters: 1,
+    others: 1,
+    uncounted: 0,
+    letters: 1,
+  });
+  const env = { ...environment(), INGEST_URL: ingest.url, PROCESSOR_URL: processor.url };
+  const replay = await runProgram("tools/replay/main.ts", { env });
+  expect([replay.code, replay.stderr]).toEqual([0, expect.anything()]);
+  // A replay takes the letter as one that is there, and decides it no second time.
+  const after = await until("the writer goes on in the new tree", async () => {
+    const { outcomes } = await untilCaughtUp(processor.url);
+    return outcomes!.records === 4 && outcomes!.deadLetters === 0 ? outcomes : null;
+  });
+  expect(after).toMatchObject({ lines: 1, duplicates: 1, others: 2, letters: 1 });
+});
