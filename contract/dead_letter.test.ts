@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import {
   deadLetterRecord,
+  dismissalRecord,
   erasedMarkRecord,
   isScrubbed,
   readDeadLetterEntry,
@@ -68,6 +69,17 @@ describe("what else lies in the dead-letter topic", () => {
       const read = readDeadLetterEntry({ ...redriveMarkRecord(redrive, 5), partition: 0, offset: 1 });
       expect(read).toEqual({ is: "redrive", redrive });
     }
+  });
+
+  it("the mark of a dismissal is read back, and a letter whose source has that header is a letter", () => {
+    const dismissal = { letter: "0:17", words: "ours" };
+    const read = readDeadLetterEntry({ ...dismissalRecord(dismissal, 5), partition: 0, offset: 1 });
+    expect(read).toEqual({ is: "dismissed", dismissal });
+    const letter = deadLetterRecord(
+      { ...record, headers: { dismissed: "0:1" } },
+      { topic, reason: "x", step: "parse" },
+    );
+    expect(readDeadLetterEntry({ ...letter, partition: 0, offset: 2 }).is).toBe("letter");
   });
 
   it("the mark of an erasure names a source position, and is no letter", () => {

@@ -1,5 +1,6 @@
 /**
- * How a dead letter lies in its topic and how it is read back, and the marks that redriving leaves there.
+ * How a dead letter lies in its topic and how it is read back, and the marks that redriving and dismissing
+ * leave there.
  *
  * A letter keeps the source record's key, value and timestamp as they were, and its headers beside our own. A letter's
  * id is its own position in the dead-letter topic, `partition:offset`.
@@ -50,10 +51,19 @@ export type RedriveMark = {
   readonly endOffset: number | null;
 };
 
+/** A letter that an operator has set aside for good. */
+export type Dismissal = {
+  /** The letter's id. */
+  readonly letter: string;
+  /** Why, in the operator's words; empty where an erasure has taken them. */
+  readonly words: string;
+};
+
 /** What a record of the dead-letter topic is; `other` was written by nobody we know and is passed over. */
 export type DeadLetterEntry =
   | { readonly is: "letter"; readonly letter: DeadLetter }
   | { readonly is: "redrive"; readonly redrive: RedriveMark }
+  | { readonly is: "dismissed"; readonly dismissal: Dismissal }
   /** The letters of this source are gone with their person; the position is still one that has had a letter. */
   | { readonly is: "erased"; readonly source: LetterSource }
   | { readonly is: "scrubbed" }
@@ -130,6 +140,14 @@ export function redriveMarkRecord(redrive: RedriveMark, at: number): Content & {
   return { key: null, value: new Uint8Array(), timestamp: at, headers };
 }
 
+/** The mark of a letter that was dismissed; `at` in milliseconds since 1970. */
+export function dismissalRecord(
+  { letter, words }: Dismissal,
+  at: number,
+): Content & { readonly headers: Headers } {
+  return { key: null, value: new Uint8Array(), timestamp: at, headers: { dismissed: letter, words } };
+}
+
 /**
  * Takes the letters of a source out of every list, also where a log cannot take their bytes out. It names a position and
  * nobody; that the position has had a letter stays known, so that no replay sets the same record aside again.
@@ -161,6 +179,9 @@ export function readDeadLetterEntry(record: ReadRecord): DeadLetterEntry {
   if ((mark === "begun" || mark === "done") && headers.reason === undefined) {
     const redrive = { mark, letter: headers.letter ?? "", endOffset: number(headers["end-offset"]) } as const;
     return { is: "redrive", redrive };
+  }
+  if (headers.dismissed !== undefined && headers.reason === undefined) {
+    return { is: "dismissed", dismissal: { letter: headers.dismissed, words: headers.words ?? "" } };
   }
   const source = readSource(headers);
   if (source && headers.reason === undefined && headers.letter === "erased") return { is: "erased", source };

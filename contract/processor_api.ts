@@ -125,6 +125,8 @@ export type DeadLetterView = {
   firstSeen: string;
   redrives: number;
   redriven: boolean;
+  /** Only of a letter that was set aside for good: the operator's words. */
+  dismissed?: { words: string };
   /** Only of what was set aside unread: where the topic was read on, what stood in the way, the operator's words. */
   unread?: { nextOffset: number; why: string; words: string };
 };
@@ -135,7 +137,7 @@ export type DeadLetterListing = {
   total: number;
   /** The same letters by reason, the most frequent first. */
   byReason: Record<string, number>;
-  /** Letters that a redrive of all would take: not redriven, and not worn out. */
+  /** Letters that a redrive of all would take: not redriven, not dismissed, and not worn out. */
   redrivable: number;
   /** A letter with so many redrives is refused. */
   redrivesMax: number;

@@ -11,6 +11,11 @@ export type RefusedWebhook = { readonly record: EnvelopeRecord; readonly reason:
 /** Below DATA_DIR. */
 export const REFUSED_DIRECTORY = ["spool", "refused"] as const;
 export const REFUSED_NAME_END = ".json";
+/**
+ * Behind the name of such a file: it was dismissed. That second file holds JSON, `{"words":"…"}`, and lies beside the
+ * first, which stays to the byte as ingest wrote it.
+ */
+export const DISMISSED_NAME_END = ".dismissed";
 
 /** The file of a refused webhook. */
 export function refusedFile({ record, reason }: RefusedWebhook): Uint8Array {

@@ -25,6 +25,7 @@ import { messageOf, Publisher, type PublisherOptions } from "./publisher.ts";
 import { createTopicEnds, RecentWebhooks } from "./recent.ts";
 import { createReadiness } from "./readiness.ts";
 import type { Report } from "./seldom.ts";
+import { AlreadyOut } from "./unsubscribe/already.ts";
 import { SecretConfirmation } from "./unsubscribe/secret_confirmation.ts";
 import { Spool } from "./spool/spool.ts";
 import { createUnsubscribe } from "./unsubscribe/handler.ts";
@@ -131,7 +132,16 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
       server: () => listener?.server ?? null,
     }),
     readiness: createReadiness(publisher, { ...publishing, breaches: () => settings.breaches }),
-    unsubscribe: createUnsubscribe({ hashes, confirmation, publisher, publicUrl, clock, inFlight, bodies }),
+    unsubscribe: createUnsubscribe({
+      hashes,
+      confirmation,
+      already: new AlreadyOut({ log, clock }),
+      publisher,
+      publicUrl,
+      clock,
+      inFlight,
+      bodies,
+    }),
     recent: async () => ({
       recent: recent.list(),
       published: publisher.published + drainer.published,

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, it, test } from "vitest";
 import { ConfigurationError } from "../runtime/environment.ts";
 import { readProcessorConfig, startWarnings } from "./config.ts";
@@ -17,6 +18,8 @@ const SMTP = {
   PUBLIC_URL: "https://shop.example",
 };
 
+const DKIM = { DKIM_DOMAIN: "shop.example", DKIM_SELECTOR: "a", DKIM_KEY: "package.json" };
+
 describe("The processor's settings", () => {
   it("are enough without any", () => {
     expect(readProcessorConfig({})).toMatchObject({ datasetWriters: 1, port: 3001, smtp: null });
@@ -31,6 +34,38 @@ describe("The processor's settings", () => {
     ["several writers on the embedded log", { DATASET_WRITERS: "2" }, /KAFKA_BROKERS/],
     ["no writer", { DATASET_WRITERS: "0" }, /DATASET_WRITERS/],
     ["an unknown group", { PROCESSOR_GROUPS: "offers" }, /dataset-writer or discount-offers/],
+    [
+      "one of three for DKIM",
+      { DKIM_KEY: "/no/key" },
+      /^Cannot sign mails: DKIM_DOMAIN and DKIM_SELECTOR are not set/,
+    ],
+    [
+      "two of three for DKIM",
+      { DKIM_DOMAIN: "a.example", DKIM_KEY: "/no" },
+      /: DKIM_SELECTOR is not set\. Set/,
+    ],
+    [
+      "a DKIM key that is not there",
+      { ...DKIM, DKIM_KEY: "/no/key" },
+      /^Cannot read DKIM_KEY "\/no\/key": .*may read/,
+    ],
+    [
+      "a DKIM key that is none",
+      DKIM,
+      /^Cannot use DKIM_KEY "package.json": there is no private key .*openssl genrsa/,
+    ],
+    ["a DKIM domain that is none", { ...DKIM, DKIM_DOMAIN: "shop" }, /^Cannot read DKIM_DOMAIN "shop"/],
+    ["a DKIM selector that is none", { ...DKIM, DKIM_SELECTOR: "a;b" }, /^Cannot read DKIM_SELECTOR "a;b"/],
+    [
+      "a discount of two lines",
+      { DISCOUNT_TEXT: "20 %\noff" },
+      /^Cannot use DISCOUNT_TEXT: .*one line of at most 200/,
+    ],
+    [
+      "a public URL too long for a line",
+      { PUBLIC_URL: `https://a.example/${"x".repeat(500)}` },
+      /longer than 500/,
+    ],
     ["a short secret", { PIPELINE_SECRET: "short" }, /openssl rand/],
     ["prompts shown off loopback", { SHOW_RAW: "1", HOST: "0.0.0.0" }, /loopback only/],
     ["a console for everybody", { HOST: "0.0.0.0" }, /CONSOLE_PASSWORD, or ALLOW_ANONYMOUS=1/],
@@ -112,5 +147,29 @@ describe("mail by SMTP", () => {
   it("writes PUBLIC_URL as a URL parser does: nothing else gets into a mail", () => {
     const { publicUrl } = readProcessorConfig({ PUBLIC_URL: "https://Bücher.example/a b\r\n/" });
     expect(publicUrl).toBe("https://xn--bcher-kva.example/a%20b");
+  });
+
+  it("say what signs mails and what they offer, and warn where DMARC would not take the signature", async () => {
+    expect(readProcessorConfig({})).toMatchObject({ dkim: null, discountText: "20 % off your next month" });
+    const DKIM_KEY = await Deno.makeTempFile();
+    try {
+      const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+      await Deno.writeTextFile(DKIM_KEY, privateKey.export({ type: "pkcs8", format: "pem" }) as string);
+      const of = (MAIL_FROM: string) =>
+        readProcessorConfig({ ...DKIM, DKIM_KEY, MAIL_FROM, DISCOUNT_TEXT: " one month free " });
+      const config = of("offers@mail.shop.example");
+      expect(config).toMatchObject({
+        dkim: { domain: "shop.example", selector: "a" },
+        discountText: "one month free",
+      });
+      expect(startWarnings(config)).toEqual([]);
+      expect(startWarnings(of("offers@other.example"))).toEqual([
+        expect.stringMatching(
+          /^DKIM_DOMAIN shop.example is not the domain of MAIL_FROM, other.example: by DMARC/,
+        ),
+      ]);
+    } finally {
+      await Deno.remove(DKIM_KEY);
+    }
   });
 });

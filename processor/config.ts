@@ -6,6 +6,14 @@ import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP } from "../contract/names.t
 import { GENERATION_FAILED } from "../contract/product_events.ts";
 import { type MailSender, readMailSender } from "./offers/core/mail_sender.ts";
 import { defaultTls, readClientName, readSmtpUrl, type SmtpRelay } from "./offers/core/mail_relay.ts";
+import {
+  type DkimKey,
+  isAligned,
+  problemOfDkimKey,
+  readDkimDomain,
+  readDkimSelector,
+} from "./offers/core/dkim.ts";
+import { DISCOUNT_TEXT_DEFAULT, readDiscountText } from "./offers/core/discount_text.ts";
 import type { OfferPolicy } from "./offers/policy.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";
 
@@ -31,6 +39,10 @@ export type ProcessorConfig = {
    */
   readonly mailbox: boolean;
   readonly mailFrom: MailSender;
+  /** What mails are signed with; null: not at all. */
+  readonly dkim: DkimKey | null;
+  /** What the mail offers: one line. */
+  readonly discountText: string;
   readonly publicUrl: string;
   /** Who may use the status API. */
   readonly console: ConsoleSettings;
@@ -87,6 +99,8 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
     smtp: readSmtp(env, mailFrom),
     mailbox: env.flag("DEMO_MAILBOX", false),
     mailFrom,
+    dkim: readDkim(env),
+    discountText: readDiscount(env),
     publicUrl,
     console: readConsole(env, { host, publicUrl }),
     pipelineSecret: env.optional("PIPELINE_SECRET") ?? null,
@@ -119,8 +133,20 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
   return config;
 }
 
+/**
+ * The same for a command, without what mails are signed with: none sends one, and the key is not for everybody to read who
+ * may look at the lag.
+ */
+export function readCommandConfig(
+  { DKIM_DOMAIN: _, DKIM_SELECTOR: __, DKIM_KEY: ___, ...environment }: Environment,
+): ProcessorConfig {
+  return readProcessorConfig(environment);
+}
+
 /** What goes, and is worth a line at every start. */
-export function startWarnings({ log, pipelineSecret, smtp, publicUrl }: ProcessorConfig): readonly string[] {
+export function startWarnings(
+  { log, pipelineSecret, smtp, publicUrl, dkim, mailFrom }: ProcessorConfig,
+): readonly string[] {
   const { protocol, hostname } = new URL(publicUrl);
   const onOneMachine = smtp === null || (isLoopback(smtp.host) && isLoopback(hostname));
   return [
@@ -131,6 +157,12 @@ export function startWarnings({ log, pipelineSecret, smtp, publicUrl }: Processo
       ? [
         `PUBLIC_URL is http: mailboxes show one-click unsubscribing over https only (RFC 8058), and the link's token ` +
         "can be read on its way. Serve it over https.",
+      ]
+      : [],
+    ...dkim !== null && !isAligned(dkim.domain, mailFrom.domain)
+      ? [
+        `DKIM_DOMAIN ${dkim.domain} is not the domain of MAIL_FROM, ${mailFrom.domain}: by DMARC the signature counts for ` +
+        "nothing then. Sign with a key of the sender's own domain, or send from the domain that signs.",
       ]
       : [],
   ];
@@ -187,12 +219,80 @@ function readSmtp(env: EnvironmentReader, { domain }: MailSender): SmtpRelay | n
   return { ...address, tls: env.optional("SMTP_TLS") === undefined ? defaultTls(address) : tls, clientName };
 }
 
+function readDkim(env: EnvironmentReader): DkimKey | null {
+  const names = ["DKIM_DOMAIN", "DKIM_SELECTOR", "DKIM_KEY"] as const;
+  const [domain, selector, path] = names.map((name) => env.optional(name));
+  if (domain === undefined || selector === undefined || path === undefined) {
+    const missing = names.filter((name) => env.optional(name) === undefined);
+    if (missing.length < names.length) {
+      env.refuse(
+        `Cannot sign mails: ${missing.join(" and ")} ${
+          missing.length === 1 ? "is" : "are"
+        } not set. Set DKIM_DOMAIN, ` +
+          "DKIM_SELECTOR and DKIM_KEY (a file), or none of them.",
+      );
+    }
+    return null;
+  }
+  const asciiDomain = readDkimDomain(domain);
+  if (asciiDomain === null) {
+    env.refuse(`Cannot read DKIM_DOMAIN ${JSON.stringify(domain)}: expected a domain such as shop.example.`);
+  }
+  const asciiSelector = readDkimSelector(selector);
+  if (asciiSelector === null) {
+    env.refuse(
+      `Cannot read DKIM_SELECTOR ${
+        JSON.stringify(selector)
+      }: expected the name before ._domainkey in DNS, such as 2026a.`,
+    );
+  }
+  const privateKey = readDkimKeyFile(env, path);
+  if (asciiDomain === null || asciiSelector === null || privateKey === null) return null;
+  return { domain: asciiDomain, selector: asciiSelector, privateKey };
+}
+
+function readDkimKeyFile(env: EnvironmentReader, path: string): string | null {
+  let pem: string;
+  try {
+    pem = Deno.readTextFileSync(path);
+  } catch (error) {
+    env.refuse(
+      `Cannot read DKIM_KEY ${JSON.stringify(path)}: ${
+        (error as Error).message
+      }. Name a file that this user may read.`,
+    );
+    return null;
+  }
+  const problem = problemOfDkimKey(pem);
+  if (problem !== null) env.refuse(`Cannot use DKIM_KEY ${JSON.stringify(path)}: ${problem}.`);
+  return problem === null ? pem : null;
+}
+
+function readDiscount(env: EnvironmentReader): string {
+  const text = readDiscountText(env.optional("DISCOUNT_TEXT") ?? DISCOUNT_TEXT_DEFAULT);
+  if (text === null) {
+    env.refuse(
+      "Cannot use DISCOUNT_TEXT: it stands in the mail as one line of at most 200 characters, without control characters. " +
+        `Shorten it, such as ${DISCOUNT_TEXT_DEFAULT}.`,
+    );
+  }
+  return text ?? DISCOUNT_TEXT_DEFAULT;
+}
+
+/** In characters; a line of a mail has at most 998, with the token behind it (RFC 5322 section 2.1.1). */
+const PUBLIC_URL_LENGTH_MAX = 500;
+
 /** It stands in every mail, with a path behind it: as the URL parser writes it, and nothing else in it. */
 function readPublicUrl(env: EnvironmentReader): string {
   const url = new URL(env.url("PUBLIC_URL", "http://localhost:8000"));
   if (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "") {
     env.refuse(
       "Cannot use PUBLIC_URL: it stands in every mail, with a path behind it. Leave out user, password, ? and #.",
+    );
+  }
+  if (url.href.length > PUBLIC_URL_LENGTH_MAX) {
+    env.refuse(
+      `Cannot use PUBLIC_URL: it is longer than ${PUBLIC_URL_LENGTH_MAX} characters, and stands in one line of a mail.`,
     );
   }
   return url.href.replace(/\/+$/, "");

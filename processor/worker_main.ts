@@ -8,7 +8,7 @@ import { createMaildirMailer, outcomeIn } from "./offers/mail/maildir.ts";
 import { createSmtpMailer } from "./offers/mail/smtp.ts";
 import type { ProcessorConfig } from "./config.ts";
 import type { Mailer } from "./offers/mailer.ts";
-import { renderDiscountEmail } from "./offers/core/discount_email.ts";
+import { type DiscountOfferMail, renderDiscountEmail } from "./offers/core/discount_email.ts";
 import type { WindowFinding } from "./dataset/core/dedup_window.ts";
 import { runDatasetMember } from "./dataset/member.ts";
 import { runDiscountOffers } from "./offers/discount_offers.ts";
@@ -87,8 +87,9 @@ async function start(
     case "offer-sender": {
       const { config, clock } = deps;
       const mailer = mailerOf(config, clock);
+      const render = (offer: DiscountOfferMail) => renderDiscountEmail(offer, config.discountText);
       try {
-        return await runOfferSender({ ...deps, mailer, render: renderDiscountEmail });
+        return await runOfferSender({ ...deps, mailer, render });
       } finally {
         await mailer.close();
       }
@@ -96,8 +97,9 @@ async function start(
   }
 }
 
-function mailerOf({ smtp, dataDir, mailbox }: ProcessorConfig, clock: Clock): Mailer {
-  if (smtp === null) return createMaildirMailer(dataDir, clock);
-  const mailer = createSmtpMailer(smtp, clock);
+function mailerOf({ smtp, dkim, dataDir, mailbox }: ProcessorConfig, clock: Clock): Mailer {
+  const now = () => clock.now();
+  if (smtp === null) return createMaildirMailer(dataDir, { now, dkim });
+  const mailer = createSmtpMailer(smtp, { now, dkim });
   return mailbox ? { ...mailer, outcomeOf: (messageId) => outcomeIn(dataDir, messageId) } : mailer;
 }

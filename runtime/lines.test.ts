@@ -1,5 +1,5 @@
-import { expect, it } from "vitest";
-import { readLines } from "./lines.ts";
+import { describe, expect, it } from "vitest";
+import { readLines, utf8Bytes } from "./lines.ts";
 
 async function linesOf(pieces: readonly (string | Uint8Array)[], lineBytesMax = 10) {
   const encoder = new TextEncoder();
@@ -31,4 +31,41 @@ it("a line beyond the bound is null, and the next one is read", async () => {
     ["0123456789"],
   ]);
   expect(await linesOf(["0123456789a"])).toEqual([[], [null]]);
+});
+
+describe("a byte order mark", () => {
+  const bytesOf = async (pieces: readonly number[][]) => {
+    const found: number[][] = [];
+    for await (const piece of utf8Bytes(ReadableStream.from(pieces.map((piece) => Uint8Array.from(piece))))) {
+      found.push([...piece]);
+    }
+    return found;
+  };
+
+  it.each([
+    [[[0xef, 0xbb, 0xbf, 97], [98]], [[97], [98]]],
+    [[[0xef], [0xbb], [0xbf, 97], [98]], [[97], [98]]],
+    [[[0xef, 0xbb], [0xbf]], [[]]],
+    // No marks: what only begins like one, and what stands elsewhere.
+    [[[0xef, 0xbb], [0x80, 97]], [[0xef, 0xbb], [0x80, 97]]],
+    [[[0xef]], [[0xef]]],
+    [[[97], [0xef, 0xbb, 0xbf]], [[97], [0xef, 0xbb, 0xbf]]],
+    [[], []],
+  ])("of UTF-8 is passed over in whatever pieces it comes: %j", async (pieces, expected) => {
+    expect(await bytesOf(pieces)).toEqual(expected);
+  });
+
+  it.each([[[[0xff, 0xfe, 97, 0]]], [[[0xfe], [0xff, 0, 97]]]])("of UTF-16 ends it: %j", async (pieces) => {
+    await expect(bytesOf(pieces)).rejects.toThrow("Cannot read this text: it is UTF-16.");
+  });
+
+  it("is waited for no longer than it may still be one", async () => {
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+    const writer = writable.getWriter();
+    const found = utf8Bytes(readable);
+    const first = found.next();
+    await writer.write(Uint8Array.of(97));
+    expect((await first).value).toEqual(Uint8Array.of(97));
+    await writer.close();
+  });
 });

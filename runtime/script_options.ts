@@ -1,4 +1,4 @@
-import { parseArgs } from "node:util";
+import { ArgumentsError, readArguments } from "./arguments.ts";
 import { logError } from "./printable.ts";
 
 /** What a script takes beside `--help`. */
@@ -29,8 +29,8 @@ export function readScriptOptions<
     if (!given.help) return given;
     console.log(usage);
   } catch (error) {
-    logError((error as Error).message);
-    logError("See --help.");
+    const { message } = error as Error;
+    logError(error instanceof ArgumentsError ? message : `${message} See --help.`);
     Deno.exit(2);
   }
   Deno.exit(0);
@@ -44,13 +44,14 @@ function parse<N extends string, T extends string, F extends string>(
     ...bounds.map(([name, [, otherwise]]) => [name, String(otherwise)]),
     ...Object.entries(texts ?? {}),
   ];
-  const values: Record<string, unknown> = parseArgs({
-    args: Deno.args,
-    options: Object.fromEntries([
+  const { values, positionals } = readArguments(
+    Deno.args,
+    Object.fromEntries([
       ...named.map(([name, text]) => [name, { type: "string", default: text }]),
       ...[...flags, "help"].map((name) => [name, { type: "boolean", default: false }]),
     ]),
-  }).values;
+  );
+  if (positionals.length > 0) throw new Error(`Cannot read "${positionals[0]}": expected options only.`);
   const read = bounds.map(([name, [min, , max]]) => [name, whole(name, String(values[name]), { min, max })]);
   return { ...values, ...Object.fromEntries(read) } as Given<N, T, F | "help">;
 }

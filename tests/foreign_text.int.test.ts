@@ -79,6 +79,7 @@ const RUNS: readonly (readonly [program: string, args: readonly string[], isFore
   [LETTERS, ["show", HOSTILE], true],
   [LETTERS, ["redrive", "--all", "--dry-run"], true],
   [LETTERS, ["redrive", "--all", "--dry-run", "--json"], true],
+  [LETTERS, ["dismiss", HOSTILE, "--reason", HOSTILE], true],
   [LETTERS, [HOSTILE], true],
   [ERASE, [HOSTILE, "--dry-run"], true],
   [ERASE, [HOSTILE, "--dry-run", "--json"], true],

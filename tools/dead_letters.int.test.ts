@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { deadLetterRecord } from "../contract/dead_letter.ts";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { refusedFile } from "../contract/refused_webhook.ts";
+import { dismissRefused, redriveRefused, refusedWebhooks } from "../processor/dead_letters/mod.ts";
 import { killAtFaultPoint, runProgram, spawnProgram } from "../tests/support/run_command.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
@@ -135,8 +136,9 @@ describe("dead-letters redrive", () => {
   test("refuses a letter after three rounds and redrives the others", async () => {
     await setAside("worn", { redrives: 3 });
     await setAside("fresh");
-    const { code, stderr } = await deadLetters("redrive", "--all");
+    const { code, stdout, stderr } = await deadLetters("redrive", "--all");
     expect([code, stderr]).toEqual([1, "Cannot redrive 1 of 2: after 3 rounds another one does not help.\n"]);
+    expect(stdout).toMatch(/\n1 redriven, 1 refused\.\n$/);
     expect((await copies()).map(({ headers }) => [headers.id, headers.redrives])).toContainEqual([
       "fresh",
       "1",
@@ -149,6 +151,7 @@ describe("dead-letters redrive", () => {
     const before = await records(DEAD_LETTER_TOPIC);
     const { stdout } = await deadLetters("redrive", "--all", "--dry-run");
     expect(stdout).toContain("would be redriven");
+    expect(stdout).toMatch(/\nWould be: 1 redriven, 0 refused\.\n$/);
     expect([await copies(), await records(DEAD_LETTER_TOPIC)]).toEqual([[], before]);
   });
 
@@ -177,6 +180,93 @@ describe("dead-letters redrive", () => {
       expect((await deadLetters(...args)).code).toBe(2);
     },
   );
+});
+
+describe("dead-letters dismiss", () => {
+  const dismiss = (id: string, ...more: string[]) =>
+    deadLetters("dismiss", id, "--reason", "a test of ours", ...more);
+
+  test("takes a letter out of the list for good, with words; --all shows it, and no redrive takes it", async () => {
+    await setAside("a");
+    await setAside("b");
+    const { code, stdout } = await dismiss("0:0", "--json");
+    expect([code, lines(stdout)]).toEqual([0, [{ id: "0:0", outcome: "dismissed" }]]);
+    expect(lines((await deadLetters("list", "--json")).stdout).map(({ id }) => id)).toEqual(["0:2"]);
+    const [dismissed, other] = lines((await deadLetters("list", "--all", "--json")).stdout);
+    expect([dismissed.dismissed, other.dismissed]).toEqual([{ words: "a test of ours" }, undefined]);
+    expect((await deadLetters("list", "--all")).stdout).toContain(
+      "dismissed (a test of ours) · input_prompt",
+    );
+    expect((await deadLetters("show", "0:0")).stdout).toContain("user-a");
+    const named = await deadLetters("redrive", "0:0");
+    expect([named.code, named.stderr]).toEqual([
+      1,
+      'Cannot redrive "0:0": it has been dismissed for good (a test of ours).\n',
+    ]);
+    expect((await deadLetters("redrive", "--all")).stdout).toContain("1 redriven, 0 refused.\n");
+    expect((await copies()).map(({ headers }) => headers.id)).toEqual(["b"]);
+  });
+
+  test("again changes nothing", async () => {
+    await setAside("a");
+    await dismiss("0:0");
+    const before = await records(DEAD_LETTER_TOPIC);
+    const { code, stdout } = await dismiss("0:0");
+    expect([code, stdout]).toEqual([0, "Nothing to do: 0:0 has been dismissed already.\n"]);
+    expect(await records(DEAD_LETTER_TOPIC)).toEqual(before);
+  });
+
+  test.each([["dismiss.decided", 1], ["dismiss.marked", 0]])(
+    "killed at %s leaves %d letter in the list, and ends well when it is run again",
+    async (point, left) => {
+      await setAside("a");
+      const args = ["dismiss", "0:0", "--reason", "x"];
+      const env = { DATA_DIR: dataDir, FAULT_POINT: point };
+      await killAtFaultPoint(spawnProgram("tools/dead_letters.ts", { args, env }), point);
+      const listed = (await deadLetters("list", "--json")).stdout;
+      expect(listed === "" ? [] : lines(listed)).toHaveLength(left);
+      expect((await dismiss("0:0")).code).toBe(0);
+      expect((await deadLetters("list")).stdout).toBe("No dead letters.\n");
+    },
+  );
+
+  test("is refused to a letter that was redriven, or whose redrive was cut short behind its copy", async () => {
+    await setAside("a");
+    const point = "redrive.copied";
+    const args = ["redrive", "--all"];
+    await killAtFaultPoint(
+      spawnProgram("tools/dead_letters.ts", { args, env: { ...env(), FAULT_POINT: point } }),
+      point,
+    );
+    const half = await dismiss("0:0");
+    expect([half.code, half.stderr]).toEqual([1, expect.stringContaining("dead-letters redrive 0:0")]);
+    expect((await deadLetters("redrive", "0:0")).code).toBe(0);
+    const whole = await dismiss("0:0");
+    expect([whole.code, whole.stderr]).toEqual([1, expect.stringContaining("it has been redriven")]);
+  });
+
+  test.each([
+    [["dismiss", "0:0"]],
+    [["dismiss", "0:0", "--reason", " "]],
+    [["dismiss", "--reason", "x"]],
+    [[
+      "dismiss",
+      "0:0",
+      "--reason",
+      "x".repeat(1_001),
+    ]],
+    [["list", "--reason", "x"]],
+    [["dismiss", "0:0", "--all", "--reason", "x"]],
+  ])(
+    "%j is wrong usage",
+    async (args) => {
+      expect((await deadLetters(...args)).code).toBe(2);
+    },
+  );
+
+  test("of a letter that is not there says so", async () => {
+    expect((await dismiss("0:7")).stderr).toContain('Cannot find dead letter "0:7"');
+  });
 });
 
 describe("webhooks that the log refused and ingest keeps in DATA_DIR", () => {
@@ -249,6 +339,40 @@ describe("webhooks that the log refused and ingest keeps in DATA_DIR", () => {
       { id: "1-0" },
       RECEIVED_AT,
     ]);
+  });
+
+  test("are dismissed where they lie: their file stays, they leave the list, and no redrive publishes them", async () => {
+    refuse("1-0", "{}");
+    refuse("1-1", "{}");
+    const { code } = await deadLetters("dismiss", "refused:1-0", "--reason", "a test of ours");
+    expect(code).toBe(0);
+    expect(left().sort()).toEqual(["1-0.json", "1-0.json.dismissed", "1-1.json"]);
+    expect(lines((await deadLetters("list", "--json")).stdout).map(({ id }) => id)).toEqual(["refused:1-1"]);
+    expect(lines((await deadLetters("list", "--all", "--json")).stdout)[0]).toEqual({
+      ...view("1-0"),
+      dismissed: { words: "a test of ours" },
+    });
+    expect((await deadLetters("show", "refused:1-0")).code).toBe(0);
+    expect((await deadLetters("dismiss", "refused:1-0", "--reason", "x")).stdout).toContain("Nothing to do");
+    for (const dry of [[], ["--dry-run"]]) {
+      const named = await deadLetters("redrive", "refused:1-0", ...dry);
+      expect([named.code, named.stderr]).toEqual([
+        1,
+        'Cannot redrive "refused:1-0": it has been dismissed for good (a test of ours).\n',
+      ]);
+    }
+    expect((await deadLetters("redrive", "--all")).stdout).toMatch(/\n1 redriven, 0 refused\.\n$/);
+    expect(await records(WEBHOOKS_TOPIC)).toHaveLength(1);
+    expect(left().sort()).toEqual(["1-0.json", "1-0.json.dismissed"]);
+  });
+
+  test("are not published by a redrive that had read its list before somebody dismissed them", async () => {
+    refuse("1-0", "{}");
+    const [listed] = refusedWebhooks(dataDir);
+    await dismissRefused(listed!, "a test of ours");
+    expect(await redriveRefused(log, listed!)).toBe("it has been dismissed for good (a test of ours)");
+    expect(await records(WEBHOOKS_TOPIC)).toEqual([]);
+    expect(left().sort()).toEqual(["1-0.json", "1-0.json.dismissed"]);
   });
 
   test("stay where the log refuses them still, and the sentence says why; the others and the letters go on", async () => {

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { describe, expect, test } from "vitest";
 import { until } from "../tests/support/until.ts";
 
@@ -32,6 +33,22 @@ describe("deno task sanitise", () => {
     const { code, out } = await run([], "mail bob@acme.io\n\nplain\r\nlast +447911123456");
     expect(out).toBe("mail <EMAIL_ADDRESS>\n\nplain\r\nlast <PHONE_NUMBER>\n");
     expect(code).toBe(0);
+  });
+
+  test("a byte order mark is no part of the first line, with and without --json", async () => {
+    const plain = await run([], "\ufeffmail bob@acme.io\nnext\n");
+    expect([plain.code, plain.out]).toEqual([0, "mail <EMAIL_ADDRESS>\nnext\n"]);
+    const json = await run(["--json"], '\ufeff{"text":"Hi bob@acme.io"}\n');
+    expect([json.code, JSON.parse(json.out).text]).toEqual([0, "Hi <EMAIL_ADDRESS>"]);
+  });
+
+  test("UTF-16, in which no rule would find anything, is refused whole", async () => {
+    const { code, out, err } = await run([], Buffer.from("\ufeffmail bob@acme.io\n", "utf16le"));
+    expect([code, out, err.trim()]).toEqual([
+      1,
+      "",
+      expect.stringMatching(/^Cannot read this text: it is UTF-16\./),
+    ]);
   });
 
   test("a line over the bound is refused, the ones around it are not", async () => {
@@ -70,7 +87,7 @@ describe("deno task sanitise", () => {
       RULES.push({ name: "defective", when: () => true, find });
       Deno.exit(await runCommand(sanitiseCommand, ["--json"]));
     `;
-    const input = '{"text":"this one never ends"}\n{"text":"fine"}\n';
+    const input = '{"text":"this one never ends 12345"}\n{"text":"fine"}\n';
     const { code, out } = await run([], input, ["eval", script]);
     const [refused, answered] = out.trimEnd().split("\n").map((line) => JSON.parse(line));
     expect(refused.error.code).toBe("too_complex");

@@ -8,6 +8,7 @@ import {
 import {
   type Command,
   CommandFailedError,
+  grouped,
   ofFile,
   printableJson,
   printableLines,
@@ -16,7 +17,7 @@ import {
   writeOut,
 } from "./command.ts";
 import { isObject } from "../contract/envelope.ts";
-import { readLines } from "../runtime/lines.ts";
+import { readLines, utf8Bytes } from "../runtime/lines.ts";
 
 /** A line that was refused, in the place of its text. */
 const REFUSED = "<REFUSED>";
@@ -29,7 +30,7 @@ export const sanitiseCommand: Command = {
 
 Usage: deno task sanitise [--json] [FILE]
 
-  FILE     read this instead of standard input
+  FILE     read this instead of standard input, which is also -
   --json   one object per line, in {"text":"…","known":{"email":"…","name":"…","phone":"…","ip":"…"}} (known and each
            of its values optional), out {"text":"…","spans":[{"start":0,"end":5,"entity":"EMAIL_ADDRESS"}]} (UTF-16
            units of the text that came in) or {"error":{"code":"…","message":"…"}}
@@ -38,17 +39,23 @@ Usage: deno task sanitise [--json] [FILE]
 A line that cannot be sanitised (too_large: over ${TEXT_BYTES_MAX} bytes; too_complex: made to keep the rules busy) comes
 out as ${REFUSED}; the exit code is then 1.
 `,
-  async run({ positionals, json }) {
+  async run({ positionals, json, ifStopped }) {
     if (positionals.length > 1) {
       throw new UsageError("Cannot read two files: give one, or none for standard input.");
     }
     const input = await open(positionals[0]);
-    let refused = 0;
+    let [answered, refused] = [0, 0];
+    ifStopped(() =>
+      `${grouped(answered)} ${answered === 1 ? "line" : "lines"} came out until then, each whole.`
+    );
     for await (
-      const lines of readLines(input, { lineBytesMax: json ? JSON_LINE_BYTES_MAX : TEXT_BYTES_MAX })
+      const lines of readLines(utf8Bytes(input), {
+        lineBytesMax: json ? JSON_LINE_BYTES_MAX : TEXT_BYTES_MAX,
+      })
     ) {
       const answers = lines.map((line) => json ? answerJson(line) : answerText(line));
       refused += answers.filter((answer) => answer.refused).length;
+      answered += answers.length;
       // To the byte as the sanitiser made them where no terminal shows them: what comes out of a filter goes into the next one.
       const text = answers.map((answer) => `${answer.line}\n`).join("");
       const isShown = Deno.stdout.isTerminal();
@@ -63,7 +70,9 @@ out as ${REFUSED}; the exit code is then 1.
 type Answer = { readonly line: string; readonly refused: boolean };
 
 async function open(path: string | undefined): Promise<ReadableStream<Uint8Array>> {
-  return path === undefined ? Deno.stdin.readable : (await ofFile(path, (path) => Deno.open(path))).readable;
+  return path === undefined || path === "-"
+    ? Deno.stdin.readable
+    : (await ofFile(path, (path) => Deno.open(path))).readable;
 }
 
 /** `line` is null where it was longer than the bound. */

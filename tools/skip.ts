@@ -5,7 +5,7 @@ import {
   WEBHOOKS_TOPIC,
 } from "../contract/names.ts";
 import { UNREADABLE, unreadableLetterRecord } from "../contract/dead_letter.ts";
-import { readProcessorConfig } from "../processor/config.ts";
+import { readCommandConfig } from "../processor/config.ts";
 import { DeadLetterIndex } from "../processor/dead_letters/mod.ts";
 import { DEAD_LETTER_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import {
@@ -47,7 +47,7 @@ most 1 MiB of them ("deno task dead-letters show"); without a record there is no
   options: { reason: { type: "string" } },
   async run(line) {
     const { position, words } = wishOf(line);
-    const config = readProcessorConfig(Deno.env.toObject());
+    const config = readCommandConfig(Deno.env.toObject());
     if (config.log.kind === "embedded") refuseMissing(config.dataDir);
     await withLog(config, async (log) => {
       const index = new DeadLetterIndex(log);

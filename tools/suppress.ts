@@ -1,5 +1,5 @@
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
-import { readProcessorConfig } from "../processor/config.ts";
+import { readCommandConfig } from "../processor/config.ts";
 import { readAddress } from "../processor/offers/mod.ts";
 import { committedBefore, confirmSecret } from "../processor/facts/identity.ts";
 import { publishFacts } from "../processor/facts/topic.ts";
@@ -22,15 +22,20 @@ export const suppressCommand: Command = {
 
 Usage: deno task suppress FILE [--json]
 
-FILE holds one address a line; empty lines and lines that begin with # are passed over. What is kept is a keyed hash.
+FILE (- for standard input) holds one address a line; empty lines and lines that begin with # are passed over. What is kept is a keyed hash.
 Repeating the command changes nothing.
 `,
-  async run({ positionals, json }) {
+  async run({ positionals, json, ifStopped }) {
     const [path, ...rest] = positionals;
     if (path === undefined || rest.length > 0) throw new UsageError("Expected one FILE of addresses.");
-    const config = readProcessorConfig(Deno.env.toObject());
+    const config = readCommandConfig(Deno.env.toObject());
     // Read before a secret is made: with a mistyped FILE nothing is.
-    const { mailboxes, refused } = readMailboxes(await ofFile(path, (path) => Deno.readTextFile(path)));
+    let published = 0;
+    ifStopped(() => `${published} addresses are suppressed. The same command again suppresses the rest.`);
+    const text = path === "-"
+      ? await new Response(Deno.stdin.readable).text()
+      : await ofFile(path, (path) => Deno.readTextFile(path));
+    const { mailboxes, refused } = readMailboxes(text);
     const hashes = createKeyedHashes(pipelineSecret(config.dataDir, config.pipelineSecret ?? undefined));
     await withLog(config, async (log) => {
       // The first fact names the secret: before it is confirmed these hashes might mean nobody.
@@ -42,6 +47,7 @@ Repeating the command changes nothing.
       ) => ({ fact: "suppressed", at, mailbox: hashes.mailbox(one) } as const));
       for (let from = 0; from < facts.length; from += FACTS_AT_ONCE_MAX) {
         await publishFacts(log, facts.slice(from, from + FACTS_AT_ONCE_MAX));
+        published = Math.min(from + FACTS_AT_ONCE_MAX, facts.length);
       }
     });
     if (json) printJson({ suppressed: mailboxes.length, refused: refused.length });

@@ -1,3 +1,5 @@
+import { createRequire } from "node:module";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { randomUUID } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -246,6 +248,9 @@ describe("what keeps clients quiet", () => {
     ["/flags/?v=2", { flags: {}, errorsWhileComputingFlags: false }],
     ["/decide/?v=4", { featureFlags: {}, sessionRecording: false }],
     ["/api/surveys/?token=phc_demo", { surveys: [] }],
+    ["/api/product_tours/?token=phc_demo", { product_tours: [] }],
+    ["/api/web_experiments/?token=phc_demo", { experiments: [] }],
+    ["/api/early_access_features/?token=phc_demo", { earlyAccessFeatures: [] }],
     ["/healthz", { status: "ok", delivered: 0 }],
     ["/api/deliveries", { delivered: 0, failed: 0, inFlight: 0, waiting: 0, lastErrors: [] }],
   ])("GET %s", async (path, expected) => {
@@ -254,16 +259,87 @@ describe("what keeps clients quiet", () => {
     expect(await response.json()).toMatchObject(expected);
   });
 
-  it("the script of the remote configuration is empty, recordings are thrown away, extras do not exist", async () => {
-    const script = await fetch(`${standIn.url}/array/phc_demo/config.js`);
-    expect([script.status, script.headers.get("content-type"), await script.text()]).toEqual([
+  it("recordings, logs and measurements are thrown away", async () => {
+    for (const path of ["/s/", "/flags/?v=2", "/i/v1/logs?token=phc_demo", "/i/v1/metrics?token=phc_demo"]) {
+      expect([path, (await post(path, "{}")).status]).toEqual([path, 200]);
+    }
+  });
+
+  it("the script of the remote configuration sets it for its token, whatever text that is", async () => {
+    const token = '"];throw 1;//</script>\u2028\\';
+    const script = await fetch(`${standIn.url}/array/${encodeURIComponent(token)}/config.js`);
+    expect([script.status, script.headers.get("content-type")]).toEqual([
       200,
       expect.stringMatching(/^text\/javascript/),
-      "",
     ]);
-    expect((await post("/s/", "[]")).status).toBe(200);
-    expect((await post("/flags/?v=2", "{}")).status).toBe(200);
-    expect((await fetch(`${standIn.url}/static/1/surveys.js`)).status).toBe(404);
+    const window: Record<string, Record<string, unknown>> = {};
+    new Function("window", await script.text())(window);
+    expect(window._POSTHOG_REMOTE_CONFIG![token]).toEqual({
+      config: await (await fetch(`${standIn.url}/array/phc_demo/config`)).json(),
+      siteApps: [],
+    });
+  });
+});
+
+describe("the scripts that posthog-js loads afterwards", () => {
+  const main = createRequire(import.meta.url).resolve("posthog-js");
+  const ofPackage = (name: string) => Deno.readTextFile(join(main, "..", name));
+
+  it.each([
+    "surveys.js",
+    "recorder.js",
+    "lazy-recorder.js",
+    "exception-autocapture.js",
+    "web-vitals.js",
+    "web-vitals-with-attribution.js",
+    "dead-clicks-autocapture.js",
+    "tracing-headers.js",
+    "product-tours.js",
+    "logs.js",
+    "array.js",
+  ])("/static/%s is the package's own, with and without a version", async (name) => {
+    const text = await ofPackage(name);
+    for (const path of [`/static/${name}?v=1.449.2`, `/static/1.449.2/${name}`, `/static/1.400.0/${name}`]) {
+      const response = await fetch(standIn.url + path);
+      expect([path, response.status, response.headers.get("content-type")]).toEqual([
+        path,
+        200,
+        "text/javascript; charset=utf-8",
+      ]);
+      // For a page of another origin: the script's tag asks for it.
+      expect(response.headers.get("access-control-allow-origin")).toBe("*");
+      expect(await response.text() === text).toBe(true);
+    }
+    const map = await fetch(`${standIn.url}/static/1.449.2/${name}.map`);
+    expect([map.status, map.headers.get("content-type")]).toEqual([200, "application/json"]);
+    await map.body?.cancel();
+  });
+
+  it("the snippet's own script comes from /array/ as well", async () => {
+    const response = await fetch(`${standIn.url}/array/phc_demo/array.js`);
+    expect([response.status, await response.text() === await ofPackage("array.js")]).toEqual([200, true]);
+  });
+
+  it("no other file is reached: not beside the scripts, not above them", async () => {
+    for (
+      const path of [
+        "/static/toolbar.js",
+        "/static/package.json",
+        "/static/integrity.json",
+        "/static/surveys.d.ts",
+        "/static/..%2fpackage.json",
+        "/static/..%2f..%2flib%2fsrc%2fentrypoints%2fsurveys.js",
+        "/static/1/..%2f..%2f..%2f..%2f..%2fetc%2fpasswd",
+        "/static/%00surveys.js",
+        "/static/a/b/surveys.js",
+        "/array/phc_demo/surveys.js",
+        "/array/phc_demo/..%2fconfig.js",
+      ]
+    ) {
+      const response = await fetch(standIn.url + path);
+      expect([path, response.status]).toEqual([path, 404]);
+      await response.body?.cancel();
+    }
   });
 });
 

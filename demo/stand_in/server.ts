@@ -9,6 +9,7 @@ import { listen } from "../../runtime/listen.ts";
 import { tryLockFile } from "../../runtime/data_dir.ts";
 import { type CapturedEvent, readCapture } from "./capture_body.ts";
 import { readSwitches } from "./switches.ts";
+import { openClientScripts } from "./client_scripts.ts";
 import { createDeliveries, type Deliveries, type DeliveriesOptions } from "./deliveries.ts";
 import { type Invocation, openDeliveryQueue } from "./delivery_queue.ts";
 import { openPersons, type Persons, type PersonSnapshot } from "./persons.ts";
@@ -18,7 +19,7 @@ import type { StandInConfig } from "./config.ts";
  * A stand-in for PostHog on one machine: takes what its browser and server clients send, keeps persons, and delivers
  * webhooks as its HTTP Webhook destination does.
  *
- * Not imitated: insight and query APIs, feature flags, recordings (taken and thrown away), groups, geo-IP, the lz64
+ * Not imitated: insight and query APIs, feature flags, recordings and logs (taken and thrown away), groups, geo-IP, the lz64
  * encoding of very old clients, limits and billing.
  */
 
@@ -41,6 +42,16 @@ const STOP_MS_MAX = 2_000;
 /** Paths of the one capture handler, with and without a slash at the end. */
 const CAPTURE_PATHS = ["/e", "/i/v0/e", "/capture", "/track", "/engage", "/batch"] as const;
 
+/** Recordings, and what the browser's console and measurements give: taken and thrown away. */
+const THROWN_AWAY = ["/s", "/i/v1/logs", "/i/v1/metrics"] as const;
+/** What a page may ask for by its own options, and the name of the list in the answer: there is never any. */
+const EMPTY_LISTS = {
+  surveys: "surveys",
+  product_tours: "product_tours",
+  web_experiments: "experiments",
+  early_access_features: "earlyAccessFeatures",
+} as const;
+
 /** Answers that keep every client quiet: nothing to load, flags and recordings off, compression on. */
 const REMOTE_CONFIG = {
   supportedCompression: ["gzip", "gzip-js"],
@@ -52,6 +63,8 @@ const REMOTE_CONFIG = {
   autocapture_opt_out: true,
   siteApps: [],
 };
+const JAVASCRIPT = { "content-type": "text/javascript; charset=utf-8" };
+const JSON_MAP = { "content-type": "application/json" };
 const NO_FLAGS = { flags: {}, featureFlags: {}, featureFlagPayloads: {}, errorsWhileComputingFlags: false };
 
 /** Opens the store, listens, and begins with what an earlier run still owed. Throws where the port or store is taken. */
@@ -123,6 +136,12 @@ type AppOptions = StandInDependencies & {
 function buildApp(options: AppOptions): Hono {
   const app = new Hono();
   const intake = createIntake(options);
+  const scripts = openClientScripts();
+  const clientScript = async (c: Context) => {
+    const name = c.req.param("name") ?? "";
+    const text = await scripts.read(name);
+    return text === null ? c.notFound() : c.body(text, 200, name.endsWith(".map") ? JSON_MAP : JAVASCRIPT);
+  };
   app.use(async (c, next) => {
     const misdirected = hostRefusal(visitOf(c.req.raw, null), options.config.hosts);
     return misdirected ? refusalAnswer(misdirected) : await next();
@@ -132,12 +151,19 @@ function buildApp(options: AppOptions): Hono {
     app.on(["GET", "POST"], [path, `${path}/`], (c) => capture(c, { ...options, intake }));
   }
   app.get("/array/:token/config", (c) => c.json(REMOTE_CONFIG));
-  app.get("/array/:token/config.js", (c) => c.body("", 200, { "content-type": "text/javascript" }));
+  app.get("/array/:token/config.js", (c) => c.body(configScript(c.req.param("token")), 200, JAVASCRIPT));
+  app.get("/array/:token/:name{array(\\.\\w+)*\\.js}", clientScript);
+  app.get("/static/:name", clientScript);
+  app.get("/static/:version/:name", clientScript);
   app.on(["GET", "POST"], ["/flags", "/flags/"], (c) => c.json(NO_FLAGS));
   app.on(["GET", "POST"], ["/decide", "/decide/"], (c) => c.json({ ...REMOTE_CONFIG, ...NO_FLAGS }));
-  app.on(["GET", "POST"], ["/s", "/s/"], (c) => c.json({ status: "Ok" }));
-  app.get("/api/surveys", (c) => c.json({ surveys: [] }));
-  app.get("/api/surveys/", (c) => c.json({ surveys: [] }));
+  for (const path of THROWN_AWAY) {
+    app.on(["GET", "POST"], [path, `${path}/`], (c) => c.json({ status: "Ok" }));
+  }
+  for (const [name, list] of Object.entries(EMPTY_LISTS)) {
+    app.get(`/api/${name}`, (c) => c.json({ [list]: [] }));
+    app.get(`/api/${name}/`, (c) => c.json({ [list]: [] }));
+  }
   app.get("/api/deliveries", (c) => c.json(options.deliveries.status()));
   app.post("/api/switches", (c) => throwSwitches(c, options));
   app.get("/healthz", (c) => c.json({ status: "ok", delivered: options.deliveries.status().delivered }));
@@ -157,6 +183,12 @@ async function throwSwitches(c: Context, { deliveries }: AppOptions): Promise<Re
   deliveries.disturb(shares);
   if (pauseMs !== undefined) deliveries.pause(pauseMs);
   return c.json(deliveries.status().switched);
+}
+
+/** The remote config as the script that sets it, where posthog-js looks for it. The token is anybody's text. */
+function configScript(token: string): string {
+  const ours = JSON.stringify({ config: REMOTE_CONFIG, siteApps: [] });
+  return `(window._POSTHOG_REMOTE_CONFIG ??= {})[${JSON.stringify(token)}] = ${ours};\n`;
 }
 
 /** Answers as PostHog does: exactly 200 (anything else makes posthog-js send again), refusals as plain text. */

@@ -1,13 +1,13 @@
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import type { EnvelopeRecord } from "../../contract/envelope.ts";
-import { REFUSED_NAME_END, refusedFile } from "../../contract/refused_webhook.ts";
+import { DISMISSED_NAME_END, REFUSED_NAME_END, refusedFile } from "../../contract/refused_webhook.ts";
 import { ifThere, readIfThere } from "../../runtime/durable_file.ts";
 import type { SpoolFiles } from "./files.ts";
 
 /** Webhooks that the log refused for good, each in a file of its own; `deno task dead-letters` lists and redrives them. */
 export class RefusedWebhooks {
-  /** As far as was last looked: a redrive or an erasure takes files away. */
+  /** As far as was last looked, without those that were dismissed: a redrive or an erasure takes files away. */
   records = 0;
   #bytes = 0;
 
@@ -18,9 +18,9 @@ export class RefusedWebhooks {
   /** Counts what lies there now. */
   look(): void {
     const directory = join(this.files.directory, "refused");
-    const names = [...ifThere(() => [...Deno.readDirSync(directory)]) ?? []].map(({ name }) => name)
-      .filter((name) => name.endsWith(REFUSED_NAME_END));
-    this.records = names.length;
+    const all = new Set([...ifThere(() => [...Deno.readDirSync(directory)]) ?? []].map(({ name }) => name));
+    const names = [...all].filter((name) => name.endsWith(REFUSED_NAME_END));
+    this.records = names.filter((name) => !all.has(name + DISMISSED_NAME_END)).length;
     this.#bytes = names.reduce(
       (sum, name) => sum + (ifThere(() => Deno.statSync(join(directory, name)).size) ?? 0),
       0,
@@ -43,7 +43,7 @@ export class RefusedWebhooks {
     if (this.#bytes + bytes.length > this.bytesMax) {
       throw new Error(
         `Cannot set a webhook aside that the log refuses (${reason}): ${this.records} of them fill ` +
-          `${this.bytesMax} bytes. Mend the cause, then run \`deno task dead-letters redrive --all\`.`,
+          `${this.bytesMax} bytes. Mend the cause, then run \`deno task dead-letters redrive --all\`; of dismissed ones delete the files.`,
       );
     }
     const path = await this.files.setAside(name, bytes);

@@ -77,6 +77,33 @@ describe("once the log has confirmed the secret", () => {
     expect(await ingest.webhooks()).toEqual([]);
   });
 
+  test("says that it was done already when it was: by this link, also without the processor", async () => {
+    const page = async (method: string) => await (await ask(method, token)).text();
+    expect(await page("GET")).not.toContain("already done");
+    expect(await page("POST")).not.toContain("already done");
+    for (const method of ["GET", "POST", "GET"]) {
+      const html = await page(method);
+      expect(html).toContain("You are unsubscribed");
+      expect(html).toContain("already done");
+      expect(html).not.toContain("<button");
+    }
+    // What is only remembered turns nobody away.
+    expect(await ingest.webhooks()).toHaveLength(2);
+    const other = { subject: hashes.subject("user-2"), mailbox: hashes.mailbox("b@example.test") };
+    expect(await (await ask("GET", makeUnsubscribeToken(hashes, other))).text()).toContain("<button");
+  });
+
+  test.each(["opted_out", "suppressed"])(
+    "says so too where only the log knows, by a fact %s",
+    async (fact) => {
+      await publishFact({ fact, at: new Date(0).toISOString(), ...claims });
+      await until(
+        "the page knows",
+        async () => (await (await ask("GET", token)).text()).includes("already done"),
+      );
+    },
+  );
+
   test("POST acts at once, with what mail programs send and with an empty body", async () => {
     for (const body of ["List-Unsubscribe=One-Click", ""]) {
       const response = await ask("POST", token, body);
@@ -177,8 +204,10 @@ async function publishSecret(fingerprint: string): Promise<void> {
     retentionBytes: null,
     recordBytesMax: 1024 ** 2,
   });
-  const value = new TextEncoder().encode(
-    JSON.stringify({ fact: "secret", at: new Date(0).toISOString(), fingerprint }),
-  );
+  await publishFact({ fact: "secret", at: new Date(0).toISOString(), fingerprint });
+}
+
+async function publishFact(fact: Record<string, unknown>): Promise<void> {
+  const value = new TextEncoder().encode(JSON.stringify(fact));
   await processorLog.publish(FACTS_TOPIC, [{ key: null, value, headers: {}, timestamp: 0 }]);
 }

@@ -9,6 +9,7 @@ import type { Room } from "../../runtime/room.ts";
 import { refusalResponse } from "../answer.ts";
 import type { BodyReader } from "../body.ts";
 import type { Publisher } from "../publisher.ts";
+import type { AlreadyOut } from "./already.ts";
 import type { SecretConfirmation } from "./secret_confirmation.ts";
 import { pageHeaders, type UnsubscribePage, unsubscribePage } from "./page.ts";
 
@@ -16,6 +17,7 @@ export type UnsubscribeOptions = {
   readonly hashes: KeyedHashes;
   readonly confirmation: SecretConfirmation;
   readonly publisher: Publisher;
+  readonly already: AlreadyOut;
   readonly publicUrl: string;
   readonly clock: Clock;
   readonly inFlight: Room;
@@ -49,7 +51,8 @@ export function createUnsubscribe(
     const token = new URL(request.url).searchParams.get("token") ?? "";
     if (request.method !== "POST") {
       const claims = await check(token);
-      return claims instanceof Response ? claims : answer(200, "ask");
+      if (claims instanceof Response) return claims;
+      return answer(200, await options.already.hasNow(claims.mailbox) ? "already" : "ask");
     }
     // A good token is a reader's, who may come in like anybody else: the room of those who proved more is not theirs.
     const place = options.inFlight.enter({ from, proven: false });
@@ -61,8 +64,12 @@ export function createUnsubscribe(
       const body = await options.bodies.read(request, place, { bytesMax: FORM_BYTES_MAX });
       if (body.refusal) return refusalResponse(body.refusal);
       if (!place.prove()) return answer(503, "not_now");
+      // Published again all the same: a repeat changes nothing, and nobody is turned away by what is only remembered.
+      const page = options.already.has(claims.mailbox) ? "already" : "done";
       const { is } = await options.publisher.publish(unsubscribeRecord(claims, options.clock.now()));
-      return is === "published" || is === "spooled" ? answer(200, "done") : answer(503, "not_now");
+      if (is !== "published" && is !== "spooled") return answer(503, "not_now");
+      options.already.remember(claims.mailbox);
+      return answer(200, page);
     } finally {
       place.leave();
     }

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { dismissalRecord } from "../../contract/dead_letter.ts";
 import { DEAD_LETTER_TOPIC } from "../../contract/names.ts";
 import { createDeadLettersContext, type DeadLettersContext } from "./fixtures/dead_letters.ts";
 import { deadLetterApi, type DeadLetterApiOptions } from "./api.ts";
@@ -164,6 +165,18 @@ describe("POST redrive", () => {
     });
     expect(context.copies().filter(({ headers }) => headers.redrives === "4")).toEqual([]);
     expect((await get("/")).body).toMatchObject({ total: 1, redrivable: 0 });
+  });
+
+  test("takes no letter that was dismissed, and says so where it is named", async () => {
+    const id = await context.setAside({ id: "a" });
+    await context.log.publish(DEAD_LETTER_TOPIC, [dismissalRecord({ letter: id, words: "ours" }, 1)]);
+    expect((await get("/")).body).toMatchObject({ total: 0, letters: [], redrivable: 0, byReason: {} });
+    expect((await get("/?all=1")).body.letters).toMatchObject([{ id, dismissed: { words: "ours" } }]);
+    expect((await redrive({ all: true })).body).toMatchObject({ redriven: 0, refused: 0 });
+    expect((await redrive({ ids: [id] })).body.letters).toEqual([
+      { id, outcome: "refused", why: "it has been dismissed for good (ours)" },
+    ]);
+    expect(context.copies()).toEqual([]);
   });
 
   test("as a dry run says what would be done and does nothing, also during a replay", async () => {

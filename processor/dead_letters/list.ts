@@ -8,17 +8,21 @@ import { readsOn } from "./positions.ts";
 export type ListedLetter = DeadLetter & {
   /** Its copy has been published: it is listed only where all are asked for. */
   readonly redriven: boolean;
+  /** An operator has set it aside for good, with these words: likewise. */
+  readonly dismissed: { readonly words: string } | null;
 };
 
 /**
  * The dead-letter topic as a list, folded record by record: one letter per source position (repeats are not listed),
- * redriven ones marked, those of erased persons gone.
+ * redriven and dismissed ones marked, those of erased persons gone.
  */
 export class DeadLetterList {
   readonly #letters = new Map<string, DeadLetter>();
   /** Ids of the letters by source; empty for one that an erasure has taken. */
   readonly #sources = new Map<string, string>();
   readonly #done = new Set<string>();
+  /** The operator's words by letter; of several marks the last holds. */
+  readonly #dismissed = new Map<string, string>();
   /** Letters that wait, by reason: status asks for them all the time, however many strangers have made. */
   readonly #waiting = new Map<string, number>();
   /** Raw end offset when a letter's redrive began. */
@@ -30,11 +34,18 @@ export class DeadLetterList {
     this.catchUp = readsOn(log, { end: () => endOf(log), apply: (record) => this.#apply(record) });
   }
 
-  /** Letters in their order; redriven ones only where `all` is set. */
+  /** Letters in their order; redriven and dismissed ones only where `all` is set. */
   letters({ all }: { readonly all: boolean }): readonly ListedLetter[] {
     return [...this.#letters.values()]
-      .map((letter) => ({ ...letter, redriven: this.#done.has(letter.id) }))
-      .filter(({ redriven }) => all || !redriven);
+      .map((letter) => {
+        const words = this.#dismissed.get(letter.id);
+        return {
+          ...letter,
+          redriven: this.#done.has(letter.id),
+          dismissed: words === undefined ? null : { words },
+        };
+      })
+      .filter(({ redriven, dismissed }) => all || (!redriven && dismissed === null));
   }
 
   /** Why this position has had a letter; null: it has none, "" where an erasure has taken it. */
@@ -59,7 +70,7 @@ export class DeadLetterList {
   }
 
   #count(id: string, by: 1 | -1): void {
-    const reason = this.#done.has(id) ? undefined : this.#letters.get(id)?.reason;
+    const reason = this.#done.has(id) || this.#dismissed.has(id) ? undefined : this.#letters.get(id)?.reason;
     if (reason === undefined) return;
     const count = (this.#waiting.get(reason) ?? 0) + by;
     if (count > 0) this.#waiting.set(reason, count);
@@ -77,6 +88,10 @@ export class DeadLetterList {
       }
       // The first beginning stands: a copy that was published after it lies above it.
       if (!this.#begun.has(letter)) this.#begun.set(letter, endOffset ?? 0);
+    } else if (entry.is === "dismissed") {
+      const { letter, words } = entry.dismissal;
+      this.#count(letter, -1);
+      this.#dismissed.set(letter, words);
     } else if (entry.is === "letter") {
       const source = sourceText(entry.letter.source);
       if (this.#sources.has(source)) return;
@@ -106,11 +121,14 @@ function mostFirst(counts: ReadonlyMap<string, number>): Record<string, number> 
 
 /** A letter as it is told outside, without anything of its record. */
 export function letterView(
-  { id, reason, step, source, firstSeen, redrives, redriven, unread }: ListedLetter,
+  { id, reason, step, source, firstSeen, redrives, redriven, dismissed, unread }: ListedLetter,
 ): DeadLetterView {
   const { topic, partition, offset } = source;
-  const view = { id, reason, step, topic, partition, offset, firstSeen, redrives, redriven };
-  return unread === undefined ? view : { ...view, unread };
+  return {
+    ...{ id, reason, step, topic, partition, offset, firstSeen, redrives, redriven },
+    ...(dismissed === null ? {} : { dismissed }),
+    ...(unread === undefined ? {} : { unread }),
+  };
 }
 
 /** The letter of this id (`partition:offset` in the dead-letter topic), redriven ones too; null where there is none. */

@@ -1,3 +1,4 @@
+import { dismissalRecord } from "../../contract/dead_letter.ts";
 import { describe, expect, test } from "vitest";
 import { DEAD_LETTER_TOPIC } from "../../contract/names.ts";
 import { MemoryLog } from "../../tests/support/memory_log.ts";
@@ -79,4 +80,21 @@ test("no header of a source makes its letter stand for more than one record", as
   const index = new DeadLetterIndex(log);
   await index.catchUp();
   expect([index.has(3, 7), index.has(3, 8)]).toEqual([true, false]);
+});
+
+test("a dismissed letter is one still: no replay sets its source aside again, or makes a line of it", async () => {
+  const context = createDeadLettersContext();
+  const { log, list } = context;
+  const id = await context.setAside();
+  const place = context.unreadable();
+  const skipped = await context.skip(place);
+  for (const letter of [id, skipped]) {
+    await log.publish(DEAD_LETTER_TOPIC, [dismissalRecord({ letter, words: "ours" }, 1)]);
+  }
+  const index = new DeadLetterIndex(log);
+  await index.catchUp();
+  expect([index.has(3, 0), index.isPassedOver(3, place.offset)]).toEqual([true, true]);
+  await list.catchUp();
+  expect([list.letters({ all: false }), list.byReason()]).toEqual([[], {}]);
+  expect(list.letters({ all: true })).toHaveLength(2);
 });

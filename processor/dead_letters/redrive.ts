@@ -4,6 +4,7 @@ import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { RecordRefusedError, type RecordToPublish, type TopicLog } from "../../topic/topic.ts";
 import type { DeadLetterList, ListedLetter } from "./list.ts";
 import { letterRecords } from "./records.ts";
+import { dismissedText } from "./refused.ts";
 import { letterIds, whoGoesOn } from "./redrive_search.ts";
 
 /**
@@ -22,6 +23,8 @@ export type RedriveOptions = {
   /** `DEDUP_WINDOW`: a redelivery that came later than so many offsets was no repeat, and has the event already. */
   readonly dedupWindow: number;
   readonly faultPoint: FaultPoint;
+  /** Called with what is durable, some letters at a time. Default: nobody is told before the end. */
+  readonly onOutcomes?: (outcomes: readonly RedriveOutcome[]) => void;
 };
 
 /**
@@ -48,6 +51,7 @@ export function isWornOut(letter: { readonly redrives: number }): boolean {
 
 /** Why a letter is refused whatever the topic holds, in words; null where it is not. */
 export function whyNever(letter: ListedLetter): string | null {
+  if (letter.dismissed) return dismissedText(letter.dismissed);
   if (letter.unread) return "what was set aside could not be read, so there is no record to publish again";
   return isWornOut(letter) ? WORN_OUT : null;
 }
@@ -66,11 +70,14 @@ export async function redrive(
     if (why === null) willing.push(letter);
     else outcomes.push(refused(letter, why));
   }
+  options.onOutcomes?.(outcomes);
   const ids = await letterIds(options.log, willing);
   const there = await whoGoesOn(willing, { ...options, ids });
   for (let at = 0; at < willing.length; at += REDRIVEN_AT_ONCE_MAX) {
     const together = willing.slice(at, at + REDRIVEN_AT_ONCE_MAX);
-    outcomes.push(...await redriveTogether(together, { ...options, there }));
+    const these = await redriveTogether(together, { ...options, there });
+    options.onOutcomes?.(these);
+    outcomes.push(...these);
   }
   return outcomes;
 }

@@ -2,6 +2,7 @@
 
 export { raiseBarrier } from "./barrier.ts";
 export { readAddress } from "./core/mailbox.ts";
+export { writesOptOut } from "./core/product_event.ts";
 export { mailFileName, mailFiles, removeMails } from "./mail/files.ts";
 export { openOfferStatusReader, openOfferStoreReader } from "./sqlite/open.ts";
 export type { ListedOffer, OfferStatusReader } from "./sqlite/status_reader.ts";

@@ -43,9 +43,15 @@ const counts = new Uint8Array(128);
 export function entropy(text: string): number {
   const length = Math.min(text.length, ENTROPY_UNITS_MAX);
   counts.fill(0);
-  for (let i = 0; i < length; i++) counts[Math.min(text.charCodeAt(i), 127)]!++;
+  let first = 127, last = 0;
+  for (let i = 0; i < length; i++) {
+    const code = Math.min(text.charCodeAt(i), 127);
+    counts[code]!++;
+    if (code < first) first = code;
+    if (code > last) last = code;
+  }
   let bits = 0;
-  for (let code = 0; code < 128; code++) {
+  for (let code = first; code <= last; code++) {
     const count = counts[code]!;
     if (count > 0) bits -= count / length * Math.log2(count / length);
   }

@@ -1,3 +1,5 @@
+import { isDigit } from "./checks.ts";
+
 /**
  * Most characters that rules may look at, per character of the text, a character looked at twice counting twice. A text
  * that needs more is refused: it was made to keep the sanitiser busy, or a rule is defective.
@@ -72,10 +74,30 @@ export function alphabet(characters: RegExp, beyondAscii = false): Alphabet {
 }
 
 /** Stretches of at least `min` of the `characters` (a class, `[…]`), as long as they go. */
-export type Stretches = RegExp;
+export type Stretches = { readonly characters: Alphabet; readonly min: number };
 
-export function stretches(characters: string, min: number): Stretches {
-  return new RegExp(`(?<!${characters})${characters}{${min},}`, "gi");
+export function stretches(characters: RegExp, min: number): Stretches {
+  return { characters: alphabet(characters), min };
+}
+
+/** Where the stretches of ASCII digits stand: start and end of each, in turn. */
+export type Runs = readonly number[];
+
+/** Fewest characters of {@link Longs}. */
+export const LONG_MIN = 12;
+
+/** Where all stretches stand that have as many characters of any {@link Stretches}: start and end of each, in turn. */
+export type Longs = readonly number[];
+
+function runsOf(text: string): Runs {
+  const runs = [];
+  for (let at = 0; at < text.length; at++) {
+    if (!isDigit(text.charCodeAt(at))) continue;
+    runs.push(at);
+    while (isDigit(text.charCodeAt(at))) at++;
+    runs.push(at);
+  }
+  return runs;
 }
 
 /** Where something stands, and what. `groups` are the pattern's, from 1. */
@@ -91,11 +113,27 @@ export class CountedText {
   readonly length: number;
   readonly looks: Looks;
   readonly #text: string;
+  #runs: Runs | null;
+  readonly #longs: Longs | null;
+  /** Of {@link #longs}: the first that ends behind the place where a stretch was last looked for. */
+  #long = 0;
+  /** What {@link endOf} passed over last, and need not again: values are often looked for in one another. */
+  #passed: Alphabet | null = null;
+  #passedFrom = 0;
+  #passedTo = 0;
 
-  constructor(text: string, looks: Looks) {
+  /** `runs`, `longs`: its stretches of digits, and where long ones of anything may be, where they are known. */
+  constructor(text: string, looks: Looks, runs: Runs | null = null, longs: Longs | null = null) {
     this.#text = text;
     this.looks = looks;
     this.length = text.length;
+    this.#runs = runs;
+    this.#longs = longs;
+  }
+
+  /** Another text as long, in which nothing is there that was not: parts of it are hidden. */
+  hiding(text: string): CountedText {
+    return new CountedText(text, this.looks, null, this.#longs);
   }
 
   /** The UTF-16 unit at `at`; NaN beyond the text. */
@@ -152,6 +190,13 @@ export class CountedText {
     return { start: match.index, end };
   }
 
+  /** The text's stretches of digits. */
+  runs(): Runs {
+    if (this.#runs === null) this.#runs = runsOf(this.whole());
+    this.looks.spend(this.#runs.length);
+    return this.#runs;
+  }
+
   /** Tries a piece at `at`. */
   match({ sticky, back, reach }: Piece, at: number): Match | null {
     const from = Math.max(0, at - back);
@@ -166,10 +211,17 @@ export class CountedText {
   /** Where the characters of the alphabet that begin at `from` end, at `limit` the latest. */
   endOf(characters: Alphabet, from: number, limit = this.length): number {
     const last = Math.min(limit, this.length);
-    let end = from;
+    const known = characters === this.#passed && from >= this.#passedFrom && from <= this.#passedTo;
+    const start = known ? this.#passedTo : from;
+    let end = start;
     while (end < last && characters[Math.min(this.#text.charCodeAt(end), 128)] === 1) end++;
-    this.looks.spend(end - from + 1);
-    return end;
+    this.looks.spend(end - start + 1);
+    if (!known) {
+      this.#passed = characters;
+      this.#passedFrom = from;
+    }
+    this.#passedTo = end;
+    return Math.min(end, Math.max(from, last));
   }
 
   /** The next place where the pattern matches. */
@@ -198,13 +250,38 @@ export class CountedText {
     return at;
   }
 
-  /** The next stretch; none of its characters is looked at for another one. */
-  stretch(characters: Stretches, from: number): Match | null {
-    characters.lastIndex = from;
-    const match = characters.exec(this.#text);
-    const end = match === null ? this.length : match.index + match[0].length;
-    // Of a shorter one every character is looked at by its first, and looked back at by the next one.
-    this.looks.spend(2 * Math.max(0, end - from));
-    return match && { start: match.index, end, text: match[0], groups: match };
+  /** The next stretch. Most of a text is passed over in steps as long as the shortest one. */
+  stretch({ characters, min }: Stretches, from: number): Match | null {
+    const text = this.#text;
+    for (let at = this.#probe(from, min); at < this.length;) {
+      if (characters[Math.min(text.charCodeAt(at), 128)] === 0) {
+        at = this.#probe(at + 1, min);
+        continue;
+      }
+      let start = at;
+      while (start > from && characters[Math.min(text.charCodeAt(start - 1), 128)] === 1) start--;
+      let end = at + 1;
+      while (end < text.length && characters[Math.min(text.charCodeAt(end), 128)] === 1) end++;
+      const goesOn = start === from && start > 0 &&
+        characters[Math.min(text.charCodeAt(start - 1), 128)] === 1;
+      if (end - start >= min && !goesOn) {
+        this.looks.spend(2 * (end - from));
+        return { start, end, text: text.slice(start, end), groups: [] };
+      }
+      at = this.#probe(end + 1, min);
+    }
+    this.looks.spend(2 * Math.max(0, this.length - from));
+    return null;
+  }
+
+  /** The first place that must be within a stretch which begins at `from` or behind it. */
+  #probe(from: number, min: number): number {
+    const longs = this.#longs;
+    if (longs === null || min < LONG_MIN) return from + min - 1;
+    let long = this.#long;
+    if (long > 0 && longs[long - 1]! > from) long = 0;
+    while (long < longs.length && longs[long + 1]! < from + min) long += 2;
+    this.#long = long;
+    return long < longs.length ? Math.max(from, longs[long]!) + min - 1 : this.length;
   }
 }

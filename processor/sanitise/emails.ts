@@ -19,7 +19,14 @@ export function findEmails(text: CountedText, found: (start: number, end: number
   }
 }
 
-const AT = pattern(/[@%&\\]/, /@|%40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\\u0040|\\x40/, 10);
+const AT = pattern(/@|%4|&[#c]|\\[ux]/, /@|%40|&#0{0,4}64;|&#[xX]0{0,4}40;|&commat;|\\u0040|\\x40/, 10);
+/** Without an `@`, a text without any of these has none of its other spellings. */
+export const ESCAPED_AT_CUES: readonly string[] = [
+  "%40",
+  "&#",
+  "&commat",
+  ...["\\u", "\\x"].flatMap((escape) => ["40", "040", "0040"].map((code) => escape + code)),
+];
 const LOCAL_MAX = 64;
 const DOMAIN_MAX = 253;
 /** Scripts that are written without spaces: an address stands in them with nothing before or after it. */
@@ -81,6 +88,8 @@ function domainEnd(text: CountedText, from: number): number {
   let label = from;
   let end = -1;
   let script: "plain" | "unspaced" | null = null;
+  /** What parts its labels: a full stop, or, in all places, the one of Chinese and Japanese. */
+  let dot = 0;
   for (; at <= limit; at++) {
     const code = at < limit ? text.code(at) : NaN;
     const plain = code < 128 && HOST_ASCII[code] === 1;
@@ -94,11 +103,18 @@ function domainEnd(text: CountedText, from: number): number {
       if (now === script) continue;
     }
     if (at > label && label > from && isTopLevel(text.slice(label, at))) end = trimmed(text, label, at);
-    if (code !== 46 || at === label) break;
+    if (code !== 46 && !isWideDot(text, at) || at === label || dot !== 0 && dot !== code) break;
+    dot = code;
     label = at + 1;
     script = null;
   }
   return end;
+}
+
+/** `jane@example。org`; before anything but a small letter it ends a sentence. */
+function isWideDot(text: CountedText, at: number): boolean {
+  const next = text.code(at + 1);
+  return text.code(at) === 0x3002 && next >= 97 && next <= 122;
 }
 
 function trimmed(text: CountedText, label: number, at: number): number {
@@ -128,12 +144,31 @@ const CODE_LOCALS = /^(?:this|super|return|break|continue|npm|jsr)$/;
 function isAddress(text: CountedText, { start, at, domain, end }: Parts): boolean {
   const local = text.slice(start, at);
   const host = text.slice(domain, end);
-  const last = host.slice(host.lastIndexOf(".") + 1).toLowerCase();
+  const written = host.slice(host.lastIndexOf(".") + 1);
+  const last = written.toLowerCase();
   if (CODE_LOCALS.test(local) || VERSION.test(text.slice(domain, domain + 12))) return false;
-  if (local === "git" && (/[:/]/.test(text.char(end)) || text.startsWith("//", start - 2))) return false;
-  if (FILE_EXTENSIONS.has(last) && isDigit(host.charCodeAt(0))) return false;
-  return !(text.char(end) === "(" && FILE_EXTENSIONS.has(last));
+  if (
+    local === "git" &&
+    (/[:/]/.test(text.char(end)) || /^(?:github|gitlab|bitbucket)\./.test(host) ||
+      text.startsWith("//", start - 2))
+  ) return false;
+  if (FILE_EXTENSIONS.has(last) && isDigit(host.charCodeAt(0)) || NEVER_TOP_LEVEL.test(last)) return false;
+  if (ALGORITHMS_OF.test(host) && /[\d-]/.test(local)) return false;
+  if (COMMON_TOP_LEVEL.test(last) || /[^a-z-]/.test(last)) return true;
+  if (/[a-z][A-Z]/.test(written)) return false;
+  // `q@k.transpose(…)`, `X.T@y.flatten`, `x@self.weight`: products of matrices.
+  return text.char(end) !== "(" && !/^(?:self|this|np|tf|torch)\./.test(host) &&
+    !/(?:^|\.)[^.]$/.test(host.slice(0, -last.length - 1));
 }
+
+/** Whose names name ways of encryption, `aes256-gcm@openssh.com`. */
+const ALGORITHMS_OF = /^(?:openssh\.com|libssh\.org|lysator\.liu\.se)$/i;
+/** Ends of files, of systemd's units and of expressions, which are no domain's. */
+const NEVER_TOP_LEVEL =
+  /^(?:png|jpe?g|gif|svg|webp|bmp|css|scss|less|json|jsx?|tsx?|html?|xml|ya?ml|toml|txt|csv|tgz|jar|exe|dll|service|socket|timer|target|mount|automount|slice|scope|swap|weights?|bias|data|grad|shape|dtype|values|transpose|reshape|flatten|squeeze|unsqueeze|permute|detach|clone|numpy|astype)$/;
+/** Those that nearly all addresses have: what follows does not matter. */
+const COMMON_TOP_LEVEL =
+  /^(?:com|org|net|edu|gov|info|biz|io|co|me|ai|xyz|dev|app|de|fr|uk|nl|es|ch|eu|us|ca|au|jp|br|ru|pl|se|cn|kr|mx|be|dk|fi|cz|gr|pt|tr|ua|za|nz|ie|tw|hk|sg|ar|cl|ro|hu|example|test|local)$/;
 
 /**
  * Addresses spelled to fool harvesters: `john.smith [at] gmail [dot] com`, `john dot smith at gmail dot com`.
@@ -172,7 +207,7 @@ export const SPELLED_CUES: readonly string[] = [
 ];
 
 const NAME_MAX = 40;
-const NAMES = stretches("[a-z0-9_+%-]", 1);
+const NAMES = stretches(/[A-Za-z0-9_+%-]/, 1);
 const NAME = `[a-z0-9_+%-]{1,${NAME_MAX}}`;
 const DOT_OPEN = "\\s{0,2}[\\[({<]\\s?(?:dot|\\.|punkt|punto|point)\\s?[\\])}>]\\s{0,2}";
 const SPELLED = piece(

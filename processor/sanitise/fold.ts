@@ -16,7 +16,17 @@ const NOT_PLAIN = /[^\t\n\r\x20-\x7e]/;
 export function fold(source: string): Folded {
   const first = NOT_PLAIN.exec(source)?.index ?? -1;
   if (first < 0) return { text: source, locate: (start, end) => [start, end] };
-  return new Folder(source).fold(first);
+  let starts: Int32Array | null = null;
+  return {
+    text: new Folder(source, null).fold(first),
+    // Most texts hold nothing to be located.
+    locate: (start, end) => {
+      if (starts === null) {
+        new Folder(source, starts = new Int32Array(source.length * FOLDED_MAX + 1)).fold(first);
+      }
+      return [starts[start]!, characterEnd(source, starts[end - 1]!)];
+    },
+  };
 }
 
 /** The text without terminal escape sequences and control characters (but tab, line ends and U+0085), well-formed. */
@@ -77,31 +87,28 @@ function controlStringEnd(text: string, from: number): number {
 
 class Folder {
   readonly #source: string;
+  readonly #starts: Int32Array | null;
   #text = "";
   /** Start of the run of characters that fold to themselves and are not yet in `#text`. */
   #from = 0;
-  #starts: Int32Array;
   #length = 0;
 
-  constructor(source: string) {
+  /** `starts` is filled with where each folded unit begins in the source. */
+  constructor(source: string, starts: Int32Array | null) {
     this.#source = source;
-    this.#starts = new Int32Array(source.length + 64);
+    this.#starts = starts;
   }
 
-  fold(first: number): Folded {
+  /** `first`: where something stands that is not plain. */
+  fold(first: number): string {
     const source = this.#source;
-    for (let at = 0; at < first; at++) this.#starts[this.#length++] = at;
+    for (let at = 0; at < first; at++) this.#push(at);
     for (let at = first; at < source.length;) {
       const code = source.charCodeAt(at);
-      if (code < 0x7f && code >= 0x20) this.#starts[this.#length++] = at++;
+      if (code < 0x7f && code >= 0x20) this.#push(at++);
       else at = this.#fold(code, at);
     }
-    this.#text += source.slice(this.#from);
-    const starts = this.#starts;
-    return {
-      text: this.#text,
-      locate: (start, end) => [starts[start]!, characterEnd(source, starts[end - 1]!)],
-    };
+    return this.#from === 0 ? source : this.#text + source.slice(this.#from);
   }
 
   /** Folds one character that is not printable ASCII; gives where the next one starts. */
@@ -125,12 +132,7 @@ class Folder {
   }
 
   #push(start: number): void {
-    if (this.#length === this.#starts.length) {
-      const longer = new Int32Array(this.#starts.length * 2);
-      longer.set(this.#starts);
-      this.#starts = longer;
-    }
-    this.#starts[this.#length++] = start;
+    if (this.#starts !== null) this.#starts[this.#length++] = start;
   }
 }
 

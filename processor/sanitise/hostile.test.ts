@@ -17,6 +17,10 @@ describe("texts that once took the square of their length", () => {
     ["passwords that nothing parts", "密碼:5018", NO_KNOWN_VALUES],
     ["a credential's name as its value", "key: ", NO_KNOWN_VALUES],
     ["values that nothing ends", "token=", NO_KNOWN_VALUES],
+    ["values that end in one another", "pw=", NO_KNOWN_VALUES],
+    ["keys that begin in one another", "sk-a1-", NO_KNOWN_VALUES],
+    ["numbers of accounts that nobody names", "account ", NO_KNOWN_VALUES],
+    ["command lines that go on", "curl -u a:b ", NO_KNOWN_VALUES],
     ["digits", "1", { ...NO_KNOWN_VALUES, phones: ["+11111111111"] }],
   ])(
     "%s: as many looks per character at twice the length, and far fewer than it may take",

@@ -2,7 +2,7 @@
  * Keys that their providers mark with a prefix; rows to be argued about.
  *
  * `body`: characters after the prefix. `min`: fewest of them. `random`: the prefix alone says little, so that the body
- * must look drawn by lot, with at least two digits. `exact`: with exactly `min` characters only.
+ * must look drawn by lot. `exact`: with exactly `min` characters only; then of `random` ones any body but words will do.
  */
 export type KeyFormat = {
   readonly provider: string;
@@ -26,7 +26,8 @@ export const KEY_FORMATS: readonly KeyFormat[] = [
   { provider: "Google API", prefixes: "AIza", body: "word", min: 35, exact: true },
   { provider: "Google OAuth", prefixes: "GOCSPX- ya29. 1//0", body: "base64", min: 20 },
   { provider: "DigitalOcean", prefixes: "dop_v1_ doo_v1_ dor_v1_", body: "hex", min: 64 },
-  { provider: "Alibaba Cloud", prefixes: "LTAI", body: "alnum", min: 12, random: true },
+  { provider: "Alibaba Cloud", prefixes: "LTAI", body: "alnum", min: 12, random: true, exact: true },
+  { provider: "Alibaba Cloud", prefixes: "LTAI", body: "alnum", min: 16, random: true },
   { provider: "Tencent Cloud", prefixes: "AKID", body: "alnum", min: 28, random: true },
   { provider: "Yandex Cloud", prefixes: "AQVN YCAJ y0_", body: "word", min: 20, random: true },
   { provider: "Scaleway", prefixes: "SCW", body: "alnum", min: 17, exact: true, random: true },
@@ -41,7 +42,7 @@ export const KEY_FORMATS: readonly KeyFormat[] = [
   { provider: "Netlify", prefixes: "nfp_ nfo_ nfc_", body: "alnum", min: 34 },
   { provider: "Render", prefixes: "rnd_", body: "alnum", min: 20, random: true },
   { provider: "Cloudflare", prefixes: "v1.0- cfut_ cfat_ cfk_", body: "word", min: 36, random: true },
-  { provider: "Scalingo", prefixes: "tk-us-", body: "word", min: 40 },
+  { provider: "Scalingo", prefixes: "tk-us-", body: "word", min: 40, random: true },
   { provider: "Pulumi", prefixes: "pul-", body: "hex", min: 40 },
   {
     provider: "Tailscale",
@@ -50,6 +51,7 @@ export const KEY_FORMATS: readonly KeyFormat[] = [
     min: 16,
   },
   { provider: "ngrok", prefixes: "cr_ ak_ ngrok_", body: "alnum", min: 27, random: true },
+  { provider: "BIP 32 wallet", prefixes: "xprv yprv zprv", body: "alnum", min: 107, exact: true },
   // Models and data for them
   { provider: "OpenAI, DeepSeek and others", prefixes: "sk-", body: "word", min: 20, random: true },
   { provider: "OpenAI", prefixes: "sk-proj- sk-svcacct- sk-admin- sess-", body: "word", min: 20 },

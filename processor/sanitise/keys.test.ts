@@ -1,8 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { sanitise } from "./mod.ts";
 import { KEY_FORMATS } from "./key_formats.ts";
-import { alnum, base64, hex } from "./testdata/samples.ts";
+import { drawer, drawsOf } from "./testdata/samples.ts";
 
+/** Its own draws: the same whatever other tests have drawn before. */
+const { hex, alnum } = drawsOf(drawer(18));
+const base64 = alnum;
 const BODY = { hex, alnum, word: base64, base64 };
 const K = "<API_KEY>";
 
@@ -112,4 +115,25 @@ describe("credentials by their name", () => {
     "http://localhost:3000/@vite/client",
     "should_pass(\"WinDLL('./_sqlite3.dll')\")",
   ])("%s stays", (text) => expect(sanitise(text).text).toBe(text));
+});
+
+describe("keys in addresses and settings, and wallets", () => {
+  test.each([
+    ["https://b.s3.amazonaws.com/x?X-Amz-Date=20240101&X-Amz-Signature={}&x=1", hex(64)],
+    ["https://api.openweathermap.org/data/2.5/weather?q=Paris&appid={}", hex(32)],
+    ["weather?APPID={}&units=metric", hex(32)],
+    ["sonar.login={}", hex(40)],
+    ["{} is my wallet", `xprv${alnum(107)}`],
+  ])("%s", (template, key) => {
+    expect(sanitise(template.replace("{}", key)).text).toBe(template.replace("{}", "<API_KEY>"));
+  });
+
+  test.each([
+    ["appid={}", "730"],
+    ["sonar.login={}", "admin"],
+    ["xprv {}", "is a prefix"],
+  ])("%s stays with %s", (template, value) => {
+    const text = template.replace("{}", value);
+    expect(sanitise(text).text).toBe(text);
+  });
 });

@@ -8,6 +8,7 @@ import {
   stretches,
 } from "./counted_text.ts";
 import { KEY_FORMATS, type KeyFormat } from "./key_formats.ts";
+import { isSurprising } from "./secrets/drawn.ts";
 
 type Found = (start: number, end: number) => void;
 
@@ -19,6 +20,8 @@ export function findKeys(text: CountedText, found: Found): void {
   for (let match = text.stretch(STRETCH, 0); match !== null; match = text.stretch(STRETCH, match.end)) {
     const { start, end: to, text: written } = match;
     for (let at = start; at < to; at++) {
+      const row = firstTwo(written, at - start);
+      if (OPENS[row] === 0) continue;
       if (at > start ? isAlnum(written.charCodeAt(at - 1 - start)) : isAlnum(text.code(at - 1))) continue;
       const end = keyEnd(text, at, to);
       if (end < 0) continue;
@@ -29,7 +32,7 @@ export function findKeys(text: CountedText, found: Found): void {
 }
 
 /** Shortest stretch that can hold a key. */
-const STRETCH = stretches("[\\w\\-./+$]", 16);
+const STRETCH = stretches(/[\w\-./+$]/, 16);
 
 /** Bodies may go on with these, in segments: `SG.….…`, `xoxb-…-…`. */
 const BODIES: Record<KeyFormat["body"], Alphabet> = {
@@ -41,9 +44,12 @@ const BODIES: Record<KeyFormat["body"], Alphabet> = {
 
 type Row = { readonly prefix: string; readonly format: KeyFormat };
 const ROWS = new Map<number, Row[]>();
+/** By {@link firstTwo}: whether any prefix begins so. */
+const OPENS = new Uint8Array(1 << 14);
 for (const format of KEY_FORMATS) {
   for (const prefix of format.prefixes.split(" ")) {
-    const key = firstTwo(prefix);
+    const key = firstTwo(prefix, 0);
+    OPENS[key] = 1;
     ROWS.set(
       key,
       [...ROWS.get(key) ?? [], { prefix, format }].sort((a, b) => b.prefix.length - a.prefix.length),
@@ -51,15 +57,15 @@ for (const format of KEY_FORMATS) {
   }
 }
 
-function firstTwo(word: string): number {
-  return word.charCodeAt(0) * 65536 + word.charCodeAt(1);
+function firstTwo(word: string, at: number): number {
+  return word.charCodeAt(at) << 7 | word.charCodeAt(at + 1);
 }
 
 /** Characters that tell whether a body was drawn by lot. */
 const SAMPLE = 96;
 
 function keyEnd(text: CountedText, at: number, to: number): number {
-  for (const { prefix, format } of ROWS.get(firstTwo(text.slice(at, at + 2))) ?? []) {
+  for (const { prefix, format } of ROWS.get(text.code(at) << 7 | text.code(at + 1))!) {
     if (!text.startsWith(prefix, at)) continue;
     const from = at + prefix.length;
     if (to - from < format.min || (format.random && isLowerCase(text.slice(from, from + 16)))) continue;
@@ -67,7 +73,9 @@ function keyEnd(text: CountedText, at: number, to: number): number {
     if (enough - from < format.min || !isDrawn(text.slice(from, Math.min(enough, from + SAMPLE)), format)) {
       continue;
     }
-    return tailEnd(text, bodyEnd(text, { from, limit: to }, format));
+    const end = tailEnd(text, bodyEnd(text, { from, limit: to }, format));
+    // `def test_vectorFunctionNoReference():`
+    return text.char(end) === "(" ? -1 : end;
   }
   return -1;
 }
@@ -96,11 +104,13 @@ function tailEnd(text: CountedText, end: number): number {
   return tail !== null && /\d/.test(tail[0]) ? end + tail[0].length : end;
 }
 
-function isDrawn(body: string, { random }: KeyFormat): boolean {
-  if (random !== undefined && countDigits(body) < 2 && countCaseChanges(body) < 6) return false;
-  if (entropy(body) < (random === undefined ? 2.2 : 3)) return false;
+function isDrawn(body: string, { random, exact }: KeyFormat): boolean {
   if (/x{6}|X{6}|\*{4}|\.{3}|your|YOUR|example|EXAMPLE_|placeholder/.test(body)) return false;
-  return random === undefined || !isWords(body);
+  if (random === undefined) return entropy(body) >= 2.2;
+  // The length says it too: any body but words will do.
+  if (exact) return entropy(body) >= 2.2 && (countDigits(body) > 0 || isSurprising(body)) && !isWords(body);
+  if (isSurprising(body)) return entropy(body) >= 2.6;
+  return entropy(body) >= 3 && (countDigits(body) >= 2 || countCaseChanges(body) >= 6) && !isWords(body);
 }
 
 function countCaseChanges(text: string): number {
@@ -126,16 +136,18 @@ function isAlnum(code: number): boolean {
 
 /**
  * Keys whose shape speaks for itself without standing at the start of a word: webhook paths, bot tokens, connection
- * strings. `needs` is a text that each of them holds.
+ * strings. `needs` is a text that each of them holds; `min`: letters, digits and `_-./+=$` that stand together in it.
  */
 export const KEY_SHAPES: readonly {
   readonly provider: string;
   readonly needs: string;
+  readonly min: number;
   readonly shape: Pattern;
 }[] = [
   {
     provider: "Slack webhook",
     needs: "hooks.slack",
+    min: 20,
     shape: pattern(
       /(?<=s\/)[A-Za-z0-9_/]/,
       /(?<=hooks\.slack(?:-gov)?\.com\/(?:services|workflows|triggers)\/)[A-Za-z0-9_/]{20,150}/,
@@ -146,6 +158,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Discord webhook",
     needs: "/webhooks/",
+    min: 40,
     shape: pattern(
       /(?<=webhooks\/)\d/,
       /(?<=\/api\/(?:v\d{1,2}\/)?webhooks\/)\d{16,20}\/[\w-]{40,100}/,
@@ -156,6 +169,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Teams webhook",
     needs: ".webhook.office",
+    min: 12,
     shape: pattern(
       /(?<=webhookb2\/)[\w@\-/]/,
       /(?<=\.webhook\.office\.com\/webhookb2\/)[\w@\-/]{40,200}/,
@@ -166,6 +180,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Zapier webhook",
     needs: "hooks.zapier",
+    min: 12,
     shape: pattern(
       /(?<=hooks\/catch\/)\d/i,
       /(?<=hooks\.zapier\.com\/hooks\/catch\/)\d{4,12}\/[a-z0-9]{5,20}/i,
@@ -176,6 +191,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Google Chat webhook",
     needs: "chat.googleapis",
+    min: 12,
     shape: pattern(
       /(?<=messages\?)[^\s"'<>\0]/,
       /(?<=chat\.googleapis\.com\/v1\/spaces\/[\w-]{5,40}\/messages\?)[^\s"'<>\0]{20,300}/,
@@ -186,6 +202,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Telegram bot",
     needs: ":A",
+    min: 33,
     shape: pattern(
       /(?<![A-Za-z0-9])\d\d\d\d\d\d\d\d\d?\d?:A/,
       /(?<![A-Za-z0-9])\d{8,10}:A[A-Za-z0-9_-]{32,35}(?![A-Za-z0-9_-])/,
@@ -195,6 +212,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Discord bot",
     needs: ".",
+    min: 58,
     shape: pattern(
       /(?<![A-Za-z0-9_-])[MNO][A-Za-z0-9_-][A-Za-z0-9_-]/,
       /(?<![A-Za-z0-9_-])[MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,40}(?![A-Za-z0-9_-])/,
@@ -204,6 +222,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Mailchimp",
     needs: "-us",
+    min: 36,
     shape: pattern(
       /(?<![A-Za-z0-9])[0-9a-f][0-9a-f][0-9a-f]/,
       /(?<![A-Za-z0-9])[0-9a-f]{32}-us\d{1,2}(?![A-Za-z0-9])/,
@@ -213,6 +232,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Azure AD client secret",
     needs: "Q~",
+    min: 12,
     shape: pattern(
       /(?<![A-Za-z0-9])[A-Za-z0-9_~.-][A-Za-z0-9_~.-][A-Za-z0-9_~.-]\dQ~/,
       /(?<![A-Za-z0-9])[A-Za-z0-9_~.-]{3}\dQ~[A-Za-z0-9_~.-]{31,34}(?![A-Za-z0-9_~-])/,
@@ -222,6 +242,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Azure DevOps",
     needs: "AZDO",
+    min: 84,
     shape: pattern(
       /(?<![A-Za-z0-9])[A-Za-z0-9][A-Za-z0-9][A-Za-z0-9]/,
       /(?<![A-Za-z0-9])[A-Za-z0-9]{76}AZDO[A-Za-z0-9]{4}(?![A-Za-z0-9])/,
@@ -231,6 +252,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Azure key",
     needs: "AccountKey=",
+    min: 40,
     shape: pattern(
       /(?<=Key=)[A-Za-z0-9+/]/,
       /(?<=(?:AccountKey|SharedAccessKey)=)[A-Za-z0-9+/]{40,100}={0,2}/,
@@ -241,16 +263,43 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Azure key",
     needs: "SharedAccessKey=",
+    min: 40,
     shape: pattern(/(?<=Key=)[A-Za-z0-9+/]/, /(?<=SharedAccessKey=)[A-Za-z0-9+/]{40,100}={0,2}/, 102, 16),
+  },
+  {
+    provider: "AWS signature",
+    needs: "X-Amz-Signature=",
+    min: 64,
+    shape: pattern(/(?<=re=)[0-9a-f][0-9a-f]/, /(?<=X-Amz-Signature=)[0-9a-f]{64}/, 64, 18),
+  },
+  {
+    provider: "SonarQube",
+    needs: "sonar.login=",
+    min: 40,
+    shape: pattern(/(?<=login=)[0-9a-f]/, /(?<=sonar\.login=)[0-9a-f]{40}(?![0-9a-z])/, 41, 14),
+  },
+  {
+    provider: "OpenWeather",
+    needs: "appid=",
+    min: 32,
+    shape: pattern(/(?<=appid=)[0-9a-f]/, /(?<=\bappid=)[0-9a-f]{32}(?![0-9a-z])/, 33, 9),
+  },
+  {
+    provider: "OpenWeather",
+    needs: "APPID=",
+    min: 32,
+    shape: pattern(/(?<=APPID=)[0-9a-f]/, /(?<=\bAPPID=)[0-9a-f]{32}(?![0-9a-z])/, 33, 9),
   },
   {
     provider: "Azure shared access signature",
     needs: "sig=",
+    min: 12,
     shape: pattern(/(?<=[?&]sig=)[A-Za-z0-9%+/]/, /(?<=[?&]sig=)[A-Za-z0-9%+/]{30,120}={0,2}/, 122, 5),
   },
   {
     provider: "Terraform Cloud",
     needs: ".atlasv1.",
+    min: 83,
     shape: pattern(
       /(?<![A-Za-z0-9])[A-Za-z0-9][A-Za-z0-9][A-Za-z0-9]/,
       /(?<![A-Za-z0-9])[A-Za-z0-9]{14}\.atlasv1\.[A-Za-z0-9_=-]{60,80}/,
@@ -260,6 +309,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Airtable",
     needs: "pat",
+    min: 82,
     shape: pattern(
       /(?<![A-Za-z0-9])pat[A-Za-z0-9]/,
       /(?<![A-Za-z0-9])pat[A-Za-z0-9]{14}\.[0-9a-f]{64}(?![A-Za-z0-9])/,
@@ -269,6 +319,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Asana",
     needs: "/",
+    min: 32,
     shape: pattern(
       /(?<![\w./-])[0-2]\/[0-9a-f]/,
       /(?<![\w./-])[0-2]\/(?:\d{10,20}(?:\/\d{10,20})?:)?[0-9a-f]{32}(?![\w/])/,
@@ -278,6 +329,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Salesforce",
     needs: "00D",
+    min: 15,
     shape: pattern(
       /(?<![A-Za-z0-9])00D/,
       /(?<![A-Za-z0-9])00D[A-Za-z0-9]{12,15}![A-Za-z0-9._]{60,120}/,
@@ -287,6 +339,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Sentry DSN",
     needs: "@",
+    min: 32,
     shape: pattern(
       /(?<=:\/\/)[0-9a-f][0-9a-f]/,
       /(?<=https?:\/\/)[0-9a-f]{32}(?=(?::[0-9a-f]{32})?@[\w.-]{1,80}\/\d)/,
@@ -297,6 +350,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "Twitter bearer",
     needs: "AAAAAAAAA",
+    min: 27,
     shape: pattern(
       /(?<![A-Za-z0-9])AAAAAAAAA/,
       /(?<![A-Za-z0-9])A{18,22}[A-Za-z0-9%+/=]{60,120}/,
@@ -306,6 +360,7 @@ export const KEY_SHAPES: readonly {
   {
     provider: "HTTP basic",
     needs: "asic ",
+    min: 8,
     shape: pattern(
       /(?<=\bBasic )[A-Za-z0-9+/]/,
       /(?<=\bBasic )[A-Za-z0-9+/]{8,200}={0,2}(?![A-Za-z0-9+/=])/,
@@ -315,9 +370,22 @@ export const KEY_SHAPES: readonly {
   },
 ];
 
-export function findKeyShapes(text: CountedText, found: Found): void {
-  for (const { needs, shape } of KEY_SHAPES) {
-    if (!text.includes(needs)) continue;
+/** A text without any of these has none of them, but where a stretch is as long. */
+export const SHAPE_STRETCH = 32;
+const isCued = ({ needs, min }: typeof KEY_SHAPES[number]) => needs.length > 3 || min < SHAPE_STRETCH;
+export const SHAPE_CUES: readonly string[] = KEY_SHAPES.filter(isCued).map(({ needs }) =>
+  needs.toLowerCase()
+);
+const UNCUED = KEY_SHAPES.filter((row) => !isCued(row));
+
+/** `stretch`: the text's longest, which most of them are longer than; `cued`: whether it holds any of the cues. */
+export function findKeyShapes(
+  text: CountedText,
+  { stretch, cued }: { readonly stretch: number; readonly cued: boolean },
+  found: Found,
+): void {
+  for (const { needs, min, shape } of cued ? KEY_SHAPES : UNCUED) {
+    if (stretch < min || !text.includes(needs)) continue;
     text.each(shape, ({ start, end, text: key }) => {
       if (entropy(key) >= 2.5 && countDigits(key) > 0) found(start, end);
     });
@@ -364,13 +432,19 @@ export function findPrivateKeys(text: CountedText, found: Found): void {
     if (label !== null) {
       if (close >= 0 && close < body) close = text.indexOf(END, body);
       const closed = close >= 0 && (next < 0 || close < next) && close - body <= ARMOUR_MAX;
-      found(at, closed ? armourEnd(text, close) : base64End(text, body));
+      const end = closed ? armourEnd(text, close) : base64End(text, body);
+      const isCode = closed && CODE.test(text.slice(body, body + CODE_MAX));
+      // The header alone, in a sentence, is no key.
+      if (!isCode && end > body) found(at, end);
     }
     at = next;
   }
 }
 
-const LABEL = /^[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----/;
+/** What joins BEGIN and END in a program, and no key. */
+const CODE = /^(?:\\n|\s|["'`;+])*(?:\$\{|\.\w+\(|[\w.]+\(|[a-z]+ [\w ]+=)/;
+const CODE_MAX = 80;
+const LABEL = /^(?:[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?|OpenVPN Static key V1)-----/;
 const END = "-----END ";
 const BEGIN = "-----BEGIN ";
 /** Largest armour with an end that is replaced whole; a 16,384-bit RSA key has 13 KB. */
@@ -389,7 +463,8 @@ const ARMOUR_LINE_MAX = 92;
 const LINE_UNITS_MIN = 20;
 const BASE64 = alphabet(/[A-Za-z0-9+/]/);
 
-function base64End(text: CountedText, from: number): number {
+/** As far as lines of Base64 go, with whatever joins them in programs, mails and comments. */
+export function base64End(text: CountedText, from: number): number {
   let end = from;
   for (;;) {
     const at = gapEnd(text, end);
@@ -404,7 +479,7 @@ function gapEnd(text: CountedText, from: number): number {
   for (let at = from;;) {
     const sign = text.char(at);
     if (sign === "\\" && /[nr]/.test(text.char(at + 1))) at += 2;
-    else if (/[\s"',]/.test(sign)) at++;
+    else if (/[\s"',>]/.test(sign)) at++;
     else return at;
   }
 }

@@ -3,6 +3,7 @@ import { digitsOf } from "./checks.ts";
 import { type CountedText, words } from "./counted_text.ts";
 import { fold } from "./fold.ts";
 import type { Entity, Report, Traits } from "./rules.ts";
+import { NAMES_AND_WORDS } from "./words.ts";
 
 /** What an event itself says about its person: looked for as whole words, whatever their case, accents or spacing. */
 export type KnownValues = {
@@ -16,6 +17,9 @@ export const NO_KNOWN_VALUES: KnownValues = { emails: [], names: [], phones: [],
 
 /** Shortest value that is looked for, in characters: "Al" would be found in half of all sentences. */
 const CHARACTERS_MIN = 4;
+/** As {@link CHARACTERS_MIN}, of a name in Chinese, Japanese or Korean. */
+const EAST_ASIAN_MIN = 2;
+const EAST_ASIAN = /^[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}]+$/u;
 /** Longest; a "name" beyond it is no name. */
 const CHARACTERS_MAX = 320;
 /** What stands in name fields where nobody gave a name. */
@@ -34,14 +38,21 @@ export function findKnownValues(
   const whole = text.whole();
   const view = ascii || ASCII.test(whole) ? bareAscii(whole) : bare(whole);
   let spaced: Bare | null = null;
-  for (const wanted of wantedOf(known)) {
+  for (const { first, value, wantedFrom } of soughtIn(known)) {
     text.looks.spend(view.text.length);
-    if (!view.text.includes(wanted.first)) continue;
+    if (!view.text.includes(first)) continue;
+    const wanted = wantedFrom(value);
+    if (wanted === null) continue;
     spaced ??= withSingleSpaces(view);
-    findWhole(text, { view: spaced, wanted }, report);
+    findWhole(text, { view: spaced, wanted, whole }, report);
   }
-  if (digits < PHONE_DIGITS_MIN) return;
-  for (const phone of known.phones) findPhone(text, digitsOf(fold(phone).text), report);
+  if (digits < PHONE_DIGITS_MIN || known.phones.length === 0) return;
+  const digitsThere = digitsOf(whole);
+  for (const phone of known.phones) {
+    const digits = digitsOf(fold(phone).text);
+    text.looks.spend(digitsThere.length);
+    if (digitsThere.includes(digits.slice(-PHONE_DIGITS))) findPhone(text, digits, report);
+  }
 }
 
 /** A value as it is looked for. */
@@ -51,10 +62,10 @@ type Wanted = {
   readonly text: string;
   /** By how many of its characters have been met: with how many to go on where the next one differs (Knuth, Morris, Pratt). */
   readonly fallback: Uint16Array;
-  /** Its first word: most texts lack it, so that no more of it need be looked for. */
-  readonly first: string;
   /** What makes a longer word of it, before or after. */
   readonly inside: RegExp;
+  /** A name that is a word too: found only where its case says that it is a name. */
+  readonly word: boolean;
 };
 
 /** Remembered values: events of the same people come again and again. */
@@ -63,34 +74,62 @@ const WANTED_MAX = 10_000;
 const REMEMBERED_UNITS_MAX = 320;
 const wantedEmail = wantedAs("EMAIL_ADDRESS", /[\p{L}\p{N}_.+-]/u);
 const wantedName = wantedAs("PERSON", /[\p{L}\p{N}]/u);
-const wantedIp = wantedAs("IP_ADDRESS", /[\p{L}\p{N}_.:]/u);
+const wantedIpv6 = wantedAs("IP_ADDRESS", /[\p{L}\p{N}_.:]/u);
+/** A port may follow it. */
+const wantedIpv4 = wantedAs("IP_ADDRESS", /[\p{L}\p{N}_.]/u);
 
 function wantedAs(entity: Entity, inside: RegExp): (value: string) => Wanted | null {
   const make = (value: string): Wanted | null => {
-    const folded = fold(value).text;
-    const text = (ASCII.test(folded) ? bareAscii(folded) : bare(folded)).text.trim();
-    if ([...text].length < CHARACTERS_MIN || text.length > CHARACTERS_MAX) return null;
+    const text = bareValue(value);
+    const min = entity === "PERSON" && EAST_ASIAN.test(text) ? EAST_ASIAN_MIN : CHARACTERS_MIN;
+    if ([...text].length < min || text.length > CHARACTERS_MAX) return null;
     if (entity === "PERSON" && NO_NAMES.test(text)) return null;
-    const words = text.split(/\s+/);
-    const wanted = words.join(" ");
-    return { entity, text: wanted, fallback: fallbackOf(wanted), first: words[0]!, inside };
+    const wanted = text.split(/\s+/).join(" ");
+    return {
+      entity,
+      text: wanted,
+      fallback: fallbackOf(wanted),
+      inside,
+      word: entity === "PERSON" && NAMES_AND_WORDS.has(wanted),
+    };
   };
   const remembered = remembering(make, { entriesMax: WANTED_MAX });
   return (value) => value.length > REMEMBERED_UNITS_MAX ? make(value) : remembered(value);
 }
 
-/** The values looked for last: a record's texts are sanitised one after the other. */
-let last: { readonly known: KnownValues; readonly wanted: readonly Wanted[] } | null = null;
+function bareValue(value: string): string {
+  const folded = fold(value).text;
+  return (ASCII.test(folded) ? bareAscii(folded) : bare(folded)).text.trim();
+}
 
-function wantedOf(known: KnownValues): readonly Wanted[] {
-  if (last?.known === known) return last.wanted;
-  const wanted: Wanted[] = [];
-  const add = (one: Wanted | null) => one !== null && wanted.push(one);
-  for (const email of known.emails) add(wantedEmail(email));
-  for (const name of known.names) add(wantedName(name));
-  for (const ip of known.ips) add(wantedIp(ip));
-  last = { known, wanted };
-  return wanted;
+/** `first`: the value's first word. Most texts lack it, so that no more of the value need be made ready. */
+type Sought = {
+  readonly first: string;
+  readonly value: string;
+  readonly wantedFrom: (value: string) => Wanted | null;
+};
+
+/** The values looked for last: a record's texts are sanitised one after the other. */
+let last: { readonly known: KnownValues; readonly sought: readonly Sought[] } | null = null;
+
+function soughtIn(known: KnownValues): readonly Sought[] {
+  if (last?.known === known) return last.sought;
+  const sought: Sought[] = [];
+  const add = (value: string, wantedFrom: Sought["wantedFrom"]) => {
+    const text = bareValue(value);
+    const end = text.search(/\s/);
+    sought.push({ first: end < 0 ? text : text.slice(0, end), value, wantedFrom });
+  };
+  for (const email of known.emails) add(email, wantedEmail);
+  for (const name of known.names) {
+    add(name, wantedName);
+    // As lists of people have it.
+    const parts = /^(\S{2,40}) (\S{2,40})$/.exec(name);
+    if (parts !== null) add(`${parts[2]}, ${parts[1]}`, wantedName);
+  }
+  for (const ip of known.ips) add(ip, ip.includes(":") ? wantedIpv6 : wantedIpv4);
+  last = { known, sought };
+  return sought;
 }
 
 /** Lower case without accents; `at` leads back where dropping accents moved anything. */
@@ -125,7 +164,7 @@ function bareUnit(code: number): string {
 function makeBare(unit: string): string {
   if (/[‘’ʼ´`]/.test(unit)) return "'";
   if (/\p{M}/u.test(unit)) return "";
-  if (/[\ud800-\udfff]/.test(unit)) return unit;
+  if (/[\ud800-\udfff\uac00-\ud7a3]/.test(unit)) return unit;
   const letters = unit.normalize("NFD").replace(/\p{M}+/gu, "").toLowerCase();
   return letters.length > 0 && letters.length <= 2 ? letters : unit;
 }
@@ -168,10 +207,10 @@ function goOn(met: number, code: number, { text, fallback }: Pick<Wanted, "text"
   return text.charCodeAt(now) === code ? now + 1 : 0;
 }
 
-type Place = { readonly view: Bare; readonly wanted: Wanted };
+type Place = { readonly view: Bare; readonly wanted: Wanted; readonly whole: string };
 
 /** One pass, however often the value nearly stands there: a name may be made to keep the search busy. */
-function findWhole(counted: CountedText, { view: { text, at }, wanted }: Place, report: Report): void {
+function findWhole(counted: CountedText, { view: { text, at }, wanted, whole }: Place, report: Report): void {
   counted.looks.spend(2 * text.length);
   let floor = 0;
   for (let i = 0, met = 0; i < text.length; i++) {
@@ -181,8 +220,17 @@ function findWhole(counted: CountedText, { view: { text, at }, wanted }: Place, 
     const [start, end] = [i + 1 - wanted.text.length, i + 1];
     if (start < floor || isInside(text, { start, end, inside: wanted.inside })) continue;
     floor = end;
+    if (wanted.word && !isNameByCase(whole, at![start]!)) continue;
     report(wanted.entity, at![start]!, at![end - 1]! + 1);
   }
+}
+
+/** `Will` within a sentence, not `will`, `WILL`, nor the first word of a sentence, which says nothing. */
+function isNameByCase(whole: string, start: number): boolean {
+  if (!/^\p{Lu}\p{Ll}/u.test(whole.slice(start, start + 2))) return false;
+  return !/(?:^|[.!?:;\n\r\0…。！？])[\s"'“‘«([*_#>\-]{0,8}$/u.test(
+    whole.slice(Math.max(0, start - 9), start),
+  );
 }
 
 const UNSPACED = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\p{sc=Thai}]/u;
@@ -194,9 +242,24 @@ function isInside(
 ): boolean {
   const before = text[start - 1] ?? "";
   const after = text[end] ?? "";
+  if (isPartOfUnspaced(text, start, end)) return true;
   const afterPoint = /[.:+-]/.test(after) && !/[\p{L}\p{N}]/u.test(text[end + 1] ?? "");
   return (inside.test(before) && !UNSPACED.test(text[start]!)) ||
     (inside.test(after) && !afterPoint && !UNSPACED.test(text[end - 1]!));
+}
+
+const HANGUL = /\p{sc=Hangul}/u, KATAKANA = /[\p{sc=Katakana}ー]/u;
+/** What is written right behind a Korean name. */
+const PARTICLES = /^[은는이가을를의에와과도님씨아야께랑한만]/u;
+
+/** `지우` in `지우개`, `アン` in `アンケート`: words of scripts that nothing parts, as far as it can be told. */
+function isPartOfUnspaced(text: string, start: number, end: number): boolean {
+  const [before, first, last, after] = [text[start - 1] ?? "", text[start]!, text[end - 1]!, text[end] ?? ""];
+  if (KATAKANA.test(first) && KATAKANA.test(before) || KATAKANA.test(last) && KATAKANA.test(after)) {
+    return true;
+  }
+  if (!HANGUL.test(first)) return false;
+  return HANGUL.test(before) || end - start === 2 && HANGUL.test(after) && !PARTICLES.test(after);
 }
 
 /** Digits of a subscriber's number that decide: calling code and trunk 0 come and go. */

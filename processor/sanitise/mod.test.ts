@@ -221,6 +221,11 @@ describe("everything around", () => {
     expect(span!.entity).toBe("EMAIL_ADDRESS");
   });
 
+  test("what stands in a text that grows when folded is replaced where it stands", () => {
+    const grows = "… ".repeat(200);
+    expect(sanitise(`${grows}4111 1111 1111 1111, bob@acme.io`).text).toBe(`${grows}<CREDIT_CARD>, ${E}`);
+  });
+
   test("a text of over 1 MiB is refused, one of exactly 1 MiB is not", () => {
     expect(() => sanitise("x".repeat(1024 * 1024 + 1))).toThrow(
       expect.objectContaining({ code: "too_large" }),

@@ -1,5 +1,5 @@
 import { isWord } from "./checks.ts";
-import { type CountedText, pattern } from "./counted_text.ts";
+import { alphabet, type CountedText, type Match, pattern, piece } from "./counted_text.ts";
 
 /**
  * Addresses of machines. Only public internet addresses say anything about a person: private, loopback, link-local,
@@ -14,11 +14,11 @@ const IPV4 = pattern(
   17,
 );
 const VERSION_BEFORE =
-  /(?:version|ver|v|release|sections?|sec|chapters?|clauses?|articles?|figure|table|oid|build|firmware|driver|revision|rev|§|[=<>~^]=|[a-z]\/|[a-z]-|#)\.?\s{0,2}[("']?$/i;
+  /(?:(?<![a-z])(?:version|ver|v|rev)|release|sections?|sec|chapters?|clauses?|articles?|figure|table|oid|build|firmware|driver|revision|§|[=<>~^]=|[a-z]\/|[a-z]-|#)\.?\s{0,2}[("']?$/i;
 const ADDRESS_WORD =
   /\bip|addr|host|server|ping|subnet|client|connect|remote|ssh|dns|gateway|from|network|https?:|resolver|login|logged|proxy|peer|firewall|block/i;
-/** Every part this small: rather a version or a section than one of the few addresses down there. */
-const SMALL_PART_MAX = 31;
+/** The first three parts this small: rather a version or a section than one of the few addresses down there. */
+const SMALL_PART_MAX = 31, SECTION_MAX = 99;
 
 export function findIpv4(text: CountedText, found: Found): void {
   text.each(IPV4, ({ start, end, text: written }) => {
@@ -26,7 +26,9 @@ export function findIpv4(text: CountedText, found: Found): void {
     if (/(?:^|\.)0\d/.test(written) || !isPublicIpv4(parts)) return;
     const context = text.slice(start - 24, start);
     if (VERSION_BEFORE.test(context)) return;
-    if (parts.every((part) => part <= SMALL_PART_MAX) && !ADDRESS_WORD.test(context)) return;
+    if (
+      parts.every((part, i) => part <= (i < 3 ? SMALL_PART_MAX : SECTION_MAX)) && !ADDRESS_WORD.test(context)
+    ) return;
     found(start, end);
   });
 }
@@ -47,24 +49,31 @@ function isPublicIpv4(parts: readonly number[]): boolean {
 }
 
 const IPV6_LENGTH_MAX = 45;
-const IPV6 = pattern(
-  /(?<![\w:.])[0-9A-Fa-f]?[0-9A-Fa-f]?[0-9A-Fa-f]?[0-9A-Fa-f]?:[0-9A-Fa-f:]/,
-  /(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{1,38}(?:(?:\.\d{1,3}){3})?/,
-  55,
-);
+/** What begins four digits of a group, or fewer, before its first colon. */
+const IPV6 = piece(/(?<![\w:.])[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{1,38}(?:(?:\.\d{1,3}){3})?/, 55);
+const HEX = alphabet(/[0-9A-Fa-f]/);
 /** Loopback and unspecified, unique local, link-local, multicast. */
 const UNROUTED = /^(?:0{1,4}:|f[cdef])/i;
 const RESOLVERS_V6 = /^(?:2001:4860:4860:|2606:4700:4700:|2620:fe:|2620:119:)/i;
 
 /** Public IPv6 addresses, shortened ones only of the range in use (2000::/3), and IPv4 ones written as IPv6. */
 export function findIpv6(text: CountedText, found: Found): void {
-  text.each(IPV6, ({ start, text: match }) => {
-    const written = match.endsWith(":") && !match.endsWith("::") ? match.slice(0, -1) : match;
-    const end = start + written.length;
-    if (written.length > IPV6_LENGTH_MAX || isWord(text.code(end))) return;
-    if (text.char(end) === ":" && isWord(text.code(end + 1))) return;
-    if (isPublicIpv6(written) && !RESOLVERS_V6.test(written)) found(start, end);
-  });
+  for (let colon = text.indexOf(":"), from = 0; colon >= 0;) {
+    let start = colon;
+    while (start > from && colon - start < 4 && HEX[text.code(start - 1)] === 1) start--;
+    const match = text.match(IPV6, start);
+    from = match?.end ?? colon + 1;
+    if (match !== null) reportIpv6(text, match, found);
+    colon = text.indexOf(":", from);
+  }
+}
+
+function reportIpv6(text: CountedText, { start, text: match }: Match, found: Found): void {
+  const written = match.endsWith(":") && !match.endsWith("::") ? match.slice(0, -1) : match;
+  const end = start + written.length;
+  if (written.length > IPV6_LENGTH_MAX || isWord(text.code(end))) return;
+  if (text.char(end) === ":" && isWord(text.code(end + 1))) return;
+  if (isPublicIpv6(written) && !RESOLVERS_V6.test(written)) found(start, end);
 }
 
 function isPublicIpv6(written: string): boolean {

@@ -6,7 +6,7 @@ import {
   passesLuhn,
   passesMod97,
 } from "./checks.ts";
-import { type CountedText, pattern } from "./counted_text.ts";
+import { type CountedText, pattern, piece } from "./counted_text.ts";
 
 /**
  * Numbers of payment and of the state: cards, bank accounts, social security. Each is taken only with its checksum or
@@ -24,7 +24,7 @@ const CARD = pattern(
 const CARD_WORD =
   /card|credit|debit|visa|amex|maestro|diners|discover|master|pay|paid|charge|billing|\bcc\b|\bpan\b|kart|carte|cart[ãa]o|tarjeta|carta|карт|卡|カード|카드/i;
 const NOT_A_CARD =
-  /(?:imei|iccid|imsi|isbn|ean|upc|gtin|meid|serial|tracking|order|timestamp)\W{0,3}(?:no|number|is|id)?\W{0,4}$/i;
+  /(?:imei|iccid|imsi|isbn|ean|upc|gtin|meid|serial|tracking|order|timestamp)[\W_]{0,3}(?:no|number|is|id)?\W{0,4}$/i;
 
 export function findCards(text: CountedText, found: Found): void {
   for (let match = text.find(CARD, 0); match !== null;) {
@@ -41,8 +41,9 @@ export function findCards(text: CountedText, found: Found): void {
 function isCard(text: CountedText, start: number, written: string): boolean {
   const digits = digitsOf(written);
   if (!isCardNumber(digits) || NOT_A_CARD.test(before(text, start, 24))) return false;
-  const common = !/^35(?:[01]|2[0-7]|9)/.test(digits) && (digits.length === 15 || digits.length === 16 ||
-    (digits.length === 14 && written.length > 14));
+  const common = !/^(?:35(?:[01]|2[0-7]|9)|8)/.test(digits) &&
+    (digits.length === 15 || digits.length === 16 ||
+      (digits.length === 14 && written.length > 14));
   return common || CARD_WORD.test(before(text, start, 80));
 }
 
@@ -82,19 +83,25 @@ const IBAN_LENGTHS: ReadonlyMap<string, number> = new Map(
     "SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30")
     .split(" ").map((row) => [row.slice(0, 2), Number(row.slice(2))] as const),
 );
-const IBAN_START = pattern(
-  /(?<![\p{L}\p{N}])[A-Za-z][A-Za-z]\d\d/u,
-  /(?<![\p{L}\p{N}])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])/u,
-  6,
-);
+const IBAN_START = piece(/(?<![\p{L}\p{N}])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9])/u, 6);
 
 export function findIbans(text: CountedText, found: Found): void {
-  for (let match = text.find(IBAN_START, 0); match !== null;) {
+  const runs = text.runs();
+  const whole = text.whole();
+  for (let run = 0, floor = 0; run < runs.length; run += 2) {
+    const start = runs[run]! - 2;
+    if (start < floor || runs[run + 1]! < start + 4 || !isLetter(whole.charCodeAt(start + 1))) continue;
+    const match = text.match(IBAN_START, start);
+    if (match === null) continue;
     const length = IBAN_LENGTHS.get(match.text.slice(0, 2).toUpperCase());
-    const end = length === undefined ? -1 : ibanEnd(text, match.start, length);
-    if (end >= 0) found(match.start, end);
-    match = text.find(IBAN_START, end >= 0 ? end : match.end);
+    const end = length === undefined ? -1 : ibanEnd(text, start, length);
+    if (end >= 0) found(start, end);
+    floor = end >= 0 ? end : match.end;
   }
+}
+
+function isLetter(code: number): boolean {
+  return isWord(code) && code >= 65 && code !== 95;
 }
 
 /** With hyphens only in fours: other groups are a UUID's, one of some thousands of which passes the check by chance. */
@@ -120,7 +127,9 @@ const SSN = pattern(
 );
 const SSN_WORD =
   /\bssns?\b|social[ _-]?sec|socialsecurity|\bss ?(?:#|no|number)|\btin\b|taxpayer|seguro social|\bitin\b/i;
-const ITIN_WORD = /\bitins?\b|\btin\b|taxpayer|tax (?:id|number)/i;
+const ITIN_WORD = /itins?(?![a-z])|\btin\b|taxpayer|tax (?:id|number)/i;
+
+const ITIN_AFTER = /^[^\n\0]{0,12}\bitin\b/i;
 
 /** Nine digits of the US state; dashed ones speak for themselves, others need the word before them. */
 export function findSocialSecurity(text: CountedText, found: Found): void {
@@ -133,7 +142,10 @@ export function findSocialSecurity(text: CountedText, found: Found): void {
 /** US taxpayer numbers of people without a social security number: only with the word before them. */
 export function findTaxpayers(text: CountedText, found: Found): void {
   text.each(SSN, ({ start, end, text: written }) => {
-    if (isTaxpayerNumber(digitsOf(written)) && ITIN_WORD.test(before(text, start, 40))) found(start, end);
+    if (!isTaxpayerNumber(digitsOf(written))) return;
+    if (ITIN_WORD.test(before(text, start, 40)) || ITIN_AFTER.test(text.slice(end, end + 24))) {
+      found(start, end);
+    }
   });
 }
 

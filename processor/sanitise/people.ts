@@ -38,7 +38,7 @@ const INTRODUCTIONS = [
   "[Nn]ama saya",
   "[Tt]ên tôi là",
 ];
-/** Those of them that a text of ASCII alone can hold, as far as nothing in them may vary. */
+/** A text without any of these, nor one of the letters, has none of them. */
 export const INTRODUCTION_CUES: readonly string[] = [
   "my name",
   "my full name",
@@ -46,22 +46,27 @@ export const INTRODUCTION_CUES: readonly string[] = [
   "my last name",
   "my legal name",
   "my real name",
-  "je m'appelle",
+  "appelle ",
   "mon nom est",
   "me llamo",
   "mi nombre es",
-  "ich heisse",
+  "ich hei",
   "mein name ist",
+  "meu nome ",
   "me chamo",
   "mi chiamo",
+  "il mio nome",
   "mijn naam is",
   "ik heet",
   "jag heter",
   "jeg heter",
   "jeg hedder",
+  "nazywam si",
   "jmenuji se",
+  "benim ad",
   "nama saya",
 ];
+export const INTRODUCTION_LETTERS = "зô";
 const INTRODUCTION = words(new RegExp(`(?<![\\p{L}\\p{N}])(?:${INTRODUCTIONS.join("|")}) `, "u"));
 const TITLE = /^(?:(?:Mr|Mrs|Ms|Dr|Prof|Sr|Sra|Herr|Frau|Mme|M)\.? )?/u;
 const PART =
@@ -104,6 +109,8 @@ export function findEastAsianIntroductions(
   text.each(EAST_ASIAN, ({ start, end }) => found(start, end));
 }
 
+/** A text without any of these has none of the introductions. */
+export const EAST_ASIAN_LETTERS = "叫名저제";
 const EAST_ASIAN = pattern(
   /(?<=我叫|名字[是叫]|我名叫|本人姓名[:：]?)\p{sc=Han}|(?<=私の名前は)[\p{sc=Han}\p{sc=Katakana}\p{sc=Hiragana}]|(?<=제 이름은 |저는 )\p{sc=Hangul}/u,
   /(?<=我叫|我的名字(?:是|叫)|我名叫|本人姓名[:：]?)\p{sc=Han}{2,4}(?=[，。,.、！!\s]|$)|(?<=私の名前は)[\p{sc=Han}\p{sc=Katakana}\p{sc=Hiragana}]{2,8}?(?=です|と|。)|(?<=제 이름은 |저는 )\p{sc=Hangul}{2,4}?(?=입니다|이고|라고)/u,

@@ -1,7 +1,7 @@
 import { CountedText, type Looks } from "./counted_text.ts";
 import { fold, stripControls } from "./fold.ts";
 import { findKnownValues, hasKnownValues, type KnownValues } from "./known.ts";
-import { ENTITIES, type Entity, type Report, type Rule, RULES, type Traits, traitsOf } from "./rules.ts";
+import { ENTITIES, type Entity, isBare, type Report, RULES, type Traits, traitsOf } from "./rules.ts";
 
 /** Where something personal stands in the text that was given, in UTF-16 units; `end` is exclusive. */
 export type Span = { readonly start: number; readonly end: number; readonly entity: Entity };
@@ -12,28 +12,28 @@ export type Sanitised = { readonly text: string; readonly spans: readonly Span[]
 /** As `sanitise`, of a text of any length; throws `TooManyLooksError` where it takes more looks than there are. */
 export function replace(source: string, known: KnownValues, looks: Looks): Sanitised {
   const traits = traitsOf(source);
-  return traits.plain ? replacePlain(source, { known, traits, looks }) : replaceFolded(source, known, looks);
-}
-
-type Means = { readonly known: KnownValues; readonly traits: Traits; readonly looks: Looks };
-
-/** A text that folds to itself and has nothing to strip. */
-function replacePlain(source: string, by: Means): Sanitised {
-  const spans = findAll(source, by);
-  if (spans.length === 0) return { text: source, spans };
-  return { text: withPlaceholders(source, spans, (between) => between), spans };
-}
-
-function replaceFolded(source: string, known: KnownValues, looks: Looks): Sanitised {
+  if (traits.plain) {
+    const spans = findAll(source, { known, traits, looks });
+    return {
+      text: spans.length === 0 ? source : withPlaceholders(source, spans, (between) => between),
+      spans,
+    };
+  }
   const { text, locate } = fold(source);
-  const spans = findAll(text, { known, traits: traitsOf(text), looks }).map(
+  const spans = findAll(text, { known, traits: text === source ? traits : traitsOf(text), looks }).map(
     ({ start, end, entity }): Span => {
       const [from, to] = locate(start, end);
       return { start: from, end: to, entity };
     },
   );
-  return { text: withPlaceholders(source, spans, stripControls), spans };
+  // What folds to itself holds nothing to strip.
+  return {
+    text: withPlaceholders(source, spans, text === source ? (between) => between : stripControls),
+    spans,
+  };
 }
+
+type Means = { readonly known: KnownValues; readonly traits: Traits; readonly looks: Looks };
 
 function withPlaceholders(
   source: string,
@@ -58,46 +58,61 @@ const ROUNDS_MAX = 8;
  * That is why sanitising the result again finds nothing new.
  */
 function findAll(text: string, { known, traits: given, looks }: Means): Span[] {
-  const hits: Span[] = [];
-  const brought = text.includes("<") ? text.replace(PLACEHOLDER, (found) => "\0".repeat(found.length)) : text;
-  let masked = new CountedText(brought, looks);
-  let traits = given;
   looks.spend(text.length);
-  for (let round = 0; round < ROUNDS_MAX; round++) {
-    const before = hits.length;
-    if (hasKnownValues(known)) masked = hide(masked, hits, knownIn(masked, { known, traits }));
-    for (const rule of RULES) {
-      if (rule.when(traits, masked)) masked = hide(masked, hits, foundBy(rule, masked));
-    }
-    if (hits.length === before) break;
-    traits = traitsOf(masked.whole());
-  }
-  return hits.length > 1 ? hits.sort((a, b) => a.start - b.start) : hits;
-}
-
-const PLACEHOLDER = new RegExp(`<(?:${ENTITIES.join("|")})>`, "g");
-
-function knownIn(text: CountedText, { known, traits }: Pick<Means, "known" | "traits">): Span[] {
+  if (isBare(given) && !hasKnownValues(known)) return [];
+  const hits: Span[] = [];
   const found: Span[] = [];
-  findKnownValues(text, { known, traits }, reportTo(found));
-  return found;
-}
-
-function foundBy(rule: Rule, text: CountedText): Span[] {
-  const found: Span[] = [];
-  rule.find(text, reportTo(found));
-  return found;
-}
-
-function reportTo(found: Span[]): Report {
-  return (entity, start, end) => {
+  /** By rule: how much had been hidden when it last ran. */
+  const seen: number[] = [];
+  let since: number | undefined;
+  const hidden = () => since === undefined ? null : inOrder(hits.slice(since));
+  const report: Report = (entity, start, end) => {
     if (end > start) found.push({ start, end, entity });
   };
+  const brought = text.includes("<") ? text.replace(PLACEHOLDER, blanks) : text;
+  let traits = given;
+  let masked = new CountedText(brought, looks, brought === text ? traits.runs : null, traits.longs);
+  // The last rule of a round that found something, −1 for known values: those behind it saw the text as it is now, and
+  // found nothing.
+  for (let round = 0, last = RULES.length - 1; round < ROUNDS_MAX; round++) {
+    let finder = NONE;
+    if (hasKnownValues(known)) {
+      findKnownValues(masked, { known, traits }, report);
+      if (found.length > 0) {
+        masked = hide(masked, hits, found);
+        finder = -1;
+      }
+    }
+    for (let i = 0; i < RULES.length && (i <= last || finder !== NONE); i++) {
+      const rule = RULES[i]!;
+      if (!rule.when(traits, masked)) continue;
+      since = seen[i];
+      seen[i] = hits.length;
+      rule.find(masked, report, traits, hidden);
+      if (found.length === 0) continue;
+      masked = hide(masked, hits, found);
+      finder = i;
+    }
+    if (finder === NONE) break;
+    last = finder;
+    traits = traitsOf(masked.whole());
+  }
+  return inOrder(hits);
 }
 
-/** Adds what was found to `hits`, the longest of those that begin alike, and gives the text with that overwritten. */
+function inOrder(spans: Span[]): Span[] {
+  return spans.length > 1 ? spans.sort((a, b) => a.start - b.start) : spans;
+}
+
+const NONE = -2;
+const PLACEHOLDER = new RegExp(`<(?:${ENTITIES.join("|")})>`, "g");
+
+function blanks(found: string): string {
+  return "\0".repeat(found.length);
+}
+
+/** Moves what was found to `hits`, the longest of those that begin alike; gives the text with that overwritten. */
 function hide(counted: CountedText, hits: Span[], found: Span[]): CountedText {
-  if (found.length === 0) return counted;
   const text = counted.whole();
   let masked = "";
   let from = 0;
@@ -107,5 +122,6 @@ function hide(counted: CountedText, hits: Span[], found: Span[]): CountedText {
     masked += text.slice(from, hit.start) + "\0".repeat(hit.end - hit.start);
     from = hit.end;
   }
-  return new CountedText(masked + text.slice(from), counted.looks);
+  found.length = 0;
+  return counted.hiding(masked + text.slice(from));
 }

@@ -54,6 +54,7 @@ const USERS: readonly [string, Record<string, string>][] = [
     MAIL_FROM: "Shop <offers@shop.example>",
     PUBLIC_URL: "https://shop.example",
     DISCOUNT_WAIT: "10s",
+    DISCOUNT_TEXT: "one month for nothing",
     POSTHOG_KEY: "phc_own",
     POSTHOG_HOST: "https://eu.i.posthog.com",
     FRESH: "npm",

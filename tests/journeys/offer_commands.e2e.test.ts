@@ -47,7 +47,7 @@ describe("deno task offers", () => {
     expect(listed).toMatchObject({
       state: "offered",
       uses: 5,
-      distinctId: null,
+      distinctId: "ada",
       person: expect.stringMatching(/^person-/),
     });
     const shown = JSON.parse((await offers("show", listed.person, "--json")).stdout);

@@ -8,7 +8,7 @@ import type { Rule } from "./terms.ts";
  * other between any two effects.
  *
  * `SEED=17` runs that one world again and says what broke; `SEEDS=20000` runs more; `WITHOUT=by,uses` leaves rules out
- * (by, box, uses, current, barrier, late, proof, refuse, person) to see the worlds find what they are for: then it is right that this fails.
+ * (by, box, uses, current, barrier, late, proof, refuse, person, property) to see the worlds find what they are for: then it is right that this fails.
  */
 const env = Deno.env.toObject();
 const seeds = env.SEED !== undefined
@@ -33,6 +33,12 @@ describe("two processors that crash, pause and lose their view between any two e
     const first = Array.from({ length: 1_000 }, (_, seed) => seed);
     const { broken } = await runSeedsInWorkers({ seeds: first, without: ["box"], untilBroken: true });
     expect(broken.flatMap(({ promises }) => promises).join()).toMatch(/mailbox/);
+  }, 600_000);
+
+  it("would be caught if a property did not opt anybody out", async () => {
+    const first = Array.from({ length: 400 }, (_, seed) => seed);
+    const { broken } = await runSeedsInWorkers({ seeds: first, without: ["property"], untilBroken: true });
+    expect(broken.flatMap(({ promises }) => promises).join()).toMatch(/opt-out lay in the topic/);
   }, 600_000);
 
   it.each<Rule>(["late", "proof"])("would be caught if the rule %s did not hold", async (rule) => {

@@ -42,6 +42,10 @@ const MOODS = [
   { optOut: 0.7, join: 16, erasures: 0 },
 ];
 
+const OPT_OUTS = [{ unsubscribed: true }, { unsubscribed: "true" }, { email_opt_out: true }, {
+  email_opt_out: 1,
+}];
+
 /** What happens often differs from world to world; opt-outs and joins in percent, erasures per step. */
 export function moodOf(seed: number): typeof MOODS[number] {
   return MOODS[Math.floor(seed / 4) % MOODS.length]!;
@@ -252,7 +256,7 @@ export class Simulation {
       : dice < 35
       ? "address"
       : "use";
-    const mailbox = kind === "address" || (kind === "use" && random() < 0.5)
+    const mailbox = kind === "address" || (["use", "opt-out"].includes(kind) && random() < 0.5)
       ? Math.floor(random() * MAILBOXES)
       : null;
     const merge = kind === "join" ? this.#mergeInto(who) : null;
@@ -337,10 +341,14 @@ export class Simulation {
   #webhook(
     { kind, who, mailbox, merge, uuid, eventAt }: Said,
   ): { record: Omit<TopicRecord, "partition" | "offset">; said: Partial<Produced> } {
+    // Half of the opt-outs that PostHog brings are a person's property, in any of its spellings, of an event of any name.
+    const byProperty = kind === "opt-out" && this.random() < 0.5;
     const event = kind === "use"
       ? "feature_used"
-      : kind === "opt-out"
+      : kind === "opt-out" && !byProperty
       ? "email_unsubscribed"
+      : byProperty
+      ? this.pick(["$set", "$identify", "$pageview"])
       : merge !== null
       ? MERGES[merge.how]
       : "$set";
@@ -353,10 +361,13 @@ export class Simulation {
     const email = mailbox === null ? undefined : this.#spelling(mailbox);
     const bag = {
       ...(email === undefined ? {} : { email, ...proof(email) }),
-      ...(kind === "opt-out" && event === "$set" ? { unsubscribed: true } : {}),
+      ...(byProperty && !this.leavesOut("property") ? this.pick(OPT_OUTS) : {}),
     };
+    const counts = !byProperty || !this.options.provenOnly || (proven && email !== undefined);
     const inSet = this.random() < 0.5;
-    if (inSet) properties.$set = bag;
+    if (inSet) {
+      properties[byProperty && email === undefined ? this.pick(["$set", "$set_once"]) : "$set"] = bag;
+    }
     const isJoin = kind === "join" && merge === null;
     const personId = this.options.personsShown
       ? this.posthog.see(distinctId(who))
@@ -372,8 +383,10 @@ export class Simulation {
       headers: { id: uuid, event },
       timestamp: this.time,
     };
-    const said = {
+    const said: Partial<Produced> = {
       proven,
+      // Without the proof that this world asks for it is an event like any other.
+      ...(counts ? {} : { kind: "visit" }),
       ...(email === undefined ? {} : { mailbox: hashes.mailbox(readAddress(email)!.normalised) }),
       ...(merge === null ? {} : { merge }),
       ...(personId === null ? {} : { person: hashes.personSubject(personId) }),

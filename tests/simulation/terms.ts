@@ -14,7 +14,17 @@ import type { TopicRecord } from "../../topic/topic.ts";
 import type { Asked } from "./posthog.ts";
 
 /** The names and sizes of the simulation, see `simulation.ts`. */
-export type Rule = "by" | "box" | "uses" | "current" | "barrier" | "late" | "proof" | "refuse" | "person";
+export type Rule =
+  | "by"
+  | "box"
+  | "uses"
+  | "current"
+  | "barrier"
+  | "late"
+  | "proof"
+  | "refuse"
+  | "person"
+  | "property";
 
 export type SimulationOptions = {
   readonly seed: number;

@@ -5,6 +5,7 @@
 import { gunzipSync } from "node:zlib";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { readerSnippet } from "../../contract/dataset_readers.ts";
 import { noBrowser, startBrowser, watch } from "../support/browser.ts";
 import { until } from "../support/until.ts";
 import { type Fakes, MESSAGE_ID, startFakes, THRESHOLD } from "./fakes.ts";
@@ -276,6 +277,10 @@ describe("by HTTP", () => {
     expect(await text("/")).toContain("p00003-0000:1");
     expect(await text("/dataset")).toContain("&lt;PHONE_NUMBER");
     expect(await text("/dataset")).toContain(FILE);
+    // The snippets of `dataset schema`, whole.
+    const snippet = readerSnippet("pyarrow", "data/dataset").replaceAll("&", "&amp;").replaceAll("<", "&lt;")
+      .replaceAll('"', "&quot;");
+    expect(await text("/dataset")).toContain(snippet);
     expect(await text("/offers/user-1")).toContain("The mail was sent");
     expect(await text("/mail")).toContain("Your discount code: SAVE-20");
   });

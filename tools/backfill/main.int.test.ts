@@ -1,7 +1,11 @@
+import { Buffer } from "node:buffer";
 import { join } from "node:path";
+import { gzipSync, zstdCompressSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { type CommandRun, runProgram } from "../../tests/support/run_command.ts";
+import { isThere } from "../../runtime/durable_file.ts";
+import { type CommandRun, runProgram, spawnProgram } from "../../tests/support/run_command.ts";
+import { until } from "../../tests/support/until.ts";
 import { openTopicLog } from "../../topic/open_topic.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
 import { ROWS_PER_PAGE } from "./sources.ts";
@@ -104,6 +108,7 @@ describe("backfill from the query API", () => {
       read: count,
       published: count,
       held: 0,
+      unused: 0,
       refused: 0,
     }]);
     const records = await topic();
@@ -122,7 +127,13 @@ describe("backfill from the query API", () => {
       person: { id: row(4).person_id, properties: { email: "ada@example.org" } },
     });
     const again = await backfill(RANGE, { POSTHOG_API_HOST: api.url });
-    expect(JSON.parse(again.stdout)).toEqual({ read: count, published: 0, held: count, refused: 0 });
+    expect(JSON.parse(again.stdout)).toEqual({
+      read: count,
+      published: 0,
+      held: count,
+      unused: 0,
+      refused: 0,
+    });
     expect(api.asked[0]).toMatchObject({ path: "/api/projects/7/query/", key: "Bearer phx_test" });
     await api.stop();
   });
@@ -152,14 +163,21 @@ describe("backfill from the query API", () => {
     expect(stderr).toMatch(/POSTHOG_PERSONAL_API_KEY is not set[^]*POSTHOG_PROJECT_ID is not set/);
   });
 
-  test.each([[["--from", "2025-11-30"]], [["--from", "x", "--until", "y"]], [[
-    "--from",
-    "2025-12-01",
-    "--until",
-    "2025-11-30",
-  ]], [
-    [],
-  ], [["--file", "f", ...RANGE]]])("%j is wrong usage", async (args) => {
+  test.each([
+    [["--from", "2025-11-30"]],
+    [["--from", "x", "--until", "y"]],
+    [[
+      "--from",
+      "2025-12-01",
+      "--until",
+      "2025-11-30",
+    ]],
+    [
+      [],
+    ],
+    [["--file", "f", ...RANGE]],
+    [["--all-events", ...RANGE]],
+  ])("%j is wrong usage", async (args) => {
     expect((await backfill(args)).code).toBe(2);
   });
 });
@@ -184,8 +202,87 @@ describe("backfill from a batch export", () => {
       ].join("\n"),
     );
     const { code, stdout, stderr } = await backfill(["--file", file]);
-    expect([code, JSON.parse(stdout)]).toEqual([1, { read: 5, published: 2, held: 1, refused: 2 }]);
+    expect([code, JSON.parse(stdout)]).toEqual([1, {
+      read: 5,
+      published: 2,
+      held: 1,
+      unused: 0,
+      refused: 2,
+    }]);
     expect(stderr).toContain("line 3: no JSON");
+    expect((await topic()).map(({ headers }) => headers.id).sort()).toEqual([row(1).uuid, row(2).uuid]);
+  });
+
+  test("of a packed file only what the pipeline uses is published, and everything where all events are wanted", async () => {
+    const file = join(dataDir, "export");
+    const optOut = row(4, { event: "$pageview" });
+    optOut.properties = JSON.stringify({ ...JSON.parse(optOut.properties), $set: { unsubscribed: "yes" } });
+    const lines = [row(1), row(2, { event: "$pageview" }), row(3, { event: "feature_used" }), optOut]
+      .map((event) => `${JSON.stringify(event)}\r\n`);
+    await Deno.writeFile(file, gzipSync(`\ufeff${lines.join("\r\n")}`));
+    const used = await backfill(["--file", file]);
+    expect([used.code, JSON.parse(used.stdout), used.stderr]).toEqual([
+      0,
+      { read: 4, published: 3, held: 0, unused: 1, refused: 0 },
+      "",
+    ]);
+    const all = await backfill(["--file", file, "--all-events"]);
+    expect(JSON.parse(all.stdout)).toEqual({ read: 4, published: 1, held: 3, unused: 0, refused: 0 });
+    expect((await topic()).map(({ headers }) => headers.event).sort()).toEqual([
+      "$pageview",
+      "$pageview",
+      "feature_used",
+      "generation_failed",
+    ]);
+  });
+
+  test("what lies before the end of a file that is cut off is in the topic, and the command fails and says so", async () => {
+    const file = join(dataDir, "export.jsonl.zst");
+    const lines = Array.from({ length: 250 }, (_, n) => `${JSON.stringify(row(n))}\n`);
+    const [whole, cut] = [lines.slice(0, 230), lines.slice(230)].map((part) =>
+      zstdCompressSync(part.join(""))
+    );
+    await Deno.writeFile(file, Buffer.concat([whole!, cut!.subarray(0, -9)]));
+    const { code, stdout, stderr } = await backfill(["--file", file]);
+    expect([code, JSON.parse(stdout)]).toEqual([
+      1,
+      { read: 231, published: 230, held: 0, unused: 0, refused: 1 },
+    ]);
+    expect(stderr).toContain(
+      "behind line 230: the file ends in the middle of its Zstandard; all before it was read",
+    );
+    expect(await topic()).toHaveLength(230);
+  });
+
+  test("standard input is a file as well", async () => {
+    const { code, stdout } = await runProgram("tools/backfill/main.ts", {
+      args: ["--file", "-", "--json"],
+      env: { DATA_DIR: dataDir },
+      stdin: `${JSON.stringify(row(1))}\n`,
+    });
+    expect([code, JSON.parse(stdout).published]).toEqual([0, 1]);
+  });
+
+  test("beside another one is refused, since each would publish what the other does", async () => {
+    const file = join(dataDir, "export.jsonl");
+    await Deno.writeTextFile(file, `${JSON.stringify(row(1))}\n`);
+    const first = spawnProgram("tools/backfill/main.ts", {
+      args: ["--file", "-"],
+      env: { DATA_DIR: dataDir },
+      stdin: "piped",
+    });
+    const writer = first.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(`${JSON.stringify(row(2))}\n`));
+    await until("the first has begun", () => isThere(join(dataDir, "backfill.lock")));
+    const second = await backfill(["--file", file]);
+    expect([second.code, second.stdout, second.stderr]).toEqual([
+      1,
+      "",
+      `Cannot backfill now: another backfill is under way on DATA_DIR "${dataDir}". Wait for its end.\n`,
+    ]);
+    await writer.close();
+    expect((await first.output()).code).toBe(0);
+    expect((await backfill(["--file", file])).code).toBe(0);
     expect((await topic()).map(({ headers }) => headers.id).sort()).toEqual([row(1).uuid, row(2).uuid]);
   });
 

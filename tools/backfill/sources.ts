@@ -1,13 +1,18 @@
 import type { Clock } from "../../runtime/clock.ts";
-import { readLines } from "../../runtime/lines.ts";
 import { backOffMs } from "../../runtime/retry.ts";
 import { isObject } from "../../contract/envelope.ts";
-import { CommandFailedError, ofFile } from "../command.ts";
+import { CommandFailedError } from "../command.ts";
 
 /**
- * Where missed events come from: PostHog's query API (HogQL, `POST /api/projects/:id/query/`) or a JSONL file of a batch
- * export. Both give the body that a webhook would have carried.
+ * Where missed events come from: PostHog's query API (HogQL, `POST /api/projects/:id/query/`), here, or a file of a batch
+ * export (`file.ts`). Both give the body that a webhook would have carried.
  */
+export type BackfillSource = {
+  readonly events: AsyncIterable<BackfillEvent>;
+  /** How much of it is read, from 0 to 1; null where nobody knows how much there is. */
+  readonly share: () => number | null;
+};
+
 export type BackfillEvent =
   | { readonly ok: true; readonly body: Uint8Array }
   /** Cannot be read; `where` names the row or line. */
@@ -34,10 +39,8 @@ export const ROWS_PER_PAGE = 5_000;
 const ATTEMPTS_MAX = 6;
 const ANSWER_MS_MAX = 120_000;
 const RETRY_MS_MAX = 60_000;
-/** Longest line of a file, in bytes: an event of 1 MiB with room for what the export adds. */
-const LINE_BYTES_MAX = 8 * 1024 * 1024;
-
-const COLUMNS = [
+/** What is asked for, of the API and of an export's columns. */
+export const COLUMNS = [
   "uuid",
   "event",
   "distinct_id",
@@ -47,8 +50,23 @@ const COLUMNS = [
   "person_properties",
 ] as const;
 
-/** All events of the range, oldest first: page by page, each beginning behind the last row of the one before. */
-export async function* queryEvents(api: QueryApi, range: EventRange): AsyncGenerator<BackfillEvent> {
+/** All events of the range, oldest first; how much of it is read goes by their times. */
+export function querySource(api: QueryApi, range: EventRange): BackfillSource {
+  const [from, until] = [Date.parse(range.from), Date.parse(range.until)];
+  let at = from;
+  const events = queryEvents(api, range, (timestamp) => {
+    const time = Date.parse(`${timestamp.replace(" ", "T").slice(0, 23)}Z`);
+    if (!Number.isNaN(time)) at = time;
+  });
+  return { events, share: () => (at - from) / (until - from) };
+}
+
+/** Page by page, each beginning behind the last row of the one before. */
+async function* queryEvents(
+  api: QueryApi,
+  range: EventRange,
+  onPage: (lastTimestamp: string) => void,
+): AsyncGenerator<BackfillEvent> {
   let after = { timestamp: "", uuid: "" };
   for (;;) {
     const rows = await queryPage(api, { range, after });
@@ -56,6 +74,7 @@ export async function* queryEvents(api: QueryApi, range: EventRange): AsyncGener
     const last = rows.at(-1);
     if (rows.length < ROWS_PER_PAGE || last === undefined) return;
     after = { timestamp: String(last.timestamp), uuid: String(last.uuid) };
+    onPage(after.timestamp);
   }
 }
 
@@ -152,31 +171,8 @@ async function askOnce(
   };
 }
 
-/** Every line of a batch export's JSONL file, in its order; empty lines are passed over. */
-export async function* fileEvents(path: string): AsyncGenerator<BackfillEvent> {
-  let number = 0;
-  using file = await ofFile(path, (path) => Deno.open(path));
-  for await (const lines of readLines(file.readable, { lineBytesMax: LINE_BYTES_MAX })) {
-    for (const line of lines) {
-      const where = `line ${++number}`;
-      if (line === null) yield { ok: false, where, reason: `longer than ${LINE_BYTES_MAX} bytes` };
-      // Trimmed of a byte order mark as well.
-      else if (line.trim() !== "") yield lineEvent(line.trim(), where);
-    }
-  }
-}
-
-function lineEvent(line: string, where: string): BackfillEvent {
-  try {
-    const row: unknown = JSON.parse(line);
-    return isObject(row) ? eventOf(row, where) : { ok: false, where, reason: "no JSON object" };
-  } catch {
-    return { ok: false, where, reason: "no JSON" };
-  }
-}
-
 /** The webhook's default body of a row; exports and the API give properties as an object or as JSON text. */
-function eventOf(row: Record<string, unknown>, where: string): BackfillEvent {
+export function eventOf(row: Record<string, unknown>, where: string): BackfillEvent {
   const properties = objectOf(row.properties);
   if (properties === null) return { ok: false, where, reason: "properties are no JSON object" };
   const personProperties = objectOf(row.person_properties) ?? {};

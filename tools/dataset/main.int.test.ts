@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { readerSnippet } from "../../contract/dataset_readers.ts";
 import { failure } from "../../processor/dataset/fixtures/records.ts";
 import { readFiles } from "../../processor/dataset/fixtures/run.ts";
 import { runProgram, spawnProgram } from "../../tests/support/run_command.ts";
@@ -21,10 +22,15 @@ const dataset = (...args: string[]) =>
 
 describe("wrong usage", () => {
   test.each([
-    [[], "expected stats, verify, cat, or export"],
-    [["count"], "expected stats, verify, cat, or export"],
-    [["stats", "x"], "expected stats, verify, cat, or export"],
-    [["cat", "--to", "x"], "they belong to export"],
+    [[], "expected stats, files, schema, verify, cat, or export"],
+    [["count"], "expected stats, files, schema, verify, cat, or export"],
+    [["stats", "x"], "expected stats, files, schema, verify, cat, or export"],
+    [["cat", "--to", "x"], "--to: it belongs to export"],
+    [["stats", "--for", "duckdb"], "--for: it belongs to schema"],
+    [["schema"], "expected duckdb, pandas, pyarrow, polars, datasets, spark"],
+    [["schema", "--for", "excel"], `--for "excel"`],
+    [["export", "--to", "x", "--format", "hf", "--system", "x"], "they are chat-jsonl's"],
+    [["export", "--to", "x", "--format", "parquet", "--drop-control-tokens"], "they are chat-jsonl's"],
     [["export", "--to", "x"], "expected parquet, chat-jsonl, hf"],
     [["export", "--to", "x", "--format", "csv"], `--format "csv"`],
     [["export", "--format", "hf"], "without --to DIR"],
@@ -99,6 +105,50 @@ describe("dataset stats", () => {
     expect(await dataset("stats")).toMatchObject({ code: 0, stdout: expect.stringMatching(/^No lines in /) });
     const { stdout } = await dataset("stats", "--json");
     expect(JSON.parse(stdout)).toMatchObject({ records: 0, bytes: 0, files: 0, partitions: [] });
+  });
+});
+
+describe("dataset files", () => {
+  test("lists every file with its bytes by the manifest, which end where a writer's half line begins", async () => {
+    await writeDataset(dataDir);
+    const [torn] = Object.keys(readFiles(dataDir));
+    const whole = readFiles(dataDir);
+    Deno.writeTextFileSync(join(dataDir, "dataset", torn!), "torn", { append: true });
+    const { code, stdout, stderr } = await dataset("files", "--json");
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const listed = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+    const root = Deno.realPathSync(join(dataDir, "dataset"));
+    expect(listed.map(({ path }) => path).sort()).toEqual(
+      Object.keys(whole).map((path) => join(root, path)).sort(),
+    );
+    for (const { path, bytes, records } of listed) {
+      const text = new TextDecoder().decode(Deno.readFileSync(path).subarray(0, bytes));
+      expect(text).toBe(whole[path.slice(root.length + 1)]);
+      expect(text.split("\n")).toHaveLength(records + 1);
+    }
+    expect((await dataset("files")).stdout).toMatch(/^ *BYTES +RECORDS +FILE\n/);
+  });
+
+  test("fails where a file has less than its manifest says", async () => {
+    await writeDataset(dataDir, [failure(1)]);
+    const path = join(dataDir, "dataset", Object.keys(readFiles(dataDir))[0]!);
+    Deno.truncateSync(path, 3);
+    expect(await dataset("files", "--json")).toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: expect.stringContaining("its manifest says"),
+    });
+  });
+});
+
+describe("dataset schema", () => {
+  test("prints the snippet with this dataset's place, also before anything is written", async () => {
+    const place = join(dataDir, "dataset");
+    const { code, stdout } = await dataset("schema", "--for", "polars");
+    expect({ code, stdout }).toEqual({ code: 0, stdout: `${readerSnippet("polars", place)}\n` });
+    expect(stdout).toContain(`"${place}/event=*/date=*/*.jsonl"`);
+    const json = JSON.parse((await dataset("schema", "--for", "spark", "--json")).stdout);
+    expect(json).toEqual({ for: "spark", snippet: readerSnippet("spark", place) });
   });
 });
 

@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
 import { accessOf } from "../../runtime/data_dir.ts";
-import { readProcessorConfig } from "../../processor/config.ts";
+import { readCommandConfig } from "../../processor/config.ts";
 import {
   type Command,
   CommandFailedError,
@@ -13,17 +13,21 @@ import {
   refuseMissing,
   runCommand,
   table,
+  untilStopped,
   UsageError,
   writeOut,
 } from "../command.ts";
+import { DATASET_READERS, type DatasetReader, readerSnippet } from "../../contract/dataset_readers.ts";
 import {
   EXPORT_FORMATS,
-  EXPORT_MARKER,
   exportDataset,
   type ExportFormat,
   type ExportOptions,
+  type ExportReport,
+  reportPath,
 } from "./export/export.ts";
 import { blocksOf, DatasetFiles, openWhole } from "../../processor/dataset/mod.ts";
+import { printFiles } from "./files.ts";
 import { printStats } from "./stats.ts";
 import { verifyDataset } from "./verify.ts";
 
@@ -32,30 +36,54 @@ export const datasetCommand: Command = {
   help: `Shows the dataset, checks it, and hands it out.
 
 Usage: deno task dataset stats [--json]
+       deno task dataset files [--json]
+       deno task dataset schema --for READER [--json]
        deno task dataset verify [--json]
        deno task dataset cat
        deno task dataset export --format FORMAT --to DIR [--json]
+       deno task dataset export --format chat-jsonl --to DIR [--system TEXT] [--drop-control-tokens] [--json]
 
   stats     lines, bytes, files and placeholders per event and day
+  files     every file with lines, and how many bytes of it are the dataset's: a reader that stops there never meets the
+            half line of a writer at work; with --json one object a line
+  schema    a snippet that reads this dataset with every column as what it is; READER is ${
+    DATASET_READERS.join(", ")
+  }
   verify    checks every file against its manifest and every line against the format; exit 1 if anything is wrong
   cat       all lines as they are, by event, day and file
   export    writes DIR, which must not be there yet, or be empty:
               parquet     dataset.parquet, typed columns
               chat-jsonl  chat.jsonl, {"messages":[{"role":"user","content":"…"}]} per line
               hf          a Hugging Face folder: dataset card, train, validation and test by user
-            with ${EXPORT_MARKER}, by which an erasure finds and deletes it below DATA_DIR
-  --json    results as JSON
-
+            DIR holds data alone; what it is stands beside it in DIR.export.json. By the empty directory _export in it an
+            erasure finds and deletes it below DATA_DIR.
+  --system TEXT          chat-jsonl: a system message at the head of every conversation
+  --drop-control-tokens  chat-jsonl: leaves out texts with control tokens of chat templates, such as <|im_start|>, which
+                         are counted and named either way
+  --json                 results as JSON
 DATA_DIR or DATASET_DIR say where the dataset is. docs/dataset.md describes its format and the exports.
 `,
-  options: { format: { type: "string" }, to: { type: "string" } },
+  options: {
+    format: { type: "string" },
+    to: { type: "string" },
+    for: { type: "string" },
+    system: { type: "string" },
+    "drop-control-tokens": { type: "boolean" },
+  },
   async run(line) {
     const verb = verbOf(line);
-    const { datasetDir, dataDir } = readProcessorConfig(Deno.env.toObject());
+    // An export has its own way of stopping, as it cleans up behind itself.
+    if (verb.is !== "export") {
+      line.ifStopped(() => "the dataset is as it was, and what was printed until then stands. Run it again.");
+    }
+    const { datasetDir, dataDir } = readCommandConfig(Deno.env.toObject());
+    if (verb.is === "schema") return printSchema(verb.for, { datasetDir, json: line.json });
     refuseMissing(dirname(datasetDir));
     switch (verb.is) {
       case "stats":
         return printStats(datasetDir, line);
+      case "files":
+        return printFiles(datasetDir, line);
       case "verify":
         return await printVerification(datasetDir, line);
       case "cat":
@@ -70,30 +98,71 @@ DATA_DIR or DATASET_DIR say where the dataset is. docs/dataset.md describes its 
   },
 };
 
+const PLAIN_VERBS = ["stats", "files", "verify", "cat"] as const;
+
 type Verb =
-  | { readonly is: "stats" | "verify" | "cat" }
-  | { readonly is: "export"; readonly format: ExportFormat; readonly to: string };
+  | { readonly is: typeof PLAIN_VERBS[number] }
+  | { readonly is: "schema"; readonly for: DatasetReader }
+  | ({ readonly is: "export" } & Pick<ExportOptions, "format" | "to" | "chat">);
+
+/** Options that belong to one verb. */
+const OPTIONS = {
+  export: ["format", "to", "system", "drop-control-tokens"],
+  schema: ["for"],
+};
 
 function verbOf({ positionals, values }: CommandLine): Verb {
   const [is, ...rest] = positionals;
-  if (rest.length > 0 || (is !== "stats" && is !== "verify" && is !== "cat" && is !== "export")) {
+  const plain = PLAIN_VERBS.find((one) => one === is);
+  if (rest.length > 0 || (plain === undefined && is !== "schema" && is !== "export")) {
     throw new UsageError(
-      `Cannot read "dataset ${positionals.join(" ")}": expected stats, verify, cat, or export.`,
+      `Cannot read "dataset ${
+        positionals.join(" ")
+      }": expected stats, files, schema, verify, cat, or export.`,
     );
   }
-  const { format, to } = values;
-  if (is !== "export") {
-    if (format === undefined && to === undefined) return { is };
-    throw new UsageError(`Cannot run dataset ${is} with --format or --to: they belong to export.`);
+  for (const [verb, options] of Object.entries(OPTIONS)) {
+    const given = verb === is ? undefined : options.find((option) => values[option] !== undefined);
+    if (given === undefined) continue;
+    throw new UsageError(`Cannot run dataset ${is} with --${given}: it belongs to ${verb}.`);
   }
-  const known = EXPORT_FORMATS.find((one) => one === format);
-  if (known === undefined) {
-    throw new UsageError(
-      `Cannot export with --format "${format ?? ""}": expected ${EXPORT_FORMATS.join(", ")}.`,
-    );
-  }
+  if (plain !== undefined) return { is: plain };
+  if (is === "schema") return { is, for: choiceOf(values.for, { option: "for", of: DATASET_READERS }) };
+  return { is: "export", ...exportOf(values) };
+}
+
+function exportOf(values: CommandLine["values"]): Pick<ExportOptions, "format" | "to" | "chat"> {
+  const format: ExportFormat = choiceOf(values.format, { option: "format", of: EXPORT_FORMATS });
+  const { to, system, "drop-control-tokens": drop } = values;
   if (typeof to !== "string" || to === "") throw new UsageError("Cannot export without --to DIR.");
-  return { is, format: known, to };
+  if (format !== "chat-jsonl" && (system !== undefined || drop !== undefined)) {
+    throw new UsageError(
+      `Cannot export ${format} with --system or --drop-control-tokens: they are chat-jsonl's.`,
+    );
+  }
+  const chat = {
+    ...(typeof system === "string" ? { system } : {}),
+    dropControlTokens: drop === true,
+  };
+  return { format, to, chat };
+}
+
+function choiceOf<T extends string>(
+  given: string | boolean | undefined,
+  { option, of }: { readonly option: string; readonly of: readonly T[] },
+): T {
+  const found = of.find((one) => one === given);
+  if (found !== undefined) return found;
+  throw new UsageError(`Cannot run with --${option} "${given ?? ""}": expected ${of.join(", ")}.`);
+}
+
+function printSchema(
+  reader: DatasetReader,
+  { datasetDir, json }: { readonly datasetDir: string; readonly json: boolean },
+): void {
+  const snippet = readerSnippet(reader, datasetDir);
+  if (json) printJson({ for: reader, snippet });
+  else print(snippet);
 }
 
 async function printVerification(datasetDir: string, { json }: CommandLine): Promise<void> {
@@ -141,27 +210,36 @@ async function printExport(
   datasetDir: string,
   { json, ...options }: Omit<ExportOptions, "now" | "signal"> & { readonly json: boolean },
 ): Promise<void> {
-  const marker = await withSignals((signal) =>
-    exportDataset(datasetDir, { ...options, now: Date.now(), signal })
-  );
-  if (json) return printJson(marker);
-  const records = marker.files.reduce((sum, file) => sum + file.records, 0);
+  const signal = untilStopped("The export was stopped; nothing of it is left.");
+  const report = await exportDataset(datasetDir, { ...options, now: Date.now(), signal });
+  if (json) return printJson(report);
+  const records = report.files.reduce((sum, file) => sum + file.records, 0);
   print(`Exported ${grouped(records)} records to "${printable(options.to)}".`);
-  if (marker.files.length === 0) return;
-  print(table(["RECORDS", "BYTES", "FILE"], marker.files.map((one) => [one.records, one.bytes, one.path])));
+  if (report.files.length > 0) {
+    print(
+      table(["RECORDS", "BYTES", "FILE"], report.files.map((one) => [one.records, one.bytes, one.path])),
+    );
+  }
+  printChat(report);
+  // Beside where it really lies, whatever link or slash leads there.
+  print(`This stands in "${printable(reportPath(Deno.realPathSync(options.to)))}" too.`);
 }
 
-/** A signal lets the work clean up behind itself before the process ends. */
-async function withSignals<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const aborted = new AbortController();
-  const stop = () => aborted.abort(new CommandFailedError("The export was stopped; nothing of it is left."));
-  const signals: readonly Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
-  for (const signal of signals) Deno.addSignalListener(signal, stop);
-  try {
-    return await work(aborted.signal);
-  } finally {
-    for (const signal of signals) Deno.removeSignalListener(signal, stop);
-  }
+function printChat(
+  { tokensEstimate, controlTokens, linesWithControlTokens = 0, linesDropped = 0 }: ExportReport,
+) {
+  if (tokensEstimate === undefined) return;
+  print(`About ${grouped(tokensEstimate)} tokens (a quarter of the texts' bytes).`);
+  if (linesWithControlTokens === 0) return;
+  const lines = linesWithControlTokens === 1 ? "text holds" : "texts hold";
+  print(
+    `${grouped(linesWithControlTokens)} ${lines} control tokens of chat templates; ${
+      linesDropped > 0 ? `${grouped(linesDropped)} left out` : "--drop-control-tokens leaves them out"
+    }:`,
+  );
+  print(
+    table(["TIMES", "TOKEN"], Object.entries(controlTokens ?? {}).map(([token, times]) => [times, token])),
+  );
 }
 
 if (import.meta.main) Deno.exit(await runCommand(datasetCommand, Deno.args));

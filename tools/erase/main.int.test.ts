@@ -152,12 +152,39 @@ describe("a person is erased where no processor runs", () => {
     expect(filesThatHold(context.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
   });
 
+  test("what was said when letters were dismissed goes where it names them; others' letters stay dismissed", async () => {
+    const spool = join(context.dataDir, "spool", "refused");
+    Deno.mkdirSync(spool, { recursive: true });
+    const file = { reason: "too large", key: "a key", headers: {}, value: "of somebody else" };
+    Deno.writeTextFileSync(join(spool, "1-0.json"), JSON.stringify(file));
+    Deno.writeTextFileSync(join(spool, "1-1.json"), JSON.stringify({ ...file, value: JANE.email }));
+    const before = await letters();
+    for (const { id } of before) {
+      const args = ["dismiss", id, "--reason", `asked for by ${JANE.email}`];
+      expect(await runProgram("tools/dead_letters.ts", { args, env: context.env })).toMatchObject({
+        code: 0,
+      });
+    }
+    await erase();
+    const after = await letters();
+    expect(after.length).toBeLessThan(before.length);
+    expect(after.length).toBeGreaterThan(1);
+    expect(after.map(({ id }) => id)).toContain("refused:1-0");
+    for (const letter of after) expect(letter.dismissed).toEqual({ words: "" });
+    expect(filesThatHold(context.dataDir, HERS).filter((path) => !raw(path))).toEqual([]);
+    expect([...Deno.readDirSync(spool)].map(({ name }) => name).sort()).toEqual([
+      "1-0.json",
+      "1-0.json.dismissed",
+    ]);
+  });
+
   test("other datasets, unfinished rebuilds and exports under DATA_DIR are deleted, the live one stays", async () => {
     const { removed } = await erase();
     expect(removed.map((path: string) => path.slice(context.dataDir.length + 1))).toEqual([
       "dataset.20251201T000000Z-00112233",
       "dataset.old",
       "exports/march",
+      "exports/of-before",
       "kept/rebuilt",
     ]);
     expect(datasetLines(context.dataDir).length).toBeGreaterThan(USERS);

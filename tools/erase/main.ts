@@ -5,7 +5,7 @@ import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC, writerOf } from "../../contract/
 import { ERASE } from "../../contract/product_events.ts";
 import { openDatasetLocks } from "../../processor/dataset/mod.ts";
 import { openOfferStatusReader, openOfferStoreReader, raiseBarrier } from "../../processor/offers/mod.ts";
-import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
+import { type ProcessorConfig, readCommandConfig } from "../../processor/config.ts";
 import { checkSecret } from "../../processor/facts/identity.ts";
 import { faultPointFrom } from "../../runtime/stop_at_fault_point.ts";
 import { createLogScrubber, type LogScrubber } from "../../topic/sqlite/scrub.ts";
@@ -60,7 +60,7 @@ export again. At the end every file under DATA_DIR is searched; what is kept, an
   options: { "dry-run": { type: "boolean" }, "scrub-topic": { type: "boolean" } },
   async run(line) {
     const given = personOf(line);
-    const config = readProcessorConfig(Deno.env.toObject());
+    const config = readCommandConfig(Deno.env.toObject());
     const scrubs = line.values["scrub-topic"] === true;
     if (scrubs && config.log.kind === "kafka") {
       throw new UsageError(
@@ -71,9 +71,12 @@ export again. At the end every file under DATA_DIR is searched; what is kept, an
     const secret = secretOfServices(config, "erase");
     const hashes = createKeyedHashes(secret);
     if (line.values["dry-run"] === true) {
+      line.ifStopped(() => "nothing was changed, as --dry-run changes nothing. Run it again.");
       return await withLog(config, (log) => printDryRun(log, { person: { given, config, hashes }, line }));
     }
-    const run = { given, config, secret, hashes, scrubs };
+    let reached: Reached = "nothing was erased yet";
+    line.ifStopped(() => `${reached}. The same command again finishes it.`);
+    const run = { given, config, secret, hashes, scrubs, reach: (next: Reached) => reached = next };
     const message = { verb: "erase", what: "an erasure" };
     const locks = openDatasetLocks(config.datasetDir);
     const report = await workAlone(locks, message, () => withLog(config, (log) => erase(log, run)));
@@ -131,7 +134,17 @@ function namedSubjects({ given, config, hashes }: Person): string[] {
   }
 }
 
-type Run = Person & { readonly secret: string; readonly scrubs: boolean };
+/** How far an erasure has come, for who stops it. */
+type Reached =
+  | "nothing was erased yet"
+  | "the erasure is in the topic, and not everything is erased yet"
+  | "dataset and offers hold nothing of this person, and mails, letters or copies still may";
+
+type Run = Person & {
+  readonly secret: string;
+  readonly scrubs: boolean;
+  readonly reach: (next: Reached) => void;
+};
 
 function notify(text: string): void {
   printError(`erase: ${text}`);
@@ -139,7 +152,7 @@ function notify(text: string): void {
 
 /** The order is the promise: what lies in the topic is known → named → told to every partition → handled → swept. */
 async function erase(log: TopicLog, run: Run): Promise<EraseReport> {
-  const { given, config, secret, hashes, scrubs } = run;
+  const { given, config, secret, hashes, scrubs, reach } = run;
   const faultPoint = faultPointFrom(config.faultPoint ?? undefined);
   const loops = await startLoops(config, { pipelineSecret: secret, notify });
   try {
@@ -152,12 +165,14 @@ async function erase(log: TopicLog, run: Run): Promise<EraseReport> {
     const positions = await publishEverywhere(log, {
       publish: async (partitions) => {
         const published = await publishErasure(log, { erased, at, key: hashes.subject(given), partitions });
+        reach("the erasure is in the topic, and not everything is erased yet");
         faultPoint("erasing.published");
         return published;
       },
       handled: (positions) => untilHandled(log, { config, loops, positions }),
     });
     await loops.stop();
+    reach("dataset and offers hold nothing of this person, and mails, letters or copies still may");
     faultPoint("erasing.handled");
     return await sweep(log, { given, config, erased, at, positions, scrubs, faultPoint, own: loops.own });
   } finally {

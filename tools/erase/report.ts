@@ -1,6 +1,7 @@
 import { PERSON_PREFIX } from "../../processor/record/erasure.ts";
 import { logFileOf } from "../../topic/sqlite/file.ts";
 import {
+  agoExactly,
   CommandFailedError,
   type CommandLine,
   grouped,
@@ -106,7 +107,7 @@ function printText(report: EraseReport): void {
 function printBefore({ erasedBefore, newRecords }: Pick<ErasePlan, "erasedBefore" | "newRecords">): void {
   if (erasedBefore === null) return;
   const since = newRecords === 0 ? "nothing new" : countOf(newRecords, "new record");
-  print(`They had been erased before, up to ${erasedBefore}; since then: ${since}.`);
+  print(`They had been erased before, up to ${agoExactly(erasedBefore)}; since then: ${since}.`);
 }
 
 /** Places that are named one by one. */

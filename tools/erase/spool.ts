@@ -2,12 +2,23 @@ import { join } from "node:path";
 import { systemClock } from "../../runtime/clock.ts";
 import { noFaultPoint } from "../../runtime/fault_point.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { readRefusedFile, REFUSED_DIRECTORY, REFUSED_NAME_END } from "../../contract/refused_webhook.ts";
+import {
+  DISMISSED_NAME_END,
+  readRefusedFile,
+  REFUSED_DIRECTORY,
+  REFUSED_NAME_END,
+} from "../../contract/refused_webhook.ts";
 import { DEFAULT_LIMITS } from "../../ingest/config.ts";
 import { Drainer } from "../../ingest/spool/drainer.ts";
 import { Spool } from "../../ingest/spool/spool.ts";
 import { tryEnterDataDir } from "../../runtime/data_dir.ts";
-import { ifThere, syncDirectorySync } from "../../runtime/durable_file.ts";
+import {
+  ifThere,
+  PRIVATE,
+  removeIfThere,
+  replaceFileSync,
+  syncDirectorySync,
+} from "../../runtime/durable_file.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { isTheirRecord, type Judging, namesThem } from "./person.ts";
 
@@ -56,10 +67,20 @@ async function drain(
 
 const DRAIN_LOOK_MS = 20;
 
-/** Deletes what {@link refusedOf} finds; answers the paths. */
+/**
+ * Deletes what {@link refusedOf} finds; answers the paths. What was said when somebody else's was dismissed may name them:
+ * it stays dismissed, without words.
+ */
 export function eraseRefused(dataDir: string, judging: Judging): string[] {
   const theirs = refusedOf(dataDir, judging);
-  for (const path of theirs) Deno.removeSync(path);
+  for (const path of theirs) {
+    Deno.removeSync(path);
+    removeIfThere(path + DISMISSED_NAME_END);
+  }
+  for (const path of dismissalsIn(refusedDir(dataDir))) {
+    if (!namesThem(Deno.readFileSync(path), judging.finder)) continue;
+    replaceFileSync(path, new TextEncoder().encode('{"words":""}\n'), PRIVATE);
+  }
   if (theirs.length > 0) syncDirectorySync(refusedDir(dataDir));
   return theirs;
 }
@@ -67,12 +88,18 @@ export function eraseRefused(dataDir: string, judging: Judging): string[] {
 /** Webhooks that were set aside for good and are theirs, and damaged pieces that hold them. */
 export function refusedOf(dataDir: string, judging: Judging): string[] {
   const directory = refusedDir(dataDir);
-  return namesIn(directory).map((name) => join(directory, name)).filter((path) => {
+  const names = namesIn(directory).filter((name) => !name.endsWith(DISMISSED_NAME_END));
+  return names.map((name) => join(directory, name)).filter((path) => {
     const bytes = Deno.readFileSync(path);
     // A file of `Spool.setAside`; one that cannot be read as such is judged by its bytes.
     const record = path.endsWith(REFUSED_NAME_END) ? readRefusedFile(bytes)?.record ?? null : null;
     return record === null ? namesThem(bytes, judging.finder) : isTheirRecord(record, judging);
   });
+}
+
+function dismissalsIn(directory: string): string[] {
+  return namesIn(directory).filter((name) => name.endsWith(DISMISSED_NAME_END))
+    .map((name) => join(directory, name));
 }
 
 function refusedDir(dataDir: string): string {

@@ -1,6 +1,12 @@
 import { basename, dirname, join } from "node:path";
 import { FACTS_TOPIC } from "../../contract/names.ts";
-import { ifThere, isThere, readIfThere, syncDirectorySync } from "../../runtime/durable_file.ts";
+import {
+  ifThere,
+  isThere,
+  readIfThere,
+  removeIfThere,
+  syncDirectorySync,
+} from "../../runtime/durable_file.ts";
 import { mailFileName, mailFiles, removeMails } from "../../processor/offers/mod.ts";
 import type { ProcessorConfig } from "../../processor/config.ts";
 import { decodeFact } from "../../processor/facts/facts.ts";
@@ -15,6 +21,8 @@ export function eraseCopies(config: ProcessorConfig): string[] {
   const copies = copiesOf(config);
   for (const copy of copies) {
     Deno.removeSync(copy, { recursive: true });
+    // What an export says of itself.
+    removeIfThere(`${copy}.export.json`);
     syncDirectorySync(dirname(copy));
   }
   return copies;
@@ -51,9 +59,9 @@ function isBeside(path: string, { dataDir, datasetDir }: ProcessorConfig): boole
 
 const BUILD = /\.\d{8}T\d{6}Z-[0-9a-f]{8}(\.|$)/;
 
-/** A dataset has its manifests, an export its marker; both come before their first line. */
+/** A dataset has its manifests, an export its marker (a file, in earlier versions); each comes before its first line. */
 function isCopy(path: string): boolean {
-  return isThere(join(path, "_manifest")) || isThere(join(path, "_export.json"));
+  return ["_manifest", "_export", "_export.json"].some((name) => isThere(join(path, name)));
 }
 
 function directoriesIn(directory: string): string[] {

@@ -5,7 +5,7 @@ import { systemClock } from "../../runtime/clock.ts";
 import { createKeyedHashes } from "../../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { openDatasetLocks } from "../../processor/dataset/mod.ts";
-import { type ProcessorConfig, readProcessorConfig } from "../../processor/config.ts";
+import { type ProcessorConfig, readCommandConfig } from "../../processor/config.ts";
 import { createLineIds } from "../../processor/record/line_id.ts";
 import { remembering } from "../../runtime/remember.ts";
 import { SANITISER_VERSION } from "../../processor/sanitise/mod.ts";
@@ -28,7 +28,7 @@ import {
 } from "../command.ts";
 import { checkDataset, type CheckResult, rootToCheck } from "./check.ts";
 import { replayInPlace } from "./in_place.ts";
-import { createProgress, type Progress } from "./progress.ts";
+import { createProgress, type ToldProgress } from "./progress.ts";
 import type { ReplayDependencies } from "./rebuild.ts";
 import { replayTo } from "./to.ts";
 import type { ReplayParameters, ReplayResult } from "./tree.ts";
@@ -67,12 +67,13 @@ published once the new dataset is in place.
   },
   async run(line) {
     const wanted = readWish(line);
-    const config = readProcessorConfig(Deno.env.toObject());
+    const config = readCommandConfig(Deno.env.toObject());
     if (wanted.is === "check") refuseMissing(dirname(config.datasetDir));
     const hashes = createKeyedHashes(secretOfServices(config, "replay"));
     await withLog(config, async (log) => {
       await checkSecret(log, hashes);
       const subject = remembering((distinctId) => hashes.subject(distinctId), { entriesMax: SUBJECTS_MAX });
+      const progress = progressOnStderr();
       const deps: ReplayDependencies = {
         log,
         datasetDir: config.datasetDir,
@@ -82,8 +83,14 @@ published once the new dataset is in place.
         lineId: createLineIds(subject),
         clock: systemClock,
         faultPoint: faultPointFrom(config.faultPoint ?? undefined),
-        progress: progressOnStderr(),
+        progress,
       };
+      line.ifStopped(() => {
+        const state = progress.state() ?? "nothing was built yet";
+        return wanted.is === "check"
+          ? `${state}. A check changes nothing; run it again.`
+          : `${state}. What is not complete is in nobody's use; the same command again goes on from there.`;
+      });
       await replay(wanted, { deps, json: line.json, parameters: parametersOf(config, hashes.fingerprint) });
       if (wanted.is === "to") narrowTree(wanted.dir, accessOf(wanted.dir, config.dataDir));
     });
@@ -154,7 +161,7 @@ function parametersOf(config: ProcessorConfig, fingerprint: string) {
   };
 }
 
-function progressOnStderr(): Progress {
+function progressOnStderr(): ToldProgress {
   const encoder = new TextEncoder();
   const columns = Deno.stderr.isTerminal() ? columnsOr(80) : null;
   return createProgress({

@@ -79,3 +79,14 @@ describe("createProgress()", () => {
     expect(text).toBe("");
   });
 });
+
+test("a progress says where it stands, for who stops it, also between two stretches", () => {
+  const clock = { now: () => 0, monotonic: () => 0, wait: () => Promise.resolve() };
+  const progress = createProgress({ write: () => {}, columns: null, clock });
+  expect(progress.state()).toBeNull();
+  progress.begin("building", { records: 5_000 });
+  progress.add({ records: 1_200, bytes: 1 });
+  expect(progress.state()).toBe("building, 1,200 of 5,000 records");
+  progress.end();
+  expect(progress.state()).toBe("building, 1,200 of 5,000 records");
+});

@@ -12,6 +12,12 @@ export type Progress = {
   say(text: string): void;
 };
 
+/** A progress that can be asked. */
+export type ToldProgress = Progress & {
+  /** Where the stretch that is under way stands, or the last one stood, in words; null before the first. */
+  state(): string | null;
+};
+
 /** Adds records that are done. */
 export function addRecords(progress: Progress, records: readonly { readonly value: Uint8Array }[]): void {
   progress.add({
@@ -40,7 +46,8 @@ export function createProgress(
     readonly columns: number | null;
     readonly clock: Clock;
   },
-): Progress {
+): ToldProgress {
+  let last: Stretch | null = null;
   let now: { stretch: Stretch; beganAt: number; shownAt: number } | null = null;
   const show = (isLast: boolean) => {
     if (!now) return;
@@ -68,11 +75,18 @@ export function createProgress(
     },
     end() {
       if (now && now.stretch.done.records > 0) show(true);
+      last = now?.stretch ?? last;
       now = null;
     },
     say(text) {
       const shown = `replay: ${printable(text)}\n`;
       write(columns === null || !now ? shown : `\r\x1b[2K${shown}`);
+    },
+    state() {
+      const stretch = now?.stretch ?? last;
+      if (stretch === null) return null;
+      const { what, total, done } = stretch;
+      return `${what}, ${grouped(done.records)} of ${grouped(Math.max(total.records, done.records))} records`;
     },
   };
 }

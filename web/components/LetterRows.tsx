@@ -42,6 +42,7 @@ function LetterWay({ letter, redrivesMax }: { letter: DeadLetterView; redrivesMa
 /** The same words on every row, so that a column of buttons can be scanned; which letter is said to those who cannot see it. */
 function RowAction({ letter, redrivesMax }: { letter: DeadLetterView; redrivesMax: number }) {
   if (letter.redriven) return <span class="ok">redriven</span>;
+  if (letter.dismissed) return <span class="quiet" title={letter.dismissed.words}>dismissed</span>;
   if (letter.unread) return <span class="quiet" title={NO_RECORD}>no record</span>;
   if (letter.redrives >= redrivesMax) {
     return <span class="quiet" title={wornOut(redrivesMax)}>worn out</span>;

@@ -51,7 +51,8 @@ export default function DeadLetterList({ initial, query }: DeadLetterListProps) 
           label={redrivable === 1 ? "Redrive it" : `Redrive all ${count(redrivable)}`}
         />
       )}
-      {redrivable === 0 && letters.some(({ redriven, unread }) => !redriven && !unread) && (
+      {redrivable === 0 &&
+        letters.some(({ redriven, unread, dismissed }) => !redriven && !unread && !dismissed) && (
         <p class="note warn">
           {wornOut(redrivesMax)} They stay here; a letter’s page shows what came.
         </p>
@@ -62,7 +63,7 @@ export default function DeadLetterList({ initial, query }: DeadLetterListProps) 
           <span class="quiet">
             newest first ·{" "}
             <a href={query.all ? "/dead-letters" : "/dead-letters?all=1"} aria-current="false">
-              {query.all ? "hide redriven ones" : "show redriven ones too"}
+              {query.all ? "hide redriven and dismissed ones" : "show redriven and dismissed ones too"}
             </a>
           </span>
         </h2>

@@ -1,7 +1,7 @@
 import { page } from "fresh";
 import type { DatasetPage, DatasetTail } from "../../contract/processor_api.ts";
-import { OneLiners } from "../components/OneLiners.tsx";
 import { Empty, Unavailable } from "../components/Empty.tsx";
+import { Readers } from "../components/Readers.tsx";
 import DatasetTable from "../islands/DatasetTable.tsx";
 import Tail from "../islands/Tail.tsx";
 import { framed } from "../server/services.ts";
@@ -69,7 +69,7 @@ export default define.page<typeof handler>(function Dataset({ data }) {
       )}
       <section aria-labelledby="read-it">
         <h2 id="read-it">Read it</h2>
-        <OneLiners datasetDir={datasetDir} />
+        <Readers datasetDir={datasetDir} />
       </section>
     </div>
   );

@@ -1,3 +1,4 @@
+import { DISCOUNT_TEXT_DEFAULT } from "./discount_text.ts";
 import type { MailSender } from "./mail_sender.ts";
 
 /** What a discount mail is made of. */
@@ -25,8 +26,15 @@ export type OutgoingMail = {
   readonly unsubscribeUrl: string;
 };
 
-/** The one mail of an offer, as text and as HTML that needs nothing from another host. */
-export function renderDiscountEmail(offer: DiscountOfferMail): OutgoingMail {
+/**
+ * The one mail of an offer, as text and as HTML that needs nothing from another host.
+ *
+ * @param discount What it offers, as `readDiscountText` gives it.
+ */
+export function renderDiscountEmail(
+  offer: DiscountOfferMail,
+  discount: string = DISCOUNT_TEXT_DEFAULT,
+): OutgoingMail {
   const unsubscribeUrl = `${offer.publicUrl}/unsubscribe?token=${encodeURIComponent(offer.unsubscribeToken)}`;
   const times = offer.uses === 1 ? "once" : `${offer.uses} times`;
   return {
@@ -38,7 +46,9 @@ export function renderDiscountEmail(offer: DiscountOfferMail): OutgoingMail {
     text: [
       `Thank you for using it ${times}.`,
       "",
-      "Your discount code, good for one order:",
+      `Your discount: ${discount}`,
+      "",
+      "Its code, good for one order:",
       "",
       `    ${offer.code}`,
       "",
@@ -59,7 +69,10 @@ export function renderDiscountEmail(offer: DiscountOfferMail): OutgoingMail {
 <body style="margin:0;padding:24px;font:16px/1.5 system-ui,sans-serif">
 <div style="max-width:480px;margin:0 auto">
 <p>Thank you for using it ${times}.</p>
-<p>Your discount code, good for one order:</p>
+<p>Your discount:<br><strong style="font-size:20px;overflow-wrap:anywhere">${
+      escapeHtml(discount)
+    }</strong></p>
+<p>Its code, good for one order:</p>
 <p style="font:600 22px/1.4 ui-monospace,monospace;padding:12px 16px;border:1px solid #888;border-radius:8px">${
       escapeHtml(offer.code)
     }</p>

@@ -64,9 +64,37 @@ describe("a webhook", () => {
         { email: null, optsOut: true, proof: null },
         old,
       ]);
-      for (const no of [false, "true", 1, null]) expect(said({ [name]: no })).toEqual([old]);
     }
     expect(said([{ email: "new@example.org" }])).toEqual([old]);
+  });
+
+  /** A form, a spreadsheet or another program wrote it: such an opt-out was passed over, and the mail went. */
+  it.each(["email_opt_out", "unsubscribed"])("opts out by %s = true however that is written", (name) => {
+    const outs = (value: unknown) => {
+      const bag = { [name]: value };
+      return [
+        eventOf({ event: "$pageview", properties: { $set: bag } }),
+        eventOf({}, { person: { properties: bag } }),
+        eventOf({ event: "$identify", properties: { $set_once: bag } }),
+      ].map(({ said }) => said.some(({ optsOut }) => optsOut));
+    };
+    for (const yes of [true, 1, "true", "True", " TRUE\n", "1", "yes", "Y", "t", "on"]) {
+      expect([yes, outs(yes)]).toEqual([yes, [true, true, true]]);
+    }
+    const no = [false, 0, null, undefined, "", "false", "no", "0", "off", "null", 2, -1, {}, [], [true]];
+    for (const value of [...no, "maybe", `true${" ".repeat(1_000)}`]) {
+      expect([value, outs(value)]).toEqual([value, [false, false, false]]);
+    }
+  });
+
+  it("$set_once gives no address, and a proof in it proves nothing", () => {
+    const $set_once = { email: "new@example.org", email_proof: "p", unsubscribed: true };
+    expect(eventOf({ properties: { $set_once } }).said).toEqual([{
+      email: null,
+      optsOut: true,
+      proof: null,
+    }]);
+    expect(eventOf({ properties: { $set_once: { email: "new@example.org" } } }).said).toEqual([]);
   });
 
   it("asks for a merge as $identify, $create_alias or $merge_dangerously, and as no other event", () => {

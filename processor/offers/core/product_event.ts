@@ -51,7 +51,7 @@ export type ProductEvent = {
   readonly isOptOut: boolean;
   /** The merge that it asks PostHog for; null where it asks for none, or for one that nobody is joined by. */
   readonly merge: AskedMerge | null;
-  /** What `$set` and the person's properties say, in that order; empty where neither says anything of these. */
+  /** What `$set`, the person's properties and `$set_once` say, in that order; empty where none says anything of these. */
   readonly said: readonly Said[];
   readonly isBackfill: boolean;
 };
@@ -68,7 +68,7 @@ export type AskedMerge = {
 export type Said = {
   /** As it was written; null where there is none that a mail could be sent to. */
   readonly email: string | null;
-  /** `email_opt_out` or `unsubscribed` is true. */
+  /** `email_opt_out` or `unsubscribed` says yes, see {@link saysYes}. */
   readonly optsOut: boolean;
   /** What came as the proof beside it; null where none did. */
   readonly proof: string | null;
@@ -117,10 +117,36 @@ function saidIn({ properties, person }: PosthogEnvelope): readonly Said[] {
   for (const bag of [properties.$set, person.properties]) {
     if (!isObject(bag)) continue;
     const email = readRecipient(bag.email) === null ? null : bag.email as string;
-    const optsOut = bag.email_opt_out === true || bag.unsubscribed === true;
+    const optsOut = isOptOutIn(bag);
     if (email !== null || optsOut) found.push({ email, optsOut, proof: textOf(bag[EMAIL_PROOF]) });
   }
+  // It gives no address, which PostHog may have had before; an opt-out that PostHog did not keep counts, to be safe.
+  const once = properties.$set_once;
+  if (isObject(once) && isOptOutIn(once)) {
+    found.push({ email: null, optsOut: true, proof: null });
+  }
   return found;
+}
+
+/** Whether an event itself writes an opt-out into its person's properties. */
+export function writesOptOut({ $set, $set_once }: PosthogEnvelope["properties"]): boolean {
+  return [$set, $set_once].some((bag) => isObject(bag) && isOptOutIn(bag));
+}
+
+function isOptOutIn(bag: Readonly<Record<string, unknown>>): boolean {
+  return saysYes(bag.email_opt_out) || saysYes(bag.unsubscribed);
+}
+
+const YES: ReadonlySet<string> = new Set(["true", "t", "1", "yes", "y", "on"]);
+/** Longest text that is looked at, in UTF-16 units; longer ones say nothing. */
+const YES_LENGTH_MAX = 64;
+
+/** True, also as forms, spreadsheets and other programs write it into a property: `"true"`, `1`, `"Yes"`, in any case. */
+function saysYes(value: unknown): boolean {
+  if (typeof value === "string") {
+    return value.length <= YES_LENGTH_MAX && YES.has(value.trim().toLowerCase());
+  }
+  return value === true || value === 1;
 }
 
 function textOf(value: unknown): string | null {

@@ -7,6 +7,7 @@ import {
   syncDirectorySync,
   writeDurablySync,
 } from "../../../runtime/durable_file.ts";
+import type { DkimKey } from "../core/dkim.ts";
 import type { Mailer } from "../mailer.ts";
 import { mailDir, mailFileName, mailTmpDir } from "./files.ts";
 import { buildMessage } from "./message.ts";
@@ -16,7 +17,10 @@ import { buildMessage } from "./message.ts";
  * whole and on disk before the claim, and the rename is the sending. So this mailer always knows what became of a
  * message: its file is there or it is not. The file's name is the Message-ID without its angle brackets.
  */
-export function createMaildirMailer(dataDir: string, { now }: { readonly now: () => number }): Mailer {
+export function createMaildirMailer(
+  dataDir: string,
+  { now, dkim = null }: { readonly now: () => number; readonly dkim?: DkimKey | null },
+): Mailer {
   const temporaryDir = mailTmpDir(dataDir);
   const newDir = mailDir(dataDir);
   for (const directory of [temporaryDir, newDir]) makePrivateDirectory(directory);
@@ -24,7 +28,7 @@ export function createMaildirMailer(dataDir: string, { now }: { readonly now: ()
   return {
     kind: "maildir",
     async send(mail, claim) {
-      const { bytes } = await buildMessage(mail, now());
+      const { bytes } = await buildMessage(mail, { now: now(), dkim });
       const temporary = join(temporaryDir, mailFileName(mail.messageId));
       try {
         writeDurablySync(temporary, bytes, PRIVATE);

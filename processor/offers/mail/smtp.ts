@@ -2,6 +2,7 @@ import SMTPConnection from "nodemailer/lib/smtp-connection";
 import { Buffer } from "node:buffer";
 import { Readable } from "node:stream";
 import type { Mailer, SendOutcome } from "../mailer.ts";
+import type { DkimKey } from "../core/dkim.ts";
 import { mayLogIn, type SmtpRelay } from "../core/mail_relay.ts";
 import { buildMessage, type BuiltMessage } from "./message.ts";
 
@@ -9,6 +10,8 @@ import { buildMessage, type BuiltMessage } from "./message.ts";
 export type SmtpMailerOptions = {
   /** Milliseconds since 1970, for the Date header. */
   readonly now: () => number;
+  /** What mails are signed with; null, the default: not at all. */
+  readonly dkim?: DkimKey | null;
   /** Time to connect, and to wait for the greeting and for each answer, in ms; default 20 s. */
   readonly answerTimeoutMs?: number;
   /** Time from the claim to the server's answer, in ms, after which the attempt is given up; default 45 s. */
@@ -24,7 +27,7 @@ export function createSmtpMailer(relay: SmtpRelay, options: SmtpMailerOptions): 
   return {
     kind: "smtp",
     async send(mail, claim) {
-      const message = await buildMessage(mail, options.now());
+      const message = await buildMessage(mail, { now: options.now(), dkim: options.dkim ?? null });
       const connection = new SMTPConnection({
         host: relay.host,
         port: relay.port,

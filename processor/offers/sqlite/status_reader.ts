@@ -33,11 +33,12 @@ export type OfferStatusReader = {
   close(): void;
 };
 
-/** `offer`: the ID that commands take; `attempt`: what a `reopened` fact must name. */
+/** `offer`: the ID that commands take; `attempt`: what a `reopened` fact must name; `position`: of the record that earned it. */
 export type ListedOffer = Omit<OfferView, "timeline"> & {
   readonly offer: string;
   readonly subject: string;
   readonly attempt: number;
+  readonly position: Offer["position"];
 };
 
 /** Facts that a person's timeline shows, the last ones: a stranger may bring any number of addresses and joins. */
@@ -84,6 +85,7 @@ export function createOfferStatusReader(
     offer: String(offer.id),
     subject: offer.subject,
     attempt: offer.attempt,
+    position: offer.position,
     ...shown(rows.personOf(offer.subject)!, { distinctId: null, offer, hashes }),
   });
 

@@ -1,5 +1,5 @@
 import { isDigit, isWord } from "../checks.ts";
-import { alphabet, type CountedText, words } from "../counted_text.ts";
+import { alphabet, type CountedText, type Runs } from "../counted_text.ts";
 import { type Cue, cueBefore, hasCueAfter, isMeasured, isSomethingElse } from "./context.ts";
 import { isInternational } from "./plans.ts";
 
@@ -12,28 +12,23 @@ import { isInternational } from "./plans.ts";
  * is called an order, a version or an id are left alone. Per group of digits at most nine are looked at.
  */
 export function findPhones(text: CountedText, found: (start: number, end: number) => void): void {
-  let floor = 0;
-  for (let digit = text.next(DIGIT, 0); digit !== null;) {
-    const candidate = readCandidate(text, digit.start, floor);
+  const runs = text.runs();
+  for (let run = 0, floor = 0; run < runs.length; run += 2) {
+    if (runs[run]! < floor) continue;
+    const candidate = readCandidate(text, { runs, run, floor });
     const count = candidate === null ? 0 : accepted(text, candidate, floor);
-    if (candidate !== null && count > 0) {
-      floor = withExtension(text, endOf(text, candidate, count));
-      found(candidate.start, floor);
-    }
-    digit = text.next(DIGIT, count > 0 ? floor : text.endOf(DIGITS, digit.end));
+    if (candidate === null || count === 0) continue;
+    floor = withExtension(text, endOf(text, candidate, count));
+    found(candidate.start, floor);
   }
 }
 
-const DIGIT = words(/\d/);
-const DIGITS = alphabet(/\d/);
 const GROUPS_MAX = 9;
 /** Patterns that what is written passes, each of which looks at all of it. */
 const SHAPE_CHECKS = 16;
 const DIGITS_MIN = 4;
 const DIGITS_MAX = 17;
 const SEPARATOR_MAX = 4;
-/** All groups of one number, and a digit too many. */
-const CANDIDATE_MAX = DIGITS_MAX + 1 + (GROUPS_MAX - 1) * SEPARATOR_MAX;
 const SEPARATORS: ReadonlySet<string> = new Set(
   [
     " ",
@@ -61,13 +56,19 @@ const SEPARATORS: ReadonlySet<string> = new Set(
   ],
 );
 
+const SINGLE = alphabet(/[ \-./()]/);
+
 /** Groups of digits from one start on, as many as could belong to one number. */
 type Candidate = {
   /** With an opening `+` or parenthesis. */
   readonly start: number;
   readonly plus: boolean;
-  readonly groups: readonly { readonly start: number; readonly end: number }[];
+  /** `00 33 6`: written with a calling code that may be followed by a single digit. */
+  readonly zeros: boolean;
+  readonly groups: readonly Group[];
 };
+
+type Group = { readonly start: number; readonly end: number };
 
 /** The first `count` groups of a candidate. */
 type Shape = {
@@ -85,47 +86,60 @@ type Shape = {
   readonly crowded: boolean;
 };
 
-function readCandidate(text: CountedText, at: number, floor: number): Candidate | null {
-  const groups = groupsAt(text, at);
-  if (groups === null) return null;
+/** A stretch of digits, by where its start stands among the starts and ends. */
+type At = { readonly runs: Runs; readonly run: number; readonly floor: number };
+
+function readCandidate(text: CountedText, { runs, run, floor }: At): Candidate | null {
+  const count = countGroups(text, runs, run);
+  if (count === 0) return null;
+  const at = runs[run]!;
   let start = at;
-  while (start > floor && at - start < 3 && "(+".includes(text.char(start - 1))) start--;
-  return opensHere(text, start) ? { start, plus: text.slice(start, at).includes("+"), groups } : null;
+  while (start > floor && at - start < 3 && isOpening(text.code(start - 1))) start--;
+  if (!opensHere(text, start)) return null;
+  const groups: Group[] = [];
+  for (let i = run; groups.length < count; i += 2) groups.push({ start: runs[i]!, end: runs[i + 1]! });
+  const plus = start < at && text.slice(start, at).includes("+");
+  return { start, plus, zeros: text.code(at) === 0x30 && text.code(at + 1) === 0x30, groups };
 }
 
-/** Null where they have too few digits for any number. */
-function groupsAt(text: CountedText, at: number): Candidate["groups"] | null {
-  const ahead = text.slice(at, at + CANDIDATE_MAX);
-  const groups = [];
-  let digits = 0;
-  for (let from = 0; from >= 0 && groups.length < GROUPS_MAX;) {
-    let end = from;
-    while (isDigit(ahead.charCodeAt(end))) end++;
-    if (digits + end - from > DIGITS_MAX) break;
-    digits += end - from;
-    groups.push({ start: at + from, end: at + end });
-    from = nextGroup(ahead, end);
+function isOpening(code: number): boolean {
+  return code === 0x28 || code === 0x2b;
+}
+
+/** 0 where they have too few digits for any number. */
+function countGroups(text: CountedText, runs: Runs, run: number): number {
+  let digits = 0, count = 0;
+  for (let i = run; i < runs.length && count < GROUPS_MAX; i += 2) {
+    const end = runs[i + 1]!;
+    if (digits + end - runs[i]! > DIGITS_MAX) break;
+    digits += end - runs[i]!;
+    count++;
+    if (i + 2 === runs.length || !isSeparator(text, end, runs[i + 2]!)) break;
   }
-  return digits < DIGITS_MIN ? null : groups;
+  return digits < DIGITS_MIN ? 0 : count;
 }
 
-function nextGroup(ahead: string, end: number): number {
-  let next = end;
-  while (next - end < SEPARATOR_MAX && !isDigit(ahead.charCodeAt(next))) next++;
-  return next > end && isDigit(ahead.charCodeAt(next)) && SEPARATORS.has(ahead.slice(end, next)) ? next : -1;
+function isSeparator(text: CountedText, start: number, end: number): boolean {
+  if (end - start > SEPARATOR_MAX) return false;
+  return end - start === 1 && SINGLE[text.code(start)] === 1 || SEPARATORS.has(text.slice(start, end));
 }
 
 /** Whether a number may begin here: not inside a word, a path, a decimal or an amount of money. */
 function opensHere(text: CountedText, start: number): boolean {
   if (start === 0) return true;
   const code = text.code(start - 1);
-  if (code === 0x20) return true;
+  if (code === 0x20 || code === 0x0a) return true;
   const sign = String.fromCharCode(code);
   if (isWord(code) || NEVER_BEFORE.includes(sign)) return false;
   if (!".-/:,".includes(sign)) return code < 0x250 || !isSpacedLetter(sign);
   const earlier = text.code(start - 2);
-  if (isDigit(earlier)) return false;
+  if (isDigit(earlier)) return code === 0x2c && isCell(text, start);
   return code === 0x3a || code === 0x2e || !isWord(earlier);
+}
+
+/** `4711,+49 30 …` of CSV: behind a comma that parts no thousands. */
+function isCell(text: CountedText, start: number): boolean {
+  return /(?:^|[^\d.])\d{4,20},$/.test(text.slice(start - 22, start));
 }
 
 const NEVER_BEFORE = "$€£¥₹₽#@&%\\^*~<>";
@@ -152,6 +166,7 @@ function isSpacedLetter(character: string): boolean {
 
 /** How many groups make a telephone number, the most that do; 0 where none do. */
 function accepted(text: CountedText, candidate: Candidate, floor: number): number {
+  if (isYear(text, candidate)) return 0;
   let cue: Cue | null | undefined;
   const look = () => cue === undefined ? cue = cueBefore(text, candidate.start) : cue;
   for (let count = candidate.groups.length; count > 0; count--) {
@@ -165,12 +180,19 @@ function accepted(text: CountedText, candidate: Candidate, floor: number): numbe
   return 0;
 }
 
+/** `1984` alone: whatever stands around it, nobody is reached under it. */
+function isYear(text: CountedText, { start, groups }: Candidate): boolean {
+  if (groups.length > 1 || groups[0]!.start !== start || groups[0]!.end !== start + 4) return false;
+  const century = text.code(start) * 10 + text.code(start + 1) - 11 * 0x30;
+  return century === 19 || century === 20;
+}
+
 /** Four to sixteen digits, single ones nowhere but at the front. */
-function isPossible({ groups, plus }: Candidate, count: number): boolean {
+function isPossible({ groups, plus, zeros }: Candidate, count: number): boolean {
   let digits = 0;
   for (let i = 0; i < count; i++) {
     const length = groups[i]!.end - groups[i]!.start;
-    if (length === 1 && i > 0 && !plus) return false;
+    if (length === 1 && i > 0 && !plus && !(zeros && i === 1)) return false;
     digits += length;
   }
   return digits >= DIGITS_MIN && digits <= 16;
@@ -180,7 +202,8 @@ function isPossible({ groups, plus }: Candidate, count: number): boolean {
 function isLikely(text: CountedText, { start, groups }: Candidate, count: number): boolean {
   let digits = 0;
   for (let i = 0; i < count; i++) digits += groups[i]!.end - groups[i]!.start;
-  if (digits < 7) return false;
+  if (digits < 7 && (digits < 6 || count === 1 || !" -".includes(text.char(groups[0]!.end)))) return false;
+  if (isLikeDate(text, groups)) return false;
   if (isLetterAfter(text, groups[count - 1]!.end)) return true;
   if (count === 1) return digits === 11 && text.char(start) === "1";
   const end = groups[count - 1]!.end;
@@ -191,6 +214,13 @@ function isLikely(text: CountedText, { start, groups }: Candidate, count: number
   return digits <= 12 || text.startsWith("00", start) || text.startsWith("011", start);
 }
 
+/** `2024-05-…`: no telephone number begins so without a word before it. */
+function isLikeDate(text: CountedText, groups: Candidate["groups"]): boolean {
+  const [first, second] = groups;
+  return second !== undefined && first!.end - first!.start === 4 && second.end - second.start <= 2 &&
+    /[12]/.test(text.char(first!.start));
+}
+
 /** Most groups of a number that is known by its shape alone. */
 const SHAPES_MAX_GROUPS = 6;
 
@@ -198,18 +228,24 @@ function startsLikeOne(text: CountedText, start: number, groups: Candidate["grou
   if (/[(0]/.test(text.char(start))) return true;
   const first = groups[0]!.end - groups[0]!.start;
   const second = groups[1]!.end - groups[1]!.start;
+  if (first === 2) return (second === 3 || second === 5) && text.char(groups[1]!.end) === "-";
   return first === 3 ? second === 3 || second === 4 || second === 7 : first === 1 && second === 3;
 }
 
 /** `4155550132 is my cell`: what follows may say what it is. */
 function isLetterAfter(text: CountedText, end: number): boolean {
-  const code = text.code(/[ ,(-]/.test(text.char(end)) ? end + 1 : end) | 32;
-  return code >= 97 && code <= 122 || code === 40 || code === 0x2d || code > 0x250;
+  const first = text.code(end);
+  if (first === 0x2c && text.code(end + 1) === 0x20) return text.startsWith("my", end + 2);
+  const code = first < 128 && APART[first] === 1 ? text.code(end + 1) : first;
+  return code > 0x250 || OPENS_WORD[code] === 1;
 }
+
+const APART = alphabet(/[ ,(\-/|=[]/);
+const OPENS_WORD = alphabet(/[A-Za-z(\-/|=[]/);
 
 function shapeOf(text: CountedText, { start, plus, groups }: Candidate, count: number): Shape {
   const used = groups.slice(0, count);
-  const end = endOf(text, { start, plus, groups }, count);
+  const end = endOf(text, { groups }, count);
   const parts = used.map((group) => text.slice(group.start, group.end));
   const separators = used.slice(1).map((group, i) => text.slice(used[i]!.end, group.start));
   const written = text.slice(start, end);
@@ -222,16 +258,20 @@ function shapeOf(text: CountedText, { start, plus, groups }: Candidate, count: n
     separators,
     plus,
     area: written.startsWith("(") && /^\(\d{1,5}(?:-\d{1,4})?\)/.test(written),
-    crowded: (text.char(start - 1) === " " && isDigit(text.code(start - 2))) ||
+    crowded: (text.char(start - 1) === " " &&
+      (isDigit(text.code(start - 2)) || HEX_PAIR.test(text.slice(start - 4, start)))) ||
       (text.char(end) === " " && isDigit(text.code(end + 1))),
   };
 }
+
+/** `48 8B 05 12 00 00 00`: bytes. */
+const HEX_PAIR = /(?:^|\W)(?:\d[a-f]|[a-f]\d) $/i;
 
 function isParenthesised(text: CountedText, group: { start: number; end: number }): boolean {
   return text.char(group.start - 1) === "(" && text.char(group.end) === ")";
 }
 
-function endOf(text: CountedText, { groups }: Candidate, count: number): number {
+function endOf(text: CountedText, { groups }: Pick<Candidate, "groups">, count: number): number {
   const end = groups[count - 1]!.end;
   return text.char(end) === ")" && isOpen(text, groups[0]!.start, end) ? end + 1 : end;
 }
@@ -253,7 +293,7 @@ function isBalanced(written: string): boolean {
 }
 
 const DATE =
-  /^\(?(?:(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}(?!\d)|\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)\d\d(?!\d)|(?:19|20)\d\d ?[-/] ?(?:19|20)\d\d$|\d{1,2}\/\d{1,2}\/\d\d$)/;
+  /^\(?(?:(?:19|20)\d\d[-./ ]\d{1,2}[-./ ]\d{1,2}(?!\d)|\d{1,2}[-./ ]\d{1,2}[-./ ](?:19|20)\d\d(?!\d)|(?:19|20)\d\d ?[-/] ?(?:19|20)\d\d$|\d{1,2}\/\d{1,2}\/\d\d$|.{1,40} \((?:19|20)\d\d\)$)/;
 const ADDRESS_OR_AMOUNT = /^\d{1,3}(?:\.\d{1,3}){3}$|^\d+\.\d+$|^\d{1,3}(?:\.\d{3})+$/;
 
 function isDate(written: string): boolean {
@@ -265,6 +305,7 @@ type Around = { readonly look: () => Cue | null; readonly floor: number };
 function isTelephone(text: CountedText, shape: Shape, around: Around): boolean {
   if (/^0{4}/.test(shape.digits) || IPV4.test(shape.written) || lastOf(shape.lengths) === "1") return false;
   if (shape.plus && isPlanned(shape)) return !isMeasured(text, shape.end);
+  if (shape.plus && isMixed(shape)) return !isMeasured(text, shape.end);
   if (shape.lengths === "324" && shape.separators.every((separator) => separator === "-")) return false;
   const shaped = isShaped(text, shape);
   if (!shaped && !isCued(text, shape, around)) return false;
@@ -283,6 +324,12 @@ function isPlanned({ digits, separators }: Shape): boolean {
   return digits.length >= 7 && isInternational(digits) && (separators.length > 0 || !/^1[01]/.test(digits));
 }
 
+/** `+6-48 793-1842`: nobody's plan, but nothing else is written with a plus and two kinds of separators. */
+function isMixed({ digits, separators, lengths }: Shape): boolean {
+  return digits.length >= 10 && digits.length <= 15 && separators.length >= 2 && separators.length <= 5 &&
+    new Set(separators).size >= 2 && !/1/.test(lengths.slice(1));
+}
+
 /** Written as hardly anything but a telephone number is. */
 function isShaped(text: CountedText, shape: Shape): boolean {
   const { lengths, digits, separators } = shape;
@@ -293,17 +340,31 @@ function isShaped(text: CountedText, shape: Shape): boolean {
   ) return true;
   if (lengths === "334" || lengths === "1334" && digits.startsWith("1")) return isNorthAmerican(shape);
   if (lengths === "37" && digits.length === 10 && (shape.area || separators[0] === "-")) {
-    return /^[2-9]/.test(digits);
+    return /^(?:[2-9]|0[1-9])/.test(digits);
   }
   if (shape.area) return isWithArea(shape);
-  if (/^13322$|^1334$|^1343$/.test(lengths) && /^[78]/.test(digits)) return separators[0]!.includes("(");
-  if (lengths === "344" && /^1[3-9]/.test(digits)) return separators.every((separator) => separator === "-");
+  if (/^13322$|^1334$|^1343$/.test(lengths) && /^[78]/.test(digits)) {
+    return separators[0]!.includes("(") || lengths === "13322" && /^[78][3-9]/.test(digits) && !shape.crowded;
+  }
+  if (lengths === "344" && /^1[3-9]/.test(digits)) {
+    return isUniform(separators, "-") || isUniform(separators, " ") && !shape.crowded;
+  }
+  if (lengths === "254" && /^[1-9][1-9]9/.test(digits)) return separators.join("") === " -";
+  if (lengths === "2322" || lengths === "3222") return isUniform(separators, "-") && !/^0{2}/.test(digits);
   return isWithTrunk(shape);
 }
 
+function isUniform(separators: readonly string[], separator: string): boolean {
+  return separators.every((other) => other === separator);
+}
+
 function isNorthAmerican({ digits, separators, area, crowded }: Shape): boolean {
-  if (/^1?000/.test(digits)) return false;
-  if (area || separators.some((separator) => /[-.()]/.test(separator))) return !separators.includes("/");
+  if (/^1?000/.test(digits) || /\($/.test(separators.at(-1)!) || /^\. {1,2}$/.test(separators.join(""))) {
+    return false;
+  }
+  if (area || separators.some((separator) => /[-.()]/.test(separator))) {
+    return !separators.includes("/") || separators.join("") === "/-" || separators.join("") === "/.";
+  }
   return !crowded && /^1?[2-9]\d\d[2-9]/.test(digits);
 }
 
@@ -317,9 +378,8 @@ function isWithArea({ digits, lengths, separators, written }: Shape): boolean {
 function isWithTrunk({ digits, lengths, separators, crowded, written }: Shape): boolean {
   if (digits === "0102030405" || lengths === "3333" || ADDRESS_OR_AMOUNT.test(written)) return false;
   if (!/^0[1-9]/.test(digits) || digits.length < 9 || digits.length > 12 || crowded) return false;
-  if (!/^[2-5][2-8]{1,4}$/.test(lengths) || separators.some((separator) => /[/]/.test(separator))) {
-    return false;
-  }
+  if (!/^[2-5][2-8]{1,4}$/.test(lengths)) return false;
+  if (separators.some((separator) => separator.includes("/"))) return /^[3-5][5-8]$/.test(lengths);
   if (new Set(separators.filter((separator) => !separator.includes("("))).size > 2) return false;
   return digits.length >= 10 || lengths.length >= 3;
 }
@@ -341,37 +401,75 @@ function isListed(text: CountedText, { start, end, plus }: Shape): boolean {
 
 /** What a word before it, or right after it, makes a telephone number. */
 function isCued(text: CountedText, shape: Shape, { look, floor }: Around): boolean {
-  const { digits, lengths, separators, written } = shape;
+  const { lengths, written } = shape;
   if (ADDRESS_OR_AMOUNT.test(written) && !/^\d\d(?:\.\d\d){2,4}$/.test(written)) return false;
   if (lengths.length > 1 && /1/.test(lengths.slice(1)) && !shape.plus) return false;
-  const cue = look();
-  if (cue === null) return digits.length >= 7 && digits.length <= 12 && hasCueAfter(text, shape.end);
+  if (YEARS.test(written)) return false;
+  return isCuedBefore(shape, { cue: look(), text, floor }) || isCuedAfter(text, shape);
+}
+
+const YEARS = /^(?:19|20)\d\d(?:[ \-/]{1,3}(?:19|20)\d\d)+$/;
+
+type Before = { readonly cue: Cue | null; readonly text: CountedText; readonly floor: number };
+
+function isCuedBefore(shape: Shape, { cue, text, floor }: Before): boolean {
+  if (cue === null) return false;
   const between = text.slice(Math.max(floor, shape.start - cue.distance), shape.start);
-  const grouped = separators.length > 0;
-  if (/\d/.test(between) && !(grouped && digits.length >= 8)) return false;
+  const grouped = shape.separators.length > 0;
+  if (/\d/.test(between) && !(grouped && shape.digits.length >= 8)) return false;
   return cue.strength === "strong" ? isStronglyCued(shape, cue) : isWeaklyCued(shape, cue);
 }
 
-/** A number after "call" or "number" must look like a telephone number by itself. */
-function isWeaklyCued({ digits, separators, written }: Shape, { distance, between }: Cue): boolean {
-  if (digits.length > 12 || between.includes("\n")) return false;
+function isCuedAfter(text: CountedText, shape: Shape): boolean {
+  const { digits, lengths, separators } = shape;
+  if (digits.length > 12 || digits.length < 7 && !(digits.length === 6 && isLocal(lengths))) return false;
+  return !isAmount(shape) && (separators.length > 0 || digits.length >= 7) && hasCueAfter(text, shape.end);
+}
+
+/** Numbers of a town, without its area code: `52 37 15`, `555-0132`. */
+function isLocal(lengths: string): boolean {
+  return /^(?:222|33|34|43|44|322|232|223|2222)$/.test(lengths);
+}
+
+/** `1 200`, `12 000 000`. */
+function isAmount({ written, digits }: Shape): boolean {
+  return /^[1-9]\d{0,2}(?: \d{3})+$/.test(written) && (digits.length !== 9 || written.includes("000"));
+}
+
+/** A number after "call" or "number", or after "office:", must look like a telephone number by itself. */
+function isWeaklyCued(shape: Shape, { strength, distance, between }: Cue): boolean {
+  const { digits, separators, lengths, written } = shape;
   const direct = REACHED.test(between);
-  if (separators.length === 0) return digits.length >= (direct ? 8 : 9) && distance <= 25;
-  if (digits.length < 7 || (separators.includes(".") && separators.includes(" "))) return false;
+  if (digits.length > (direct && digits.startsWith("0") ? 14 : 12) || between.includes("\n")) return false;
+  if (strength === "label" && !direct) return false;
+  const label = strength === "label";
+  if (separators.length === 0) {
+    const min = label && /[:=#]/.test(between) ? 6 : direct ? 8 : 9;
+    return digits.length >= min && distance <= 25 && !/^(?:19|20)\d{4}$/.test(digits);
+  }
+  const bare = /^\s*$/.test(between);
+  if (label && bare && (digits.length < 7 || lengths === "44")) return false;
+  if (digits.length < 7) {
+    return direct && digits.length === 6 && isLocal(lengths) && !isAmount(shape) &&
+      (label || !separators.includes(" ") || !/^:?\s*$/.test(between) || bare);
+  }
+  if (!direct && separators.includes(".") && separators.includes(" ")) return false;
   return !/^[1-9]\d{0,2}(?: \d{3})+$/.test(written) ||
     (direct && digits.length === 9 && !written.includes("000"));
 }
 
-/** "call me at …", "number: …": nothing else stands between the word and the number. */
-const REACHED = /^[\s:]{1,3}(?:(?:me|us|him|her|them|is|to) )?(?:(?:at|on|is|to) )?$/i;
+/** "call me at …", "number: …", "office line …": nothing else stands between the word and the number. */
+const REACHED =
+  /^[\s:#=\-."'`(+]{0,5}(?:(?:of |)(?:me|us|him|her|them|is|to|back|no|nr|number|an|Sie|mich|uns|moi|nous|free|line)[.:]{0,2} ?){0,2}(?:(?:at|on|under|is|to|unter|pod|po|на|по|au|al|el|le|les|en|op|på|em|o|no|an|the|der|è|é|är|est|es|ist|am|pe|na)[:]? ){0,2}[\s:"'`(+]{0,4}$/i;
 
-function isStronglyCued({ digits, separators, written }: Shape, cue: Cue): boolean {
+function isStronglyCued({ digits, separators, written, lengths }: Shape, cue: Cue): boolean {
   if (digits.length > 12) {
     const planned = isInternational(digits.replace(/^0{2}/, "")) ||
-      (digits.length === 13 && digits.startsWith("0"));
+      (digits.length <= 14 && digits.startsWith("0"));
     return planned && cue.distance <= 12;
   }
   if (digits.length >= 7) return true;
+  if (digits.length === 6 && isLocal(lengths) && REACHED.test(cue.between)) return true;
   const adjacent = /^[\s:.=#\-()"'`]{0,6}(?:is|number|no|nr|n[°º]|est|es|ist|é|è)?[\s:.=#\-("'`]{0,4}$/iu
     .test(cue.between);
   if (!adjacent || /^(?:19|20)\d\d$/.test(written)) return false;

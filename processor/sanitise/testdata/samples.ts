@@ -13,18 +13,26 @@ export function drawer(seed: number): () => number {
   };
 }
 
-const next = drawer(20251130);
-
-function drawn(alphabet: string, length: number): string {
-  return Array.from({ length }, () => alphabet[Math.floor(next() * alphabet.length)]).join("");
-}
-
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-export const hex = (length: number): string => drawn("0123456789abcdef", length);
-export const alnum = (length: number): string => drawn(`${LETTERS}0123456789`, length);
+/** Keys' characters, drawn from a stream of numbers; as many as are asked for. */
+export function drawsOf(next: () => number): {
+  readonly of: (alphabet: string, length: number) => string;
+  readonly hex: (length: number) => string;
+  readonly alnum: (length: number) => string;
+} {
+  const of = (alphabet: string, length: number) =>
+    Array.from({ length }, () => alphabet[Math.floor(next() * alphabet.length)]).join("");
+  return {
+    of,
+    hex: (length) => of("0123456789abcdef", length),
+    alnum: (length) => of(`${LETTERS}0123456789`, length),
+  };
+}
+
+export const { hex, alnum } = drawsOf(drawer(20251130));
 /** Letters and digits of Base64url that end no key. */
-export const base64 = (length: number): string => drawn(`${LETTERS}0123456789`, length);
+export const base64 = alnum;
 
 /** Units to repeat up to a megabyte. */
 export const HOSTILE: readonly string[] = [

@@ -41,12 +41,12 @@ const crowd = () => Array.from({ length: 60 }, (_, n) => failure(n + 1, { distin
 
 describe("every format", () => {
   test.each(EXPORT_FORMATS)(
-    "%s: carries a marker that says what it is and names its files",
+    "%s: has a report beside it that says what it is and names its files, and holds data alone",
     async (format) => {
       await writeDataset(dataDir);
       const marker = await exportTo(format);
-      expect(JSON.parse(read("_export.json"))).toEqual(marker);
-      expect(marker).toEqual({
+      expect(JSON.parse(Deno.readTextFileSync(`${to}.export.json`))).toEqual(marker);
+      expect(marker).toMatchObject({
         dataset: JSON.parse(Deno.readTextFileSync(join(datasetDir, "_manifest", "dataset.json"))).id,
         format,
         sanitiserVersion: expect.stringMatching(/./),
@@ -56,7 +56,13 @@ describe("every format", () => {
       });
       expect(marker.files.reduce((sum, file) => sum + file.records, 0)).toBe(RECORDS);
       for (const { path, bytes } of marker.files) expect(Deno.statSync(join(to, path)).size).toBe(bytes);
-      expect(names(join(dataDir, "exports"))).toEqual(["one"]);
+      expect(names(join(dataDir, "exports"))).toEqual(["one", "one.export.json"]);
+      // An erasure finds it by an empty directory: what no reader takes for data.
+      expect(names(join(to, "_export"))).toEqual([]);
+      const data = new Set(marker.files.map(({ path }) => path.split("/")[0]!));
+      expect(new Set(names(to))).toEqual(
+        new Set(["_export", ...data, ...(format === "hf" ? ["README.md"] : [])]),
+      );
     },
   );
 
@@ -105,6 +111,87 @@ describe("chat-jsonl", () => {
       prompts.map((content) => ({ messages: [{ role: "user", content }] })),
     );
     expect(read("chat.jsonl")).not.toMatch(/[\u0085\u2028\u2029]/);
+  });
+});
+
+describe("chat-jsonl with control tokens of chat templates in its texts", () => {
+  const PROMPTS = [
+    "hello",
+    "a <|im_start|>system b <|im_end|> c <|im_start|>",
+    "[INST] be root [/INST] <s>bold</s>",
+    "<|eot_id|><start_of_turn>model",
+    "<|endoftext|>",
+    "<|a_name_of_mine|> and <｜begin▁of▁sentence｜>",
+    "no token: <| im_start |>, [inst], <strong>, a <b> c, 5 < 6 |> 7",
+  ];
+  const written = () => writeDataset(dataDir, PROMPTS.map((prompt, n) => failure(n + 1, { prompt })));
+  const CONTROL_TOKENS = {
+    "<|im_start|>": 2,
+    "<|im_end|>": 1,
+    "[INST]": 1,
+    "[/INST]": 1,
+    "<s>": 1,
+    "</s>": 1,
+    "<|eot_id|>": 1,
+    "<start_of_turn>": 1,
+    "<|endoftext|>": 1,
+    // Names that anybody may make up are counted together.
+    "<|…|>": 2,
+  };
+
+  test("names them in the report with their counts, and keeps the lines", async () => {
+    await written();
+    const report = await exportTo("chat-jsonl");
+    expect(report).toMatchObject({ linesWithControlTokens: 5, linesDropped: 0 });
+    expect(report.controlTokens).toEqual(CONTROL_TOKENS);
+    expect(rows("chat.jsonl")).toHaveLength(PROMPTS.length);
+  });
+
+  test("leaves those lines out where it is told so, and counts them; the command says it all", async () => {
+    await written();
+    const { code, stdout } = await runProgram("tools/dataset/main.ts", {
+      args: ["export", "--format", "chat-jsonl", "--to", to, "--drop-control-tokens"],
+      env: { DATA_DIR: dataDir },
+    });
+    expect(code).toBe(0);
+    expect(rows("chat.jsonl").map(({ messages }) => messages[0].content).sort()).toEqual(
+      [PROMPTS[0], PROMPTS[6]].sort(),
+    );
+    const report = JSON.parse(Deno.readTextFileSync(`${to}.export.json`));
+    expect(report).toMatchObject({
+      linesWithControlTokens: 5,
+      linesDropped: 5,
+      controlTokens: CONTROL_TOKENS,
+    });
+    expect(report.files[0].records).toBe(2);
+    expect(stdout).toContain("5 texts hold control tokens of chat templates; 5 left out:");
+    expect(stdout).toMatch(/\n +2 {2}<\|im_start\|>\n/);
+  });
+});
+
+describe("chat-jsonl with --system", () => {
+  test("begins every conversation with it, and both messages count in the estimate of tokens", async () => {
+    await writeDataset(
+      dataDir,
+      ["", "four", "fünf?", "漢字漢字"].map((prompt, n) => failure(n + 1, { prompt })),
+    );
+    const plain = await exportTo("chat-jsonl");
+    // 0, 4, 6 and 12 bytes.
+    expect(plain.tokensEstimate).toBe(0 + 1 + 2 + 3);
+    to = join(dataDir, "exports", "two");
+    const { code } = await runProgram("tools/dataset/main.ts", {
+      args: ["export", "--format", "chat-jsonl", "--to", to, "--system", "Be “brief”\u2028."],
+      env: { DATA_DIR: dataDir },
+    });
+    expect(code).toBe(0);
+    expect(JSON.parse(Deno.readTextFileSync(`${to}.export.json`)).tokensEstimate).toBe(6 + 4 * 5);
+    for (const { messages } of rows("chat.jsonl")) {
+      expect(messages).toEqual([
+        { role: "system", content: "Be “brief”\u2028." },
+        { role: "user", content: expect.any(String) },
+      ]);
+    }
+    expect(read("chat.jsonl")).not.toMatch(/\u2028/);
   });
 });
 
@@ -200,7 +287,7 @@ describe("the place of an export", () => {
     Deno.mkdirSync(join(dataDir, "exports"));
     Deno.symlinkSync(real, to);
     await exportTo("chat-jsonl");
-    expect(names(real)).toEqual(["_export.json", "chat.jsonl"]);
+    expect(names(real)).toEqual(["_export", "chat.jsonl"]);
   });
 
   test.each([
@@ -212,12 +299,47 @@ describe("the place of an export", () => {
       Deno.mkdirSync(join(dataDir, "exports"));
       Deno.writeTextFileSync(to, "mine");
     }, "something is there already"],
+    ["has somebody else's file where its report goes", () => {
+      Deno.mkdirSync(to, { recursive: true });
+      Deno.writeTextFileSync(`${to}.export.json`, "mine");
+    }, "something is there already"],
     ["lies in the dataset", () => to = join(datasetDir, "export"), "lies in the dataset itself"],
   ])("is refused where it %s, and stays as it was", async (_, prepare, message) => {
     prepare();
     await expect(exportTo("hf")).rejects.toThrow(message);
     expect(names(join(datasetDir))).toEqual(["_manifest", "event=generation_failed"]);
-    if (message.startsWith("something")) expect(names(join(dataDir, "exports"))).toEqual(["one"]);
+    if (message.startsWith("something")) expect(names(join(dataDir, "exports"))[0]).toBe("one");
+  });
+
+  test("says where its report lies, also of a DIR with a slash at its end", async () => {
+    const args = ["export", "--format", "hf", "--to", `${to}/`];
+    const { code, stdout } = await runProgram("tools/dataset/main.ts", { args, env: { DATA_DIR: dataDir } });
+    expect(code).toBe(0);
+    const [, report] = /This stands in "(.*)" too/.exec(stdout)!;
+    expect(report).toBe(`${Deno.realPathSync(to)}.export.json`);
+    expect(JSON.parse(Deno.readTextFileSync(report!)).format).toBe("hf");
+  });
+
+  test("stays another export's that came there meanwhile, and so does its report", async () => {
+    const report = JSON.stringify({ dataset: "d", format: "chat-jsonl" });
+    const throwIfAborted = () => {
+      Deno.mkdirSync(to, { recursive: true });
+      Deno.writeTextFileSync(join(to, "chat.jsonl"), "theirs");
+      Deno.writeTextFileSync(`${to}.export.json`, report);
+    };
+    await expect(exportTo("hf", { throwIfAborted } as AbortSignal)).rejects.toThrow(
+      "something is there already",
+    );
+    expect(names(to)).toEqual(["chat.jsonl"]);
+    expect(Deno.readTextFileSync(`${to}.export.json`)).toBe(report);
+    expect(names(join(dataDir, "exports"))).toEqual(["one", "one.export.json"]);
+  });
+
+  test("is taken again where an export has been removed and its report is still there", async () => {
+    await exportTo("hf");
+    Deno.removeSync(to, { recursive: true });
+    await exportTo("chat-jsonl");
+    expect(JSON.parse(Deno.readTextFileSync(`${to}.export.json`)).format).toBe("chat-jsonl");
   });
 
   test("stays empty where the export is stopped", async () => {
@@ -257,11 +379,11 @@ describe("the place of an export", () => {
       }
     });
     const begun = join(dataDir, "exports", names(join(dataDir, "exports"))[0]!);
-    await until("it is marked", () => names(begun).includes("_export.json"));
+    await until("it is marked", () => names(begun).includes("_export"));
     child.kill("SIGTERM");
     const { code, stderr } = await child.output();
     expect({ code, stderr: new TextDecoder().decode(stderr) }).toEqual({
-      code: 1,
+      code: 143,
       stderr: "The export was stopped; nothing of it is left.\n",
     });
     expect(names(join(dataDir, "exports"))).toEqual([]);

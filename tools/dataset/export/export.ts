@@ -6,12 +6,13 @@ import {
   ifThere,
   isThere,
   narrowTree,
+  readIfThere,
   removeIfThere,
   replaceFile,
   syncDirectory,
 } from "../../../runtime/durable_file.ts";
 import { SANITISER_VERSION } from "../../../processor/sanitise/mod.ts";
-import { chatSink } from "./chat.ts";
+import { type ChatOptions, type ChatReport, chatSink } from "./chat.ts";
 import type { ExportedFile, ExportFacts, ExportSink } from "./file.ts";
 import { hfSink } from "./hf.ts";
 import { parquetSink } from "./parquet.ts";
@@ -31,19 +32,27 @@ import { CommandFailedError } from "../../command.ts";
  * Writes the dataset in another format. Everything is written into `DIR.exporting-<random>` beside DIR and renamed into
  * place, so DIR is whole or not there.
  *
- * Each such directory carries {@link EXPORT_MARKER} from its first moment, by which an erasure finds and deletes it. An
- * export that an erasure overtook may hold the lines of whoever was erased: whether one has begun is looked at after the
+ * Each such directory has an empty directory {@link EXPORT_MARKER} in it from its first moment, by which an erasure finds and
+ * deletes it, also where somebody has moved it. What there is to say about the export lies beside it ({@link reportPath}):
+ * polars reads a directory only where every file in it has one extension, and `datasets` takes any JSON there for data.
+ *
+ * An export that an erasure overtook may hold the lines of whoever was erased: whether one has begun is looked at after the
  * rename, and the export is then taken back. An erasure begins before it looks for exports, so one of the two meets it.
  */
 
 export const EXPORT_FORMATS = ["parquet", "chat-jsonl", "hf"] as const;
 export type ExportFormat = typeof EXPORT_FORMATS[number];
 
-/** Name of the file that marks a directory as an export of the dataset. */
-export const EXPORT_MARKER = "_export.json";
+/** Name of the empty directory that marks the one it is in as an export of the dataset. */
+const EXPORT_MARKER = "_export";
 
-/** What {@link EXPORT_MARKER} holds. */
-export type ExportMarker = {
+/** Where the report of an export to `to` lies: beside it. */
+export function reportPath(to: string): string {
+  return `${to}.export.json`;
+}
+
+/** What {@link reportPath} holds. */
+export type ExportReport = {
   /** `id` of `_manifest/dataset.json`. */
   readonly dataset: string;
   readonly format: ExportFormat;
@@ -53,12 +62,13 @@ export type ExportMarker = {
   readonly sanitiserVersions: readonly string[];
   /** ISO 8601. */
   readonly createdAt: string;
-  /** Empty until the export is whole. */
   readonly files: readonly ExportedFile[];
-};
+} & Partial<ChatReport>;
 
 export type ExportOptions = {
   readonly format: ExportFormat;
+  /** Of `chat-jsonl`; the other formats pass it over. */
+  readonly chat?: ChatOptions | undefined;
   /** Missing or an empty directory. */
   readonly to: string;
   /** Who may read it; default: as the dataset. */
@@ -70,25 +80,34 @@ export type ExportOptions = {
 };
 
 /** Throws {@link CommandFailedError} with what to do; nothing is left at `to` then. */
-export async function exportDataset(datasetDir: string, options: ExportOptions): Promise<ExportMarker> {
+export async function exportDataset(datasetDir: string, options: ExportOptions): Promise<ExportReport> {
   const files = new DatasetFiles(datasetDir);
   const to = targetOf(options.to, files.root);
   const erasures = files.erasures();
   refuseWhileErasing(files);
   const directory = `${to}.exporting-${randomBytes(4).toString("hex")}`;
   const access = options.access ?? GROUP_READS;
-  Deno.mkdirSync(directory, { recursive: true, mode: access.directory });
+  Deno.mkdirSync(join(directory, EXPORT_MARKER), { recursive: true, mode: access.directory });
+  let isReported = false;
   try {
-    const marker = await writeExport(files, { ...options, directory });
+    const report = await writeExport(files, { ...options, directory });
     narrowTree(directory, access);
+    // Another export may have come there meanwhile: its report is its own.
+    refuseTaken(options.to, to);
+    isReported = true;
+    // Before the export itself: what is there whole has its report.
+    await replaceFile(reportPath(to), new TextEncoder().encode(`${JSON.stringify(report)}\n`), {
+      mode: access.file,
+    });
     putInPlace(directory, to);
     await syncDirectory(dirname(to));
     if (files.isReplaced() || files.erasures() !== erasures) {
       removeIfThere(to, { recursive: true });
       throw files.isReplaced() ? new DatasetReplacedError() : overtaken(to);
     }
-    return marker;
+    return report;
   } catch (error) {
+    if (isReported) removeIfThere(reportPath(to));
     const isGone = isNotFound(error) && !isThere(directory);
     throw isGone ? removedBy(to, error) : error;
   } finally {
@@ -98,35 +117,32 @@ export async function exportDataset(datasetDir: string, options: ExportOptions):
 
 async function writeExport(
   files: DatasetFiles,
-  { directory, format, now, signal }: ExportOptions & { readonly directory: string },
-): Promise<ExportMarker> {
+  { directory, format, chat, now, signal }: ExportOptions & { readonly directory: string },
+): Promise<ExportReport> {
   const { id } = files.identity();
   const createdAt = new Date(now).toISOString();
-  const begun: ExportMarker = {
-    dataset: id,
-    format,
-    sanitiserVersion: SANITISER_VERSION,
-    sanitiserVersions: [],
-    createdAt,
-    files: [],
-  };
-  await saveMarker(directory, begun);
-  const sink = SINKS[format](directory);
+  const sink = SINKS[format](directory, chat);
   try {
     const facts = await copyLines(files, { sink, signal, datasetId: id, createdAt });
     const written = await sink.finish(facts);
-    const marker = { ...begun, sanitiserVersions: facts.sanitiserVersions, files: written };
-    await saveMarker(directory, marker);
-    return marker;
+    return {
+      dataset: id,
+      format,
+      sanitiserVersion: SANITISER_VERSION,
+      sanitiserVersions: facts.sanitiserVersions,
+      createdAt,
+      ...sink.report?.(),
+      files: written,
+    };
   } finally {
     sink.close();
   }
 }
 
-const SINKS: Readonly<Record<ExportFormat, (directory: string) => ExportSink>> = {
-  "parquet": parquetSink,
+const SINKS: Readonly<Record<ExportFormat, (directory: string, chat?: ChatOptions) => ExportSink>> = {
+  "parquet": (directory) => parquetSink(directory),
   "chat-jsonl": chatSink,
-  "hf": hfSink,
+  "hf": (directory) => hfSink(directory),
 };
 
 async function copyLines(
@@ -188,12 +204,17 @@ function targetOf(to: string, root: string): string {
       `Cannot export to "${to}": it lies in the dataset itself. Name another directory.`,
     );
   }
-  if (!isEmptyOrMissing(target)) {
-    throw new CommandFailedError(
-      `Cannot export to "${to}": something is there already. Name a new directory, or remove what is there first.`,
-    );
-  }
+  refuseTaken(to, target);
   return target;
+}
+
+function refuseTaken(to: string, target: string): void {
+  if (isEmptyOrMissing(target) && isReportOrMissing(reportPath(target))) return;
+  throw new CommandFailedError(
+    `Cannot export to "${to}": something is there already, or a file that is none of ours at "${
+      reportPath(target)
+    }". Name a new directory, or remove what is there first.`,
+  );
 }
 
 function isEmptyOrMissing(path: string): boolean {
@@ -202,6 +223,18 @@ function isEmptyOrMissing(path: string): boolean {
   } catch (error) {
     if (error instanceof Deno.errors.NotADirectory) return false;
     throw error;
+  }
+}
+
+/** The report of an export that has gone is written over; a file of somebody else's never. */
+function isReportOrMissing(path: string): boolean {
+  const bytes = readIfThere(path);
+  if (bytes === null) return true;
+  try {
+    const { dataset, format } = JSON.parse(new TextDecoder().decode(bytes));
+    return typeof dataset === "string" && EXPORT_FORMATS.includes(format);
+  } catch {
+    return false;
   }
 }
 
@@ -239,10 +272,6 @@ function removedBy(to: string, cause: unknown): CommandFailedError {
     `Cannot finish the export to "${to}": it was removed while it was written, as an erasure does. Run the command again.`,
     { cause },
   );
-}
-
-function saveMarker(directory: string, marker: ExportMarker): Promise<void> {
-  return replaceFile(join(directory, EXPORT_MARKER), new TextEncoder().encode(`${JSON.stringify(marker)}\n`));
 }
 
 /** As Deno says it, and as Node does, by which the Parquet library writes. */

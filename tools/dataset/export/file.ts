@@ -4,7 +4,7 @@ import type { StoredLine } from "../../../processor/dataset/mod.ts";
 
 /** What an export's files have in common, whatever their format. */
 
-/** A data file of an export, as `_export.json` names it. */
+/** A data file of an export, as its report names it. */
 export type ExportedFile = { readonly path: string; readonly bytes: number; readonly records: number };
 
 /** What is known about the exported lines. */
@@ -26,6 +26,8 @@ export interface ExportSink {
   add(line: StoredLine, raw: Uint8Array): void;
   /** Ends every file, durable, and names those that hold data. */
   finish(facts: ExportFacts): Promise<readonly ExportedFile[]>;
+  /** What the format has to say beside its files; after `finish`. */
+  report?(): Readonly<Record<string, unknown>>;
   /** Lets go of what is open; where an export failed, and also after `finish`. */
   close(): void;
 }

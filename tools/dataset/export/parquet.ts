@@ -1,16 +1,18 @@
 import { join } from "node:path";
+import { constants, zstdCompressSync } from "node:zlib";
 import { fileWriter, ParquetWriter } from "hyparquet-writer";
 import type { ExportSink } from "./file.ts";
 import type { StoredLine } from "../../../processor/dataset/mod.ts";
 
 /**
  * `dataset.parquet`: one file with typed columns and bounded row groups, by event and date as the dataset itself is, so
- * that readers skip row groups by their statistics. No Hive directories: event and date are columns, and pyarrow refuses
+ * that readers skip row groups by their statistics, packed by zstd; the library makes a dictionary of a column where that is
+ * smaller. No Hive directories: event and date are columns, and pyarrow refuses
  * a column that its directory names with another type.
  */
 export function parquetSink(directory: string, { rowsMax, textMax }: GroupBounds = BOUNDS): ExportSink {
   const path = "dataset.parquet";
-  const writer = new ParquetWriter({ writer: fileWriter(join(directory, path)), schema: SCHEMA });
+  const writer = new ParquetWriter({ writer: fileWriter(join(directory, path)), schema: SCHEMA, ...PACKED });
   let rows: StoredLine[] = [];
   let text = 0;
   let records = 0;
@@ -43,7 +45,17 @@ type GroupBounds = {
   readonly textMax: number;
 };
 
-const BOUNDS: GroupBounds = { rowsMax: 20_000, textMax: 8 * 1024 * 1024 };
+/** As many rows as DuckDB gives a row group; the text bounds what is held in memory. */
+const BOUNDS: GroupBounds = { rowsMax: 122_880, textMax: 16 * 1024 * 1024 };
+
+/** Level 3 is zstd's own default. */
+const PACKED = {
+  codec: "ZSTD",
+  compressors: {
+    ZSTD: (bytes: Uint8Array) =>
+      new Uint8Array(zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: 3 } })),
+  },
+} as const;
 
 type Schema = ConstructorParameters<typeof ParquetWriter>[0]["schema"];
 

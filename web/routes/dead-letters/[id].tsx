@@ -79,7 +79,9 @@ function Letter({ letter }: { letter: DeadLetterDetail }) {
   );
 }
 
-function WhatNow({ letter: { id, redriven, redrives, redrivesMax, unread } }: { letter: DeadLetterDetail }) {
+function WhatNow({ letter }: { letter: DeadLetterDetail }) {
+  const { id, redriven, redrives, redrivesMax, unread, dismissed } = letter;
+  if (dismissed) return <p class="note">Dismissed for good{dismissed.words && `: ${dismissed.words}`}.</p>;
   if (unread) return <p class="note">{NO_RECORD} Its bytes are kept as they lay in the log.</p>;
   if (redriven) {
     return (
