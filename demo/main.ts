@@ -11,7 +11,9 @@ import {
   planDemo,
   withControl,
   withIdentity,
+  withLog,
   withMailbox,
+  withTerminal,
 } from "./plan.ts";
 import { startControl } from "./control.ts";
 import { type Mailbox, openMailbox } from "./mailbox.ts";
@@ -19,7 +21,13 @@ import { FAILED_STARTS_MAX, runServices, type ServicesControl, type ServicesEnd 
 import { sampleEvents, sendAsPosthogJs } from "./traffic.ts";
 import { whatPageLacks } from "../serve_web/page.ts";
 import { JSR_BUILD_MS_MAX, NPM_BUILD_MS_MAX } from "../serve_web/build.ts";
-import { logError, printable } from "../runtime/printable.ts";
+import { announce, log, type LogEntry, type LogFormat, readLog, relay, startLog } from "../runtime/log.ts";
+import { EnvironmentReader } from "../runtime/environment.ts";
+import { portAdvice } from "../runtime/taken_port.ts";
+import { showsColours } from "../runtime/terminal.ts";
+import { Breaker, MENU } from "./breaker.ts";
+import { readKeys } from "./keys.ts";
+import { openCommand, startBlock } from "./screen.ts";
 
 /** `deno task demo`: the whole pipeline on one machine, from one command. */
 
@@ -29,6 +37,9 @@ const USAGE =
 Usage: deno task demo [--no-sample] [--help]
 
   --no-sample   plays no sample of fictional events at the very first start
+
+At a terminal o opens the page, b breaks something and q quits, and each event is a line as it passes. LOG_FORMAT=text
+shows the same elsewhere, json (there the default) is for programs; LOG_LEVEL=info leaves the events out.
 
 A second start continues with the same data (DATA_DIR, default ./data). The environment passes through to the
 services, for instance KAFKA_BROKERS, SMTP_URL, DISCOUNT_WAIT, FRESH; POSTHOG_HOST and POSTHOG_KEY name a PostHog to
@@ -46,10 +57,13 @@ const PROGRAM: Program = { name: "demo", usage: USAGE, flags: ["--no-sample"], s
 /** With the demo's own mail server and its control, where there is a stand-in to prove anything with. */
 async function run(
   made: DemoPlan,
-  { stop, withSample }: { stop: AbortSignal; withSample: boolean },
+  { stop: asked, withSample, format }: { stop: AbortSignal; withSample: boolean; format: LogFormat },
 ): Promise<number> {
   await using held = new AsyncDisposableStack();
-  let plan = made;
+  const quit = new AbortController();
+  const stop = AbortSignal.any([asked, quit.signal]);
+  const isWatched = format === "text" && Deno.stdout.isTerminal();
+  let plan = withLog(made, format);
   let mailbox: Mailbox | null = null;
   if (!plan.environment.SMTP_URL) {
     mailbox = await openMailbox(plan.dataDir);
@@ -57,6 +71,7 @@ async function run(
     plan = withMailbox(plan, mailbox.url);
   }
   let services: ServicesControl | null = null;
+  let breaker: Breaker | null = null;
   if (plan.standIn !== null) {
     const control = startControl({
       ...controlOf(plan, plan.standIn),
@@ -67,25 +82,81 @@ async function run(
     });
     held.defer(control.stop);
     plan = withControl(plan, control);
+    breaker = new Breaker(control, { clock: systemClock, stop, say: (words) => announce(words) });
   }
-  stop.addEventListener("abort", () => console.log("Stopping: what is under way is finished first."));
+  stop.addEventListener("abort", () => announce("Stopping: what is under way is finished first."));
+  const keys = isWatched ? readKeys((key) => pressed(key)) : null;
+  if (keys !== null) {
+    held.defer(keys.restore);
+    if (keys.terminal !== null) plan = withTerminal(plan, keys.terminal);
+  }
+  let isReady = false;
+  function pressed(key: string): void {
+    if (key === "q") return quit.abort();
+    if (!isReady) return;
+    if (key === "o") void openPage(plan.webUrl);
+    else if (key === "b" && breaker !== null) {
+      breaker.ask();
+      for (const line of MENU) show(line);
+    } else breaker?.answer(key);
+  }
+  /** At a terminal the block says where the page is, and nobody there needs the addresses of the services behind it. */
+  const isNoise = ({ about, level }: LogEntry) => isWatched && !isReady && level === "info" && "url" in about;
+  if (isWatched) announce(`starts ${plan.services.map(({ name }) => name).join(", ")}`);
   const end = await runServices(plan.services, {
     clock: systemClock,
-    print: (line) => console.log(printable(line)),
+    print(line, entry) {
+      if (entry === undefined) log(/ (died|did not start) /.test(line) ? "warn" : "info", line);
+      else if (!isNoise(entry)) relay(entry);
+    },
     controlled: (control) => services = control,
     async whenReady() {
       const lack = await whatPageLacks(plan.webUrl, plan.environment.CONSOLE_PASSWORD || null);
-      if (lack !== null) logError(lack);
+      if (lack !== null) log("error", lack);
       await playSample(plan, { withSample });
       const seconds = (performance.now() / 1000).toFixed(1);
-      console.log(`Ready in ${seconds} s: ${plan.webUrl} · data in ${plan.dataDir} · Ctrl-C stops all of it`);
+      isReady = true;
+      if (!isWatched) {
+        const words =
+          `Ready in ${seconds} s: ${plan.webUrl} · data in ${plan.dataDir} · Ctrl-C stops all of it`;
+        return announce(words, { url: plan.webUrl });
+      }
+      const block = {
+        seconds,
+        page: plan.webUrl,
+        dataDir: plan.dataDir,
+        keys: keys !== null,
+        breaks: breaker !== null,
+        colours: showsColours(Deno.stdout),
+      };
+      for (const line of startBlock(block)) show(line);
     },
     stop,
     readyMsMax: READY_MS_MAX,
     stopMsMax: STOP_MS_MAX,
   });
-  for (const line of endText(end)) logError(line);
+  for (const line of endText(end)) log("error", line);
   return end.is === "stopped" && end.killed.length === 0 ? 0 : 1;
+}
+
+/** What is for eyes alone, and no entry of a log. */
+const show = console.log;
+
+async function openPage(url: string): Promise<void> {
+  const [program, ...args] = openCommand(Deno.build.os, url);
+  try {
+    const { success } = await new Deno.Command(program, {
+      args,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    })
+      .output();
+    if (success) return;
+  } catch {
+    // It is not there.
+  }
+  announce(`Cannot open a browser from here. The page is at ${url}`);
 }
 
 function controlOf({ environment, services }: DemoPlan, { url, key }: NonNullable<DemoPlan["standIn"]>) {
@@ -140,32 +211,36 @@ async function playSample(
     const proofs = IDENTITY_SECRET === undefined ? null : createEmailProofs(IDENTITY_SECRET);
     const events = sampleEvents({ now, key: standIn.key, proofs });
     await sendAsPosthogJs(events, { posthogUrl: standIn.url, key: standIn.key, fetch, now });
-    console.log(`Sample: ${events.length} events of fictional users, since this is the first start here`);
+    announce(`Sample: ${events.length} events of fictional users, since this is the first start here`);
   }
   makePrivateDirectory(dirname(marker));
   Deno.writeTextFileSync(marker, `${new Date(now).toISOString()}\n`, PRIVATE);
 }
 
-/** Throws with what to do where a port stays taken. */
+/** Names taken ports at once; throws with what to do where one stays taken. */
 async function portsFree({ host, ports }: DemoPlan, stop: AbortSignal): Promise<void> {
   const end = performance.now() + PORT_WAIT_MS_MAX;
-  let reported = false;
+  let said = "";
   for (let taken = takenPorts(host, ports); taken.length > 0; taken = takenPorts(host, ports)) {
     if (stop.aborted) return;
-    if (performance.now() > end) {
-      const words = taken.map(({ service, variable, port }) => `${port} (${service}, ${variable})`);
-      throw new Error(
-        `Cannot start: taken on ${host} already: port ${
-          words.join(", ")
-        }. Stop what listens there, or set other ports.`,
+    if (performance.now() > end) throw new Error(`Cannot start: ${said}`);
+    if (said === "") {
+      said = takenText(taken, { host, ports });
+      log(
+        "warn",
+        `${said} Waiting for ${PORT_WAIT_MS_MAX / 1_000} s, in case an earlier demo is still stopping.`,
       );
     }
-    if (!reported) {
-      console.log("A port is taken: waiting a moment, in case an earlier demo is still stopping.");
-    }
-    reported = true;
     await systemClock.wait(100, stop);
   }
+}
+
+function takenText(taken: readonly DemoPort[], { host, ports }: Pick<DemoPlan, "host" | "ports">): string {
+  const not = ports.map(({ port }) => port);
+  return taken.map(({ service, variable, port }) =>
+    `port ${port} (${service}, ${variable}) on ${host} is taken. ` +
+    portAdvice({ host, port, setting: variable, not })
+  ).join(" ");
 }
 
 function takenPorts(hostname: string, ports: readonly DemoPort[]): DemoPort[] {
@@ -188,11 +263,13 @@ function freePort(): number {
 if (import.meta.main) {
   Deno.exit(
     await runProgram(PROGRAM, async ({ environment, flags, stop }) => {
+      const settings = readLog(new EnvironmentReader(environment));
       const plan = planDemo(environment, freePort);
+      const format = startLog("demo", settings, { environment, stream: Deno.stdout });
       await portsFree(plan, stop);
       if (stop.aborted) return 0;
       const identified = withIdentity(plan, () => keptSecret(plan.dataDir, "identity.secret"));
-      return await run(identified, { stop, withSample: !flags.has("--no-sample") });
+      return await run(identified, { stop, withSample: !flags.has("--no-sample"), format });
     }),
   );
 }

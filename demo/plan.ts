@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import { ConfigurationError, type Environment } from "../runtime/environment.ts";
 import { browserUrlOf, urlOf } from "../runtime/listen.ts";
+import type { LogFormat } from "../runtime/log.ts";
 import { isLoopback, passwordHeaders } from "../contract/door.ts";
 import { readIngestConfig } from "../ingest/config.ts";
 import { readProcessorConfig } from "../processor/config.ts";
@@ -114,6 +115,20 @@ export function withControl(plan: DemoPlan, { url, token }: { url: string; token
       : service
   );
   return { ...plan, services };
+}
+
+/**
+ * The plan with services whose log the demo reads, and shows as it likes. Where people read it, every event is a line,
+ * unless the environment says how much is to be said.
+ */
+export function withLog(plan: DemoPlan, format: LogFormat): DemoPlan {
+  const LOG_LEVEL = plan.environment.LOG_LEVEL ?? (format === "text" ? "debug" : "info");
+  return withSettings(plan, { ...plan.environment, LOG_FORMAT: "json", LOG_LEVEL });
+}
+
+/** The plan with services that can put a terminal right whose demo was killed; see `demo/keys.ts`. */
+export function withTerminal(plan: DemoPlan, settings: string): DemoPlan {
+  return withSettings(plan, { ...plan.environment, DEMO_TERMINAL: settings });
 }
 
 function withSettings(plan: DemoPlan, environment: DemoPlan["environment"]): DemoPlan {

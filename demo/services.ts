@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../runtime/clock.ts";
+import { type LogEntry, readJsonLine } from "../runtime/log.ts";
 
 /**
  * The demo's child processes: starts them, waits until each is ready, and ends all of them together. One that dies is
@@ -30,8 +31,11 @@ export type ServicesControl = {
 
 export type ServicesOptions = {
   readonly clock: Clock;
-  /** Gets every line of every service, as it comes, with the service's name in front. */
-  readonly print: (line: string) => void;
+  /**
+   * Gets every line of every service, as it comes, with the service's name in front; `entry` is what it is in the service's
+   * log, missing where it comes from somebody else: Deno, or this supervision itself.
+   */
+  readonly print: (line: string, entry?: LogEntry) => void;
   /** Called at once, with what works until the end. */
   readonly controlled?: (control: ServicesControl) => void;
   /** Called once all are ready; where it rejects, everything is stopped and {@link runServices} rejects too. */
@@ -77,6 +81,8 @@ const RESTART_MS_MAX = 10_000;
 const DEATHS_COUNTED_MS = 60_000;
 const LAST_LINES_KEPT = 20;
 const LINE_LENGTH_MAX = 2_000;
+/** An entry of a log holds a message of 4,000 characters, each of which may be escaped. */
+const ENTRY_LENGTH_MAX = 64 * 1024;
 const LAST_WORDS_MS_MAX = 500;
 const READY_LOOK_EVERY_MS = 25;
 const READY_ANSWER_MS_MAX = 5_000;
@@ -232,10 +238,13 @@ function spawn(spec: ServiceSpec, { print, clock }: ServicesOptions): Service {
   const lastLines: string[] = [];
   const onLine = (line: string) => {
     if (line === "") return;
-    const named = line.startsWith(`${spec.name}: `) ? line : `${spec.name}: ${line}`;
+    const entry = readJsonLine(line) ?? undefined;
+    const level = entry === undefined || entry.level === "info" ? "" : `${entry.level}: `;
+    const words = entry === undefined ? line.slice(0, LINE_LENGTH_MAX) : `${level}${entry.message}`;
+    const named = words.startsWith(`${spec.name}: `) ? words : `${spec.name}: ${words}`;
     lastLines.push(named);
     if (lastLines.length > LAST_LINES_KEPT) lastLines.shift();
-    print(named);
+    print(named, entry);
   };
   const read = Promise.all([readLines(child.stdout, onLine), readLines(child.stderr, onLine)]);
   return {
@@ -263,8 +272,8 @@ async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: stri
   for await (const chunk of stream) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
     rest = lines.pop()!;
-    for (const line of lines) onLine(line.trimEnd().slice(0, LINE_LENGTH_MAX));
-    if (rest.length > LINE_LENGTH_MAX) {
+    for (const line of lines) onLine(line.trimEnd().slice(0, ENTRY_LENGTH_MAX));
+    if (rest.length > ENTRY_LENGTH_MAX) {
       onLine(rest.slice(0, LINE_LENGTH_MAX));
       rest = "";
     }

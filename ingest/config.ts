@@ -5,6 +5,7 @@ import { type ConsoleSettings, isLoopback } from "../contract/door.ts";
 import { readConsole } from "../contract/door_settings.ts";
 import { BODY_BYTES_MAX } from "../contract/names.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";
+import { readLog } from "../runtime/log.ts";
 
 /** Settings of ingest, resolved: nothing optional, durations in ms, sizes in bytes. */
 export type IngestConfig = {
@@ -123,6 +124,7 @@ export function readIngestConfig(environment: Environment): IngestConfig {
     faultPoint: env.optional("FAULT_POINT") ?? null,
     limits: DEFAULT_LIMITS,
   };
+  readLog(env); // Kept by who runs the service; what is wrong with it is said here, beside the rest.
   env.finish();
   return config;
 }

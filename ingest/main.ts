@@ -29,7 +29,7 @@ import { AlreadyOut } from "./unsubscribe/already.ts";
 import { SecretConfirmation } from "./unsubscribe/secret_confirmation.ts";
 import { Spool } from "./spool/spool.ts";
 import { createUnsubscribe } from "./unsubscribe/handler.ts";
-import { logError } from "../runtime/printable.ts";
+import { log as say } from "../runtime/log.ts";
 
 /** The composition root of ingest. */
 
@@ -52,7 +52,7 @@ export type RunningIngest = {
 
 /** Starts ingest in this process. Rejects where DATA_DIR or port are taken, or the log cannot be used at all. */
 export async function startIngest(config: IngestConfig, parts: IngestParts = {}): Promise<RunningIngest> {
-  const { clock = systemClock, report = reportToStderr } = parts;
+  const { clock = systemClock, report = say } = parts;
   const faultPoint = parts.faultPoint ?? faultPointFrom(config.faultPoint ?? undefined);
   const { limits, publicUrl } = config;
   // Whatever was taken hold of is let go of in reverse, also when a later step of the start fails.
@@ -186,8 +186,6 @@ async function prepareTopic(options: PublisherOptions, signal: AbortSignal): Pro
   return !signal.aborted;
 }
 
-const reportToStderr: Report = (level, text) => logError(`ingest: ${level}: ${text}`);
-
 const USAGE = `Usage: deno task ingest
 
 Takes PostHog's webhooks at POST /api/webhooks and makes each one durable in the log before it answers.
@@ -196,7 +194,7 @@ SPOOL_MAX_BYTES, PIPELINE_SECRET, PUBLIC_URL, ALLOWED_HOSTS, KAFKA_BROKERS and m
 
 async function run(environment: Environment, uncaught: Uncaught): Promise<RunningService> {
   const config = readIngestConfig(environment);
-  for (const warning of warningsOf(config)) reportToStderr("warn", warning);
+  for (const warning of warningsOf(config)) say("warn", warning);
   const { url, stop } = await startIngest(config, { uncaught: () => uncaught.count });
   return { line: `${url} (${logName(config)})`, stop, stopMsMax: config.limits.stopMsMax };
 }

@@ -16,6 +16,7 @@ import {
 import { DISCOUNT_TEXT_DEFAULT, readDiscountText } from "./offers/core/discount_text.ts";
 import type { OfferPolicy } from "./offers/policy.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";
+import { readLog } from "../runtime/log.ts";
 
 /** Settings of the processor, resolved: nothing optional, durations in ms, sizes in bytes. Plain data, for its Workers. */
 export type ProcessorConfig = {
@@ -129,6 +130,7 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
       `Cannot use SHOW_RAW with HOST "${host}": prompts before sanitising are shown on loopback only.`,
     );
   }
+  readLog(env); // Kept by who runs the service; what is wrong with it is said here, beside the rest.
   env.finish();
   return config;
 }

@@ -31,11 +31,13 @@ import { createLineIds } from "./record/line_id.ts";
 import { prepare } from "./prepare.ts";
 import { type RunningLoop, startLoop } from "./start_loop.ts";
 import { openMailList, readMail } from "./offers/mail/list.ts";
+import { createEventLines } from "./status/event_lines.ts";
+import { createRebalanceLines, sayWhenCaughtUp } from "./status/group_lines.ts";
 import { createProcessorMetrics } from "./status/metrics.ts";
 import { createStatusApi } from "./status/api.ts";
 import { TraceStart } from "./trace_start.ts";
 import { createTraceHub } from "./status/trace_hub.ts";
-import { logError } from "../runtime/printable.ts";
+import { isLogged, log as say } from "../runtime/log.ts";
 
 /** The composition root of the processor: its loops, each in a Worker, and the status API over what they tell. */
 
@@ -73,7 +75,7 @@ export async function startProcessor(
   const settings = new SettingsWatch(log, {
     specs: [WEBHOOKS_TOPIC_SPEC, DEAD_LETTER_TOPIC_SPEC, FACTS_TOPIC_SPEC],
     clock: systemClock,
-    report: (level, text) => logError(`processor: ${level}: ${text}`),
+    report: say,
   });
   const metrics = createProcessorMetrics({ uncaught, breaches: () => settings.breaches });
   const health = new Map<string, LoopHealth>();
@@ -137,25 +139,31 @@ export async function startProcessor(
     host: config.host,
     port: config.port,
     portSetting: "PROCESSOR_PORT",
-    report: (text) => logError(`processor: error: ${text}`),
+    report: (text) => say("error", text),
   });
   held.defer(async () => void await within(server.shutdown(), { ms: SHUTDOWN_MS_MAX }));
 
+  const events = createEventLines({ clock: systemClock, say });
+  const rebalances = createRebalanceLines(say);
   const onMessage = ({ loop, name }: Seat) => (message: LoopMessage) => {
-    if (message.kind === "steps") trace.add(message.steps);
-    else if (message.kind === "forget") trace.forget();
+    if (message.kind === "steps") {
+      trace.add(message.steps);
+      if (isLogged("debug")) events.tell(message.steps);
+    } else if (message.kind === "forget") trace.forget();
     else if (message.kind === "health") {
       health.set(name, message.health);
+      rebalances.look(name, message.health);
       // Where a record is refused, a setting may have changed.
       if (message.health.is === "failing") settings.lookSoon();
     } else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
-    else logError(`processor: ${message.level}: ${name}: ${message.text}`);
+    else say(message.level, `${name}: ${message.text}`, { loop: name, ...message.about });
   };
   const stopping = new AbortController();
   const running = prepare(config, { log, hashes, signal: stopping.signal, starting }).then(() => {
     starting.message = null;
     if (stopping.signal.aborted) return;
     void settings.run(stopping.signal);
+    void sayWhenCaughtUp(log, { groups: config.groups, clock: systemClock, say, signal: stopping.signal });
     for (const seat of seatsOf(config)) {
       loops.push(startLoop(seat.loop, { config, pipelineSecret: secret, report: onMessage(seat) }));
     }
@@ -308,7 +316,7 @@ async function run(environment: Environment, uncaught: Uncaught): Promise<Runnin
 
 function warn(config: ProcessorConfig): void {
   for (const words of [...startWarnings(config), ...consoleWarnings(config.console, config.host)]) {
-    logError(`processor: warn: ${words}`);
+    say("warn", words);
   }
 }
 

@@ -1,5 +1,6 @@
 /// <reference lib="webworker" />
 import { type Clock, systemClock } from "../runtime/clock.ts";
+import { handLogTo } from "../runtime/log.ts";
 import { createUncaught, onUncaught } from "../runtime/uncaught.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
@@ -42,6 +43,7 @@ worker.onmessage = ({ data }: MessageEvent<ToWorker>) => {
 
 // A timer or a socket's callback that throws must not end a loop in the middle of its chunk.
 const tell = (message: LoopMessage) => post({ kind: "report", message });
+handLogTo((level, text, about) => tell({ kind: "log", level, text, about }));
 const uncaught = createUncaught({
   clock: systemClock,
   report: (text) => tell({ kind: "log", level: "error", text }),

@@ -2,6 +2,7 @@ import type { ConsoleSettings } from "../contract/door.ts";
 import { readConsole } from "../contract/door_settings.ts";
 import { type Environment, EnvironmentReader } from "../runtime/environment.ts";
 import type { FreshChoice } from "./build.ts";
+import { readLog } from "../runtime/log.ts";
 
 export type WebConfig = {
   readonly host: string;
@@ -23,6 +24,7 @@ export function readWebConfig(environment: Environment): WebConfig {
     fresh: env.oneOf<FreshChoice>("FRESH", ["jsr", "npm"], "probe"),
     console: readConsole(env, { host, publicUrl }),
   };
+  readLog(env); // Kept by who runs the service; what is wrong with it is said here, beside the rest.
   env.finish();
   return config;
 }

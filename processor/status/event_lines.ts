@@ -1,0 +1,69 @@
+import type { Clock } from "../../runtime/clock.ts";
+import type { Log } from "../../runtime/log.ts";
+import { FEATURE_USED } from "../../contract/product_events.ts";
+import type { TraceStep } from "../../contract/trace_step.ts";
+
+/**
+ * One line per event as it passes, for `LOG_LEVEL=debug`; a dead letter and a mail have theirs in the log at any level.
+ * Of a chunk the newest alone are told, see `TRACE_STEPS_PER_CHUNK_MAX`.
+ */
+export type EventLines = { tell(steps: readonly TraceStep[]): void };
+
+/** Events whose end has not been told yet. */
+const OPEN_MAX = 1_000;
+/** The two groups are apart by less; a use that is counted no further has no other end. */
+const COUNTED_MS_MAX = 1_000;
+
+type Polled = Extract<TraceStep, { step: "polled" }>;
+
+export function createEventLines({ clock, say }: { readonly clock: Clock; readonly say: Log }): EventLines {
+  const open = new Map<string, Polled>();
+  const nameOf = ({ event, distinctId }: Polled) => `${event} of ${distinctId}`;
+
+  function end(id: string, words: (event: string) => string, outcome: string): void {
+    const polled = open.get(id);
+    open.delete(id);
+    const about = polled === undefined ? { id } : { id, event: polled.event };
+    say("debug", words(polled === undefined ? `event ${id}` : nameOf(polled)), { ...about, outcome });
+  }
+
+  function begin(polled: Polled): void {
+    open.delete(polled.id);
+    open.set(polled.id, polled);
+    if (open.size > OPEN_MAX) open.delete(open.keys().next().value!);
+    if (polled.event === FEATURE_USED) {
+      void clock.wait(COUNTED_MS_MAX).then(() => {
+        if (open.get(polled.id) === polled) {
+          end(polled.id, (event) => `${event}: counts no further`, "ignored");
+        }
+      });
+    }
+  }
+
+  function tell(step: TraceStep): void {
+    switch (step.step) {
+      case "polled":
+        return begin(step);
+      case "written": {
+        const polled = open.get(step.id);
+        const ms = polled === undefined ? NaN : Date.parse(step.at) - Date.parse(polled.receivedAt);
+        const after = ms >= 0 ? `, ${ms} ms after it came` : "";
+        return end(step.id, (event) => `${event}: line ${step.line} of ${step.file}${after}`, "line");
+      }
+      case "duplicate":
+        return end(step.id, (event) => `${event}: has come before, dropped`, "duplicate");
+      case "dead_lettered":
+        return void open.delete(step.id);
+      case "counted":
+        return end(step.id, (event) => `${event}: use ${step.uses} of ${step.threshold}`, "counted");
+      case "earned": {
+        const who = step.distinctId ?? "a person whose record is gone";
+        const words = `${who} has earned the offer: mail due at ${step.dueAt}`;
+        return say("debug", step.addressKnown ? words : `${words}, no address known yet`, { id: step.id });
+      }
+      case "mail":
+        return;
+    }
+  }
+  return { tell: (steps) => steps.forEach(tell) };
+}
