@@ -25,6 +25,7 @@ beforeAll(async () => {
       WEB_PORT: "0",
       POSTHOG_STAND_IN_PORT: "0",
       FRESH: "npm",
+      LOG_FORMAT: "text",
       DISCOUNT_WAIT: "200ms",
       MAIL_RETRY_DELAYS: "300ms,300ms,300ms,300ms,300ms,300ms,300ms,300ms,1s,1s,1s,1s,1s,1s",
     },
@@ -46,7 +47,7 @@ afterAll(async () => {
   await Deno.remove(dataDir, { recursive: true });
 });
 
-const urlOf = (service: string) => new RegExp(`^${service}: (http\\S+)`, "m").exec(printed)![1]!;
+const urlOf = (service: string) => new RegExp(` ${service}: (http\\S+)`).exec(printed)![1]!;
 const proof = async () => await (await fetch(`${urlOf("web")}/api/proof`)).json() as Proof;
 const page = () => ({ origin: urlOf("web"), "content-type": "application/json" });
 

@@ -63,9 +63,8 @@ const IS_SECRET = /SECRET|PASSWORD|TOKEN|ACCESS_KEY/;
 const [toStandardOutput, toStandardError] = [console.log, console.error];
 
 type Running = {
-  readonly service: string;
   readonly level: Level;
-  readonly secrets: readonly string[];
+  readonly entryOf: (level: Level, message: string, about: About) => LogEntry;
   readonly show: (entry: LogEntry) => string;
 };
 let running: Running | null = null;
@@ -96,7 +95,7 @@ export function startLog(
   const format = settings.format ?? (isTerminal ? "text" : "json");
   const look = { colours: showsColours(stream), clock: isTerminal };
   const show = format === "json" ? jsonLine : (entry: LogEntry) => textLine(entry, look);
-  running = { service, level: settings.level, secrets: secretsIn(environment), show };
+  running = { level: settings.level, entryOf: entriesOf(service, environment), show };
   const from = (level: Level) => (...words: unknown[]) => log(level, words.map(wordsOf).join(" "));
   Object.assign(console, {
     debug: from("debug"),
@@ -122,13 +121,13 @@ export function isLogged(level: Level): boolean {
 export function log(level: Level, message: string, about: About = {}): void {
   if (taker !== null) return taker(level, message, about);
   if (running === null) return toStandardError(printable(short(message, MESSAGE_LENGTH_MAX)));
-  if (isLogged(level)) toStandardError(running.show(entryOf(running, { level, message, about })));
+  if (isLogged(level)) toStandardError(running.show(running.entryOf(level, message, about)));
 }
 
 /** Says on standard output, whatever the level, what who has started this process waits for: where it listens. */
 export function announce(message: string, about: About = {}): void {
   if (running === null) return toStandardOutput(printable(message));
-  toStandardOutput(running.show(entryOf(running, { level: "info", message, about })));
+  toStandardOutput(running.show(running.entryOf("info", message, about)));
 }
 
 /** Says on standard output what another process has logged. */
@@ -136,21 +135,26 @@ export function relay(entry: LogEntry): void {
   toStandardOutput(running === null ? textLine(entry) : running.show(entry));
 }
 
-function entryOf(
-  { service, secrets }: Running,
-  { level, message, about }: { readonly level: Level; readonly message: string; readonly about: About },
-): LogEntry {
+/** Makes a service's entries: bounded, and without the secrets of its environment. */
+export function entriesOf(
+  service: string,
+  environment: Environment,
+  now: () => number = Date.now,
+): (level: Level, message: string, about?: About) => LogEntry {
+  const secrets = secretsIn(environment);
   const told = (text: string, lengthMax: number) =>
     short(secrets.reduce((left, secret) => left.replaceAll(secret, "***"), withoutLogins(text)), lengthMax);
-  const entries = Object.entries(about).map(([name, value]) =>
-    [name, typeof value === "string" ? told(value, ABOUT_LENGTH_MAX) : value] as const
-  );
-  return {
-    time: new Date().toISOString(),
-    level,
-    service,
-    message: told(message, MESSAGE_LENGTH_MAX),
-    about: Object.fromEntries(entries),
+  return (level, message, about = {}) => {
+    const entries = Object.entries(about).map(([name, value]) =>
+      [name, typeof value === "string" ? told(value, ABOUT_LENGTH_MAX) : value] as const
+    );
+    return {
+      time: new Date(now()).toISOString(),
+      level,
+      service,
+      message: told(message, MESSAGE_LENGTH_MAX),
+      about: Object.fromEntries(entries),
+    };
   };
 }
 
