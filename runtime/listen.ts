@@ -1,6 +1,5 @@
 import type { Handler } from "./http/connection.ts";
 import { HttpServer } from "./http/server.ts";
-import { log } from "./log.ts";
 import { portAdvice } from "./taken_port.ts";
 
 /** Where a service listens, and what others call that place. */
@@ -25,10 +24,10 @@ export type ListenOptions = {
 /** Serves HTTP; throws with what to do where the port is taken. */
 export function listen(
   handler: Handler,
-  { host, port, portSetting, report = logged }: ListenOptions,
+  { host, port, portSetting, ...options }: ListenOptions,
 ): Listener {
   try {
-    const server = new HttpServer(handler, { report, hostname: host.replace(/^\[(.*)\]$/, "$1"), port });
+    const server = new HttpServer(handler, { ...options, hostname: host.replace(/^\[(.*)\]$/, "$1"), port });
     return { server, port: server.addr.port, url: urlOf(host, server.addr.port) };
   } catch (error) {
     if (!(error instanceof Deno.errors.AddrInUse)) throw error;
@@ -40,8 +39,6 @@ export function listen(
     );
   }
 }
-
-const logged = (text: string) => log("error", text);
 
 /** How this machine reaches what listens on `host`. */
 export function urlOf(host: string, port: number): string {

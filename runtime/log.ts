@@ -65,7 +65,9 @@ const [toStandardOutput, toStandardError] = [console.log, console.error];
 type Running = {
   readonly level: Level;
   readonly entryOf: (level: Level, message: string, about: About) => LogEntry;
+  /** For standard error. */
   readonly show: (entry: LogEntry) => string;
+  readonly showOut: (entry: LogEntry) => string;
 };
 let running: Running | null = null;
 let taker: Log | null = null;
@@ -91,11 +93,23 @@ export function startLog(
     readonly stream?: { isTerminal(): boolean };
   } = {},
 ): LogFormat {
-  const isTerminal = stream.isTerminal();
-  const format = settings.format ?? (isTerminal ? "text" : "json");
-  const look = { colours: showsColours(stream), clock: isTerminal };
-  const show = format === "json" ? jsonLine : (entry: LogEntry) => textLine(entry, look);
-  running = { level: settings.level, entryOf: entriesOf(service, environment), show };
+  const format = settings.format ?? (stream.isTerminal() ? "text" : "json");
+  const [show, showOut] = [Deno.stderr, Deno.stdout].map((one) => {
+    const look = { colours: showsColours(one), clock: one.isTerminal() };
+    return format === "json" ? jsonLine : (entry: LogEntry) => textLine(entry, look);
+  }) as [Running["show"], Running["showOut"]];
+  running = { level: settings.level, entryOf: entriesOf(service, environment), show, showOut };
+  takeConsole();
+  return format;
+}
+
+/** What this thread says goes to `take`, which knows the service. */
+export function handLogTo(take: Log): void {
+  taker = take;
+  takeConsole();
+}
+
+function takeConsole(): void {
   const from = (level: Level) => (...words: unknown[]) => log(level, words.map(wordsOf).join(" "));
   Object.assign(console, {
     debug: from("debug"),
@@ -104,12 +118,6 @@ export function startLog(
     warn: from("warn"),
     error: from("error"),
   });
-  return format;
-}
-
-/** What this thread says goes to `take`, which knows the service. */
-export function handLogTo(take: Log): void {
-  taker = take;
 }
 
 /** Whether anybody would see an entry of that level. */
@@ -127,12 +135,12 @@ export function log(level: Level, message: string, about: About = {}): void {
 /** Says on standard output, whatever the level, what who has started this process waits for: where it listens. */
 export function announce(message: string, about: About = {}): void {
   if (running === null) return toStandardOutput(printable(message));
-  toStandardOutput(running.show(running.entryOf("info", message, about)));
+  toStandardOutput(running.showOut(running.entryOf("info", message, about)));
 }
 
 /** Says on standard output what another process has logged. */
 export function relay(entry: LogEntry): void {
-  toStandardOutput(running === null ? textLine(entry) : running.show(entry));
+  toStandardOutput(running === null ? textLine(entry) : running.showOut(entry));
 }
 
 /** Makes a service's entries: bounded, and without the secrets of its environment. */
