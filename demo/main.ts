@@ -50,6 +50,8 @@ const READY_MS_MAX = JSR_BUILD_MS_MAX + NPM_BUILD_MS_MAX + 60_000;
 const STOP_MS_MAX = 15_000;
 /** A demo that was killed a moment ago takes its services with it; so long its ports are waited for. */
 const PORT_WAIT_MS_MAX = 5_000;
+/** Entries of a start that are shown behind its block: the newest. */
+const EARLY_MAX = 200;
 
 // The terminal that it was started from takes it along.
 const PROGRAM: Program = { name: "demo", usage: USAGE, flags: ["--no-sample"], stopsAlsoAt: ["SIGHUP"] };
@@ -63,7 +65,14 @@ async function run(
   const quit = new AbortController();
   const stop = AbortSignal.any([asked, quit.signal]);
   const isWatched = format === "text" && Deno.stdout.isTerminal();
+  let isReady = false;
+  let breaker: Breaker | null = null;
   let plan = withLog(made, format);
+  const keys = isWatched ? readKeys((key) => pressed(key)) : null;
+  if (keys !== null) {
+    held.defer(keys.restore);
+    if (keys.terminal !== null) plan = withTerminal(plan, keys.terminal);
+  }
   let mailbox: Mailbox | null = null;
   if (!plan.environment.SMTP_URL) {
     mailbox = await openMailbox(plan.dataDir);
@@ -71,7 +80,6 @@ async function run(
     plan = withMailbox(plan, mailbox.url);
   }
   let services: ServicesControl | null = null;
-  let breaker: Breaker | null = null;
   if (plan.standIn !== null) {
     const control = startControl({
       ...controlOf(plan, plan.standIn),
@@ -85,12 +93,6 @@ async function run(
     breaker = new Breaker(control, { clock: systemClock, stop, say: (words) => announce(words) });
   }
   stop.addEventListener("abort", () => announce("Stopping: what is under way is finished first."));
-  const keys = isWatched ? readKeys((key) => pressed(key)) : null;
-  if (keys !== null) {
-    held.defer(keys.restore);
-    if (keys.terminal !== null) plan = withTerminal(plan, keys.terminal);
-  }
-  let isReady = false;
   function pressed(key: string): void {
     if (key === "q") return quit.abort();
     if (!isReady) return;
@@ -100,14 +102,20 @@ async function run(
       for (const line of MENU) show(line);
     } else breaker?.answer(key);
   }
-  /** At a terminal the block says where the page is, and nobody there needs the addresses of the services behind it. */
-  const isNoise = ({ about, level }: LogEntry) => isWatched && !isReady && level === "info" && "url" in about;
+  /** At a terminal the block comes first, and nobody there needs the addresses of the services behind the page. */
+  const early: LogEntry[] = [];
+  function shown(entry: LogEntry): void {
+    const isNews = entry.level === "warn" || entry.level === "error" ||
+      (entry.service === "web" && !("url" in entry.about));
+    if (!isWatched || isReady || isNews) relay(entry);
+    else if (!("url" in entry.about) && early.push(entry) > EARLY_MAX) early.shift();
+  }
   if (isWatched) announce(`starts ${plan.services.map(({ name }) => name).join(", ")}`);
   const end = await runServices(plan.services, {
     clock: systemClock,
     print(line, entry) {
       if (entry === undefined) log(/ (died|did not start) /.test(line) ? "warn" : "info", line);
-      else if (!isNoise(entry)) relay(entry);
+      else shown(entry);
     },
     controlled: (control) => services = control,
     async whenReady() {
@@ -130,6 +138,7 @@ async function run(
         colours: showsColours(Deno.stdout),
       };
       for (const line of startBlock(block)) show(line);
+      for (const entry of early.splice(0)) relay(entry);
     },
     stop,
     readyMsMax: READY_MS_MAX,
