@@ -58,6 +58,8 @@ const USERS: readonly [string, Record<string, string>][] = [
     POSTHOG_KEY: "phc_own",
     POSTHOG_HOST: "https://eu.i.posthog.com",
     FRESH: "npm",
+    LOG_FORMAT: "text",
+    LOG_LEVEL: "debug",
     CONSOLE_PASSWORD: "console-password-of-a-test",
     ALLOWED_HOSTS: "shop.example,10.0.0.7",
   }],
