@@ -74,9 +74,10 @@ let taker: Log | null = null;
 
 /** `LOG_FORMAT` (text on a terminal, else json) and `LOG_LEVEL` (info). */
 export function readLog(env: EnvironmentReader): LogSettings {
-  const isSet = env.optional("LOG_FORMAT") !== undefined;
+  const text = env.optional("LOG_FORMAT");
+  const format = text === undefined ? null : env.oneOf<LogFormat>("LOG_FORMAT", ["text", "json"], "text");
   return {
-    format: isSet ? env.oneOf<LogFormat>("LOG_FORMAT", ["text", "json"], "text") : null,
+    format: text === format ? format : null,
     level: env.oneOf<Level>("LOG_LEVEL", LEVELS, "info"),
   };
 }

@@ -116,7 +116,7 @@ describe("runService()", () => {
     const ended = Promise.reject(new Error("The dataset is another one."));
     const start = () => Promise.resolve({ ...service(() => Promise.resolve()), ended });
     expect(await runService(PROGRAM, start, around)).toBe(1);
-    expect(around.said.error).toEqual(["clerk: The dataset is another one."]);
+    expect(around.said.error).toEqual(["clerk: error: The dataset is another one."]);
   });
 });
 
