@@ -43,7 +43,7 @@ function control({ agreesAtLook = 2, refusal = null as string | null } = {}) {
     for (let i = 0; i < 10; i++) await settle();
   };
   const lookAgain = async () => {
-    clock.advance(500);
+    await clock.advance(500);
     for (let i = 0; i < 10; i++) await settle();
   };
   return { breaker, press, lookAgain, said, asked };

@@ -143,6 +143,7 @@ export async function startProcessor(
   });
   held.defer(async () => void await within(server.shutdown(), { ms: SHUTDOWN_MS_MAX }));
 
+  const stopping = new AbortController();
   const events = createEventLines({ clock: systemClock, say });
   const rebalances = createRebalanceLines(say);
   const onMessage = ({ loop, name }: Seat) => (message: LoopMessage) => {
@@ -152,13 +153,13 @@ export async function startProcessor(
     } else if (message.kind === "forget") trace.forget();
     else if (message.kind === "health") {
       health.set(name, message.health);
-      rebalances.look(name, message.health);
+      // Whoever stops lets go of everything, which is no news.
+      if (!stopping.signal.aborted) rebalances.look(name, message.health);
       // Where a record is refused, a setting may have changed.
       if (message.health.is === "failing") settings.lookSoon();
     } else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
     else say(message.level, `${name}: ${message.text}`, { loop: name, ...message.about });
   };
-  const stopping = new AbortController();
   const running = prepare(config, { log, hashes, signal: stopping.signal, starting }).then(() => {
     starting.message = null;
     if (stopping.signal.aborted) return;

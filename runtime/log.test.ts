@@ -17,6 +17,9 @@ test("an entry is one line of JSON: time, level, service, message, and what it i
 test("as text it says what it is about where the message has not said it", () => {
   const one = entry("warn", "a letter at 42", { partition: 3, offset: 42, outcome: "dead_letter" });
   expect(textLine(one)).toBe("2026-11-27T12:50:13.123Z warn  clerk: a letter at 42 partition=3");
+  expect(textLine({ ...one, level: "info" }, { clock: true })).toMatch(
+    /^\d\d:\d\d:\d\d info {2}clerk: a letter at 42$/,
+  );
   expect(textLine(one, { clock: true })).toMatch(
     /^\d\d:\d\d:\d\d warn {2}clerk: a letter at 42 partition=3$/,
   );
@@ -28,6 +31,7 @@ test.each(
     ["error", {}, "\x1b[31mwords\x1b[0m"],
     ["info", { outcome: "mail" }, "\x1b[32mwords\x1b[0m"],
     ["debug", { outcome: "line" }, "\x1b[32mwords\x1b[0m"],
+    ["debug", { outcome: "counted" }, "\x1b[36mwords\x1b[0m"],
     ["debug", { outcome: "duplicate" }, "\x1b[2mwords\x1b[0m"],
     ["info", {}, ": words"],
   ] as const,

@@ -192,10 +192,17 @@ const LEVEL_STYLES: Readonly<Record<Level, Style | null>> = {
   warn: "yellow",
   error: "red",
 };
-const OUTCOME_STYLES: Readonly<Record<string, Style>> = { line: "green", mail: "green", duplicate: "dim" };
+const OUTCOME_STYLES: Readonly<Record<string, Style>> = {
+  line: "green",
+  mail: "green",
+  counted: "cyan",
+  duplicate: "dim",
+  ignored: "dim",
+};
 
 /**
- * `2026-11-27T12:50:13.123Z warn  ingest: …`, and behind it what the message has not said itself.
+ * `2026-11-27T12:50:13.123Z warn  ingest: …`, and behind it what the message has not said itself; where somebody watches,
+ * of a trouble alone.
  * @param look `clock`: the time of day here, where somebody watches, in place of the whole time.
  */
 export function textLine(
@@ -205,7 +212,8 @@ export function textLine(
   const paint = (text: string, style: Style | null | undefined) =>
     colours && style ? painted(text, style) : text;
   const when = clock ? clockTime(time) : printable(time);
-  const rest = Object.entries(about)
+  const isWhole = !clock || level === "warn" || level === "error";
+  const rest = Object.entries(isWhole ? about : {})
     .filter(([name, value]) => name !== "outcome" && !message.includes(String(value)))
     .map(([name, value]) => ` ${printable(`${name}=${value}`)}`);
   const style = LEVEL_STYLES[level] ?? OUTCOME_STYLES[String(about.outcome)];

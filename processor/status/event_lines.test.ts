@@ -35,15 +35,18 @@ test("each event is one line, told at its end, without a word of what the user w
     { step: "counted", id: "d", uses: 3, threshold: 5, at: AT },
     polled("e", "feature_used"),
     { step: "counted", id: "f", uses: 4, threshold: 5, at: AT },
+    { step: "counted", id: "g", uses: 5, threshold: 5, at: AT },
+    polled("g", "feature_used"),
   ]);
-  clock.advance(1_000);
+  await clock.advance(1_000);
   await settle();
   expect(said).toEqual([
     "debug generation_failed of user-7: line 12 of event=x/p.jsonl, 38 ms after it came [line]",
     "debug generation_failed of user-7: has come before, dropped [duplicate]",
     "debug feature_used of user-7: use 3 of 5 [counted]",
-    "debug event f: use 4 of 5 [counted]",
+    "debug feature_used of user-7: use 5 of 5 [counted]",
     "debug feature_used of user-7: counts no further [ignored]",
+    "debug event f: use 4 of 5 [counted]",
   ]);
   expect(said.join()).not.toMatch(/7911|PHONE/);
 });

@@ -15,9 +15,12 @@ const OPEN_MAX = 1_000;
 const COUNTED_MS_MAX = 1_000;
 
 type Polled = Extract<TraceStep, { step: "polled" }>;
+type Counted = Extract<TraceStep, { step: "counted" }>;
 
 export function createEventLines({ clock, say }: { readonly clock: Clock; readonly say: Log }): EventLines {
   const open = new Map<string, Polled>();
+  /** Told before the other group has told whose they are. */
+  const early = new Map<string, Counted>();
   const nameOf = ({ event, distinctId }: Polled) => `${event} of ${distinctId}`;
 
   function end(id: string, words: (event: string) => string, outcome: string): void {
@@ -28,16 +31,24 @@ export function createEventLines({ clock, say }: { readonly clock: Clock; readon
   }
 
   function begin(polled: Polled): void {
-    open.delete(polled.id);
-    open.set(polled.id, polled);
-    if (open.size > OPEN_MAX) open.delete(open.keys().next().value!);
-    if (polled.event === FEATURE_USED) {
-      void clock.wait(COUNTED_MS_MAX).then(() => {
-        if (open.get(polled.id) === polled) {
-          end(polled.id, (event) => `${event}: counts no further`, "ignored");
-        }
-      });
-    }
+    keep(open, polled.id, polled);
+    const counted = early.get(polled.id);
+    if (counted !== undefined) return count(counted);
+    if (polled.event !== FEATURE_USED) return;
+    void clock.wait(COUNTED_MS_MAX).then(() => {
+      if (open.get(polled.id) === polled) end(polled.id, (event) => `${event}: counts no further`, "ignored");
+    });
+  }
+
+  function count(counted: Counted): void {
+    const { id, uses, threshold } = counted;
+    const told = () => {
+      early.delete(id);
+      end(id, (event) => `${event}: use ${uses} of ${threshold}`, "counted");
+    };
+    if (open.has(id)) return told();
+    keep(early, id, counted);
+    void clock.wait(COUNTED_MS_MAX).then(() => early.get(id) === counted && told());
   }
 
   function tell(step: TraceStep): void {
@@ -55,7 +66,7 @@ export function createEventLines({ clock, say }: { readonly clock: Clock; readon
       case "dead_lettered":
         return void open.delete(step.id);
       case "counted":
-        return end(step.id, (event) => `${event}: use ${step.uses} of ${step.threshold}`, "counted");
+        return count(step);
       case "earned": {
         const who = step.distinctId ?? "a person whose record is gone";
         const words = `${who} has earned the offer: mail due at ${step.dueAt}`;
@@ -66,4 +77,11 @@ export function createEventLines({ clock, say }: { readonly clock: Clock; readon
     }
   }
   return { tell: (steps) => steps.forEach(tell) };
+}
+
+/** As the newest of {@link OPEN_MAX}. */
+function keep<T>(among: Map<string, T>, id: string, value: T): void {
+  among.delete(id);
+  among.set(id, value);
+  if (among.size > OPEN_MAX) among.delete(among.keys().next().value!);
 }
