@@ -129,13 +129,13 @@ export function isLogged(level: Level): boolean {
 /** Says it, where its level is to be said. */
 export function log(level: Level, message: string, about: About = {}): void {
   if (taker !== null) return taker(level, message, about);
-  if (running === null) return toStandardError(printable(short(message, MESSAGE_LENGTH_MAX)));
+  if (running === null) return console.error(printable(short(message, MESSAGE_LENGTH_MAX)));
   if (isLogged(level)) toStandardError(running.show(running.entryOf(level, message, about)));
 }
 
 /** Says on standard output, whatever the level, what who has started this process waits for: where it listens. */
 export function announce(message: string, about: About = {}): void {
-  if (running === null) return toStandardOutput(printable(message));
+  if (running === null) return console.log(printable(message));
   toStandardOutput(running.showOut(running.entryOf("info", message, about)));
 }
 
