@@ -37,6 +37,20 @@ export type PipelineStatus = {
   dataset: { records: number; bytes: number; files: number };
   offers: Record<OfferState, number>;
   deadLetters: { total: number; byReason: Record<string, number> };
+  /**
+   * What became of the topic's records as the dataset's manifests say: each is a line, a repeat, a dead letter or another
+   * event. `uncounted`: offsets that an earlier version handled without counting; `letters`: source positions that have had
+   * a letter, as the topic of letters says, also those redriven since.
+   */
+  outcomes?: {
+    records: number;
+    lines: number;
+    duplicates: number;
+    deadLetters: number;
+    others: number;
+    uncounted: number;
+    letters: number;
+  };
   mails: { accepted: number; deferred: number; refused: number; unknown: number };
 };
 
@@ -162,3 +176,42 @@ export type RedriveAnswer = {
   /** At most 1,000. */
   letters: { id: string; outcome: "redriven" | "already_there" | "refused"; why: string | null }[];
 };
+
+/**
+ * What became of one delivery of an event: `waiting` is not handled yet. `ignored` gave neither line nor use: another event, or
+ * its person was erased.
+ */
+export type DeliveryOutcome = "line" | "duplicate" | "dead_letter" | "counted" | "ignored" | "waiting";
+
+/** `GET /api/events/:uuid`: what is known of one event, as far as was looked. */
+export type EventDetail = {
+  uuid: string;
+  event: string | null;
+  /** As the dataset has it; null where its person was erased. */
+  distinctId: string | null;
+  /** In the order of partition and offset, at most 100. */
+  deliveries: {
+    receivedAt: string;
+    partition: number;
+    offset: number;
+    outcome: DeliveryOutcome;
+    /** Of a dead letter: why. */
+    reason?: string;
+    redrives: number;
+    headers: Record<string, string>;
+    /** The envelope as it came: only with `SHOW_RAW`, to this machine; the first mebibyte of it. */
+    raw?: string;
+  }[];
+  /** `line` counts from 1; null where it lies further from its file's end than was looked. */
+  line: { file: string; line: number | null; text: string | null } | null;
+  /** As they stand in `discount.facts`: keyed hashes only. */
+  facts: Record<string, unknown>[];
+  /** Offsets `from` ≤ o < `to` of each partition, and of the facts, in which it was looked for; all that lies there was seen. */
+  lookedAt: {
+    partitions: { partition: number; from: number; to: number; startOffset: number }[];
+    facts: { from: number; to: number } | null;
+  };
+};
+
+/** Beside the error of a 404: where it was looked for in vain. */
+export type NoEvent = Pick<EventDetail, "lookedAt">;

@@ -3,7 +3,9 @@
  * uuid). Imports nothing: the page imports it by path.
  */
 
-/** Times are ISO 8601, UTC. `position` is `partition:offset` in the raw topic. */
+/**
+ * Times are ISO 8601, UTC. `fromLog`: told by a processor that has started since, from the topic's end and the manifest; `at` is
+ * then when it was read, and says nothing of when it happened. `position` is `partition:offset` in the raw topic. */
 export type TraceStep =
   | {
     readonly step: "polled";
@@ -17,6 +19,7 @@ export type TraceStep =
     readonly at: string;
     /** The prompt before sanitising: only with `SHOW_RAW`. */
     readonly rawPrompt?: string;
+    readonly fromLog?: true;
   }
   | {
     readonly step: "written";
@@ -28,14 +31,22 @@ export type TraceStep =
     /** The prompt as it stands in the dataset. */
     readonly prompt: string;
     readonly at: string;
+    readonly fromLog?: true;
   }
-  | { readonly step: "duplicate"; readonly id: string; readonly position: string; readonly at: string }
+  | {
+    readonly step: "duplicate";
+    readonly id: string;
+    readonly position: string;
+    readonly at: string;
+    readonly fromLog?: true;
+  }
   | {
     readonly step: "dead_lettered";
     readonly id: string;
     readonly position: string;
     readonly reason: string;
     readonly at: string;
+    readonly fromLog?: true;
   }
   | {
     readonly step: "counted";

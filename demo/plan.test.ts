@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ConfigurationError, type Environment } from "../runtime/environment.ts";
-import { planDemo, withIdentity } from "./plan.ts";
+import { readProcessorConfig } from "../processor/config.ts";
+import { planDemo, withControl, withIdentity, withMailbox } from "./plan.ts";
 
 function plan(environment: Environment = {}) {
   let port = 40_000;
@@ -58,6 +59,30 @@ describe("the demo's plan", () => {
     const ownPosthog = { POSTHOG_HOST: "https://eu.i.posthog.com", POSTHOG_KEY: "phc_own" };
     expect(made(ownPosthog).environment.IDENTITY_SECRET).toBeUndefined();
     expect(made({ HOST: "0.0.0.0", ALLOW_ANONYMOUS: "1" }).environment.DEMO_PROOFS).toBeUndefined();
+  });
+
+  it("mails through its own server where the environment names none, and keeps what the environment says of mails", () => {
+    const mailed = withMailbox(plan({ MAIL_FROM: "Shop <offers@shop.example>" }), "smtp://127.0.0.1:2525");
+    const { environment } = mailed;
+    expect(environment).toMatchObject({ SMTP_URL: "smtp://127.0.0.1:2525", DEMO_MAILBOX: "1" });
+    expect(environment.MAIL_FROM).toBe("Shop <offers@shop.example>");
+    const { smtp, mailbox, publicUrl } = readProcessorConfig(
+      withMailbox(plan(), "smtp://127.0.0.1:2525").environment,
+    );
+    expect([smtp?.port, smtp?.tls, mailbox, publicUrl]).toEqual([
+      2525,
+      "opportunistic",
+      true,
+      "http://localhost:8000",
+    ]);
+    for (const service of mailed.services) expect(service.environment).toEqual(environment);
+  });
+
+  it("tells its web alone where its switches are", () => {
+    const { services } = withControl(plan(), { url: "http://127.0.0.1:1", token: "secret" });
+    for (const { name, environment } of services) {
+      expect([name, environment.DEMO_CONTROL_TOKEN]).toEqual([name, name === "web" ? "secret" : undefined]);
+    }
   });
 
   it("finds a port for 0, the same for all who need it", () => {

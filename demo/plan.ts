@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import { ConfigurationError, type Environment } from "../runtime/environment.ts";
 import { browserUrlOf, urlOf } from "../runtime/listen.ts";
+import type { LogFormat } from "../runtime/log.ts";
 import { isLoopback, passwordHeaders } from "../contract/door.ts";
 import { readIngestConfig } from "../ingest/config.ts";
 import { readProcessorConfig } from "../processor/config.ts";
@@ -27,6 +28,8 @@ export type DemoPlan = {
 
 /** The key that the demo's page uses towards the stand-in, which takes any. */
 const DEMO_KEY = "phc_demo";
+/** Who the demo's mails are from, as where nobody says anything. */
+const MAIL_FROM = "Pipeline demo <offers@pipeline.example>";
 const PORTS = [
   { service: "ingest", variable: "INGEST_PORT", otherwise: 3000 },
   { service: "processor", variable: "PROCESSOR_PORT", otherwise: 3001 },
@@ -92,7 +95,43 @@ export function planDemo(environment: Environment, freePort: () => number): Demo
 export function withIdentity(plan: DemoPlan, secret: () => string): DemoPlan {
   if (!isLoopback(plan.host) || plan.standIn === null) return plan;
   const IDENTITY_SECRET = plan.environment.IDENTITY_SECRET ?? secret();
-  const environment = { ...plan.environment, IDENTITY_SECRET, DEMO_PROOFS: "1" };
+  return withSettings(plan, { ...plan.environment, IDENTITY_SECRET, DEMO_PROOFS: "1" });
+}
+
+/** The plan with the demo's own mail server, where the environment names none. */
+export function withMailbox(plan: DemoPlan, url: string): DemoPlan {
+  const mail = { SMTP_URL: url, SMTP_TLS: "opportunistic", DEMO_MAILBOX: "1" };
+  return withSettings(plan, { MAIL_FROM, ...plan.environment, ...mail });
+}
+
+/** The plan with a web that may ask the demo itself for its switches and its proof; nobody else knows the token. */
+export function withControl(plan: DemoPlan, { url, token }: { url: string; token: string }): DemoPlan {
+  const services = plan.services.map((service) =>
+    service.name === "web"
+      ? {
+        ...service,
+        environment: { ...service.environment, DEMO_CONTROL_URL: url, DEMO_CONTROL_TOKEN: token },
+      }
+      : service
+  );
+  return { ...plan, services };
+}
+
+/**
+ * The plan with services whose log the demo reads, and shows as it likes. Where people read it, every event is a line,
+ * unless the environment says how much is to be said.
+ */
+export function withLog(plan: DemoPlan, format: LogFormat): DemoPlan {
+  const LOG_LEVEL = plan.environment.LOG_LEVEL ?? (format === "text" ? "debug" : "info");
+  return withSettings(plan, { ...plan.environment, LOG_FORMAT: "json", LOG_LEVEL });
+}
+
+/** The plan with services that can put a terminal right whose demo was killed; see `demo/keys.ts`. */
+export function withTerminal(plan: DemoPlan, settings: string): DemoPlan {
+  return withSettings(plan, { ...plan.environment, DEMO_TERMINAL: settings });
+}
+
+function withSettings(plan: DemoPlan, environment: DemoPlan["environment"]): DemoPlan {
   return { ...plan, environment, services: plan.services.map((service) => ({ ...service, environment })) };
 }
 

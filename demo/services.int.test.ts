@@ -5,7 +5,13 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Clock, systemClock } from "../runtime/clock.ts";
 import { manualClock, settle } from "../tests/support/manual_clock.ts";
 import { until } from "../tests/support/until.ts";
-import { runServices, type ServicesEnd, type ServicesOptions, type ServiceSpec } from "./services.ts";
+import {
+  runServices,
+  type ServicesControl,
+  type ServicesEnd,
+  type ServicesOptions,
+  type ServiceSpec,
+} from "./services.ts";
 
 const MODULE = new URL("fixtures/service.ts", import.meta.url).href;
 let directory: string;
@@ -118,39 +124,98 @@ describe("services that run", () => {
 });
 
 describe("a service that dies", () => {
-  it("is named with its last lines, and the rest is stopped", async () => {
-    const lines = Array.from({ length: 30 }, (_, i) => `line ${i}`);
-    const alpha = spec("alpha");
-    const beta = spec("beta", { SAYS: lines.join("\n") });
-    const end = run([alpha, beta, spec("gamma")]);
+  const startsOf = (name: string) => log().filter((line) => line.startsWith(`${name} started`)).length;
+  const askTo = ({ readyUrl }: ServiceSpec, code: number) =>
+    fetch(`${readyUrl}die`, { method: "POST", body: String(code) }).catch(() => {});
+
+  it("is named and started again, and the others go on", async () => {
+    let control: ServicesControl | null = null;
+    const beta = spec("beta");
+    const end = run([spec("alpha"), beta], { controlled: (given) => control = given });
     await allReady();
-    await fetch(`${beta.readyUrl}die`, { method: "POST", body: "7" }).catch(() => {});
+    const alpha = pidOf("alpha");
+    expect(control!.kill("beta")).toBe(true);
+    await until("it is ready again", () => printed.includes("beta is ready again."));
+    expect(printed).toContain("beta died (SIGKILL): it is started again in 0.2 s.");
+    expect(control!.isReady("beta")).toBe(true);
+    await askTo(beta, 7);
+    await until("it is ready once more", () => startsOf("beta") === 3 && control!.isReady("beta"));
+    expect(printed).toContain("beta died (exit code 7): it is started again in 0.4 s.");
+    expect(lives(alpha)).toBe(true);
+    expect(startsOf("alpha")).toBe(1);
+    stop.abort();
+    expect(await end).toEqual({ is: "stopped", killed: [] });
+    expect(log().filter((line) => line.endsWith("drained")).sort()).toEqual([
+      "alpha drained",
+      "beta drained",
+    ]);
+    expect(control!.kill("beta")).toBe(false);
+  });
+
+  it("again and again is started less and less often, ten times a minute at most, and never given up", async () => {
+    const manual = manualClock();
+    const clock: Clock = {
+      ...systemClock,
+      monotonic: manual.monotonic,
+      wait: (ms, signal) => (ms >= 200 ? manual : systemClock).wait(ms, signal),
+    };
+    const alpha = spec("alpha");
+    const end = run([alpha], { clock, readyMsMax: 3_600_000 });
+    await allReady();
+    const waits: number[] = [];
+    for (let deaths = 1; deaths <= 9; deaths++) {
+      await askTo(alpha, 1);
+      const found = () => printed.filter((line) => line.startsWith("alpha died"))[deaths - 1];
+      const wait = Number(/again in ([\d.]+) s/.exec(await until("it is named", found))![1]);
+      waits.push(wait);
+      expect(startsOf("alpha")).toBe(deaths);
+      await settle();
+      await manual.advance(wait * 1_000);
+      await until(
+        "it is ready again",
+        () => printed.filter((line) => line.endsWith("again.")).length === deaths,
+      );
+    }
+    expect(waits).toEqual([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10, 10]);
+    await manual.advance(60_000);
+    await askTo(alpha, 1);
+    await until("a minute without a death is forgotten", () => printed.at(-1)!.includes("in 0.2 s") || null);
+    stop.abort();
+    expect(await end).toMatchObject({ is: "stopped" });
+  });
+
+  it("three times in a row before it was ready is named with its last lines, and the rest is stopped", async () => {
+    const beta = spec("beta");
+    const end = run([spec("alpha"), beta, spec("gamma")]);
+    await allReady();
+    await Deno.writeTextFile(join(directory, "beta.dies"), "9");
+    await askTo(beta, 7);
+    const lines = Array.from({ length: 20 }, () => "beta: a last word").slice(-1);
     expect(await end).toEqual({
       is: "died",
       name: "beta",
-      reason: "exit code 7",
-      lastLines: [...lines.slice(-19).map((line) => `beta: ${line}`), "beta: a last word"],
+      reason: "exit code 9",
+      lastLines: lines,
       killed: [],
     });
+    expect(printed.filter((line) => line.startsWith("beta d"))).toEqual([
+      "beta died (exit code 7): it is started again in 0.2 s.",
+      "beta did not start (exit code 9; 1 of 3): it is started again in 0.4 s.",
+      "beta did not start (exit code 9; 2 of 3): it is started again in 0.8 s.",
+    ]);
     expect(log().filter((line) => line.endsWith("drained")).sort()).toEqual([
       "alpha drained",
       "gamma drained",
     ]);
   });
 
-  it("is named with its signal", async () => {
-    const end = run([spec("alpha")]);
-    await allReady();
-    Deno.kill(pidOf("alpha"), "SIGKILL");
-    expect(await end).toMatchObject({ is: "died", name: "alpha", reason: "SIGKILL" });
-  });
-
-  it("before it was ready ends the start, also of those that wait for it", async () => {
+  it("at the first start ends that, also for those that wait for it, with its last twenty lines", async () => {
     const port = freePort();
     using _taken = Deno.listen({ hostname: "127.0.0.1", port });
     const broken = { ...spec("alpha"), environment: { ...spec("alpha").environment, PORT: String(port) } };
     const end = await run([broken, spec("beta", {}, "alpha")]);
     expect(end).toMatchObject({ is: "died", name: "alpha", reason: "exit code 1" });
+    expect(end.is === "died" && end.lastLines.length).toBeLessThanOrEqual(20);
     expect(end.is === "died" && end.lastLines.join("\n")).toMatch(/AddrInUse/);
     expect(printed).not.toContain("all ready");
     expect(log()).toEqual([]);

@@ -1,9 +1,10 @@
 import { fileURLToPath } from "node:url";
 import type { Clock } from "../runtime/clock.ts";
+import { type LogEntry, readJsonLine } from "../runtime/log.ts";
 
 /**
- * The demo's child processes: starts them, waits until each is ready, and ends all of them together. Restarts none: a
- * service that dies is named with its last lines, and the rest is stopped.
+ * The demo's child processes: starts them, waits until each is ready, and ends all of them together. One that dies is
+ * named and started again; only one that cannot start {@link FAILED_STARTS_MAX} times in a row stops the rest.
  */
 
 export type ServiceSpec = {
@@ -20,10 +21,23 @@ export type ServiceSpec = {
   readonly after?: string;
 };
 
+/** What may be done to services that run. */
+export type ServicesControl = {
+  /** kill -9; false where it is not ready now. */
+  kill(name: string): boolean;
+  /** True from its last start's first 200 until it dies. */
+  isReady(name: string): boolean;
+};
+
 export type ServicesOptions = {
   readonly clock: Clock;
-  /** Gets every line of every service, as it comes, with the service's name in front. */
-  readonly print: (line: string) => void;
+  /**
+   * Gets every line of every service, as it comes, with the service's name in front; `entry` is what it is in the service's
+   * log, missing where it comes from somebody else: Deno, or this supervision itself.
+   */
+  readonly print: (line: string, entry?: LogEntry) => void;
+  /** Called at once, with what works until the end. */
+  readonly controlled?: (control: ServicesControl) => void;
   /** Called once all are ready; where it rejects, everything is stopped and {@link runServices} rejects too. */
   readonly whenReady: () => Promise<void>;
   /** Aborted: drain and stop everything. */
@@ -39,7 +53,7 @@ export type ServicesEnd = Verdict & { readonly killed: readonly string[] };
 
 type Verdict =
   | { readonly is: "stopped" }
-  /** `reason` says how: exit code or signal. */
+  /** It could not start several times in a row; `reason` says how it ended last: exit code, signal, or not ready in time. */
   | {
     readonly is: "died";
     readonly name: string;
@@ -56,20 +70,34 @@ type Service = {
   signal(signal: Deno.Signal): void;
 };
 
+/** Starts in a row that end before the service is ready: then it is given up, and the rest is stopped. */
+export const FAILED_STARTS_MAX = 3;
+/**
+ * Ms before a service is started again: twice as long with each death of the last minute, so that one which dies whenever
+ * it is ready is started about ten times a minute at most.
+ */
+const RESTART_MS_FIRST = 200;
+const RESTART_MS_MAX = 10_000;
+const DEATHS_COUNTED_MS = 60_000;
 const LAST_LINES_KEPT = 20;
 const LINE_LENGTH_MAX = 2_000;
+/** An entry of a log holds a message of 4,000 characters, each of which may be escaped. */
+const ENTRY_LENGTH_MAX = 64 * 1024;
 const LAST_WORDS_MS_MAX = 500;
 const READY_LOOK_EVERY_MS = 25;
 const READY_ANSWER_MS_MAX = 5_000;
 /** A service is given so long before the next one is told to stop as well. */
 const STOP_STEP_MS_MAX = 4_000;
 
-/** Runs services until one dies, {@link ServicesOptions.stop} aborts, or they are not ready in time. */
+/** Runs services until one cannot start, {@link ServicesOptions.stop} aborts, or they are not ready in time. */
 export async function runServices(
   specs: readonly ServiceSpec[],
   options: ServicesOptions,
 ): Promise<ServicesEnd> {
-  const services: Service[] = [];
+  const { clock, print } = options;
+  /** The newest process of each; it may have ended. */
+  const services = new Map<string, Service>();
+  const readyNow = new Set<string>();
   const verdict = Promise.withResolvers<Verdict>();
   const over = new AbortController();
   verdict.promise.then(() => over.abort(), () => over.abort());
@@ -79,34 +107,94 @@ export async function runServices(
 
   const notReady = new Set(specs.map(({ name }) => name));
   const ready = new Map<string, Promise<void>>();
-  async function start(spec: ServiceSpec): Promise<void> {
-    if (spec.after !== undefined) await ready.get(spec.after);
-    if (over.signal.aborted) return;
+
+  /** One life: from its start to its end, in words; `wasReady` tells whether it got so far. */
+  async function live(
+    spec: ServiceSpec,
+    onReady: () => void,
+  ): Promise<{ wasReady: boolean; reason: string }> {
     const service = spawn(spec, options);
-    services.push(service);
-    service.ended.then((status) => {
-      const reason = status.signal === null ? `exit code ${status.code}` : status.signal;
-      verdict.resolve({ is: "died", name: spec.name, reason, lastLines: service.lastLines });
+    services.set(spec.name, service);
+    const ended = new AbortController();
+    const signal = AbortSignal.any([over.signal, ended.signal]);
+    const isAgain = !notReady.has(spec.name);
+    let wasReady = false;
+    let late = false;
+    void untilReady(spec, { clock, signal }).then(() => {
+      if (signal.aborted) return;
+      wasReady = true;
+      readyNow.add(spec.name);
+      onReady();
     });
-    await untilReady(spec, { clock: options.clock, signal: over.signal });
-    notReady.delete(spec.name);
+    // The first start shares its time with all others, and may build the page.
+    if (isAgain) {
+      void clock.wait(options.readyMsMax, signal).then(() => {
+        late = !wasReady && !signal.aborted;
+        if (late) service.signal("SIGKILL");
+      });
+    }
+    const { code, signal: by } = await service.ended;
+    ended.abort();
+    readyNow.delete(spec.name);
+    const reason = by === null ? `exit code ${code}` : by;
+    return { wasReady, reason: late ? `not ready within ${options.readyMsMax / 1000} s` : reason };
   }
-  for (const spec of specs) ready.set(spec.name, start(spec));
+
+  async function supervise(spec: ServiceSpec, first: PromiseWithResolvers<void>): Promise<void> {
+    if (spec.after !== undefined) await ready.get(spec.after);
+    const deaths: number[] = [];
+    for (let failed = 0; !over.signal.aborted;) {
+      const { wasReady, reason } = await live(spec, () => {
+        if (!notReady.delete(spec.name)) print(`${spec.name} is ready again.`);
+        first.resolve();
+      });
+      if (over.signal.aborted) return;
+      failed = wasReady ? 0 : failed + 1;
+      if (failed === FAILED_STARTS_MAX) {
+        const { lastLines } = services.get(spec.name)!;
+        return verdict.resolve({ is: "died", name: spec.name, reason, lastLines });
+      }
+      const now = clock.monotonic();
+      deaths.push(now);
+      while (now - deaths[0]! > DEATHS_COUNTED_MS) deaths.shift();
+      const wait = Math.min(RESTART_MS_MAX, RESTART_MS_FIRST * 2 ** (deaths.length - 1));
+      const how = wasReady
+        ? `died (${reason})`
+        : `did not start (${reason}; ${failed} of ${FAILED_STARTS_MAX})`;
+      print(`${spec.name} ${how}: it is started again in ${wait / 1000} s.`);
+      await clock.wait(wait, over.signal);
+    }
+  }
+  options.controlled?.({
+    kill(name) {
+      if (!readyNow.delete(name)) return false;
+      services.get(name)!.signal("SIGKILL");
+      return true;
+    },
+    isReady: (name) => readyNow.has(name),
+  });
+  const runs = specs.map((spec) => {
+    const first = Promise.withResolvers<void>();
+    ready.set(spec.name, first.promise);
+    return { spec, first };
+  });
+  for (const { spec, first } of runs) supervise(spec, first).catch((error) => verdict.reject(error));
   void Promise.all(ready.values())
     .then(() => over.signal.aborted ? undefined : options.whenReady())
     .catch((error) => verdict.reject(error));
-  void options.clock.wait(options.readyMsMax, over.signal).then(() => {
+  void clock.wait(options.readyMsMax, over.signal).then(() => {
     if (notReady.size > 0) verdict.resolve({ is: "not_ready", names: [...notReady] });
   });
 
+  const running = () => inStopOrder(specs, [...services.values()]);
   let end: Verdict;
   try {
     end = await verdict.promise;
   } catch (error) {
-    await stopAll(inStopOrder(specs, services), options);
+    await stopAll(running(), options);
     throw error;
   }
-  return { ...end, killed: await stopAll(inStopOrder(specs, services), options) };
+  return { ...end, killed: await stopAll(running(), options) };
 }
 
 /** Last named, first stopped: whoever feeds others ends before them. */
@@ -150,10 +238,13 @@ function spawn(spec: ServiceSpec, { print, clock }: ServicesOptions): Service {
   const lastLines: string[] = [];
   const onLine = (line: string) => {
     if (line === "") return;
-    const named = line.startsWith(`${spec.name}: `) ? line : `${spec.name}: ${line}`;
+    const entry = readJsonLine(line) ?? undefined;
+    const level = entry === undefined || entry.level === "info" ? "" : `${entry.level}: `;
+    const words = entry === undefined ? line.slice(0, LINE_LENGTH_MAX) : `${level}${entry.message}`;
+    const named = words.startsWith(`${spec.name}: `) ? words : `${spec.name}: ${words}`;
     lastLines.push(named);
     if (lastLines.length > LAST_LINES_KEPT) lastLines.shift();
-    print(named);
+    print(named, entry);
   };
   const read = Promise.all([readLines(child.stdout, onLine), readLines(child.stderr, onLine)]);
   return {
@@ -181,8 +272,8 @@ async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: stri
   for await (const chunk of stream) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
     rest = lines.pop()!;
-    for (const line of lines) onLine(line.trimEnd().slice(0, LINE_LENGTH_MAX));
-    if (rest.length > LINE_LENGTH_MAX) {
+    for (const line of lines) onLine(line.trimEnd().slice(0, ENTRY_LENGTH_MAX));
+    if (rest.length > ENTRY_LENGTH_MAX) {
       onLine(rest.slice(0, LINE_LENGTH_MAX));
       rest = "";
     }

@@ -160,6 +160,23 @@ export function trafficEvent(
   return { ...event, ...eventOf({ failed: prompt, reason: "timeout" }, common) };
 }
 
+/** An event that the pipeline has to set aside: every third of another kind. All of them are one fictional person's. */
+export function brokenEvent(index: number, { now, key }: { now: number; key: string }): ClientEvent {
+  const broken = [{}, { input_prompt: 42 }, { input_prompt: { text: "no text" } }];
+  return {
+    uuid: crypto.randomUUID(),
+    event: GENERATION_FAILED,
+    timestamp: new Date(now).toISOString(),
+    properties: {
+      distinct_id: uuidV5("broken", { namespace: NAMESPACE }),
+      token: key,
+      $lib: "web",
+      failure_reason: "broken on purpose",
+      ...broken[index % broken.length],
+    },
+  };
+}
+
 /** Sends events as posthog-js does; throws where PostHog does not answer 200. */
 export async function sendAsPosthogJs(events: readonly ClientEvent[], options: SendOptions): Promise<void> {
   const envelope = { api_key: options.key, batch: events, sent_at: new Date(options.now).toISOString() };

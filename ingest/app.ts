@@ -1,6 +1,13 @@
 import { Hono } from "hono";
 import type { Clock } from "../runtime/clock.ts";
-import { hostNameIn, hostRefusal, type HostSettings } from "../contract/door.ts";
+import {
+  ConsoleDoor,
+  type ConsoleSettings,
+  hostNameIn,
+  hostRefusal,
+  refusalAnswer,
+  visitOf,
+} from "../contract/door.ts";
 import type { Room } from "../runtime/room.ts";
 import type { Handler } from "../runtime/http/connection.ts";
 import { remembering } from "../runtime/remember.ts";
@@ -23,7 +30,8 @@ export type IngestAppOptions = {
   readonly metrics: IngestMetrics;
   readonly readiness: () => Promise<Readiness>;
   readonly unsubscribe: (request: Request, from: string | null) => Promise<Response>;
-  readonly hosts: HostSettings;
+  readonly recent: () => Promise<unknown>;
+  readonly console: ConsoleSettings;
   readonly limits: IngestLimits;
   readonly clock: Clock;
   readonly report: Report;
@@ -65,7 +73,14 @@ export function createIngestApp(options: IngestAppOptions): Handler {
     "/metrics",
     async () => new Response(await metrics.text(), { headers: { "content-type": metrics.contentType } }),
   );
-  for (const path of ["/healthz", "/readyz", "/metrics"]) {
+  const door = new ConsoleDoor(clock.monotonic);
+  app.get("/api/recent", async ({ req, env }) => {
+    const refusal = door.refusal(visitOf(req.raw, env), options.console);
+    return refusal
+      ? refusalAnswer(refusal)
+      : json(200, await options.recent(), { "cache-control": "no-store" });
+  });
+  for (const path of ["/healthz", "/readyz", "/metrics", "/api/recent"]) {
     app.all(path, () => refusalResponse(notAllowed("GET, HEAD")));
   }
 
@@ -77,7 +92,7 @@ export function createIngestApp(options: IngestAppOptions): Handler {
     return refusalResponse({ status: 500, code: "internal", message: "ingest failed: see its log" });
   });
   // Not a middleware of the app, which would cost each webhook as much as reading it.
-  const misdirected = remembering((host) => hostRefusal({ host: hostNameIn(host) }, options.hosts), {
+  const misdirected = remembering((host) => hostRefusal({ host: hostNameIn(host) }, options.console), {
     entriesMax: HOSTS_REMEMBERED,
   });
   return (request, peer) => {

@@ -1,10 +1,11 @@
 import { Buffer } from "node:buffer";
 import { resolve } from "node:path";
 import { type Environment, EnvironmentReader } from "../runtime/environment.ts";
-import { type HostSettings, isLoopback } from "../contract/door.ts";
-import { readHosts } from "../contract/door_settings.ts";
+import { type ConsoleSettings, isLoopback } from "../contract/door.ts";
+import { readConsole } from "../contract/door_settings.ts";
 import { BODY_BYTES_MAX } from "../contract/names.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";
+import { readLog } from "../runtime/log.ts";
 
 /** Settings of ingest, resolved: nothing optional, durations in ms, sizes in bytes. */
 export type IngestConfig = {
@@ -22,7 +23,8 @@ export type IngestConfig = {
   readonly spoolBytesMax: number;
   readonly pipelineSecret: string | null;
   readonly publicUrl: string;
-  readonly hosts: HostSettings;
+  /** Who may read what ingest tells of the last webhooks; also the names that it answers to. */
+  readonly console: ConsoleSettings;
   readonly faultPoint: string | null;
   readonly limits: IngestLimits;
 };
@@ -116,10 +118,13 @@ export function readIngestConfig(environment: Environment): IngestConfig {
     spoolBytesMax: readSpoolBytes(env),
     pipelineSecret: readPipelineSecret(env),
     publicUrl,
-    hosts: readHosts(env, publicUrl),
+    // The webhooks' door has secrets of its own: without a password the console stays shut to other machines, and nobody
+    // who opens the port need say anything about it.
+    console: readConsole(env, { host: "127.0.0.1", publicUrl }),
     faultPoint: env.optional("FAULT_POINT") ?? null,
     limits: DEFAULT_LIMITS,
   };
+  readLog(env); // Kept by who runs the service; what is wrong with it is said here, beside the rest.
   env.finish();
   return config;
 }

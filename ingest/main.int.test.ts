@@ -20,7 +20,7 @@ describe("starting", () => {
   test("says in one line where it listens and on which log, and stops with 0 when asked", async () => {
     const ingest = spawn();
     const url = await ingest.url();
-    expect(ingest.stdout()).toMatch(/^ingest: http:\/\/127\.0\.0\.1:\d+ \(embedded log\)\n$/);
+    expect(ingest.stdout()).toMatch(/^\S+Z info {2}ingest: http:\/\/127\.0\.0\.1:\d+ \(embedded log\)\n$/);
     expect((await fetch(`${url}/healthz`).then(drained)).status).toBe(200);
     ingest.signal("SIGTERM");
     expect(await ingest.exited).toBe(0);

@@ -22,13 +22,14 @@ import { type IngestConfig, readIngestConfig, warningsOf } from "./config.ts";
 import { Drainer } from "./spool/drainer.ts";
 import { createIngestMetrics } from "./metrics.ts";
 import { messageOf, Publisher, type PublisherOptions } from "./publisher.ts";
+import { createTopicEnds, RecentWebhooks } from "./recent.ts";
 import { createReadiness } from "./readiness.ts";
 import type { Report } from "./seldom.ts";
 import { AlreadyOut } from "./unsubscribe/already.ts";
 import { SecretConfirmation } from "./unsubscribe/secret_confirmation.ts";
 import { Spool } from "./spool/spool.ts";
 import { createUnsubscribe } from "./unsubscribe/handler.ts";
-import { logError } from "../runtime/printable.ts";
+import { log as say } from "../runtime/log.ts";
 
 /** The composition root of ingest. */
 
@@ -51,7 +52,7 @@ export type RunningIngest = {
 
 /** Starts ingest in this process. Rejects where DATA_DIR or port are taken, or the log cannot be used at all. */
 export async function startIngest(config: IngestConfig, parts: IngestParts = {}): Promise<RunningIngest> {
-  const { clock = systemClock, report = reportToStderr } = parts;
+  const { clock = systemClock, report = say } = parts;
   const faultPoint = parts.faultPoint ?? faultPointFrom(config.faultPoint ?? undefined);
   const { limits, publicUrl } = config;
   // Whatever was taken hold of is let go of in reverse, also when a later step of the start fails.
@@ -76,19 +77,28 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
     // Where a record is refused, a setting may have changed.
     if (level !== "info") settings.lookSoon();
   };
-  const publishing = { log, topic, spool, clock, limits, faultPoint, report: reportTrouble };
+  const recent = new RecentWebhooks();
+  for (const record of spool.takeWaited()) recent.spooled(record);
+  const startedAt = new Date(clock.now()).toISOString();
+  const ends = createTopicEnds(log, { topic, clock, msMax: limits.publishMsMax });
+  const publishing = { log, topic, spool, clock, limits, faultPoint, report: reportTrouble, recent };
   const publisher = new Publisher(publishing);
   const drainer = new Drainer(publishing);
   const preparing = new AbortController();
+  let refilled = Promise.resolve();
   const prepared = prepareTopic(publishing, preparing.signal).then((ready) => {
     if (!ready) return;
     publisher.logIsReady();
     drainer.start();
     void settings.run(preparing.signal);
+    refilled = recent.refill(log, topic, preparing.signal).catch(() => {
+      // Shown is what has come since; the log's own trouble is told by who publishes.
+    });
   });
   held.defer(async () => {
     preparing.abort();
     await drainer.stop();
+    await refilled;
   });
   // The embedded log is ready at once, and the first webhook need not take the way through the spool.
   await Promise.race([prepared, clock.wait(limits.publishMsMax)]);
@@ -132,7 +142,15 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
       inFlight,
       bodies,
     }),
-    hosts: config.hosts,
+    recent: async () => ({
+      recent: recent.list(),
+      published: publisher.published + drainer.published,
+      spooled: spool.pendingRecords,
+      refused: spool.refused.records,
+      since: startedAt,
+      topic: await ends(),
+    }),
+    console: config.console,
     limits,
     clock,
     report,
@@ -168,8 +186,6 @@ async function prepareTopic(options: PublisherOptions, signal: AbortSignal): Pro
   return !signal.aborted;
 }
 
-const reportToStderr: Report = (level, text) => logError(`ingest: ${level}: ${text}`);
-
 const USAGE = `Usage: deno task ingest
 
 Takes PostHog's webhooks at POST /api/webhooks and makes each one durable in the log before it answers.
@@ -178,7 +194,7 @@ SPOOL_MAX_BYTES, PIPELINE_SECRET, PUBLIC_URL, ALLOWED_HOSTS, KAFKA_BROKERS and m
 
 async function run(environment: Environment, uncaught: Uncaught): Promise<RunningService> {
   const config = readIngestConfig(environment);
-  for (const warning of warningsOf(config)) reportToStderr("warn", warning);
+  for (const warning of warningsOf(config)) say("warn", warning);
   const { url, stop } = await startIngest(config, { uncaught: () => uncaught.count });
   return { line: `${url} (${logName(config)})`, stop, stopMsMax: config.limits.stopMsMax };
 }

@@ -4,6 +4,7 @@ import type { FaultPoint } from "../runtime/fault_point.ts";
 import { RecordRefusedError, type TopicLog } from "../topic/topic.ts";
 import type { IngestLimits } from "./config.ts";
 import { Deadlines } from "./deadlines.ts";
+import type { RecentWebhooks } from "./recent.ts";
 import { type Report, Seldom } from "./seldom.ts";
 import type { Spool } from "./spool/spool.ts";
 
@@ -23,6 +24,8 @@ export type PublisherOptions = {
   readonly limits: IngestLimits;
   readonly faultPoint: FaultPoint;
   readonly report: Report;
+  /** Told of every record that has become durable, and where. */
+  readonly recent?: Pick<RecentWebhooks, "published" | "spooled">;
   /** For the waits between attempts, from 0 to below 1; default `Math.random`. */
   readonly random?: () => number;
 };
@@ -74,9 +77,10 @@ export class Publisher {
         resolve(this.#givenUp(record, `no answer within ${this.options.limits.publishMsMax} ms`));
       });
       this.options.log.publish(this.options.topic, [record]).then(
-        () => {
+        ([position]) => {
           // Also where the answer went out already: the record is there.
           this.published++;
+          this.options.recent?.published(record, position);
           if (!this.#deadlines.met(deadline)) return;
           this.#back();
           this.options.faultPoint("ingest.published");
@@ -110,6 +114,7 @@ export class Publisher {
     try {
       await this.options.spool.append(record);
       this.spooled++;
+      this.options.recent?.spooled(record);
       return { is: "spooled" };
     } catch (error) {
       this.#seldom.tell("unavailable", "error", `a webhook was turned away: ${messageOf(error)}`);

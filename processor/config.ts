@@ -16,6 +16,7 @@ import {
 import { DISCOUNT_TEXT_DEFAULT, readDiscountText } from "./offers/core/discount_text.ts";
 import type { OfferPolicy } from "./offers/policy.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";
+import { readLog } from "../runtime/log.ts";
 
 /** Settings of the processor, resolved: nothing optional, durations in ms, sizes in bytes. Plain data, for its Workers. */
 export type ProcessorConfig = {
@@ -33,6 +34,11 @@ export type ProcessorConfig = {
   readonly discount: OfferPolicy;
   /** Null: mails are written as files. */
   readonly smtp: SmtpRelay | null;
+  /**
+   * DEMO_MAILBOX, which the demo alone sets: the server of SMTP_URL keeps what it takes in this DATA_DIR's `mail/new`, each
+   * message once, so that what became of one can be looked up there.
+   */
+  readonly mailbox: boolean;
   readonly mailFrom: MailSender;
   /** What mails are signed with; null: not at all. */
   readonly dkim: DkimKey | null;
@@ -92,6 +98,7 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
       provenOnly: identitySecret !== null,
     },
     smtp: readSmtp(env, mailFrom),
+    mailbox: env.flag("DEMO_MAILBOX", false),
     mailFrom,
     dkim: readDkim(env),
     discountText: readDiscount(env),
@@ -123,6 +130,7 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
       `Cannot use SHOW_RAW with HOST "${host}": prompts before sanitising are shown on loopback only.`,
     );
   }
+  readLog(env); // Kept by who runs the service; what is wrong with it is said here, beside the rest.
   env.finish();
   return config;
 }

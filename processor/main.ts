@@ -25,13 +25,19 @@ import { createDeadLetters } from "./dead_letters/service.ts";
 import type { LoopHealth, LoopMessage } from "./loop/loop.ts";
 import type { LoopName } from "./loop_messages.ts";
 import { type StandingPartition, standingText } from "./loop/standing.ts";
+import { History } from "./history.ts";
+import type { WindowFinding } from "./dataset/core/dedup_window.ts";
+import { createLineIds } from "./record/line_id.ts";
 import { prepare } from "./prepare.ts";
 import { type RunningLoop, startLoop } from "./start_loop.ts";
 import { openMailList, readMail } from "./offers/mail/list.ts";
+import { createEventLines } from "./status/event_lines.ts";
+import { createRebalanceLines, sayWhenCaughtUp } from "./status/group_lines.ts";
 import { createProcessorMetrics } from "./status/metrics.ts";
 import { createStatusApi } from "./status/api.ts";
+import { TraceStart } from "./trace_start.ts";
 import { createTraceHub } from "./status/trace_hub.ts";
-import { logError } from "../runtime/printable.ts";
+import { isLogged, log as say } from "../runtime/log.ts";
 
 /** The composition root of the processor: its loops, each in a Worker, and the status API over what they tell. */
 
@@ -65,10 +71,11 @@ export async function startProcessor(
   held.defer(() => log.close());
 
   const hub = createTraceHub(Date.now().toString(36));
+  const trace = new TraceStart(hub);
   const settings = new SettingsWatch(log, {
     specs: [WEBHOOKS_TOPIC_SPEC, DEAD_LETTER_TOPIC_SPEC, FACTS_TOPIC_SPEC],
     clock: systemClock,
-    report: (level, text) => logError(`processor: ${level}: ${text}`),
+    report: say,
   });
   const metrics = createProcessorMetrics({ uncaught, breaches: () => settings.breaches });
   const health = new Map<string, LoopHealth>();
@@ -90,6 +97,18 @@ export async function startProcessor(
     refusalReason: () => whyNoRedrive(config, health),
     changed: status.forget,
   });
+  const loops: RunningLoop[] = [];
+  const history = new History({
+    log,
+    datasetDir: config.datasetDir,
+    trainingEvents: config.trainingEvents,
+    dedupWindow: config.dedupWindow,
+    hashes,
+    lineId: createLineIds(hashes.subject),
+    letters: list,
+    lookFor: (ids) => lookInWindows(loops, ids),
+    showRaw: config.showRaw,
+  });
   const app = createStatusApi({
     hub,
     notReady: () => notReady(config, { health, starting: starting.message }),
@@ -103,11 +122,12 @@ export async function startProcessor(
         standing.map((one) => `${name}: ${standingText(one)}`)
       ),
     status: status.look,
+    eventOf: (uuid, options) => history.eventOf(uuid, options),
     offerOf: (distinctId) => offers.offerOf(distinctId),
     codeIsValid: (code) => offers.codeIsValid(code),
     dataset: (query) => dataset.page(query),
     tail: (file, lines) => dataset.tail({ file, lines }),
-    mails: openMailList(config.dataDir, config.smtp === null ? "maildir" : "smtp"),
+    mails: openMailList(config.dataDir, config.smtp === null || config.mailbox ? "maildir" : "smtp"),
     mailSource: (messageId) => readMail(config.dataDir, messageId),
     deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw }),
     metrics: async () => await metrics.text(await status.look()),
@@ -119,29 +139,43 @@ export async function startProcessor(
     host: config.host,
     port: config.port,
     portSetting: "PROCESSOR_PORT",
-    report: (text) => logError(`processor: error: ${text}`),
+    report: (text) => say("error", text),
   });
   held.defer(async () => void await within(server.shutdown(), { ms: SHUTDOWN_MS_MAX }));
 
+  const stopping = new AbortController();
+  const events = createEventLines({ clock: systemClock, say });
+  const rebalances = createRebalanceLines(say);
   const onMessage = ({ loop, name }: Seat) => (message: LoopMessage) => {
-    if (message.kind === "steps") hub.add(message.steps);
-    else if (message.kind === "forget") hub.forget();
+    if (message.kind === "steps") {
+      trace.add(message.steps);
+      if (isLogged("debug")) events.tell(message.steps);
+    } else if (message.kind === "forget") trace.forget();
     else if (message.kind === "health") {
       health.set(name, message.health);
+      // Whoever stops lets go of everything, which is no news.
+      if (!stopping.signal.aborted) rebalances.look(name, message.health);
       // Where a record is refused, a setting may have changed.
       if (message.health.is === "failing") settings.lookSoon();
     } else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
-    else logError(`processor: ${message.level}: ${name}: ${message.text}`);
+    else say(message.level, `${name}: ${message.text}`, { loop: name, ...message.about });
   };
-  const stopping = new AbortController();
-  const loops: RunningLoop[] = [];
   const running = prepare(config, { log, hashes, signal: stopping.signal, starting }).then(() => {
     starting.message = null;
     if (stopping.signal.aborted) return;
     void settings.run(stopping.signal);
+    void sayWhenCaughtUp(log, { groups: config.groups, clock: systemClock, say, signal: stopping.signal });
     for (const seat of seatsOf(config)) {
       loops.push(startLoop(seat.loop, { config, pipelineSecret: secret, report: onMessage(seat) }));
     }
+    void trace.begin(history, {
+      clock: systemClock,
+      signal: stopping.signal,
+      isReady: () =>
+        notReady(config, { health, starting: null }).every((words) =>
+          !words.startsWith(DATASET_WRITER_GROUP)
+        ),
+    });
     return allEnded(loops);
   });
   const everything = held.move();
@@ -153,6 +187,17 @@ export async function startProcessor(
     await everything.disposeAsync();
   };
   return { url, port, ended: running, stop: () => stopped ??= stop() };
+}
+
+/** A writer that is in the middle of a chunk answers behind it: so long it is waited for, in ms. */
+const WINDOWS_MS_MAX = 2_000;
+
+async function lookInWindows(
+  loops: readonly RunningLoop[],
+  ids: readonly string[],
+): Promise<readonly WindowFinding[]> {
+  const found = await within(Promise.all(loops.map((loop) => loop.find(ids))), { ms: WINDOWS_MS_MAX });
+  return found === "late" ? [] : found.flat();
 }
 
 /** A loop that runs here, by the name that its health and its log lines carry. */
@@ -220,6 +265,7 @@ function statusSource(
       dataset: dataset.totals(),
       ...offers(),
       deadLetters: { total, byReason },
+      outcomes: { ...dataset.outcomes(), letters: letters.ever },
     };
   };
   let last: { at: number; status: Promise<PipelineStatus> } | null = null;
@@ -271,7 +317,7 @@ async function run(environment: Environment, uncaught: Uncaught): Promise<Runnin
 
 function warn(config: ProcessorConfig): void {
   for (const words of [...startWarnings(config), ...consoleWarnings(config.console, config.host)]) {
-    logError(`processor: warn: ${words}`);
+    say("warn", words);
   }
 }
 

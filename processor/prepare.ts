@@ -8,7 +8,7 @@ import type { ProcessorConfig } from "./config.ts";
 import { manifestPartitions, readManifest } from "./dataset/files/manifest.ts";
 import { committedBefore, confirmSecret } from "./facts/identity.ts";
 import { retrying } from "./loop/consume.ts";
-import { logError } from "../runtime/printable.ts";
+import { log as say } from "../runtime/log.ts";
 
 /** Makes the topics and confirms the secret, however long the log is away; rejects where the secret is another one. */
 export async function prepare(
@@ -26,8 +26,9 @@ export async function prepare(
     const ranBefore = await committedBefore(log) ?? ranBeforeByDataset(config);
     const identity = await confirmSecret(log, { ranBefore, hashes, clock: systemClock });
     if (identity.is === "lost") {
-      console.error(
-        `processor: error: the facts in ${FACTS_TOPIC} are gone although this pipeline has run: whatever is earned from ` +
+      say(
+        "error",
+        `the facts in ${FACTS_TOPIC} are gone although this pipeline has run: whatever is earned from ` +
           "records before now is closed as state_lost, so that nobody is mailed twice.",
       );
     }
@@ -36,7 +37,7 @@ export async function prepare(
     signal,
     trouble: ({ error, waitMs }) => {
       starting.message = error.message;
-      logError(`processor: warn: ${error.message} Trying again in ${waitMs} ms.`);
+      say("warn", `${error.message} Trying again in ${waitMs} ms.`);
     },
   });
 }

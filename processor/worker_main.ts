@@ -1,13 +1,16 @@
 /// <reference lib="webworker" />
-import { systemClock } from "../runtime/clock.ts";
+import { type Clock, systemClock } from "../runtime/clock.ts";
+import { handLogTo } from "../runtime/log.ts";
 import { createUncaught, onUncaught } from "../runtime/uncaught.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
-import { createMaildirMailer } from "./offers/mail/maildir.ts";
+import { createMaildirMailer, outcomeIn } from "./offers/mail/maildir.ts";
 import { createSmtpMailer } from "./offers/mail/smtp.ts";
 import type { ProcessorConfig } from "./config.ts";
+import type { Mailer } from "./offers/mailer.ts";
 import { type DiscountOfferMail, renderDiscountEmail } from "./offers/core/discount_email.ts";
+import type { WindowFinding } from "./dataset/core/dedup_window.ts";
 import { runDatasetMember } from "./dataset/member.ts";
 import { runDiscountOffers } from "./offers/discount_offers.ts";
 import type { OfferLoopDependencies } from "./offers/policy.ts";
@@ -23,10 +26,13 @@ import type { FromWorker, LoopName, ToWorker } from "./loop_messages.ts";
  */
 const worker = self as unknown as DedicatedWorkerGlobalScope;
 const draining = new AbortController();
+/** Into the windows of a dataset writer, once it runs. */
+let lookFor: (ids: readonly string[]) => readonly WindowFinding[] = () => [];
 const post = (message: FromWorker) => worker.postMessage(message);
 
 worker.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   if (data.order === "drain") return draining.abort();
+  if (data.order === "find") return post({ kind: "found", ask: data.ask, findings: lookFor(data.ids) });
   const fail = (error: Error) => post({ kind: "failed", message: error.message, stack: error.stack ?? "" });
   run(data.loop, { config: data.config, pipelineSecret: data.pipelineSecret }).then(
     () => post({ kind: "ended" }),
@@ -37,6 +43,7 @@ worker.onmessage = ({ data }: MessageEvent<ToWorker>) => {
 
 // A timer or a socket's callback that throws must not end a loop in the middle of its chunk.
 const tell = (message: LoopMessage) => post({ kind: "report", message });
+handLogTo((level, text, about) => tell({ kind: "log", level, text, about }));
 const uncaught = createUncaught({
   clock: systemClock,
   report: (text) => tell({ kind: "log", level: "error", text }),
@@ -74,18 +81,14 @@ async function start(
 ): Promise<void> {
   switch (loop) {
     case "dataset-writer":
-      return await runDatasetMember(deps);
+      return await runDatasetMember({ ...deps, windows: (look) => lookFor = look });
     case "discount-offers":
       return await runDiscountOffers(deps);
     case "offer-view":
       return await runOfferView(deps);
     case "offer-sender": {
       const { config, clock } = deps;
-      const { dkim, smtp } = config;
-      const now = () => clock.now();
-      const mailer = smtp === null
-        ? createMaildirMailer(config.dataDir, { now, dkim })
-        : createSmtpMailer(smtp, { now, dkim });
+      const mailer = mailerOf(config, clock);
       const render = (offer: DiscountOfferMail) => renderDiscountEmail(offer, config.discountText);
       try {
         return await runOfferSender({ ...deps, mailer, render });
@@ -94,4 +97,11 @@ async function start(
       }
     }
   }
+}
+
+function mailerOf({ smtp, dkim, dataDir, mailbox }: ProcessorConfig, clock: Clock): Mailer {
+  const now = () => clock.now();
+  if (smtp === null) return createMaildirMailer(dataDir, { now, dkim });
+  const mailer = createSmtpMailer(smtp, { now, dkim });
+  return mailbox ? { ...mailer, outcomeOf: (messageId) => outcomeIn(dataDir, messageId) } : mailer;
 }

@@ -14,6 +14,7 @@ import {
   syncDirectorySync,
   writeDurablySync,
 } from "./durable_file.ts";
+import { log } from "./log.ts";
 
 /** What a process holds in DATA_DIR: its lock, and the secret that the services share. */
 
@@ -55,7 +56,8 @@ export function closeDataDir(dataDir: string): void {
     if (OURS.test(name)) foreign ??= narrowTree(join(dataDir, name), OWNER_ONLY);
   }
   if (foreign === null) return;
-  console.error(
+  log(
+    "error",
     `Cannot take "${foreign}" from other users of this machine: it belongs to one of them, and holds or leads to ` +
       "personal data. Its owner can: chmod -R go= on it.",
   );

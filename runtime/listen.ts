@@ -1,5 +1,6 @@
 import type { Handler } from "./http/connection.ts";
 import { HttpServer } from "./http/server.ts";
+import { portAdvice } from "./taken_port.ts";
 
 /** Where a service listens, and what others call that place. */
 
@@ -16,19 +17,24 @@ export type ListenOptions = {
   readonly port: number;
   /** The variable that sets the port: named where it is taken. */
   readonly portSetting: string;
-  /** Where a fault of a handler or of the listening goes; default standard error. */
+  /** Where a fault of a handler or of the listening goes; default the log. */
   readonly report?: (text: string) => void;
 };
 
 /** Serves HTTP; throws with what to do where the port is taken. */
-export function listen(handler: Handler, { host, port, portSetting, ...options }: ListenOptions): Listener {
+export function listen(
+  handler: Handler,
+  { host, port, portSetting, ...options }: ListenOptions,
+): Listener {
   try {
     const server = new HttpServer(handler, { ...options, hostname: host.replace(/^\[(.*)\]$/, "$1"), port });
     return { server, port: server.addr.port, url: urlOf(host, server.addr.port) };
   } catch (error) {
     if (!(error instanceof Deno.errors.AddrInUse)) throw error;
     throw new Deno.errors.AddrInUse(
-      `Cannot listen on ${host}:${port}: the port is taken. Stop what uses it, or set ${portSetting} to another one.`,
+      `Cannot listen on ${host}:${port}: the port is taken. ${
+        portAdvice({ host, port, setting: portSetting })
+      }`,
       { cause: error },
     );
   }

@@ -23,6 +23,10 @@ function surroundings(...args: string[]) {
     throwUncaught: (error: unknown) => takeUncaught(error),
     print: (line: string) => void said.out.push(line),
     printError: (line: string) => void said.error.push(line),
+    logAs: (service: string) => ({
+      log: (level: string, message: string) => void said.error.push(`${service}: ${level}: ${message}`),
+      announce: (message: string) => void said.out.push(`${service}: ${message}`),
+    }),
     async signal(name: Deno.Signal) {
       for (const [signal, listener] of listeners) if (signal === name) listener();
       await settle();
@@ -112,7 +116,7 @@ describe("runService()", () => {
     const ended = Promise.reject(new Error("The dataset is another one."));
     const start = () => Promise.resolve({ ...service(() => Promise.resolve()), ended });
     expect(await runService(PROGRAM, start, around)).toBe(1);
-    expect(around.said.error).toEqual(["clerk: The dataset is another one."]);
+    expect(around.said.error).toEqual(["clerk: error: The dataset is another one."]);
   });
 });
 

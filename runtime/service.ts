@@ -1,5 +1,6 @@
 import { type Clock, systemClock, within } from "./clock.ts";
-import { ConfigurationError, type Environment } from "./environment.ts";
+import { ConfigurationError, type Environment, EnvironmentReader } from "./environment.ts";
+import { type About, announce, type Log, log, readLog, startLog } from "./log.ts";
 import { logError, printableLines } from "./printable.ts";
 import { createUncaught, onUncaught, type Uncaught } from "./uncaught.ts";
 
@@ -7,7 +8,8 @@ import { createUncaught, onUncaught, type Uncaught } from "./uncaught.ts";
  * What is around the work of every process that runs until it is told to stop.
  *
  * Exit codes: 0 stopped as asked, 1 failed, 2 wrong usage or configuration. What went wrong is one line on standard
- * error, behind the process's name; the problems of a configuration are a line each.
+ * error, behind the process's name; the problems of a configuration are a line each. Of a service, all of them are lines
+ * of its log, and the one on standard output that says where it listens is too.
  */
 
 export type Program = {
@@ -49,9 +51,13 @@ export type Surroundings = {
   onUncaught(take: (error: unknown) => void): void;
   print(line: string): void;
   printError(line: string): void;
+  /** Begins the log of a service; answers how entries are said, and how the one on standard output is. */
+  logAs(service: string): { readonly log: Log; readonly announce: (message: string, about: About) => void };
 };
 
 const STOP_MS_MAX = 10_000;
+// A log, once it has begun, takes what is written to the console.
+const standardOutput = console.log;
 
 /**
  * Runs a service until it is asked to stop, and answers the exit code. Asked while it starts, it ends at once. What
@@ -62,7 +68,8 @@ export function runService(
   start: (environment: Environment, uncaught: Uncaught) => Promise<RunningService>,
   around: Surroundings = thisProcess(),
 ): Promise<number> {
-  const sayError = (text: string) => around.printError(`${program.name}: error: ${text}`);
+  const { log, announce } = around.logAs(program.name);
+  const sayError = (text: string) => log("error", text);
   const uncaught = createUncaught({ clock: around.clock, report: sayError });
   around.onUncaught(uncaught.take);
   return runProgram(program, async ({ environment, stop }) => {
@@ -71,21 +78,26 @@ export function runService(
     );
     const service = await Promise.race([start(environment, uncaught), asked]);
     if (service === null) return 0;
-    around.print(`${program.name}: ${service.line}`);
+    announce(service.line, urlIn(service.line));
     const trouble = await Promise.race([asked, service.ended ?? asked, uncaught.tooMany]);
     if (trouble) sayError(trouble);
     const ms = service.stopMsMax ?? STOP_MS_MAX;
     if (await within(service.stop(), { ms, clock: around.clock }) !== "late") return trouble ? 1 : 0;
     sayError(`could not stop within ${ms} ms: the process ends all the same`);
     return 1;
-  }, around);
+  }, { ...around, printFailure: sayError });
+}
+
+function urlIn(line: string): About {
+  const url = /^https?:\/\/\S+/.exec(line)?.[0];
+  return url === undefined ? {} : { url };
 }
 
 /** Runs what `work` does, which answers the exit code where it does not throw. */
 export async function runProgram(
   { name, usage, flags = [], stopsAlsoAt = [] }: Program,
   work: (context: ProgramContext) => Promise<number>,
-  around: Surroundings = thisProcess(),
+  around: Surroundings & { readonly printFailure?: (words: string) => void } = thisProcess(),
 ): Promise<number> {
   const { args, environment } = around;
   if (args.includes("--help")) {
@@ -108,7 +120,8 @@ export async function runProgram(
   } catch (error) {
     const wrong = error instanceof ConfigurationError;
     const words = error instanceof Error ? error.message : String(error);
-    for (const problem of wrong ? error.problems : [`${name}: ${words}`]) around.printError(problem);
+    const say = around.printFailure ?? ((words) => around.printError(wrong ? words : `${name}: ${words}`));
+    for (const problem of wrong ? error.problems : [words]) say(problem);
     return wrong ? 2 : 1;
   }
 }
@@ -123,7 +136,13 @@ function thisProcess(): Surroundings {
       if (Deno.build.os !== "windows" || signal === "SIGINT") Deno.addSignalListener(signal, listener);
     },
     onUncaught,
-    print: (line) => console.log(printableLines(line)),
+    print: (line) => standardOutput(printableLines(line)),
     printError: logError,
+    logAs(service) {
+      const environment = Deno.env.toObject();
+      // What is wrong with it, each service's own configuration says beside everything else.
+      startLog(service, readLog(new EnvironmentReader(environment)), { environment });
+      return { log, announce };
+    },
   };
 }

@@ -1,10 +1,10 @@
 /** What a person at a terminal is shown: colours where there is one, and times as "3 min ago". */
 
 /** How a text is set off. */
-export type Style = "bold" | "dim" | "red" | "green" | "yellow";
+export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
 
 /** Select Graphic Rendition (ECMA-48, 8.3.117). */
-const CODES: Readonly<Record<Style, number>> = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33 };
+const CODES: Readonly<Record<Style, number>> = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 };
 
 /**
  * Whether colours go to a stream: to a terminal that is not `dumb`, or anywhere with `FORCE_COLOR` (but `0`); never with

@@ -365,7 +365,7 @@ describe("building", () => {
     await until("it builds", () => clock.pending > 0);
     await clock.advance(20_000);
     await building;
-    expect(said).toEqual([10, 20].map((s) => `web: still building the page with fresh-npm, for ${s} s now`));
+    expect(said).toEqual([10, 20].map((s) => `still building the page with fresh-npm, for ${s} s now`));
     expect(clock.pending).toBe(0);
   });
 });

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { join, relative } from "node:path";
 import { type Clock, systemClock } from "../runtime/clock.ts";
+import { log } from "../runtime/log.ts";
 import { type LimitedRun, problemIn, runLimited } from "./run_limited.ts";
 
 export const FRESH_VERSION = "2.3.3";
@@ -47,8 +48,8 @@ export type WebBuildOptions = {
   /** The app; web/ unless a test says otherwise. */
   readonly folder?: string;
   readonly clock?: Clock;
-  /** Gets a line about what takes long; standard error by default, as standard output begins with web's address. */
-  readonly say?: (line: string) => void;
+  /** Gets a line about what takes long; the log by default. */
+  readonly say?: (words: string) => void;
 };
 
 /** Longest wait for JSR's answer. */
@@ -67,6 +68,7 @@ export const NPM_BUILD_MS_MAX = 120_000;
 /** From then on people are told what takes so long, and again each time as much has gone by. */
 const SAID_AFTER_MS = 10_000;
 
+const logged = (words: string) => log("info", words);
 const REPOSITORY = fileURLToPath(new URL("..", import.meta.url));
 const SERVER_MODULE = "_fresh/server.js";
 const STAMP = "_fresh/built_from.json";
@@ -79,7 +81,7 @@ const CANNOT = `Cannot build web/ with Fresh ${FRESH_VERSION} from JSR`;
  */
 export async function buildWeb(
   choice: FreshChoice,
-  { folder = join(REPOSITORY, "web"), clock = systemClock, say = console.error }: WebBuildOptions = {},
+  { folder = join(REPOSITORY, "web"), clock = systemClock, say = logged }: WebBuildOptions = {},
 ): Promise<WebBuild> {
   const state = join(folder, "node_modules");
   await Deno.mkdir(state, { recursive: true });
@@ -220,7 +222,7 @@ class Web {
         : run.stderr || run.stdout;
       throw new Error(`Cannot build web/ with fresh-npm: ${problem}`);
     }
-    if (run.stderr !== "") this.#say(`web: ${run.stderr}`);
+    if (run.stderr !== "") this.#say(run.stderr);
     await this.#stamp("npm");
   }
 
@@ -267,7 +269,7 @@ class Web {
       await this.#clock.wait(SAID_AFTER_MS, finished);
       if (finished.aborted) return;
       const seconds = Math.round((this.#clock.monotonic() - began) / 1000);
-      this.#say(`web: still ${what}, for ${seconds} s now`);
+      this.#say(`still ${what}, for ${seconds} s now`);
     }
   }
 

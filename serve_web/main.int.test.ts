@@ -30,7 +30,7 @@ async function start(
 ): Promise<{ child: Deno.ChildProcess; url: string; line: string }> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", WEB],
-    env: { FRESH: "npm", HOST: "127.0.0.1", WEB_PORT: "0", ...env },
+    env: { FRESH: "npm", LOG_FORMAT: "text", HOST: "127.0.0.1", WEB_PORT: "0", ...env },
     stdin: "null",
     stdout: "piped",
   }).spawn();
@@ -46,7 +46,7 @@ async function start(
 
 test("web says where it is and which Fresh serves it, and serves compressed pages", async () => {
   const { line, url } = await start({});
-  expect(line).toMatch(/^web: http:\/\/localhost:\d+ \(FRESH=npm: same app on fresh-npm\)$/);
+  expect(line).toMatch(/ web: http:\/\/localhost:\d+ \(FRESH=npm: same app on fresh-npm\)$/);
   const response = await fetch(url, { headers: { "accept-encoding": "gzip" } });
   expect(response.status).toBe(200);
   expect(response.headers.get("vary")).toContain("Accept-Encoding");
@@ -88,6 +88,26 @@ test("told to end, web takes nothing new and finishes what is under way, whateve
   expect((await child.status).code).toBe(0);
 });
 
+test("web finds the others on this machine at their ports, and says where a port cannot tell", async () => {
+  const asked = Promise.withResolvers<string>();
+  const ingest = upstream(() => {
+    asked.resolve("ingest");
+    return new Response("<p>here</p>", { headers: { "content-type": "text/html" } });
+  });
+  const { url } = await start({ INGEST_PORT: new URL(ingest).port });
+  expect(await (await fetch(`${url}/unsubscribe?token=x`)).text()).toContain("here");
+  const processor = upstream(() => Response.json({ letters: [] }));
+  const other = await start({ PROCESSOR_PORT: new URL(processor).port });
+  const answer = await fetch(`${other.url}/api/dead-letters/0:0`);
+  await answer.body?.cancel();
+  expect(answer.status).not.toBe(502);
+  expect(readWebConfig({ INGEST_PORT: "0" }).warnings).toEqual([
+    "INGEST_PORT is 0, any free one, so nobody can know where that is: web asks port 3000. Set INGEST_URL.",
+  ]);
+  expect(readWebConfig({ INGEST_PORT: "0", INGEST_URL: "http://127.0.0.1:4000" }).warnings).toEqual([]);
+  expect(() => readWebConfig({ PROCESSOR_PORT: "x" })).toThrow(/PROCESSOR_PORT/);
+});
+
 test("an event stream that never ends does not keep web from ending", async () => {
   const processor = upstream(() => {
     const body = new ReadableStream({ start: (out) => out.enqueue(new TextEncoder().encode(": hello\n\n")) });
@@ -110,8 +130,13 @@ test("web opens its console to other machines only where somebody says so", () =
 
 test("every wrong setting is named, with exit code 2", async () => {
   expect(() => readWebConfig({ WEB_PORT: "x", FRESH: "deno" })).toThrow(/WEB_PORT[^]*FRESH/);
-  const run = await new Deno.Command(Deno.execPath(), { args: ["run", "-A", WEB], env: { FRESH: "deno" } })
+  const run = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", WEB],
+    env: { FRESH: "deno", LOG_FORMAT: "text" },
+  })
     .output();
   expect(run.code).toBe(2);
-  expect(new TextDecoder().decode(run.stderr)).toBe('Cannot read FRESH "deno": expected jsr or npm.\n');
+  expect(new TextDecoder().decode(run.stderr)).toMatch(
+    /^\S+Z error web: Cannot read FRESH "deno": expected jsr or npm\.\n$/,
+  );
 });

@@ -9,6 +9,7 @@ import { within } from "../runtime/clock.ts";
 import type { Handler } from "../runtime/http/connection.ts";
 import { wholeRequest } from "../runtime/http/request.ts";
 import { browserUrlOf, listen } from "../runtime/listen.ts";
+import { log } from "../runtime/log.ts";
 import { type RunningService, runService } from "../runtime/service.ts";
 import { foundBuild, type WebBuild } from "./build.ts";
 import { readWebConfig, type WebConfig } from "./config.ts";
@@ -20,7 +21,9 @@ type App = { fetch(request: Request, info: Info): Response | Promise<Response> }
 const DRAIN_LIMIT_MS = 2_000;
 
 /** What web's programs have to say of themselves beside their first line. */
-export const WEB_SETTINGS = `INGEST_URL, PROCESSOR_URL, POSTHOG_HOST, POSTHOG_KEY: where web finds the others.
+export const WEB_SETTINGS =
+  `INGEST_URL, PROCESSOR_URL, POSTHOG_HOST, POSTHOG_KEY: where web finds the others (unset: on this machine, at INGEST_PORT,
+PROCESSOR_PORT, POSTHOG_STAND_IN_PORT).
 CONSOLE_PASSWORD, ALLOW_ANONYMOUS, PUBLIC_URL, ALLOWED_HOSTS: who may see more than /unsubscribe.`;
 
 /**
@@ -28,9 +31,10 @@ CONSOLE_PASSWORD, ALLOW_ANONYMOUS, PUBLIC_URL, ALLOWED_HOSTS: who may see more t
  * POSTHOG_KEY); FRESH is set in it to the one that it was built with, so that the page can name it.
  */
 export async function serveWeb(
-  { host, port }: Pick<WebConfig, "host" | "port">,
+  { host, port, warnings }: Pick<WebConfig, "host" | "port" | "warnings">,
   { fresh, words, serverModulePath }: WebBuild,
 ): Promise<RunningService> {
+  for (const words of warnings) log("warn", words);
   Deno.env.set("FRESH", fresh);
   const { default: app } = await import(pathToFileURL(serverModulePath).href) as { default: App };
   const compressed = new Hono<{ Bindings: Info }>().use(compress()).all(

@@ -98,6 +98,15 @@ test("the lock is frozen, wherever packages are installed", () => {
   }
 });
 
+test("no package runs a script when it is installed, and a first start is told nothing of those that would", () => {
+  const { npm } = JSON.parse(read("deno.lock")) as { npm: Record<string, { scripts?: true }> };
+  const withScripts = Object.entries(npm).filter(([, { scripts }]) => scripts).map(([name]) =>
+    `npm:${name.replace(/@\d.*$/, "")}`
+  );
+  const { allowScripts } = JSON.parse(read("deno.json"));
+  expect(allowScripts).toEqual({ allow: [], deny: withScripts.sort() });
+});
+
 test("versions in package.json are exact", () => {
   const { dependencies, devDependencies } = JSON.parse(read("package.json"));
   for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {

@@ -46,6 +46,7 @@ async function processorOn(
     env: {
       DATA_DIR: dataDir,
       PROCESSOR_PORT: "0",
+      LOG_FORMAT: "text",
       PIPELINE_SECRET: "a secret for tests, long enough",
       KAFKA_BROKERS: broker.brokers,
       KAFKA_TOPIC_PREFIX: prefix,

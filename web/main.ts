@@ -29,7 +29,7 @@ const routed = app.handler.bind(app);
 app.handler = () => {
   const answer = routed();
   for (const words of consoleWarnings(settings().console, Deno.env.get("HOST") || "127.0.0.1")) {
-    console.error(`web: warn: ${words}`);
+    console.warn(words);
   }
   return async (request, info) =>
     turnedAway(request, info, settings().console) ??

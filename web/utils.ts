@@ -26,13 +26,15 @@ export type Settings = {
   readonly datasetDir: string;
   /** Under which the demo's page is proven; null everywhere but in the demo, which alone sets DEMO_PROOFS. */
   readonly identitySecret: string | null;
+  /** Where the demo's switches are; null everywhere but in the demo, which alone sets DEMO_CONTROL_URL and its token. */
+  readonly demoControl: { readonly url: string; readonly token: string } | null;
   /** Whether ingest asks for a shared secret; the secret itself is never read here. */
   readonly withSecret: boolean;
 };
 
 /**
- * The one place that reads web's environment: INGEST_URL (http://127.0.0.1:3000), PROCESSOR_URL (http://127.0.0.1:3001),
- * POSTHOG_HOST (the stand-in, http://127.0.0.1:8010), POSTHOG_KEY (the stand-in takes any), FRESH, DATASET_DIR or DATA_DIR
+ * The one place that reads web's environment: INGEST_URL (this machine at INGEST_PORT, 3000),
+ * PROCESSOR_URL (at PROCESSOR_PORT, 3001), POSTHOG_HOST (the stand-in, at POSTHOG_STAND_IN_PORT, 8010), POSTHOG_KEY (the stand-in takes any), FRESH, DATASET_DIR or DATA_DIR
  * (data), PUBLIC_URL (http://localhost:8000), CONSOLE_PASSWORD, ALLOW_ANONYMOUS and ALLOWED_HOSTS (none), in the demo
  * IDENTITY_SECRET, and whether WEBHOOK_SECRET is set. Throws where an address is no http or https one: nothing else may
  * ever be proxied.
@@ -40,16 +42,22 @@ export type Settings = {
 export function settings(): Settings {
   const fresh = Deno.env.get("FRESH");
   return {
-    ingestUrl: address("INGEST_URL", "http://127.0.0.1:3000"),
-    processorUrl: address("PROCESSOR_URL", "http://127.0.0.1:3001"),
-    posthogUrl: address("POSTHOG_HOST", "http://127.0.0.1:8010"),
+    ingestUrl: address("INGEST_URL", onThisMachine("INGEST_PORT", 3000)),
+    processorUrl: address("PROCESSOR_URL", onThisMachine("PROCESSOR_PORT", 3001)),
+    posthogUrl: address("POSTHOG_HOST", onThisMachine("POSTHOG_STAND_IN_PORT", 8010)),
     posthogKey: Deno.env.get("POSTHOG_KEY") || "phc_demo",
     console: consoleSettings(),
     fresh: fresh === "jsr" || fresh === "npm" ? fresh : null,
     datasetDir: datasetDir(),
     identitySecret: Deno.env.get("DEMO_PROOFS") === "1" ? Deno.env.get("IDENTITY_SECRET") || null : null,
+    demoControl: demoControl(),
     withSecret: Boolean(Deno.env.get("WEBHOOK_SECRET")),
   };
+}
+
+function demoControl(): Settings["demoControl"] {
+  const [url, token] = [Deno.env.get("DEMO_CONTROL_URL"), Deno.env.get("DEMO_CONTROL_TOKEN")];
+  return url && token ? { url, token } : null;
 }
 
 function consoleSettings(): ConsoleSettings {
@@ -62,6 +70,11 @@ function consoleSettings(): ConsoleSettings {
     password,
     anonymous: password === null && /^(1|true)$/.test(Deno.env.get("ALLOW_ANONYMOUS") ?? ""),
   };
+}
+
+/** A port of 0, any free one, says nothing here; `deno task web` warns of it. */
+function onThisMachine(name: string, otherwise: number): string {
+  return `http://127.0.0.1:${Number(Deno.env.get(name)) || otherwise}`;
 }
 
 function address(name: string, otherwise: string): string {

@@ -5,6 +5,7 @@ import { readHosts } from "../../contract/door_settings.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
 import type { DeliveryLimits, Disturbance, WebhookTarget } from "./deliveries.ts";
 import { signingKey } from "./webhook_signature.ts";
+import { readLog } from "../../runtime/log.ts";
 
 /** Settings of the PostHog stand-in, resolved. */
 export type StandInConfig = {
@@ -66,6 +67,7 @@ export function readStandInConfig(environment: Environment): StandInConfig {
     limits: STAND_IN_LIMITS,
     hosts: readHosts(env, env.url("PUBLIC_URL", "http://localhost:8000")),
   };
+  readLog(env); // Kept by who runs the service; what is wrong with it is said here, beside the rest.
   env.finish();
   return config;
 }

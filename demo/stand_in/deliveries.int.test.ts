@@ -260,6 +260,69 @@ describe("disturbances", () => {
   });
 });
 
+describe("switches thrown while it runs", () => {
+  const uuidsAt = (to: Receiver) => to.received.map(({ body }) => body.event.uuid);
+
+  it("a pause begins no attempt until it is over, and then all that waited go out", async () => {
+    const to = receiver();
+    const from = deliveries(to.url);
+    from.pause(10_000);
+    send(from, "a", "b");
+    await clock.advance(9_999);
+    expect(from.status()).toMatchObject({
+      inFlight: 0,
+      waiting: 2,
+      switched: { pausedUntil: new Date(clock.now() + 1).toISOString() },
+    });
+    await clock.advance(1);
+    await from.settled();
+    expect(uuidsAt(to).sort()).toEqual(["a", "b"]);
+    expect(from.status().switched.pausedUntil).toBeNull();
+  });
+
+  it("a pause that is begun again lasts as long as the last one, and 0 ends it", async () => {
+    const to = receiver();
+    const from = deliveries(to.url);
+    from.pause(10_000);
+    await clock.advance(5_000);
+    from.pause(10_000);
+    send(from, "a");
+    await clock.advance(9_999);
+    expect(from.status().waiting).toBe(1);
+    from.pause(0);
+    await clock.advance(0);
+    await from.settled();
+    expect(uuidsAt(to)).toEqual(["a"]);
+  });
+
+  it("shares count for what is captured from then on, and those left out stay", async () => {
+    const to = receiver();
+    const from = deliveries(to.url, { random: () => 0.5 });
+    send(from, "a");
+    from.disturb({ duplicate: 1 });
+    send(from, "b");
+    from.disturb({ drop: 1 });
+    send(from, "c");
+    from.disturb({ duplicate: 0, drop: 0 });
+    send(from, "d");
+    await from.settled();
+    expect(uuidsAt(to).sort()).toEqual(["a", "b", "b", "d"]);
+    expect(from.status()).toMatchObject({ delivered: 4, dropped: 2, repeated: 1, switched: NEVER });
+  });
+
+  it("a repeat is known as one also after a restart, and however the first one ended", async () => {
+    const to = receiver();
+    const first = deliveries(to.url);
+    send(first, "a", "b");
+    await first.settled();
+    await first.stop();
+    const second = deliveries(to.url);
+    send(second, "a", "c", "c");
+    await second.settled();
+    expect(second.status()).toMatchObject({ delivered: 5, repeated: 2 });
+  });
+});
+
 describe("bounds and restarts", () => {
   it("no more attempts are in flight than allowed, and all are made", async () => {
     let most = 0;

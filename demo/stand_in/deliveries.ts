@@ -30,6 +30,12 @@ export type Disturbance = {
   readonly drop: number;
 };
 
+/** What of the deliveries is switched now. */
+export type Switched = Disturbance & {
+  /** ISO 8601; null: not paused. */
+  readonly pausedUntil: string | null;
+};
+
 /** One delivery that will not be tried again. No personal data, no secret. */
 export type FailedDelivery = {
   readonly at: string;
@@ -45,6 +51,8 @@ export type DeliveryStatus = {
   readonly delivered: number;
   readonly failed: number;
   readonly dropped: number;
+  /** Of the delivered those whose event had been delivered before. */
+  readonly repeated: number;
   /** Attempts after a first one, since this start. */
   readonly retried: number;
   readonly inFlight: number;
@@ -52,6 +60,7 @@ export type DeliveryStatus = {
   readonly waiting: number;
   /** The newest {@link ERRORS_KEPT} deliveries that failed for good, newest first. */
   readonly lastErrors: readonly FailedDelivery[];
+  readonly switched: Switched;
 };
 
 export type Deliveries = {
@@ -61,6 +70,10 @@ export type Deliveries = {
   owe(invocations: readonly Invocation[]): readonly OwedDelivery[];
   begin(owed: readonly OwedDelivery[]): void;
   status(): DeliveryStatus;
+  /** How deliveries that begin from now on are disturbed; a share that is left out stays as it is. */
+  disturb(shares: Partial<Disturbance>): void;
+  /** Begins no attempt for so many ms, 0 ends a pause; one that is in flight ends as it does. */
+  pause(ms: number): void;
   /** Resolves once nothing is owed any more. */
   settled(): Promise<void>;
   /** Begins no attempt any more, waits for those in flight; what is still owed stays on disk for the next start. */
@@ -116,7 +129,10 @@ export function outcomeOfStatus(status: number): AttemptOutcome {
 
 /** Builds the delivery engine; it sends nothing before {@link Deliveries.begin}. */
 export function createDeliveries(options: DeliveriesOptions): Deliveries {
-  const { queue, clock, random, disturbance } = options;
+  const { queue, clock, random } = options;
+  let disturbance = options.disturbance;
+  /** By the clock's monotonic time. */
+  let pausedUntil = -Infinity;
   const stopping = new AbortController();
   const ready: OwedDelivery[] = [];
   const running = new Set<Promise<void>>();
@@ -147,6 +163,7 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
 
   /** Starts as many attempts as may be in flight; called whenever one becomes ready or one ends. */
   function pump(): void {
+    if (clock.monotonic() < pausedUntil) return;
     while (running.size < options.inFlightMax && ready.length > 0 && !stopping.signal.aborted) {
       const run = attempt(ready.shift()!).finally(() => {
         running.delete(run);
@@ -175,6 +192,20 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       ready.push(delivery);
       pump();
     });
+  }
+
+  function pause(ms: number): void {
+    const until = pausedUntil = clock.monotonic() + ms;
+    void clock.wait(ms, stopping.signal).then(() => {
+      if (pausedUntil === until) pausedUntil = -Infinity;
+      pump();
+    });
+  }
+
+  function switched(): Switched {
+    const left = pausedUntil - clock.monotonic();
+    const at = left > 0 ? new Date(clock.now() + left).toISOString() : null;
+    return { ...disturbance, pausedUntil: at };
   }
 
   function done(delivery: OwedDelivery, as: DeliveryEnd): void {
@@ -209,7 +240,10 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
       inFlight: running.size,
       waiting: Math.max(0, owed.deliveries - running.size),
       lastErrors: [...errors],
+      switched: switched(),
     }),
+    disturb: (shares) => disturbance = { ...disturbance, ...shares },
+    pause,
     settled: () =>
       new Promise((resolve) => {
         onSettled.push(resolve);

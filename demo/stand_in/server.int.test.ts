@@ -393,3 +393,45 @@ describe("real clients", () => {
 });
 
 const standInBodyBytesMax = readStandInConfig({}).limits.bodyBytesMax;
+
+describe("the switches", () => {
+  const json = { headers: { "content-type": "application/json" } };
+  const order = (body: unknown, headers: Record<string, string> = {}) =>
+    post("/api/switches", body, { headers: { ...json.headers, ...headers } });
+
+  it("are thrown by a program of this machine, and shown", async () => {
+    const answer = await order({ pauseMs: 10_000, duplicate: 1 });
+    expect(await answer.json()).toMatchObject({
+      duplicate: 1,
+      reorder: 0,
+      drop: 0,
+      pausedUntil: expect.stringMatching(/Z$/),
+    });
+    await capture(event("feature_used", "user-1"));
+    const shown = async () => await (await fetch(`${standIn.url}/api/deliveries`)).json();
+    expect(await shown()).toMatchObject({ waiting: 2, delivered: 0 });
+    await order({ pauseMs: 0 });
+    await until("both went out", async () => (await shown()).delivered === 2);
+    expect(await shown()).toMatchObject({ repeated: 1, switched: { duplicate: 1, pausedUntil: null } });
+  });
+
+  it("heed no page, not even one of this machine, and no foreign name", async () => {
+    const strange: Record<string, string>[] = [
+      { origin: "http://localhost:8000" },
+      { "sec-fetch-site": "cross-site" },
+      { "x-forwarded-for": "10.0.0.1" },
+    ];
+    for (const headers of strange) {
+      expect((await order({ drop: 1 }, headers)).status).toBe(403);
+    }
+    expect(standIn.deliveries.status().switched.drop).toBe(0);
+  });
+
+  it.each([{ drop: 2 }, { drop: "1" }, { pauseMs: 60_001 }, { pauseMs: -1 }, { explode: 1 }, "no JSON", "7"])(
+    "take no %j",
+    async (body) => {
+      expect((await order(body)).status).toBe(400);
+      expect(standIn.deliveries.status().switched).toMatchObject({ drop: 0, pausedUntil: null });
+    },
+  );
+});

@@ -3,11 +3,12 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
-import { hostRefusal, refusalAnswer, visitOf } from "../../contract/door.ts";
+import { hostRefusal, isLocal, refusalAnswer, visitOf } from "../../contract/door.ts";
 import { makePrivateDirectory, makePrivateFile } from "../../runtime/durable_file.ts";
 import { listen } from "../../runtime/listen.ts";
 import { tryLockFile } from "../../runtime/data_dir.ts";
 import { type CapturedEvent, readCapture } from "./capture_body.ts";
+import { readSwitches } from "./switches.ts";
 import { openClientScripts } from "./client_scripts.ts";
 import { createDeliveries, type Deliveries, type DeliveriesOptions } from "./deliveries.ts";
 import { type Invocation, openDeliveryQueue } from "./delivery_queue.ts";
@@ -34,6 +35,7 @@ export type PosthogStandIn = {
   stop(): Promise<number>;
 };
 
+const SWITCHES_BYTES_MAX = 1_000;
 /** Ms that requests under way have to end when it stops. */
 const STOP_MS_MAX = 2_000;
 
@@ -78,7 +80,7 @@ export function startPosthogStandIn(
   const options = { ...dependencies, config, db, deliveries, projectUrl: () => projectUrl };
   const { host, port } = config;
   const app = buildApp(options);
-  const { server, url } = listen((request) => app.fetch(request), {
+  const { server, url } = listen((request, info) => app.fetch(request, info), {
     host,
     port,
     portSetting: "POSTHOG_STAND_IN_PORT",
@@ -163,8 +165,24 @@ function buildApp(options: AppOptions): Hono {
     app.get(`/api/${name}/`, (c) => c.json({ [list]: [] }));
   }
   app.get("/api/deliveries", (c) => c.json(options.deliveries.status()));
+  app.post("/api/switches", (c) => throwSwitches(c, options));
   app.get("/healthz", (c) => c.json({ status: "ok", delivered: options.deliveries.status().delivered }));
   return app;
+}
+
+/** For programs of this machine alone: a page always says where it comes from, and every page may ask the stand-in. */
+async function throwSwitches(c: Context, { deliveries }: AppOptions): Promise<Response> {
+  const isPage = ["origin", "sec-fetch-site"].some((name) => c.req.header(name) !== undefined);
+  if (isPage || !isLocal(visitOf(c.req.raw, c.env))) return c.text("for programs of this machine alone", 403);
+  const body = await readBody(c.req.raw, SWITCHES_BYTES_MAX);
+  const wanted = body && readSwitches(body);
+  if (!wanted) {
+    return c.text("expected pauseMs from 0 to 60000, and duplicate, reorder, drop from 0 to 1", 400);
+  }
+  const { pauseMs, ...shares } = wanted;
+  deliveries.disturb(shares);
+  if (pauseMs !== undefined) deliveries.pause(pauseMs);
+  return c.json(deliveries.status().switched);
 }
 
 /** The remote config as the script that sets it, where posthog-js looks for it. The token is anybody's text. */

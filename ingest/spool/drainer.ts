@@ -140,7 +140,8 @@ export class Drainer {
   /** Publishes records; why, in its words, where the log will never take them so. */
   async #refusalOf(records: readonly EnvelopeRecord[]): Promise<string | null> {
     try {
-      await this.options.log.publish(this.options.topic, records);
+      const positions = await this.options.log.publish(this.options.topic, records);
+      records.forEach((record, i) => this.options.recent?.published(record, positions[i]));
       this.published += records.length;
       return null;
     } catch (error) {

@@ -25,6 +25,8 @@ export class Spool {
   readonly #segments: Segment[] = [];
   #mark: SpoolMark = { segment: 0, bytes: 0 };
   #lastSegment = 0;
+  /** The newest of what waited when it was opened, oldest first; none once they were asked for. */
+  #waited: readonly EnvelopeRecord[] = [];
   #open: { readonly segment: Segment; readonly file: Deno.FsFile } | null = null;
 
   #queue: QueuedFrame[] = [];
@@ -50,6 +52,13 @@ export class Spool {
   /** Records appended, or about to be, that the log has not acknowledged. While it is above 0, new ones queue behind. */
   get pendingRecords(): number {
     return this.#pendingRecords;
+  }
+
+  /** The newest records that waited when it was opened, {@link WAITED_MAX} at most, oldest first; once only. */
+  takeWaited(): readonly EnvelopeRecord[] {
+    const waited = this.#waited;
+    this.#waited = [];
+    return waited;
   }
 
   /** Bytes on disk and about to be there. */
@@ -275,6 +284,9 @@ export class Spool {
     const bytes = await this.#files.read(segment.number, { from, until: segment.bytes });
     const records = decodeAll(bytes, Infinity);
     segment.records = records.length;
+    // Without their values, which are views into a whole file.
+    const newest = records.slice(-WAITED_MAX).map(({ record }) => ({ ...record, value: NO_BYTES }));
+    this.#waited = [...this.#waited, ...newest].slice(-WAITED_MAX);
     const end = records.at(-1)?.end ?? 0;
     const rest = decodeFrame(bytes, end);
     if (rest.is === "damaged") return await this.#setDamageAside(segment, from + end);
@@ -344,6 +356,9 @@ type QueuedFrame = {
   readonly reject: (error: unknown) => void;
 };
 
+const NO_BYTES = new Uint8Array();
+/** Records that a start tells of. */
+const WAITED_MAX = 200;
 /** Bytes that share one write and one fsync at most. */
 const FLUSH_BYTES_MAX = 8 * 1024 * 1024;
 

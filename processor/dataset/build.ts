@@ -12,13 +12,22 @@ import {
 } from "../record/erasure.ts";
 import { decide, type Rules } from "./core/decision.ts";
 import { SANITISER_VERSION } from "../sanitise/mod.ts";
-import { type Additions, additionsOf, chunksOf, type Decided, pendingLettersOf } from "./chunk.ts";
+import {
+  type Additions,
+  additionsOf,
+  addOutcomes,
+  chunksOf,
+  type Decided,
+  NO_OUTCOMES,
+  outcomesOf,
+  pendingLettersOf,
+} from "./chunk.ts";
 import { remember, type RulesContext, rulesOf, warmWindow } from "./opening.ts";
 import { type MovedIds, type MovedIdsReader, NO_MOVED_IDS } from "./moved_ids.ts";
 import { markOf } from "./core/record_mark.ts";
 import type { AdoptedCount, PartitionCount } from "./core/added_partitions.ts";
 import type { RecordMark } from "./core/record_mark.ts";
-import type { PartitionStore, PendingLetter } from "./store.ts";
+import type { OutcomeCounts, PartitionStore, PendingLetter } from "./store.ts";
 import type { DedupWindow } from "./core/dedup_window.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import type { DeadLetterIndex } from "../dead_letters/positions.ts";
@@ -46,6 +55,7 @@ type Pending = {
   bytes: number;
   readonly additions: Additions;
   readonly letters: PendingLetter[];
+  outcomes: OutcomeCounts;
 };
 
 /** By which counts of partitions a dataset goes: what its tree has noted, and what one partition has adopted. */
@@ -224,6 +234,7 @@ export class PartitionBuild {
     const { additions, letters } = this.#pending;
     letters.push(...pendingLettersOf(decided));
     additionsOf(decided, additions);
+    this.#pending.outcomes = addOutcomes(this.#pending.outcomes, outcomesOf(decided));
     for (const { decision: { outcome } } of decided) {
       if (outcome.is === "line") this.#pending.bytes += outcome.line.length;
     }
@@ -242,6 +253,7 @@ export class PartitionBuild {
       letters: letters.length > 0 ? [...store.manifest.letters, ...letters] : store.manifest.letters,
       sanitiserVersion: SANITISER_VERSION,
       last: this.#last,
+      outcomes: this.#pending.outcomes,
     });
     this.parts.window.fedTo = this.#next;
     this.#pending = emptyChunk();
@@ -263,5 +275,5 @@ export class PartitionBuild {
 }
 
 function emptyChunk(): Pending {
-  return { records: 0, bytes: 0, additions: new Map(), letters: [] };
+  return { records: 0, bytes: 0, additions: new Map(), letters: [], outcomes: NO_OUTCOMES };
 }

@@ -1,7 +1,7 @@
 import { isErasure, readLabel } from "../../contract/envelope.ts";
 import { fileNumberOf } from "./core/path.ts";
 import type { Decision } from "./core/decision.ts";
-import type { PendingLetter } from "./store.ts";
+import type { OutcomeCounts, PendingLetter } from "./store.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
 
 /** Records that are written in one go. A chunk is either one erasure or holds none, and never crosses a file's range. */
@@ -69,3 +69,29 @@ export function pendingLettersOf(decided: readonly Decided[]): readonly PendingL
       : []
   );
 }
+
+/** How many of these records became what. */
+export function outcomesOf(decided: readonly Decided[]): OutcomeCounts {
+  const counts = { lines: 0, duplicates: 0, deadLetters: 0, others: 0 };
+  for (const { decision: { outcome } } of decided) counts[COUNTED_AS[outcome.is]]++;
+  return counts;
+}
+
+const COUNTED_AS = {
+  line: "lines",
+  duplicate: "duplicates",
+  dead_letter: "deadLetters",
+  ignored: "others",
+} as const;
+
+/** Both together. */
+export function addOutcomes(a: OutcomeCounts, b: OutcomeCounts): OutcomeCounts {
+  return {
+    lines: a.lines + b.lines,
+    duplicates: a.duplicates + b.duplicates,
+    deadLetters: a.deadLetters + b.deadLetters,
+    others: a.others + b.others,
+  };
+}
+
+export const NO_OUTCOMES: OutcomeCounts = { lines: 0, duplicates: 0, deadLetters: 0, others: 0 };

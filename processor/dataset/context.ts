@@ -6,6 +6,7 @@ import type { Decided } from "./chunk.ts";
 import type { LoopDependencies } from "../loop/loop.ts";
 import type { ErasuresElsewhere } from "./erasures_elsewhere.ts";
 import type { MovedIdsReader } from "./moved_ids.ts";
+import type { WindowFinding } from "./core/dedup_window.ts";
 import type { DatasetStore } from "./store.ts";
 
 /** What the dataset writer gets, with its part of the processor's settings. */
@@ -17,6 +18,8 @@ export type DatasetDependencies = LoopDependencies & {
     readonly dedupWindow: number;
     readonly showRaw: boolean;
   };
+  /** Gets what looks into the windows of the partitions that this writer has open. */
+  readonly windows?: (lookFor: (ids: readonly string[]) => readonly WindowFinding[]) => void;
 };
 
 /** What the partitions of one writer share. */

@@ -7,7 +7,7 @@ import { type OpenPartition, openUnder, sweepNow } from "./opening.ts";
 import type { PartitionLock, PartitionManifest } from "./store.ts";
 import { refuseOtherLog } from "./topic_check.ts";
 import { eraseByChunk, writeChunk } from "./writing.ts";
-import type { DedupWindow } from "./core/dedup_window.ts";
+import type { DedupWindow, WindowFinding } from "./core/dedup_window.ts";
 
 const LOCK_EVERY_MS = 200;
 /** Between two questions how many partitions there are, in ms. */
@@ -100,6 +100,15 @@ export class DatasetPartition {
       .finally(() => this.#busy = false);
     this.#idle = looking.catch(() => {});
     await looking;
+  }
+
+  /** Where ids occur in its window, and which offsets that covers; null while it is not open. */
+  lookFor(ids: readonly string[]): WindowFinding | null {
+    const window = this.#open?.window;
+    if (!window) return null;
+    const found = ids.flatMap((id) => window.offsetsOf(id).map((one) => ({ id, ...one })));
+    const { partition } = this;
+    return { partition, from: Math.max(0, window.fedTo - window.size), to: window.fedTo, found };
   }
 
   /** Waits for an opening under way, then lets go: for good, or until it is assigned again. */

@@ -1,4 +1,5 @@
 import type { Clock } from "../../runtime/clock.ts";
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import type { Decided } from "./chunk.ts";
 import type { PartitionReporter } from "./context.ts";
@@ -26,12 +27,24 @@ export function reportTo(
     decided: (decided) => reportSteps(polledSteps(tailOf(decided), { at: now(), lineId, showRaw })),
     written: (decided, recordsBefore) => {
       reportSteps(writtenSteps(decided, { at: now(), recordsBefore }));
+      reportDeadLetters(decided, report);
       for (const [name, by] of countersOf(decided)) {
         const [counter, label] = name.split(" ") as [LoopCounter, string | undefined];
         report({ kind: "count", counter, by, ...(label === undefined ? {} : { label }) });
       }
     },
   };
+}
+
+/** Each of them, however many a chunk has: nobody else says it to who reads the log alone. */
+function reportDeadLetters(decided: readonly Decided[], report: LoopReport): void {
+  for (const { record: { partition, offset }, decision: { id, outcome } } of decided) {
+    if (outcome.is !== "dead_letter") continue;
+    const { step, reason } = outcome;
+    const text = `dead letter: ${reason} (${step}, ${WEBHOOKS_TOPIC} ${partition}:${offset})`;
+    const about = { topic: WEBHOOKS_TOPIC, partition, offset, id, step, reason, outcome: "dead_letter" };
+    report({ kind: "log", level: "warn", text, about });
+  }
 }
 
 /** Sums by counter and, behind a blank, label. */

@@ -31,6 +31,17 @@ export type PendingLetter = {
   readonly reason: string;
 };
 
+/** What became of records. Everything that is no line, no letter and no repeat is `others`: other events, the erased. */
+export type OutcomeCounts = {
+  readonly lines: number;
+  readonly duplicates: number;
+  readonly deadLetters: number;
+  readonly others: number;
+};
+
+/** Of the records at `from` and above, below `to`. */
+export type Outcomes = OutcomeCounts & { readonly from: number; readonly to: number };
+
 /** What of one partition's files is the dataset, and where its writer goes on. */
 export type PartitionManifest = {
   /** Where this dataset begins in the partition. */
@@ -44,6 +55,8 @@ export type PartitionManifest = {
   readonly counts?: readonly AdoptedCount[] | undefined;
   /** Below the next offset; missing in an earlier version's, and where there was no record yet. */
   readonly last?: RecordMark | undefined;
+  /** Of use only where `to` is the next offset: an earlier version moves that on and leaves this as it is. */
+  readonly outcomes?: Outcomes | undefined;
 };
 
 /** What a chunk adds to a file. */
@@ -60,6 +73,8 @@ export type Advance = {
   readonly sanitiserVersion: string;
   /** Of its last record; undefined where it has none: then that of before stays. */
   readonly last?: RecordMark | undefined;
+  /** Of its records; undefined where nobody counts them. */
+  readonly outcomes?: OutcomeCounts | undefined;
 };
 
 /** An erasure with its record's offset in this partition and the one behind it. */

@@ -141,6 +141,9 @@ class DatasetWriter {
   /** Consumes until the signal aborts; what ends the watch for good ends it too. */
   async run(): Promise<void> {
     const { log, clock, signal } = this.deps;
+    this.deps.windows?.((ids) =>
+      [...this.#owned.values()].flatMap(({ partition }) => partition.lookFor(ids) ?? [])
+    );
     const ending = new AbortController();
     const drain = AbortSignal.any([signal, ending.signal]);
     const watching = this.#watch(drain).finally(() => ending.abort());

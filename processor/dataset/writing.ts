@@ -1,5 +1,5 @@
 import type { Chunk } from "./chunk.ts";
-import { additionsOf, type Decided, pendingLettersOf } from "./chunk.ts";
+import { additionsOf, type Decided, NO_OUTCOMES, outcomesOf, pendingLettersOf } from "./chunk.ts";
 import { readErasure, UNREADABLE_ERASURE_REASON } from "../record/erasure.ts";
 import { decide } from "./core/decision.ts";
 import { markOf } from "./core/record_mark.ts";
@@ -42,6 +42,7 @@ export async function writeChunk(
     letters: pendingLettersOf(decided),
     sanitiserVersion: SANITISER_VERSION,
     last: lastOf(chunk),
+    outcomes: outcomesOf(decided),
   });
   faultPoint("dataset.manifest");
   await letters.publish(decided.flatMap(letterOf));
@@ -84,6 +85,7 @@ async function setErasureAside(
     letters: pendingLettersOf(decided),
     sanitiserVersion: SANITISER_VERSION,
     last: lastOf(chunk),
+    outcomes: decided.length > 0 ? outcomesOf(decided) : { ...NO_OUTCOMES, others: 1 },
   });
   await letters.publish(decided.flatMap(letterOf));
   window.fedTo = chunk.nextOffset;

@@ -48,6 +48,17 @@ export class DeadLetterList {
       .filter(({ redriven, dismissed }) => all || (!redriven && dismissed === null));
   }
 
+  /** Why this position has had a letter; null: it has none, "" where an erasure has taken it. */
+  reasonAt(source: LetterSource): string | null {
+    const id = this.#sources.get(sourceText(source));
+    return id === undefined ? null : this.#letters.get(id)?.reason ?? "";
+  }
+
+  /** Source positions that have had a letter. */
+  get ever(): number {
+    return this.#sources.size;
+  }
+
   /** Where a redrive of this letter has begun without an end: the raw partition's end offset of that moment; else null. */
   begunAt(id: string): number | null {
     return this.#done.has(id) ? null : this.#begun.get(id) ?? null;

@@ -1,4 +1,5 @@
 import type { Clock } from "../../runtime/clock.ts";
+import type { About, Level } from "../../runtime/log.ts";
 import type { FaultPoint } from "../../runtime/fault_point.ts";
 import type { KeyedHashes } from "../../contract/keyed_hash.ts";
 import type { TopicLog } from "../../topic/topic.ts";
@@ -13,7 +14,7 @@ export type LoopMessage =
   | { readonly kind: "forget" }
   /** Adds to a counter of `/metrics`. */
   | { readonly kind: "count"; readonly counter: LoopCounter; readonly by: number; readonly label?: string }
-  | { readonly kind: "log"; readonly level: "info" | "warn" | "error"; readonly text: string };
+  | { readonly kind: "log"; readonly level: Level; readonly text: string; readonly about?: About };
 
 /** `is: ready` makes the loop part of a 200 of `/readyz`; words say what it waits for or what is wrong. */
 export type LoopHealth = {

@@ -1,5 +1,6 @@
 import { SMTPServer } from "smtp-server";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { openMailbox } from "../../demo/mailbox.ts";
 import { until } from "../../tests/support/until.ts";
 import { deleteView, hashes, look, mailsIn, newPlace, type Place, SECRET, uses } from "./fixtures/run.ts";
 
@@ -171,4 +172,43 @@ describe("over SMTP, where nobody can be asked afterwards", () => {
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   );
+});
+
+describe("over SMTP to the demo's mail server, which keeps what it takes where it can be looked up", () => {
+  const sending = (url: string) => ({
+    SMTP_URL: url,
+    SMTP_TLS: "opportunistic",
+    DEMO_MAILBOX: "1",
+    MAIL_FROM: "shop@shop.example",
+    PUBLIC_URL: "http://localhost:8000",
+  });
+
+  it.each(["sender.claimed", "sender.sent", "sender.answered"])(
+    "a kill at %s: the next one sends what was not sent, and nothing twice",
+    async (point) => {
+      const place = await placeWithFiveUses();
+      const mailbox = await openMailbox(place.dataDir);
+      await killAt(place, point, sending(mailbox.url));
+      await runUntil(place, "offered", sending(mailbox.url));
+      expect(mailsIn(place)).toHaveLength(1);
+      await mailbox.close();
+    },
+  );
+
+  it("what it answers 451 comes later, once, under the same Message-ID", async () => {
+    const place = await placeWithFiveUses();
+    const mailbox = await openMailbox(place.dataDir);
+    mailbox.refuses = true;
+    const environment = { ...sending(mailbox.url), MAIL_RETRY_DELAYS: Array(100).fill("50ms").join() };
+    const processor = startProcessor(place, environment);
+    await until("it was refused three times", () => mailbox.refused >= 3);
+    expect(mailsIn(place)).toEqual([]);
+    expect(offerIn(place)!.sentAt).toBeNull();
+    mailbox.refuses = false;
+    await until("the offer is offered", () => offerIn(place)?.state === "offered");
+    expect(mailsIn(place)).toHaveLength(1);
+    expect(offerIn(place)!.timeline.some(({ what }) => what.includes("451"))).toBe(true);
+    await processor.stop();
+    await mailbox.close();
+  });
 });

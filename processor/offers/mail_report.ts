@@ -1,6 +1,6 @@
 import type { FactOf } from "../facts/facts.ts";
 import { isTransient } from "../loop/consume.ts";
-import type { LoopDependencies } from "../loop/loop.ts";
+import type { LoopDependencies, LoopMessage } from "../loop/loop.ts";
 import type { OfferStoreReader } from "./store.ts";
 import { type AnswerFact, eventAt } from "./send_attempt.ts";
 
@@ -17,13 +17,15 @@ export async function reportMail(
   messageId: string | null,
   ports: MailReportPorts,
 ): Promise<void> {
+  const distinctId = await distinctIdOf(fact.offer, ports);
+  ports.report(mailLine(fact, { distinctId, messageId }));
   const nextAttemptAt = fact.fact === "deferred" ? fact.nextAttemptAt : null;
   ports.report({
     kind: "steps",
     steps: [{
       step: "mail",
       offer: String(fact.offer),
-      distinctId: await distinctIdOf(fact.offer, ports),
+      distinctId,
       outcome: fact.fact,
       words: fact.fact === "closed" ? fact.reason : fact.words,
       messageId,
@@ -31,6 +33,30 @@ export async function reportMail(
       at: new Date(ports.clock.now()).toISOString(),
     }],
   });
+}
+
+/** As the log says it: a mail that was not sent is somebody's business, an offer that closed is no trouble. */
+function mailLine(
+  fact: AnswerFact | FactOf<"closed">,
+  { distinctId, messageId }: { readonly distinctId: string | null; readonly messageId: string | null },
+): LoopMessage {
+  const whose = `offer ${fact.offer} of ${distinctId ?? "a person whose record is gone"}`;
+  const about = { outcome: fact.fact, ...(messageId === null ? {} : { id: messageId }) };
+  switch (fact.fact) {
+    case "accepted":
+      return {
+        kind: "log",
+        level: "info",
+        text: `mail sent: ${whose}`,
+        about: { ...about, outcome: "mail" },
+      };
+    case "closed":
+      return { kind: "log", level: "info", text: `${whose} is closed: ${fact.reason}`, about };
+    case "deferred":
+    case "refused":
+    case "unknown":
+      return { kind: "log", level: "warn", text: `mail ${fact.fact}: ${whose}: ${fact.words}`, about };
+  }
 }
 
 /** Only the raw record knows it; where the log is away just now, nobody is named. */

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { passwordHeaders } from "../../contract/door.ts";
+import type { EventDetail } from "../../contract/processor_api.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import { createStatusApi, type StatusSources } from "./api.ts";
 import { deadLetterApi } from "../dead_letters/api.ts";
@@ -24,6 +25,7 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     standing: () => [],
     warnings: () => [],
     status: () => Promise.reject(new Error("the log is away")),
+    eventOf: () => Promise.resolve({ lookedAt: { partitions: [], facts: null } }),
     offerOf: () => Promise.resolve(null),
     codeIsValid: () => false,
     dataset: () => ({
@@ -143,6 +145,26 @@ describe("/api/events", () => {
       expect(response.headers.get("access-control-allow-origin")).toBeNull();
     },
   );
+
+  test("shows the raw envelope of an event to this machine only, and says where it looked for another", async () => {
+    const withRaw: boolean[] = [];
+    const event = { uuid: "0190a000-0000-7000-8000-000000000001" } as EventDetail;
+    const eventOf: StatusSources["eventOf"] = (_, options) => {
+      withRaw.push(options.withRaw);
+      return Promise.resolve(event);
+    };
+    const console = { ...CONSOLE, password: "secret" };
+    const asked = { showsRaw: true, console, eventOf };
+    const path = `/api/events/${event.uuid}`;
+    for (const peer of ["127.0.0.1", "192.0.2.7"]) {
+      const response = await get(asked, path, { peer, host: "localhost", ...passwordHeaders("secret") });
+      expect(response.status).toBe(200);
+    }
+    expect(withRaw).toEqual([true, false]);
+    const none = await get({}, path);
+    expect([none.status, await none.json()]).toMatchObject([404, { lookedAt: { partitions: [] } }]);
+    expect((await get({}, "/api/events/..%2fstatus")).status).toBe(400);
+  });
 
   test("lets a listener go that does not read, and keeps telling the others", async () => {
     const hub = createTraceHub("run");

@@ -4,7 +4,9 @@ import { ConsoleDoor, type ConsoleSettings, isLocal, refusalAnswer, visitOf } fr
 import type {
   DatasetPage,
   DatasetTail,
+  EventDetail,
   MailListing,
+  NoEvent,
   OfferView,
   PipelineStatus,
 } from "../../contract/processor_api.ts";
@@ -23,6 +25,8 @@ export type StatusSources = {
   /** Partitions that stand at what cannot be read, in words; the others flow, so that the processor is ready. */
   readonly standing: () => readonly string[];
   readonly status: () => Promise<PipelineStatus>;
+  /** What has become of one event. */
+  readonly eventOf: (uuid: string, options: { readonly withRaw: boolean }) => Promise<EventDetail | NoEvent>;
   readonly offerOf: (distinctId: string) => Promise<OfferView | null>;
   readonly codeIsValid: (code: string) => boolean;
   readonly dataset: (query: { limit: number; before: string | null; after: string | null }) => DatasetPage;
@@ -42,6 +46,8 @@ export type StatusSources = {
 
 /** Open without a password to this machine: what looks after the service has none. */
 const HEALTH_PATHS = ["/healthz", "/readyz", "/metrics"];
+const EVENT_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const NO_SUCH_EVENT = "Nothing is known of this event in what was looked at: see lookedAt.";
 const TAIL_LINES_MAX = 1_000;
 /** Dataset partitions of a page, at most and unless another number is asked for. */
 const DATASET_LIMIT_MAX = 500;
@@ -88,6 +94,17 @@ export function createStatusApi(sources: StatusSources): Hono {
       lastEventId: c.req.header("last-event-id") ?? null,
       clock: sources.clock,
     });
+  });
+  app.get("/api/events/:uuid", async (c) => {
+    const uuid = c.req.param("uuid");
+    if (!EVENT_ID.test(uuid)) {
+      return c.json(problem("bad_request", "Expected an event's uuid."), 400);
+    }
+    const withRaw = sources.showsRaw && isLocal(visitOf(c.req.raw, c.env));
+    const event = await sources.eventOf(uuid, { withRaw });
+    return "uuid" in event
+      ? c.json(event)
+      : c.json({ ...problem("not_found", NO_SUCH_EVENT), ...event }, 404);
   });
   app.get("/api/offers/:id", async (c) => {
     const offer = await sources.offerOf(c.req.param("id"));

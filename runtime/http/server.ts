@@ -2,6 +2,7 @@ import { backOffMs } from "../retry.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { clientOf } from "../room.ts";
 import { Connection, type Handler, type Phase } from "./connection.ts";
+import { log } from "../log.ts";
 
 /**
  * HTTP/1.1 on connections that are counted, dated and shared out: what `Deno.serve` has no settings for, and `node:http`
@@ -46,6 +47,8 @@ const STALLED_MS = 1_000;
 /** Milliseconds between two reports of the same trouble. */
 const REPORT_MS = 60_000;
 
+const logged = (text: string) => log("error", text);
+
 /** A server at work. Its figures count since the start. */
 export class HttpServer {
   readonly addr: Deno.NetAddr;
@@ -71,7 +74,7 @@ export class HttpServer {
 
   /** Throws what `Deno.listen` does. */
   constructor(handler: Handler, options: ServeOptions) {
-    const { hostname, port, limits = HTTP_LIMITS, clock = systemClock, report = console.error } = options;
+    const { hostname, port, limits = HTTP_LIMITS, clock = systemClock, report = logged } = options;
     this.#listener = Deno.listen({ hostname, port });
     this.addr = this.#listener.addr as Deno.NetAddr;
     this.#handler = handler;

@@ -58,6 +58,8 @@ const USERS: readonly [string, Record<string, string>][] = [
     POSTHOG_KEY: "phc_own",
     POSTHOG_HOST: "https://eu.i.posthog.com",
     FRESH: "npm",
+    LOG_FORMAT: "text",
+    LOG_LEVEL: "debug",
     CONSOLE_PASSWORD: "console-password-of-a-test",
     ALLOWED_HOSTS: "shop.example,10.0.0.7",
   }],
@@ -125,7 +127,7 @@ test("the console is everybody's who reaches the published ports, by a loopback 
 
 test("every service answers to the name by which the others ask it", () => {
   const hosts: Record<string, HostSettings> = {
-    ingest: readIngestConfig(environmentOf("ingest")).hosts,
+    ingest: readIngestConfig(environmentOf("ingest")).console,
     processor: readProcessorConfig(environmentOf("processor")).console,
     "posthog-stand-in": readStandInConfig(environmentOf("posthog-stand-in")).hosts,
   };
@@ -141,6 +143,7 @@ test("web knows that there is a secret, and not which", async () => {
   expect(JSON.stringify(compose(user).services.web)).not.toContain("static-secret");
   expect(await webSettings(compose(user))).toMatchObject({ withSecret: true });
   expect(await webSettings(plain)).toEqual({
+    demoControl: null,
     identitySecret: null,
     ingestUrl: "http://ingest:3000",
     processorUrl: "http://processor:3001",

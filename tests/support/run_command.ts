@@ -14,7 +14,7 @@ function childEnvironment(env: Record<string, string>): Record<string, string> {
     const value = Deno.env.get(name);
     return value === undefined ? [] : [[name, value] as const];
   });
-  return { ...Object.fromEntries(kept), NO_COLOR: "1", ...env };
+  return { ...Object.fromEntries(kept), NO_COLOR: "1", LOG_FORMAT: "text", ...env };
 }
 
 /** Runs one of the project's programs to its end. */

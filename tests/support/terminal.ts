@@ -25,7 +25,12 @@ export async function whyNoTerminal(): Promise<string | null> {
 /** Starts one of the project's programs on a terminal. */
 export function openTerminal(
   path: string,
-  { args, env }: { readonly args: readonly string[]; readonly env: Record<string, string> },
+  { args, env, after }: {
+    readonly args: readonly string[];
+    readonly env: Record<string, string>;
+    /** What the shell does on the same terminal once the program has ended; $code is how. Default: it ends with it. */
+    readonly after?: string;
+  },
 ): Terminal {
   const words = [Deno.execPath(), "run", "-A", "--quiet", resolve(ROOT, path), ...args];
   const quoted = words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
@@ -34,7 +39,14 @@ export function openTerminal(
     return value === undefined ? [] : [[name, value] as const];
   });
   const child = new Deno.Command("script", {
-    args: ["--quiet", "--return", "--flush", "--command", `exec ${quoted}`, "/dev/null"],
+    args: [
+      "--quiet",
+      "--return",
+      "--flush",
+      "--command",
+      after === undefined ? `exec ${quoted}` : `${quoted}; code=$?; ${after}`,
+      "/dev/null",
+    ],
     cwd: ROOT,
     clearEnv: true,
     env: { ...Object.fromEntries(kept), TERM: "xterm", NO_COLOR: "1", SHELL: "/bin/sh", ...env },

@@ -268,6 +268,7 @@ export function startFakes(
         standing: () => [],
         warnings: () => [],
         status,
+        eventOf: () => Promise.resolve({ lookedAt: { partitions: [], facts: null } }),
         offerOf: (id) => Promise.resolve(offers.get(id) ?? null),
         codeIsValid: () => false,
         dataset,

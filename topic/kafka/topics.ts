@@ -1,5 +1,5 @@
 import { type Admin, ConfigSource } from "kafkajs";
-import { logError } from "../../runtime/printable.ts";
+import { log } from "../../runtime/log.ts";
 import { LogSetupError, type SettingBreach, type TopicSpec } from "../topic.ts";
 import { typeOf } from "./errors.ts";
 import type { ClientCluster } from "./fetcher.ts";
@@ -139,7 +139,7 @@ async function putRight(
     try {
       await setTopicSettings(ports.cluster(), topic, { [setting]: wanted });
       if (says) {
-        logError(`kafka: info: topic "${topic}" had ${setting}=${value}, and has ${wanted} now: ${why}`);
+        log("info", `topic "${topic}" had ${setting}=${value}, and has ${wanted} now: ${why}`, { topic });
       }
     } catch (error) {
       // What has no name in the protocol is trouble on the way to the broker.

@@ -11,7 +11,7 @@ import {
   UNNAMED_FUSE,
 } from "./network_file_system.ts";
 import { LogSetupError } from "../topic.ts";
-import { logError } from "../../runtime/printable.ts";
+import { log } from "../../runtime/log.ts";
 
 /**
  * One file of the embedded log: its place, its tables, how a connection to it is opened.
@@ -237,7 +237,8 @@ export function refuseNetworkFileSystem(dataDir: string, looks: FileSystemLooks 
   const type = networkFileSystemAt(realpathSync(there), looks);
   if (type === null) return;
   if (type === UNKNOWN) {
-    logError(
+    log(
+      "warn",
       `Cannot see whether DATA_DIR "${dataDir}" lies on a network file system, where the embedded log could lose ` +
         `records: --allow-sys=statfs (for a path below /dev: -A) lets Deno look.`,
     );

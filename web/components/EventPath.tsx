@@ -56,11 +56,15 @@ function stopsOf(row: EventRow, earned: boolean): Stop[] {
     },
   ];
   const end = endOf(row, earned);
-  return end ? [...stops, end] : stops;
+  const all = end ? [...stops, end] : stops;
+  // Where it lies was read from the log; the times of its way went with the process that saw it pass.
+  return row.fromLog
+    ? all.map((stop, i) => i < 2 ? stop : { ...stop, at: null, title: `${stop.label}, read from the log` })
+    : all;
 }
 
 /** Only the two product events are expected to end somewhere; PostHog's own ones pass through the topic. */
-function endOf({ ending, event, polledAt }: EventRow, earned: boolean): Stop | null {
+function endOf({ ending, event, polledAt, fromLog }: EventRow, earned: boolean): Stop | null {
   switch (ending?.kind) {
     case "written": {
       const { file, line, at } = ending;
@@ -75,6 +79,7 @@ function endOf({ ending, event, polledAt }: EventRow, earned: boolean): Stop | n
       if (event === FEATURE_USED && earned && polledAt) {
         return { label: "offer earned before", at: null, state: "done" };
       }
+      if (event === FEATURE_USED && fromLog) return { label: "counted before", at: null, state: "done" };
       if (event === FEATURE_USED) return { label: "count", at: null, state: "awaited" };
       return null;
   }

@@ -38,6 +38,8 @@ export type EventRow = {
   readonly receivedAt: string | null;
   readonly position: string | null;
   readonly polledAt: string | null;
+  /** Told by a processor that has started since: when it was polled and ended is not known any more. */
+  readonly fromLog: boolean;
   readonly ending: Ending | null;
   /** Deliveries of the same event that were dropped, by position. */
   readonly repeats: readonly string[];
@@ -154,6 +156,7 @@ function polled(row: EventRow, step: Extract<TraceStep, { step: "polled" }>): Ev
     receivedAt: step.receivedAt,
     position: step.position,
     polledAt: step.at,
+    fromLog: step.fromLog === true,
     before: row.before ?? step.rawPrompt ?? null,
   };
 }
@@ -183,6 +186,7 @@ function eventRow(rows: Trace, id: string): EventRow {
     receivedAt: null,
     position: null,
     polledAt: null,
+    fromLog: false,
     ending: null,
     repeats: [],
     before: null,

@@ -14,6 +14,32 @@ function plainly(entries: readonly Entry[], { at, size }: { at: number; size: nu
 }
 
 describe("DedupWindow", () => {
+  it("tells where an id occurs, the newest first, and nothing of what lies below", () => {
+    fc.assert(fc.property(
+      fc.array(fc.record({ id: fc.nat(4), step: fc.integer({ min: 1, max: 5 }), redrives: fc.nat(2) }), {
+        maxLength: 60,
+      }),
+      fc.integer({ min: 1, max: 40 }),
+      (steps, size) => {
+        const window = new DedupWindow(size, 1);
+        let offset = -1;
+        const entries = steps.map((one) => ({
+          id: id(one.id),
+          offset: offset += one.step,
+          redrives: one.redrives,
+        }));
+        for (const entry of entries) window.seen(entry.id, entry);
+        for (let n = 0; n <= 5; n++) {
+          const wanted = entries.filter((one) => one.id === id(n) && one.offset >= window.fedTo - size)
+            .reverse();
+          expect(window.offsetsOf(id(n))).toEqual(
+            wanted.map(({ offset, redrives }) => ({ offset, redrives })),
+          );
+        }
+      },
+    ));
+  });
+
   it("holds exactly the last W offsets", () => {
     const window = new DedupWindow(3, 1);
     expect(window.seen(id(1), { offset: 0, redrives: 0 })).toBe(false);

@@ -13,6 +13,14 @@ export type WindowEntries = {
   readonly redrives: Uint16Array;
 };
 
+/** What a partition's window knows of ids: the offsets `from` ≤ o < `to` are all that it looks back. */
+export type WindowFinding = {
+  readonly partition: number;
+  readonly from: number;
+  readonly to: number;
+  readonly found: readonly { readonly id: string; readonly offset: number; readonly redrives: number }[];
+};
+
 const CAPACITY_FIRST = 1024;
 
 /**
@@ -55,6 +63,24 @@ export class DedupWindow {
     readIdWords(id, this.#id);
     const newest = this.#table[this.#slotOf(this.#id, 0)]! - 1;
     return newest >= 0 && this.#occurs(newest, { from: -Infinity, redrives });
+  }
+
+  /** Where an id occurs in it, the newest first. */
+  offsetsOf(id: string): { readonly offset: number; readonly redrives: number }[] {
+    readIdWords(id, this.#id);
+    const found: { offset: number; redrives: number }[] = [];
+    let above = Infinity;
+    for (
+      let place = this.#table[this.#slotOf(this.#id, 0)]! - 1;
+      place >= 0;
+      place = this.#previous[place]!
+    ) {
+      const offset = this.#offsets[place]!;
+      if (offset >= above || offset < this.fedTo - this.size) break;
+      found.push({ offset, redrives: this.#redrives[place]! });
+      above = offset;
+    }
+    return found;
   }
 
   entries(): WindowEntries {

@@ -1,7 +1,12 @@
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { ifThere, isThere } from "../../../runtime/durable_file.ts";
-import type { DatasetListing, DatasetPage, DatasetTail } from "../../../contract/processor_api.ts";
+import type {
+  DatasetListing,
+  DatasetPage,
+  DatasetTail,
+  PipelineStatus,
+} from "../../../contract/processor_api.ts";
 import { parseDatasetPath } from "../core/path.ts";
 import { SANITISER_VERSION } from "../../sanitise/mod.ts";
 import type { FileEntries, FileEntry } from "../store.ts";
@@ -52,6 +57,23 @@ export class DatasetView {
   /** Counts over all files. */
   totals(): Sums {
     return this.#withTree(({ snapshots }) => sumOf(snapshots.map(totalsOf))) ?? sumOf([]);
+  }
+
+  /** What became of the topic's records, by the manifests; `uncounted` are those that an earlier version wrote. */
+  outcomes(): Omit<NonNullable<PipelineStatus["outcomes"]>, "letters"> {
+    const sum = { records: 0, lines: 0, duplicates: 0, deadLetters: 0, others: 0, uncounted: 0 };
+    for (const { manifest } of this.#withTree(({ snapshots }) => snapshots) ?? []) {
+      if (manifest === null) continue;
+      const { firstOffset, nextOffset, outcomes } = manifest;
+      const known = outcomes?.to === nextOffset ? outcomes : null;
+      sum.uncounted += (known?.from ?? nextOffset) - firstOffset;
+      if (known === null) continue;
+      for (const kind of ["lines", "duplicates", "deadLetters", "others"] as const) {
+        sum[kind] += known[kind];
+        sum.records += known[kind];
+      }
+    }
+    return sum;
   }
 
   /** Dataset partitions by date and event, the newest date first. */

@@ -3,7 +3,7 @@ import * as z from "zod";
 import { type ErasedSubjects } from "../../record/erasure.ts";
 import { parseDatasetPath, partitionPrefix } from "../core/path.ts";
 import { DatasetStateError } from "../core/state_error.ts";
-import type { DatasetIdentity, FileEntries, PartitionManifest } from "../store.ts";
+import type { DatasetIdentity, FileEntries, Outcomes, PartitionManifest } from "../store.ts";
 import { GROUP_READS, readIfThere, replaceFile } from "../../../runtime/durable_file.ts";
 
 /**
@@ -29,7 +29,11 @@ export type StoredManifest = PartitionManifest & {
 export type SealedNumbers = { readonly closed: readonly number[]; readonly open: readonly number[] };
 
 /** Where an erasure leads: the entries of the rewritten files, and the offset behind its record. */
-export type Erasing = { readonly nextOffset: number; readonly files: FileEntries };
+export type Erasing = {
+  readonly nextOffset: number;
+  readonly files: FileEntries;
+  readonly outcomes?: Outcomes | undefined;
+};
 
 const count = z.int().min(0);
 const path = z.string().refine((text) => parseDatasetPath(text) !== null, { error: "is no dataset path" });
@@ -42,6 +46,14 @@ const files = z.record(
     sanitiserVersions: z.array(z.string()),
   }),
 );
+const outcomes = z.object({
+  from: count,
+  to: count,
+  lines: count,
+  duplicates: count,
+  deadLetters: count,
+  others: count,
+});
 const manifest = z.looseObject({
   firstOffset: count,
   nextOffset: count,
@@ -50,9 +62,10 @@ const manifest = z.looseObject({
     z.object({ offset: count, step: z.enum(["parse", "sanitise", "erase"]), reason: z.string() }),
   )
     .default([]),
-  erasing: z.object({ nextOffset: count, files }).optional(),
+  erasing: z.object({ nextOffset: count, files, outcomes: outcomes.optional() }).optional(),
   counts: z.array(z.object({ count, from: count })).optional(),
   last: z.object({ offset: count, timestamp: z.int(), sha256: z.string() }).optional(),
+  outcomes: outcomes.optional(),
   sealed: z.object({ closed: z.array(count), open: z.array(count) }).optional(),
 });
 const sealed = z.looseObject({ files });

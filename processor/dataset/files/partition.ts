@@ -19,6 +19,8 @@ import type {
   FileAddition,
   FileEntries,
   FileEntry,
+  OutcomeCounts,
+  Outcomes,
   PartitionStore,
   PendingLetter,
 } from "../store.ts";
@@ -27,6 +29,7 @@ import { putInPlace, rewriteWithout } from "./erasing.ts";
 import { manifestPaths, readErased, saveErased, saveManifest, type StoredManifest } from "./manifest.ts";
 import { SealedEntries } from "./sealed.ts";
 import { cutBack, JsonlFiles } from "./append.ts";
+import { addOutcomes } from "../chunk.ts";
 import { loadWindowCache, saveWindowCache } from "./window_cache.ts";
 
 /** Distinct ids whose answer is kept while an erasure reads a file: it has many lines of few people. */
@@ -127,7 +130,15 @@ export class JsonlPartition implements PartitionStore {
       (files as Record<string, FileEntry>)[path] = grown(this.#entry(path), { ...to, addition, bytes });
     }
     const { nextOffset, letters, last = this.manifest.last } = to;
-    await this.#save({ ...this.manifest, nextOffset, files, letters, ...(last ? { last } : {}) });
+    const outcomes = to.outcomes && this.#outcomes(to.outcomes, nextOffset);
+    await this.#save({
+      ...this.manifest,
+      nextOffset,
+      files,
+      letters,
+      ...(last ? { last } : {}),
+      ...(outcomes ? { outcomes } : {}),
+    });
     this.#appended.clear();
   }
 
@@ -182,7 +193,7 @@ export class JsonlPartition implements PartitionStore {
       heartbeat,
       faultPoint,
     });
-    const erasing = { nextOffset, files };
+    const erasing = { nextOffset, files, outcomes: this.#outcomesAfter(files, { entries, nextOffset }) };
     await this.#save({ ...this.manifest, letters: this.#lettersLeft(), erasing });
     faultPoint("erase.manifest");
     await this.#finishErasing({ faultPoint });
@@ -237,8 +248,34 @@ export class JsonlPartition implements PartitionStore {
     const files = Object.fromEntries(
       Object.entries(manifest.files).map(([path, entry]) => [path, erasing.files[path] ?? entry]),
     );
-    await this.#save({ ...manifest, files, nextOffset: erasing.nextOffset, letters: this.#lettersLeft() });
+    const { nextOffset, outcomes = manifest.outcomes } = erasing;
+    await this.#save({ ...manifest, files, nextOffset, letters: this.#lettersLeft(), outcomes });
     removeIfThere(this.#paths.erasing, { recursive: true });
+  }
+
+  /** With what a chunk adds; begun anew where an earlier version has gone on without counting. */
+  #outcomes(counts: OutcomeCounts, to: number): Outcomes {
+    const { outcomes, nextOffset } = this.manifest;
+    return outcomes?.to === nextOffset
+      ? { from: outcomes.from, to, ...addOutcomes(outcomes, counts) }
+      : { from: nextOffset, to, ...counts };
+  }
+
+  /** The lines that an erasure takes out are others then, and so is its own record. */
+  #outcomesAfter(
+    files: FileEntries,
+    { entries, nextOffset }: { readonly entries: FileEntries; readonly nextOffset: number },
+  ): Outcomes {
+    const taken = Object.entries(files).reduce(
+      (sum, [path, { records }]) => sum + (entries[path]?.records ?? 0) - records,
+      0,
+    );
+    const { manifest } = this;
+    const isCounted = manifest.outcomes?.to === manifest.nextOffset;
+    // Of lines from before the counting there is none to take.
+    const lines = isCounted ? Math.min(taken, manifest.outcomes!.lines) : 0;
+    const own = nextOffset > manifest.nextOffset ? 1 : 0;
+    return this.#outcomes({ lines: -lines, duplicates: 0, deadLetters: 0, others: lines + own }, nextOffset);
   }
 
   #lettersLeft(): readonly PendingLetter[] {

@@ -1,20 +1,10 @@
 import { join } from "node:path";
+import { mailDir, mailFileName, mailTmpDir } from "../../../contract/mail_files.ts";
 import { ifThere, isThere, removeIfThere, syncDirectorySync } from "../../../runtime/durable_file.ts";
 
 /** The `.eml` files of a DATA_DIR: in `new` those that were sent, in `tmp` those on their way. */
 
-export function mailDir(dataDir: string): string {
-  return join(dataDir, "mail", "new");
-}
-
-export function mailTmpDir(dataDir: string): string {
-  return join(dataDir, "mail", "tmp");
-}
-
-/** @param messageId With or without its angle brackets. */
-export function mailFileName(messageId: string): string {
-  return `${messageId.replace(/^<|>$/g, "").replace(/[^A-Za-z0-9@._-]/g, "_")}.eml`;
-}
+export { mailDir, mailFileName, mailTmpDir };
 
 /** Names of the `.eml` files in a directory; none where it is missing. */
 export function mailNamesIn(directory: string): string[] {

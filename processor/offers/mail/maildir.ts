@@ -60,12 +60,15 @@ export function createMaildirMailer(
       syncDirectorySync(newDir);
       return { is: "accepted", serverAnswer: "written" };
     },
-    outcomeOf(messageId) {
-      const there = isThere(join(newDir, mailFileName(messageId)));
-      return Promise.resolve(there ? "accepted" : "not_sent");
-    },
+    outcomeOf: (messageId) => outcomeIn(dataDir, messageId),
     close: () => Promise.resolve(),
   };
+}
+
+/** What became of a message whose server keeps what it takes in this DATA_DIR. */
+export function outcomeIn(dataDir: string, messageId: string): ReturnType<Mailer["outcomeOf"]> {
+  const there = isThere(join(mailDir(dataDir), mailFileName(messageId)));
+  return Promise.resolve(there ? "accepted" : "not_sent");
 }
 
 const CLAIM_TIMEOUT_MS = 45_000;
