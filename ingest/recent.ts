@@ -30,6 +30,8 @@ const ENDS_FRESH_MS = 250;
 /** Keeps the last {@link RECENT_MAX}; what went from the spool to the log is one and the same entry. */
 export class RecentWebhooks {
   #newestLast: RecentWebhook[] = [];
+  /** Entries that say spool, or a few more that are kept no longer: where there is none, a published record needs no search. */
+  #spooled = 0;
 
   /** The log has acknowledged it, by way of the spool or not. */
   published(
@@ -39,15 +41,19 @@ export class RecentWebhooks {
     if (position === undefined) return;
     const { partition, offset } = position;
     const entry = entryOf(record, { durable: "log", partition, offset });
-    const waits = this.#newestLast.findLastIndex((one) =>
-      one.durable === "spool" && one.id === entry.id && one.receivedAt === entry.receivedAt
-    );
-    if (waits >= 0) this.#newestLast[waits] = entry;
-    else this.#add(entry);
+    const waits = this.#spooled === 0
+      ? -1
+      : this.#newestLast.findLastIndex((one) =>
+        one.durable === "spool" && one.id === entry.id && one.receivedAt === entry.receivedAt
+      );
+    if (waits < 0) return this.#add(entry);
+    this.#newestLast[waits] = entry;
+    this.#spooled--;
   }
 
   /** It is on the spool's disk. */
   spooled(record: Pick<EnvelopeRecord, "timestamp" | "headers">): void {
+    this.#spooled++;
     this.#add(entryOf(record, { durable: "spool", partition: null, offset: null }));
   }
 
@@ -83,7 +89,9 @@ export class RecentWebhooks {
   #add(entry: RecentWebhook): void {
     this.#newestLast.push(entry);
     // Not one by one: that would move all of them for each webhook.
-    if (this.#newestLast.length >= 2 * RECENT_MAX) this.#newestLast = this.#newestLast.slice(-RECENT_MAX);
+    if (this.#newestLast.length < 2 * RECENT_MAX) return;
+    this.#newestLast = this.#newestLast.slice(-RECENT_MAX);
+    this.#spooled = this.#newestLast.filter(({ durable }) => durable === "spool").length;
   }
 }
 
