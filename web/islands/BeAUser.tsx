@@ -143,6 +143,9 @@ function Usage() {
   return (
     <div class="stack">
       <button type="button" onClick={use} aria-disabled={busy.value}>Simulate Feature Usage</button>
+      {offer && connection.value !== "live" && connection.value !== "connecting" && (
+        <p class="note warn">As it was known before the processor went away:</p>
+      )}
       {offer ? <OfferState offer={offer} /> : (
         <p class="note">
           {connection.value === "away"

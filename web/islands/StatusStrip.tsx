@@ -1,6 +1,6 @@
 import { useEffect } from "preact/hooks";
-import { startClock } from "../browser/now.ts";
-import { connection, sent, services, startFeed } from "../browser/feed.ts";
+import { now, startClock } from "../browser/now.ts";
+import { connection, sent, services, startFeed, webSeenAt } from "../browser/feed.ts";
 import { startPosthog } from "../browser/person.ts";
 import { type HeldUp, heldUp } from "../core/held_up.ts";
 import { type Services, type Station, stations } from "../core/stations.ts";
@@ -17,8 +17,14 @@ export default function StatusStrip(
     startFeed();
     startPosthog({ key: posthogKey, apiHost: relayPath });
   }, []);
-  const list = stations(services.value ?? initial, { sent: sent.value, connection: connection.value });
-  const held = heldUp((services.value ?? initial)?.status ?? null);
+  const known = services.value ?? initial;
+  const list = stations(known, {
+    sent: sent.value,
+    connection: connection.value,
+    now: now(),
+    webSeenAt: webSeenAt.value,
+  });
+  const held = heldUp(webSeenAt.value === undefined ? known?.status ?? null : null);
   return (
     <>
       <ol class="strip" aria-label="Services, in the order of the flow">
