@@ -228,6 +228,7 @@ describe("an event's page", () => {
   test("shows deliveries, line, facts, headers and envelope, and is reached from its row", async () => {
     fakes.details.set(UUID, detail);
     fakes.take(failure(UUID));
+    fakes.recent.length = 0;
     await row("generation_failed").getByRole("link", { name: "generation_failed" }).click();
     await page.getByRole("heading", { level: 1, name: UUID }).waitFor();
     const table = page.getByRole("region", { name: "Deliveries of this event" });

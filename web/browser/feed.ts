@@ -32,6 +32,8 @@ let started = false;
 export function startFeed(): void {
   if (started) return;
   started = true;
+  // The page itself came from web.
+  answeredAt = new Date().toISOString();
   listen();
   setInterval(() => {
     if (document.hidden) return;

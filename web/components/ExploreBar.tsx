@@ -49,7 +49,9 @@ export function ExploreBar(
         Only mine
       </label>
       <div class="buttons">
-        <button type="button" class="quiet-button" aria-pressed={paused} onClick={pause}>Pause</button>
+        <button type="button" class="quiet-button" aria-pressed={paused ? "true" : "false"} onClick={pause}>
+          Pause
+        </button>
         {waiting > 0 && (
           <button type="button" class="quiet-button" onClick={letIn}>{count(waiting)} new</button>
         )}

@@ -48,7 +48,8 @@ export default function BreakSomething() {
     busy.value = new Set([...busy.value].filter((one) => one !== name));
   };
 
-  const isOn = (name: Switch["name"]) => proof.value?.switches[name] ?? false;
+  // As texts: false would be left out of the page that the server makes.
+  const isOn = (name: Switch["name"]) => proof.value?.switches[name] ? "true" : "false";
   return (
     <section class="panel wide" aria-labelledby="break-something">
       <div>
@@ -65,7 +66,7 @@ export default function BreakSomething() {
             type="button"
             class="quiet-button"
             aria-pressed={one.is === "pressed" ? isOn(one.name) : undefined}
-            aria-disabled={busy.value.has(one.name)}
+            aria-disabled={busy.value.has(one.name) ? "true" : "false"}
             onClick={() => throwIt(one)}
           >
             {one.label}
@@ -78,7 +79,7 @@ export default function BreakSomething() {
             role="switch"
             class="quiet-button"
             aria-checked={isOn(one.name)}
-            aria-disabled={busy.value.has(one.name)}
+            aria-disabled={busy.value.has(one.name) ? "true" : "false"}
             onClick={() => throwIt(one)}
           >
             {one.label}
@@ -99,7 +100,7 @@ function ProofLine({ proof, staleSince }: { proof: Proof | null; staleSince: str
     <div
       class={`proof ${!isKnown ? "quiet" : agrees ? "ok" : "warn"}`}
       role="status"
-      aria-busy={!agrees}
+      aria-busy={agrees ? "false" : "true"}
       data-proof={!isKnown ? "unknown" : agrees ? "agrees" : "differs"}
     >
       <p class="figures mono">

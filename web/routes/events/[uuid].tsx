@@ -146,11 +146,21 @@ function Summary(
 function curlOfDetail(detail: EventDetail, ingest: Ingest): { command: string; isRaw: boolean } | null {
   const raw = detail.deliveries.find(({ raw }) => raw !== undefined && raw.length <= RAW_SHOWN)?.raw;
   if (raw !== undefined) return { command: curlOf(raw, ingest), isRaw: true };
-  if (typeof detail.line?.text !== "string") return null;
-  const { event, timestamp, distinct_id, input_prompt, failure_reason } = JSON.parse(detail.line.text);
+  const line = lineIn(detail);
+  if (line === null) return null;
+  const { event, timestamp, distinct_id, input_prompt, failure_reason } = line;
   const properties = { input_prompt, failure_reason };
   const body = JSON.stringify({ event: { uuid: detail.uuid, event, distinct_id, timestamp, properties } });
   return { command: curlOf(body, ingest), isRaw: false };
+}
+
+function lineIn({ line }: EventDetail): Record<string, unknown> | null {
+  try {
+    return line?.text ? JSON.parse(line.text) : null;
+  } catch {
+    // Somebody has edited the file.
+    return null;
+  }
 }
 
 /** What became of a delivery, in words, and whether that is as it should be. */
