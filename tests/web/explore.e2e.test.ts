@@ -333,6 +333,7 @@ describe("without the processor", () => {
     await station("Browser").getByText("offline").waitFor();
     expect(await page.locator(".station.tone-quiet").count()).toBe(5);
     await station("Ingest").getByText("last seen").waitFor();
+    await page.getByText(/^Web does not answer, last seen .*: nothing on this page is newer\.$/).waitFor();
     await page.locator("[data-proof=unknown]", { hasText: "these figures were last seen" }).waitFor();
   });
 });

@@ -3,7 +3,7 @@ import type { OfferView } from "../../contract/processor_api.ts";
 import { offerText } from "../../web/components/offer_text.ts";
 import { ago, bytes, count, countdown, duration, fileStem, shortId } from "../../web/core/format.ts";
 import { heldUp } from "../../web/core/held_up.ts";
-import { type Services, stations } from "../../web/core/stations.ts";
+import { type Services, staleWords, stations } from "../../web/core/stations.ts";
 
 const NOW = Date.UTC(2026, 0, 1, 12);
 const iso = (ms: number) => new Date(NOW + ms).toISOString();
@@ -97,6 +97,22 @@ describe("stations()", () => {
       ...Array(4).fill("last seen 13 s ago"),
     ]);
     expect(list.map(({ word }) => word)).toEqual(["offline", ...Array(4).fill("unknown")]);
+  });
+
+  test("every page says since when it is old, and passes over a service that is started again in a moment", () => {
+    const away = (seen: string | null): Services => ({
+      ...services,
+      processor: { ...services.processor, state: "away" },
+      seen: { ...services.seen, processor: seen },
+    });
+    expect([staleWords(services, browser), staleWords(null, browser), staleWords(away(iso(-900)), browser)])
+      .toEqual([null, null, null]);
+    expect(staleWords(away(iso(-13_000)), browser)).toBe(
+      "The processor is away, last seen 13 s ago: nothing on this page that it told is newer.",
+    );
+    expect(staleWords(services, { ...browser, webSeenAt: iso(-2_000) })).toBe(
+      "Web does not answer, last seen 2 s ago: nothing on this page is newer.",
+    );
   });
 
   test("a partition that stands is no lag that goes by itself", () => {

@@ -90,6 +90,21 @@ export function lastSeen(at: string | null, now: number): string {
   return at === null ? "not seen yet" : `last seen ${ago(at, now)}`;
 }
 
+/** A service that is started again in a moment is not worth a line that moves the page. */
+const AWAY_MS_MIN = 4_000;
+
+/** Why what the page shows may have changed since, and since when; null while it is as it is shown. */
+export function staleWords(services: Services | null, { webSeenAt, now }: BrowserState): string | null {
+  if (webSeenAt !== undefined) {
+    return `Web does not answer, ${lastSeen(webSeenAt, now)}: nothing on this page is newer.`;
+  }
+  const seen = services?.seen.processor ?? null;
+  if (services?.processor.state !== "away" || seen !== null && now - Date.parse(seen) < AWAY_MS_MIN) {
+    return null;
+  }
+  return `The processor is away, ${lastSeen(seen, now)}: nothing on this page that it told is newer.`;
+}
+
 function browserStation({ sent, connection }: BrowserState): Station {
   const [tone, word, detail] = {
     connecting: ["quiet", "connecting", "This page is connecting to the event stream."],

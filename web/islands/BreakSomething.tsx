@@ -1,6 +1,6 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { getJson } from "../browser/feed.ts";
+import { getJson, webSeenAt } from "../browser/feed.ts";
 import { now, startClock } from "../browser/now.ts";
 import { ago, count } from "../core/format.ts";
 import { FIGURES, type Proof, type Switch, SWITCHES } from "../core/proof.ts";
@@ -87,7 +87,7 @@ export default function BreakSomething() {
         ))}
       </div>
       {trouble.value && <p class="trouble" role="alert">{trouble.value}</p>}
-      <ProofLine proof={proof.value} staleSince={staleSince.value} />
+      <ProofLine proof={proof.value} staleSince={webSeenAt.value ?? staleSince.value} />
     </section>
   );
 }

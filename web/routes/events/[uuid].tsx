@@ -182,7 +182,7 @@ function Deliveries({ detail, durable }: { detail: EventDetail | null; durable: 
           <caption class="hidden">When each delivery came, where it lies, and what became of it</caption>
           <thead>
             <tr>
-              <th scope="col">Received</th>
+              <th scope="col">Received, UTC</th>
               <th scope="col">Position</th>
               <th scope="col">What became of it</th>
             </tr>
