@@ -205,14 +205,28 @@ function NoRows({ known, clear }: { known: number; clear: () => void }) {
       </Empty>
     );
   }
-  const away = connection.value === "away" || connection.value === "lost";
-  return (
-    <Empty title={away ? "What happened is not known here now." : "Nothing has happened yet."}>
-      {away
-        ? "The processor is away. Events wait in the topic; their steps are shown when it is back."
-        : "Click “Simulate Generation Failure”: within a second its line stands in the dataset, and every step to it stands here."}
-    </Empty>
-  );
+  switch (connection.value) {
+    case "lost":
+      return (
+        <Empty title="What happened is not known here now.">
+          The connection is lost; it comes back by itself.
+        </Empty>
+      );
+    case "away":
+      return (
+        <Empty title="What happened is not known here now.">
+          The processor is away, and ingest has told of no event. What comes is kept, and its steps are shown
+          when the processor is back.
+        </Empty>
+      );
+    default:
+      return (
+        <Empty title="Nothing has happened yet.">
+          Click “Simulate Generation Failure”: within a second its line stands in the dataset, and every step
+          to it stands here.
+        </Empty>
+      );
+  }
 }
 
 /** Says each event once, when it has ended; not what the page began with, by the services' clock. */
