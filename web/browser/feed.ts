@@ -48,7 +48,10 @@ export function startFeed(): void {
 function listen(): void {
   const source = new EventSource("/api/events");
   source.addEventListener("here", () => connection.value = "live");
-  source.addEventListener("away", () => connection.value = "away");
+  source.addEventListener("away", () => {
+    connection.value = "away";
+    lookAtIngest();
+  });
   source.addEventListener("message", ({ data }) => add([JSON.parse(data) as TraceStep]));
   source.addEventListener("error", () => {
     if (connection.value !== "away") connection.value = "lost";
