@@ -1,22 +1,12 @@
 import type { EnvelopeRecord } from "../contract/envelope.ts";
 import { readLabel } from "../contract/envelope.ts";
+import type { RecentWebhook, TopicEnds } from "../contract/ingest_api.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { within } from "../runtime/clock.ts";
 import { tailOf } from "../topic/tail.ts";
 import type { RecordPosition, TopicLog } from "../topic/topic.ts";
 
 /** What ingest itself knows of the newest webhooks: made durable where. No body, no distinct_id. */
-
-/** One webhook. `partition` and `offset` are null while it lies in the spool: it has no position yet. */
-export type RecentWebhook = {
-  readonly id: string | null;
-  readonly event: string | null;
-  /** ISO 8601, UTC. */
-  readonly receivedAt: string;
-  readonly durable: "log" | "spool";
-  readonly partition: number | null;
-  readonly offset: number | null;
-};
 
 /** Webhooks kept. */
 export const RECENT_MAX = 200;
@@ -110,12 +100,6 @@ function isoOf(timestamp: number): string {
 function positionText({ partition, offset, id, receivedAt }: RecentWebhook): string {
   return partition === null ? `${id} ${receivedAt}` : `${partition}:${offset}`;
 }
-
-/** Ends of the topic's partitions, and when they were asked; `at` null: the log has not answered yet. */
-export type TopicEnds = {
-  readonly at: string | null;
-  readonly partitions: readonly { readonly partition: number; readonly endOffset: number }[];
-};
 
 /** Asks the log at most four times a second; while it is away the last answer stands, with its time. */
 export function createTopicEnds(

@@ -7,7 +7,14 @@
  * recognised by its uuid.
  */
 import { gunzipSync } from "node:zlib";
-import type { DatasetPage, MailListing, OfferView, PipelineStatus } from "../../contract/processor_api.ts";
+import type { RecentWebhook } from "../../contract/ingest_api.ts";
+import type {
+  DatasetPage,
+  EventDetail,
+  MailListing,
+  OfferView,
+  PipelineStatus,
+} from "../../contract/processor_api.ts";
 import { FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import { deadLetterApi } from "../../processor/dead_letters/api.ts";
@@ -45,6 +52,12 @@ export function startFakes(
   const deadLetters = createDeadLettersContext();
   /** What holds partitions up, by partition. */
   const held = new Map<number, Partial<PipelineStatus["groups"][number]["partitions"][number]>>();
+  /** What the processor knows of single events. */
+  const details = new Map<string, EventDetail>();
+  /** What ingest says is durable, newest first. */
+  const recent: RecentWebhook[] = [];
+  /** What the fake PostHog says it has given up. */
+  const givenUp: { at: string; uuid: string; event: string; attempts: number; words: string }[] = [];
   let mails: MailListing["mails"] = [];
   let offset = 0;
   let spooled = 0;
@@ -55,8 +68,16 @@ export function startFakes(
 
   function take(event: Event): void {
     const distinctId = String(event.properties.distinct_id);
-    const position = `3:${offset++}`;
     const at = () => new Date().toISOString();
+    recent.unshift({
+      id: event.uuid,
+      event: event.event,
+      receivedAt: at(),
+      durable: "log",
+      partition: 3,
+      offset,
+    });
+    const position = `3:${offset++}`;
     const steps: TraceStep[] = [{
       step: "polled",
       id: event.uuid,
@@ -157,6 +178,7 @@ export function startFakes(
   const posthog = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, async (request) => {
     const url = new URL(request.url);
     if (url.pathname === "/healthz") return Response.json({ status: "ok", delivered: offset });
+    if (url.pathname === "/api/deliveries") return Response.json({ delivered: offset, lastErrors: givenUp });
     const body = new Uint8Array(await request.arrayBuffer());
     captured.push({
       method: request.method,
@@ -178,6 +200,10 @@ export function startFakes(
     const url = new URL(request.url);
     if (url.pathname === "/readyz") {
       return Response.json({ status: "ready", durable: spooled > 0 ? "spool" : "log", spooled });
+    }
+    if (url.pathname === "/api/recent") {
+      const partitions = [{ partition: 3, endOffset: offset }];
+      return Response.json({ recent, spooled, topic: { at: new Date().toISOString(), partitions } });
     }
     if (url.pathname === "/unsubscribe") {
       unsubscribed.push({ method: request.method, search: url.search, body: await request.text() });
@@ -268,7 +294,14 @@ export function startFakes(
         standing: () => [],
         warnings: () => [],
         status,
-        eventOf: () => Promise.resolve({ lookedAt: { partitions: [], facts: null } }),
+        eventOf: (uuid, { withRaw }) => {
+          const detail = details.get(uuid);
+          if (!detail) return Promise.resolve({ lookedAt: { partitions: [], facts: null } });
+          const deliveries = detail.deliveries.map(({ raw, ...one }) =>
+            withRaw && raw ? { ...one, raw } : one
+          );
+          return Promise.resolve({ ...detail, deliveries });
+        },
         offerOf: (id) => Promise.resolve(offers.get(id) ?? null),
         codeIsValid: () => false,
         dataset,
@@ -305,6 +338,9 @@ export function startFakes(
     },
     captured,
     deadLetters,
+    details,
+    givenUp,
+    recent,
     held,
     unsubscribed,
     lines,

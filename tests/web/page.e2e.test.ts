@@ -9,6 +9,7 @@ import { readerSnippet } from "../../contract/dataset_readers.ts";
 import { noBrowser, startBrowser, watch } from "../support/browser.ts";
 import { until } from "../support/until.ts";
 import { type Fakes, MESSAGE_ID, startFakes, THRESHOLD } from "./fakes.ts";
+import { startWeb } from "./start_web.ts";
 
 const PHONE = "+44 7911 123456";
 const FILE = "event=generation_failed/date=2026-01-01/p00003-0000.jsonl";
@@ -26,31 +27,6 @@ afterEach(async () => {
   await web.stop();
   await fakes.stop();
 });
-
-/** `deno task web` as a process of its own, on any free port. */
-async function startWeb(environment: Record<string, string>) {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", new URL("../../serve_web/main.ts", import.meta.url).pathname],
-    env: { FRESH: "npm", ...Deno.env.toObject(), HOST: "127.0.0.1", WEB_PORT: "0", ...environment },
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  const output = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let said = "";
-  while (!said.includes("\n")) {
-    const { value, done } = await output.read();
-    if (done) throw new Error("Cannot start web: it ended without saying where it listens.");
-    said += value;
-  }
-  return {
-    origin: `http://127.0.0.1:${/http:\/\/localhost:(\d+)/.exec(said)![1]}`,
-    async stop() {
-      child.kill("SIGTERM");
-      await output.cancel();
-      await child.status;
-    },
-  };
-}
 
 const get = (path: string, init?: RequestInit) => fetch(web.origin + path, { redirect: "manual", ...init });
 const text = async (path: string) => await (await get(path)).text();

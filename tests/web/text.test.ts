@@ -3,7 +3,7 @@ import type { OfferView } from "../../contract/processor_api.ts";
 import { offerText } from "../../web/components/offer_text.ts";
 import { ago, bytes, count, countdown, duration, fileStem, shortId } from "../../web/core/format.ts";
 import { heldUp } from "../../web/core/held_up.ts";
-import { type Services, stations } from "../../web/core/stations.ts";
+import { type Services, staleWords, stations } from "../../web/core/stations.ts";
 
 const NOW = Date.UTC(2026, 0, 1, 12);
 const iso = (ms: number) => new Date(NOW + ms).toISOString();
@@ -34,7 +34,7 @@ describe("stations()", () => {
   };
   const services: Services = {
     posthog: { name: "PostHog stand-in", state: "ready", port: "8010", delivered: 1_234 },
-    ingest: { state: "ready", port: "3000", spooled: 0 },
+    ingest: { state: "ready", port: "3000", spooled: 0, topic: null },
     processor: { state: "ready", port: "3001", says: null },
     status: {
       log: "embedded",
@@ -47,8 +47,9 @@ describe("stations()", () => {
       deadLetters: { total: 0, byReason: {} },
       mails: { accepted: 0, deferred: 0, refused: 0, unknown: 0 },
     },
+    seen: { posthog: iso(-13_000), ingest: iso(-1_000), processor: null },
   };
-  const browser = { sent: 3, connection: "live" } as const;
+  const browser = { sent: 3, connection: "live", now: NOW } as const;
   const words = (list: ReturnType<typeof stations>) =>
     list.map(({ name, tone, word, number }) => [name, tone, word, number]);
 
@@ -68,14 +69,50 @@ describe("stations()", () => {
       ingest: { ...services.ingest, state: "spooling", spooled: 12 },
       processor: { ...services.processor, state: "away" },
       status: null,
+      seen: services.seen,
     };
-    expect(words(stations(broken, { sent: 0, connection: "away" }))).toEqual([
+    expect(words(stations(broken, { sent: 0, connection: "away", now: NOW }))).toEqual([
       ["Browser", "warn", "waiting", "0 captured"],
-      ["PostHog stand-in", "bad", "away", null],
+      ["PostHog stand-in", "quiet", "away", "last seen 13 s ago"],
       ["Ingest", "warn", "spooling", "12 spooled"],
       ["Topic", "quiet", "unknown", null],
-      ["Processor", "bad", "away", null],
+      ["Processor", "quiet", "away", "not seen yet"],
     ]);
+  });
+
+  test("ingest tells of the topic without the processor, and what it said long ago is grey", () => {
+    const topicOf = (topic: Services["ingest"]["topic"]) =>
+      words(stations({ ...services, status: null, ingest: { ...services.ingest, topic } }, browser))[3];
+    expect(topicOf({ records: 128, at: iso(-500) })).toEqual(["Topic", "ok", "ready", "128 records"]);
+    expect(topicOf({ records: 128, at: iso(-60_000) })).toEqual(
+      ["Topic", "quiet", "last seen 1 min ago", "128 records"],
+    );
+  });
+
+  test("while web is unreachable every station is grey and says since when", () => {
+    const list = stations(services, { ...browser, connection: "lost", webSeenAt: iso(-13_000) });
+    expect(list.map(({ tone }) => tone)).toEqual(["quiet", "quiet", "quiet", "quiet", "quiet"]);
+    expect(list.map(({ number }) => number)).toEqual([
+      "web last seen 13 s ago",
+      ...Array(4).fill("last seen 13 s ago"),
+    ]);
+    expect(list.map(({ word }) => word)).toEqual(["offline", ...Array(4).fill("unknown")]);
+  });
+
+  test("every page says since when it is old, and passes over a service that is started again in a moment", () => {
+    const away = (seen: string | null): Services => ({
+      ...services,
+      processor: { ...services.processor, state: "away" },
+      seen: { ...services.seen, processor: seen },
+    });
+    expect([staleWords(services, browser), staleWords(null, browser), staleWords(away(iso(-900)), browser)])
+      .toEqual([null, null, null]);
+    expect(staleWords(away(iso(-13_000)), browser)).toBe(
+      "The processor is away, last seen 13 s ago: nothing on this page that it told is newer.",
+    );
+    expect(staleWords(services, { ...browser, webSeenAt: iso(-2_000) })).toBe(
+      "Web does not answer, last seen 2 s ago: nothing on this page is newer.",
+    );
   });
 
   test("a partition that stands is no lag that goes by itself", () => {
@@ -124,7 +161,7 @@ describe("stations()", () => {
   });
 
   test("is complete before anybody was asked", () => {
-    expect(stations(null, { sent: 0, connection: "connecting" }).map(({ word }) => word)).toEqual(
+    expect(stations(null, { sent: 0, connection: "connecting", now: NOW }).map(({ word }) => word)).toEqual(
       ["connecting", "asking", "asking", "asking", "asking"],
     );
   });

@@ -1,7 +1,17 @@
 // The unit tests of web/ lie here, not beside their files: web/ is its own root, where vitest is not known.
 import { describe, expect, test } from "vitest";
 import type { TraceStep } from "../../contract/trace_step.ts";
-import { announcement, asCurl, type Capture, type EventRow, follow, ROWS_MAX } from "../../web/core/trace.ts";
+import {
+  announcement,
+  asCurl,
+  backfillCommand,
+  type Capture,
+  type EventRow,
+  follow,
+  ROWS_MAX,
+  type Told,
+  toldByIngest,
+} from "../../web/core/trace.ts";
 
 const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 12, 0, second)).toISOString();
 
@@ -51,7 +61,7 @@ const sent: TraceStep = {
   at: at(60),
 };
 
-const rowOf = (steps: (TraceStep | Capture)[]) => [...follow(new Map(), steps).values()][0] as EventRow;
+const rowOf = (steps: Told[]) => [...follow(new Map(), steps).values()][0] as EventRow;
 
 describe("follow()", () => {
   test("grows one row from the steps of one event", () => {
@@ -103,6 +113,79 @@ describe("follow()", () => {
     const rows = follow(new Map(), steps);
     expect(rows.size).toBe(ROWS_MAX);
     expect([rows.has("e4"), rows.has("e5")]).toEqual([false, true]);
+  });
+});
+
+describe("what ingest says", () => {
+  const spooled: Told = {
+    step: "durable",
+    id: "e1",
+    event: "generation_failed",
+    receivedAt: at(1),
+    position: null,
+  };
+  const durable: Told = { ...spooled, position: "3:41" };
+
+  test("fills the steps as far as they are true, before the processor has read anything", () => {
+    expect(rowOf([captured, durable])).toMatchObject({
+      own: true,
+      receivedAt: at(1),
+      durable: "log",
+      position: "3:41",
+      polledAt: null,
+      ending: null,
+    });
+    expect(rowOf([captured, spooled])).toMatchObject({ receivedAt: at(1), durable: "spool", position: null });
+  });
+
+  test("follows an event from the spool into the log, and never back", () => {
+    expect(rowOf([captured, spooled, durable])).toEqual(rowOf([captured, durable]));
+    expect(rowOf([captured, durable, spooled])).toEqual(rowOf([captured, durable]));
+  });
+
+  test("gives way to the processor, in whatever order both come", () => {
+    const read = rowOf([captured, polled, written]);
+    expect(rowOf([captured, durable, polled, written])).toEqual(read);
+    expect(rowOf([captured, polled, durable, written])).toEqual(read);
+    expect(rowOf([durable, written, polled, captured, durable])).toEqual(read);
+  });
+
+  test("of two deliveries the first is the event's place", () => {
+    const later: Told = { ...durable, receivedAt: at(9), position: "3:57" };
+    expect(rowOf([later, durable])).toMatchObject({ position: "3:41" });
+    expect(rowOf([durable, later])).toMatchObject({ position: "3:41" });
+  });
+
+  test("an event that PostHog gave up is dropped until a delivery of it is durable", () => {
+    const dropped: Told = {
+      step: "dropped",
+      id: "e1",
+      event: null,
+      at: at(5),
+      attempts: 3,
+      words: "answered 503",
+    };
+    expect(rowOf([captured, dropped]).dropped).toEqual({ at: at(5), attempts: 3, words: "answered 503" });
+    expect(rowOf([captured, dropped, durable]).dropped).toBeNull();
+    expect(rowOf([captured, durable, dropped]).dropped).toBeNull();
+    expect(rowOf([captured, polled, dropped]).dropped).toBeNull();
+    expect(backfillCommand(at(5))).toBe(
+      "deno task backfill --from 2026-01-01T11:59:00Z --until 2026-01-01T12:02:00Z",
+    );
+  });
+
+  test("makes rows of what nobody here knows only where the processor is away, and none of PostHog's own", () => {
+    const webhook = (id: string, event: string, offset: number) =>
+      ({ id, event, receivedAt: at(offset), durable: "log", partition: 3, offset }) as const;
+    const answer = {
+      recent: [webhook("e3", "$identify", 3), webhook("e2", "feature_used", 2), webhook("e1", "x", 1)],
+      dropped: [],
+    };
+    const known = follow(new Map(), [captured]);
+    const ids = (all: boolean) =>
+      toldByIngest(answer, { known, all }).map((step) => "id" in step ? step.id : "");
+    expect(ids(false)).toEqual(["e1"]);
+    expect(ids(true)).toEqual(["e1", "e2"]);
   });
 });
 

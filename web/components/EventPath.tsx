@@ -1,5 +1,5 @@
 import { FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
-import { duration, fileStem } from "../core/format.ts";
+import { duration, fileStem, positionText } from "../core/format.ts";
 import type { EventRow } from "../core/trace.ts";
 
 type Stop = {
@@ -36,7 +36,6 @@ function Leg({ from, to }: { from: string | null; to: string | null }) {
 }
 
 function stopsOf(row: EventRow, earned: boolean): Stop[] {
-  const position = row.position?.split(":");
   const stops: Stop[] = [
     {
       label: "captured",
@@ -45,15 +44,10 @@ function stopsOf(row: EventRow, earned: boolean): Stop[] {
       state: row.capturedAt ?? row.receivedAt ? "done" : "awaited",
       title: row.capturedAt ?? "its own time is not known here",
     },
-    { label: "webhook", at: row.receivedAt, state: row.receivedAt ? "done" : "awaited" },
-    {
-      label: position ? `p${position[0]} @ ${position[1]}` : "topic",
-      at: row.polledAt,
-      state: row.polledAt ? "done" : "awaited",
-      title: position && row.polledAt
-        ? `partition ${position[0]}, offset ${position[1]}, polled ${row.polledAt}`
-        : undefined,
-    },
+    row.dropped
+      ? { label: "dropped by PostHog", at: row.dropped.at, state: "failed", title: row.dropped.words }
+      : { label: "webhook", at: row.receivedAt, state: row.receivedAt ? "done" : "awaited" },
+    topicStop(row),
   ];
   const end = endOf(row, earned);
   const all = end ? [...stops, end] : stops;
@@ -61,6 +55,26 @@ function stopsOf(row: EventRow, earned: boolean): Stop[] {
   return row.fromLog
     ? all.map((stop, i) => i < 2 ? stop : { ...stop, at: null, title: `${stop.label}, read from the log` })
     : all;
+}
+
+/** Known from ingest before the processor has read it. */
+function topicStop({ position, durable, polledAt }: EventRow): Stop {
+  if (position !== null) {
+    const [partition, offset] = position.split(":");
+    const where = `partition ${partition}, offset ${offset}`;
+    return {
+      label: positionText(position),
+      at: polledAt,
+      state: "done",
+      title: polledAt
+        ? `${where}, polled ${polledAt}`
+        : `${where}: durable, and not read by the processor yet`,
+    };
+  }
+  if (durable === "spool") {
+    return { label: "spool", at: null, state: "done", title: "on ingest's disk until the log is back" };
+  }
+  return { label: "topic", at: null, state: "awaited" };
 }
 
 /** Only the two product events are expected to end somewhere; PostHog's own ones pass through the topic. */

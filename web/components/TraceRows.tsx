@@ -1,8 +1,8 @@
 import Ago from "../islands/Ago.tsx";
 import CopyButton from "../islands/CopyButton.tsx";
 import { now } from "../browser/now.ts";
-import { countdown, shortId } from "../core/format.ts";
-import { asCurl, beganAt, type EventRow, type OfferRow } from "../core/trace.ts";
+import { countdown, plural, positionText, shortId } from "../core/format.ts";
+import { asCurl, backfillCommand, beganAt, type EventRow, type OfferRow } from "../core/trace.ts";
 import { EventPath } from "./EventPath.tsx";
 import { LongText } from "./LongText.tsx";
 
@@ -19,9 +19,13 @@ export function EventRowView(
 ) {
   const began = beganAt(row);
   return (
-    <li class="row" data-id={row.id}>
+    <li class="row" data-id={row.id} data-key={row.key} tabIndex={-1}>
       <div class="row-head">
-        <strong class="mono">{row.event ?? "event"}</strong>
+        <strong class="mono">
+          <a href={`/events/${encodeURIComponent(row.id)}`} title={`all that is known of ${row.id}`}>
+            {row.event ?? "event"}
+          </a>
+        </strong>
         <Person id={row.distinctId} own={own} />
         <span class="when">{began && <Ago at={began} />}</span>
       </div>
@@ -54,18 +58,38 @@ export function EventRowView(
       )}
       {row.repeats.length > 0 && (
         <p class="note">
-          Delivered again at{" "}
-          {row.repeats.map((position) => `p${position.replace(":", " @ ")}`).join(", ")}: dropped, the event
-          is already there.
+          Delivered again at {row.repeats.map(positionText).join(", ")}: dropped, the event is already there.
         </p>
       )}
+      <WhereItWaits row={row} />
       {slow && (
         <p class="note warn">
-          Nothing heard of it yet. posthog-js keeps it and tries again while this page is open; the strip
-          above shows who is away.
+          Nothing heard of it yet; the strip above shows who is away. While PostHog is, posthog-js keeps it
+          and tries again as long as this page is open.
         </p>
       )}
     </li>
+  );
+}
+
+/** What ingest or PostHog's stand-in says, as long as the processor has not read it. */
+function WhereItWaits({ row: { dropped, durable, polledAt, capturedAt } }: { row: EventRow }) {
+  if (dropped) {
+    return (
+      <p class="note bad">
+        PostHog gave it up after {dropped.attempts} {plural(dropped.attempts, "attempt")}{" "}
+        ({dropped.words}). This brings it back: <code>{backfillCommand(capturedAt ?? dropped.at)}</code>{" "}
+        <CopyButton text={backfillCommand(capturedAt ?? dropped.at)} />
+      </p>
+    );
+  }
+  if (polledAt !== null || durable === null) return null;
+  return (
+    <p class="note">
+      {durable === "log"
+        ? "Durable in the topic, says ingest; the processor has not read it yet."
+        : "Durable in ingest’s spool; it goes into the topic when the log takes it."}
+    </p>
   );
 }
 
@@ -78,7 +102,7 @@ function lineUrl({ file, line }: { file: string; line: number }): string {
 export function OfferRowView({ row, own, email }: { row: OfferRow; own: boolean; email: string | null }) {
   const began = beganAt(row);
   return (
-    <li class="row offer-row">
+    <li class="row offer-row" data-key={row.key} tabIndex={-1}>
       <div class="row-head">
         <strong class="mono">discount offer</strong>
         <Person id={row.distinctId} own={own} />

@@ -53,6 +53,11 @@ export function shortId(id: string): string {
   return id.length <= 17 ? id : `${id.slice(0, 8)}…${id.slice(-4)}`;
 }
 
+/** `3:41` as `p3 @ 41`. */
+export function positionText(position: string): string {
+  return `p${position.replace(":", " @ ")}`;
+}
+
 /** The last part of a dataset path, without its ending: `p00003-0000`. */
 export function fileStem(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1).replace(/\.jsonl$/, "");

@@ -3,7 +3,7 @@
  * what the services answered, by the server for the first paint and by the browser from then on.
  */
 import type { PipelineStatus } from "../../contract/processor_api.ts";
-import { count, plural } from "./format.ts";
+import { ago, count, plural } from "./format.ts";
 
 /** What web's server found when it asked each service (`GET /api/services`). */
 export type Services = {
@@ -18,6 +18,8 @@ export type Services = {
     readonly state: "ready" | "spooling" | "refusing" | "away";
     readonly port: string;
     readonly spooled: number | null;
+    /** The topic's end offsets together, and when the log said so; null where ingest does not tell. */
+    readonly topic: { readonly records: number; readonly at: string } | null;
   };
   readonly processor: {
     readonly state: "ready" | "not ready" | "away";
@@ -27,6 +29,8 @@ export type Services = {
   };
   /** The processor's `GET /api/status`; null where it could not be had. */
   readonly status: PipelineStatus | null;
+  /** When each last answered this web, ISO 8601; null: not since web began. */
+  readonly seen: Readonly<Record<"posthog" | "ingest" | "processor", string | null>>;
 };
 
 /** Tone decides colour and shape; the word says it. */
@@ -44,18 +48,61 @@ export type Station = {
 export type BrowserState = {
   readonly sent: number;
   readonly connection: "connecting" | "live" | "away" | "lost";
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** When web last answered, ISO 8601, where it answers no more: nothing that it said is known to be true then. */
+  readonly webSeenAt?: string | null;
 };
 
 /** Lag below this many seconds is the ordinary breath of a running pipeline. */
 const BEHIND_SECONDS = 5;
 const RAW_TOPIC = "posthog.webhooks";
 
+/** Ms for which what the log said of the topic's ends is its state now. */
+const ENDS_TRUE_MS = 10_000;
+
 /** The five stations; before anything is known all but the first are `asking`. */
 export function stations(services: Services | null, browser: BrowserState): Station[] {
+  if (browser.webSeenAt !== undefined) return unreachable(services, browser);
+  const { now } = browser;
   const others = services
-    ? [posthog(services), ingest(services), topic(services), processor(services)]
+    ? [posthog(services, now), ingest(services, now), topic(services, now), processor(services, now)]
     : ["PostHog", "Ingest", "Topic", "Processor"].map((name) => ({ name, ...ASKING }));
   return [browserStation(browser), ...others];
+}
+
+/** Web told of all of them: what it said last may have changed since. */
+function unreachable(services: Services | null, { sent, webSeenAt, now }: BrowserState): Station[] {
+  const seen = lastSeen(webSeenAt ?? null, now);
+  const detail = "Web does not answer, and it tells of all the others. This page tries again by itself.";
+  const grey = { tone: "quiet", port: null, detail } as const;
+  const names = [services?.posthog.name ?? "PostHog", "Ingest", "Topic", "Processor"];
+  return [
+    { name: "Browser", word: "offline", number: `web ${seen}`, ...grey },
+    ...names.map((name) => ({ name, word: "unknown", number: seen, ...grey })),
+  ].map((station, i) =>
+    i === 0 ? { ...station, detail: `${detail} ${count(sent)} captured in this page.` } : station
+  );
+}
+
+/** `at`: ISO 8601, null where it has not been seen at all. */
+export function lastSeen(at: string | null, now: number): string {
+  return at === null ? "not seen yet" : `last seen ${ago(at, now)}`;
+}
+
+/** A service that is started again in a moment is not worth a line that moves the page. */
+const AWAY_MS_MIN = 4_000;
+
+/** Why what the page shows may have changed since, and since when; null while it is as it is shown. */
+export function staleWords(services: Services | null, { webSeenAt, now }: BrowserState): string | null {
+  if (webSeenAt !== undefined) {
+    return `Web does not answer, ${lastSeen(webSeenAt, now)}: nothing on this page is newer.`;
+  }
+  const seen = services?.seen.processor ?? null;
+  if (services?.processor.state !== "away" || seen !== null && now - Date.parse(seen) < AWAY_MS_MIN) {
+    return null;
+  }
+  return `The processor is away, ${lastSeen(seen, now)}: nothing on this page that it told is newer.`;
 }
 
 function browserStation({ sent, connection }: BrowserState): Station {
@@ -63,28 +110,33 @@ function browserStation({ sent, connection }: BrowserState): Station {
     connecting: ["quiet", "connecting", "This page is connecting to the event stream."],
     live: ["ok", "live", "This page hears every step as it happens."],
     away: ["warn", "waiting", "The processor is away; this page reconnects by itself and misses nothing."],
-    lost: ["bad", "offline", "The connection to web is lost; this page tries again by itself."],
+    lost: ["warn", "reconnecting", "The event stream has ended; this page opens it again by itself."],
   }[connection] as [Station["tone"], string, string];
   return { name: "Browser", tone, word, number: `${count(sent)} captured`, port: null, detail };
 }
 
 const ASKING = { tone: "quiet", word: "asking", number: null, port: null, detail: "Not asked yet." } as const;
 
-function posthog(services: Services): Station {
+function posthog(services: Services, now: number): Station {
   const { name, state, port, delivered } = services.posthog;
+  const isAway = state === "away";
   return {
     name,
-    tone: state === "away" ? "bad" : "ok",
+    tone: isAway ? "quiet" : "ok",
     word: state,
-    number: delivered === null ? null : `${count(delivered)} delivered`,
+    number: isAway
+      ? lastSeen(services.seen.posthog, now)
+      : delivered === null
+      ? null
+      : `${count(delivered)} delivered`,
     port,
-    detail: state === "away"
+    detail: isAway
       ? "It does not answer. posthog-js keeps events and tries again while this page is open."
       : "Takes events from posthog-js and delivers them as webhooks.",
   };
 }
 
-function ingest(services: Services): Station {
+function ingest(services: Services, now: number): Station {
   const { state, port, spooled } = services.ingest;
   const detail = {
     ready: "Answers 200 once an event is durable in the log.",
@@ -94,24 +146,32 @@ function ingest(services: Services): Station {
   }[state];
   return {
     name: "Ingest",
-    tone: state === "ready" ? "ok" : state === "spooling" ? "warn" : "bad",
+    tone: ({ ready: "ok", spooling: "warn", refusing: "bad", away: "quiet" } as const)[state],
     word: state,
-    number: spooled === null ? null : `${count(spooled)} spooled`,
+    number: state === "away"
+      ? lastSeen(services.seen.ingest, now)
+      : spooled === null
+      ? null
+      : `${count(spooled)} spooled`,
     port,
     detail,
   };
 }
 
-function topic({ status }: Services): Station {
-  if (!status) {
-    const detail = "Only the processor can tell, and it is away.";
+/** Ingest asks the log itself; where ingest is away the processor tells. */
+function topic({ ingest, status }: Services, now: number): Station {
+  const said = ingest.topic;
+  const isNow = said !== null && now - Date.parse(said.at) < ENDS_TRUE_MS;
+  const records = isNow ? said.records : status ? recordsOf(status) : said?.records ?? null;
+  if (records === null) {
+    const detail = "Only ingest and the processor can tell, and both are away.";
     return { name: "Topic", tone: "quiet", word: "unknown", number: null, port: null, detail };
   }
-  const records = recordsOf(status);
+  const isKnown = isNow || status !== null;
   return {
     name: "Topic",
-    tone: "ok",
-    word: "ready",
+    tone: isKnown ? "ok" : "quiet",
+    word: isKnown ? "ready" : lastSeen(said!.at, now),
     number: `${count(records)} ${plural(records, "record")}`,
     port: null,
     detail: `${RAW_TOPIC}: one record per webhook delivery, as it came.`,
@@ -124,12 +184,13 @@ function recordsOf(status: PipelineStatus): number {
   return group?.partitions.reduce((sum, partition) => sum + partition.endOffset, 0) ?? 0;
 }
 
-function processor(services: Services): Station {
+function processor(services: Services, now: number): Station {
   const { state, port, says } = services.processor;
   const lag = lagOf(services.status);
   if (state === "away") {
     const detail = "It does not answer. Events wait in the topic; nothing is lost.";
-    return { name: "Processor", tone: "bad", word: state, number: null, port, detail };
+    const number = lastSeen(services.seen.processor, now);
+    return { name: "Processor", tone: "quiet", word: state, number, port, detail };
   }
   const number = lag ? `lag ${count(lag.records)} · ${count(Math.round(lag.seconds))} s` : null;
   if (state === "not ready") {

@@ -3,6 +3,7 @@
  * and one per offer. Pure: a step that comes twice, or before the step it follows, gives the same row.
  */
 import { FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
+import type { RecentWebhook } from "../../contract/ingest_api.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 
 /** Rows kept; the oldest go first. */
@@ -18,6 +19,29 @@ export type Capture = {
   readonly at: string;
   readonly properties: Readonly<Record<string, string>>;
 };
+
+/** What ingest itself says of a delivery: on which disk it is, without anybody having read it. */
+export type Durable = {
+  readonly step: "durable";
+  readonly id: string;
+  readonly event: string | null;
+  readonly receivedAt: string;
+  /** `partition:offset`; null: in ingest's spool, where it has none yet. */
+  readonly position: string | null;
+};
+
+/** What PostHog's stand-in says of a delivery that it tries no more. */
+export type Dropped = {
+  readonly step: "dropped";
+  readonly id: string;
+  readonly event: string | null;
+  readonly at: string;
+  readonly attempts: number;
+  readonly words: string;
+};
+
+/** All that a trace is folded from. */
+export type Told = TraceStep | Capture | Durable | Dropped;
 
 /** How the way of an event ended. */
 export type Ending =
@@ -36,8 +60,12 @@ export type EventRow = {
   readonly own: boolean;
   readonly capturedAt: string | null;
   readonly receivedAt: string | null;
+  /** Where a delivery of it is durable, as ingest or the processor says; null where neither has said so. */
+  readonly durable: "log" | "spool" | null;
   readonly position: string | null;
   readonly polledAt: string | null;
+  /** PostHog gave it up. A later delivery of the same event makes that untrue. */
+  readonly dropped: { readonly at: string; readonly attempts: number; readonly words: string } | null;
   /** Told by a processor that has started since: when it was polled and ended is not known any more. */
   readonly fromLog: boolean;
   readonly ending: Ending | null;
@@ -74,7 +102,7 @@ export type TraceRow = EventRow | OfferRow;
 export type Trace = ReadonlyMap<string, TraceRow>;
 
 /** Adds steps to a trace; rows that they do not touch stay the same objects. */
-export function follow(trace: Trace, steps: readonly (TraceStep | Capture)[]): Trace {
+export function follow(trace: Trace, steps: readonly Told[]): Trace {
   const rows = new Map(trace);
   for (const step of steps) {
     const row = grow(rows, step);
@@ -88,7 +116,7 @@ export function follow(trace: Trace, steps: readonly (TraceStep | Capture)[]): T
   return rows;
 }
 
-function grow(rows: Trace, step: TraceStep | Capture): TraceRow {
+function grow(rows: Trace, step: Told): TraceRow {
   switch (step.step) {
     case "captured":
       return {
@@ -100,6 +128,15 @@ function grow(rows: Trace, step: TraceStep | Capture): TraceRow {
         before: step.properties.input_prompt ?? null,
         properties: step.properties,
       };
+    case "durable":
+      return durable(eventRow(rows, step.id), step);
+    case "dropped": {
+      const row = eventRow(rows, step.id);
+      const { at, attempts, words } = step;
+      return row.durable !== null || row.dropped?.at === at
+        ? row
+        : { ...row, event: row.event ?? step.event, dropped: { at, attempts, words } };
+    }
     case "polled":
       return polled(eventRow(rows, step.id), step);
     case "written": {
@@ -145,17 +182,35 @@ function grow(rows: Trace, step: TraceStep | Capture): TraceRow {
   }
 }
 
+/** What the processor has read says more than what ingest says; of several deliveries the first one counts. */
+function durable(row: EventRow, { event, receivedAt, position }: Durable): EventRow {
+  if (row.polledAt !== null) return row;
+  const isFirst = row.receivedAt === null || receivedAt < row.receivedAt;
+  const moved = row.receivedAt === receivedAt && position !== null && row.position === null;
+  if (!isFirst && !moved) return row;
+  return {
+    ...row,
+    event: row.event ?? event,
+    receivedAt,
+    durable: position === null ? "spool" : "log",
+    position,
+    dropped: null,
+  };
+}
+
 /** A second delivery of an event is polled too; the row keeps the place of the first one. */
 function polled(row: EventRow, step: Extract<TraceStep, { step: "polled" }>): EventRow {
-  if (row.position !== null) return row;
+  if (row.polledAt !== null) return row;
   return {
     ...row,
     event: step.event,
     distinctId: row.distinctId ?? step.distinctId,
     capturedAt: row.capturedAt ?? step.eventAt,
     receivedAt: step.receivedAt,
+    durable: "log",
     position: step.position,
     polledAt: step.at,
+    dropped: null,
     fromLog: step.fromLog === true,
     before: row.before ?? step.rawPrompt ?? null,
   };
@@ -184,8 +239,10 @@ function eventRow(rows: Trace, id: string): EventRow {
     own: false,
     capturedAt: null,
     receivedAt: null,
+    durable: null,
     position: null,
     polledAt: null,
+    dropped: null,
     fromLog: false,
     ending: null,
     repeats: [],
@@ -217,6 +274,35 @@ export function beganAt(row: TraceRow): string | null {
   return row.capturedAt ?? row.receivedAt ?? row.ending?.at ?? null;
 }
 
+/** True where something is still to come: told by ingest or by nobody, and not by the processor. */
+export function isOnItsWay(row: TraceRow): boolean {
+  return row.kind === "event" && row.polledAt === null && row.ending === null;
+}
+
+/** What ingest and PostHog's stand-in answered, as steps, oldest first. PostHog's own events have no row by themselves. */
+export function toldByIngest(
+  { recent, dropped }: RecentEvents,
+  { known, all }: { readonly known: Trace; readonly all: boolean },
+): Told[] {
+  const isWanted = ({ id, event }: { id: string; event: string | null }) =>
+    known.has(id) || all && !event?.startsWith("$");
+  const durable = recent.toReversed().flatMap(({ id, event, receivedAt, partition, offset }): Durable[] => {
+    if (id === null || !isWanted({ id, event })) return [];
+    const position = partition === null ? null : `${partition}:${offset}`;
+    return [{ step: "durable", id, event, receivedAt, position }];
+  });
+  return [
+    ...dropped.toReversed().filter(isWanted).map((one) => ({ step: "dropped" as const, ...one })),
+    ...durable,
+  ];
+}
+
+/** `GET /api/recent` of web: newest first. */
+export type RecentEvents = {
+  readonly recent: readonly RecentWebhook[];
+  readonly dropped: readonly Omit<Dropped, "step">[];
+};
+
 /** One sentence for a screen reader, once the row has ended; null before. */
 export function announcement(row: TraceRow): string | null {
   if (row.kind === "offer") {
@@ -245,10 +331,21 @@ export function asCurl(row: EventRow, { url, withSecret }: { url: string; withSe
     timestamp: row.capturedAt ?? row.receivedAt,
     properties,
   };
+  return curlOf(JSON.stringify({ event }), { url, withSecret });
+}
+
+/** A shell command that posts a body to ingest; the secret is named, and never there. */
+export function curlOf(body: string, { url, withSecret }: { url: string; withSecret: boolean }): string {
   const secret = withSecret ? ` \\\n  -H "Authorization: Bearer $WEBHOOK_SECRET"` : "";
   return `curl -sS ${
     shellQuoted(`${url}/api/webhooks`)
-  } \\\n  -H 'Content-Type: application/json'${secret} \\\n  -d ${shellQuoted(JSON.stringify({ event }))}`;
+  } \\\n  -H 'Content-Type: application/json'${secret} \\\n  -d ${shellQuoted(body)}`;
+}
+
+/** Brings back what PostHog gave up: the minutes around it. `at`: ISO 8601. */
+export function backfillCommand(at: string): string {
+  const around = (ms: number) => new Date(Date.parse(at) + ms).toISOString().slice(0, 17) + "00Z";
+  return `deno task backfill --from ${around(-60_000)} --until ${around(120_000)}`;
 }
 
 function shellQuoted(text: string): string {

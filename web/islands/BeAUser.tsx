@@ -1,6 +1,6 @@
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { connection } from "../browser/feed.ts";
+import { connection, webSeenAt } from "../browser/feed.ts";
 import { ownOffer, startOwnOffer } from "../browser/own_offer.ts";
 import {
   becomeSomebodyElse,
@@ -143,6 +143,9 @@ function Usage() {
   return (
     <div class="stack">
       <button type="button" onClick={use} aria-disabled={busy.value}>Simulate Feature Usage</button>
+      {offer && (webSeenAt.value !== undefined || connection.value === "away") && (
+        <p class="note warn">As it was before the processor went away:</p>
+      )}
       {offer ? <OfferState offer={offer} /> : (
         <p class="note">
           {connection.value === "away"

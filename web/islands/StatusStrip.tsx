@@ -1,9 +1,9 @@
 import { useEffect } from "preact/hooks";
-import { startClock } from "../browser/now.ts";
-import { connection, sent, services, startFeed } from "../browser/feed.ts";
+import { now, startClock } from "../browser/now.ts";
+import { connection, sent, services, startFeed, webSeenAt } from "../browser/feed.ts";
 import { startPosthog } from "../browser/person.ts";
 import { type HeldUp, heldUp } from "../core/held_up.ts";
-import { type Services, type Station, stations } from "../core/stations.ts";
+import { type Services, staleWords, type Station, stations } from "../core/stations.ts";
 
 /**
  * The strip of every page. It also starts what lives on a page: the event source, the clock and posthog-js, which is
@@ -17,13 +17,27 @@ export default function StatusStrip(
     startFeed();
     startPosthog({ key: posthogKey, apiHost: relayPath });
   }, []);
-  const list = stations(services.value ?? initial, { sent: sent.value, connection: connection.value });
-  const held = heldUp((services.value ?? initial)?.status ?? null);
+  const known = services.value ?? initial;
+  const browser = {
+    sent: sent.value,
+    connection: connection.value,
+    now: now(),
+    webSeenAt: webSeenAt.value,
+  };
+  const list = stations(known, browser);
+  const stale = staleWords(known, browser);
+  const held = heldUp(webSeenAt.value === undefined ? known?.status ?? null : null);
   return (
     <>
       <ol class="strip" aria-label="Services, in the order of the flow">
         {list.map((station) => <StationView key={station.name} station={station} />)}
       </ol>
+      {/* No live region: its time goes on each second. */}
+      {stale !== null && (
+        <div class="held-up">
+          <p class="banner warn">{stale}</p>
+        </div>
+      )}
       <div role="status">
         {held.length > 0 && (
           <ul class="held-up" aria-label="What stands">

@@ -3,8 +3,11 @@ import { useEffect, useRef } from "preact/hooks";
 import { now } from "../browser/now.ts";
 import { connection, startFeed, trace } from "../browser/feed.ts";
 import { distinctId, email } from "../browser/person.ts";
+import { keysOn, onKeys, turnKeys } from "../browser/keys.ts";
 import { Empty } from "../components/Empty.tsx";
+import { ExploreBar, KeysHelp } from "../components/ExploreBar.tsx";
 import { EventRowView, OfferRowView } from "../components/TraceRows.tsx";
+import { EVERYTHING, type Held, heldRows, isMine, isWanted, newSince, type Wanted } from "../core/explore.ts";
 import { count, plural } from "../core/format.ts";
 import { announcement, type TraceRow } from "../core/trace.ts";
 
@@ -18,92 +21,170 @@ export type TraceListProps = {
   withSecret: boolean;
 };
 
+/** Why rows stay as they are: the pointer rests on them or the focus is in them, a finger touched them, or it was asked for. */
+type Reading = "looks" | "touched" | "paused";
+
 /**
- * The live list of events. While somebody looks at a row (the pointer rests on the list, or the focus is in it) rows
- * keep growing but none is pushed in from above: a button says how many wait. An event of one's own is always let in.
+ * The live list of events. While somebody reads it (see {@link Reading}) rows keep growing, but none is pushed in from above
+ * and none leaves: what came meanwhile waits behind a button. An event of one's own is let in, unless it is paused.
  */
 export default function TraceList(props: TraceListProps) {
   const list = useRef<HTMLDivElement>(null);
+  const search = useRef<HTMLInputElement>(null);
+  const help = useRef<HTMLDialogElement>(null);
   const shown = useSignal(ROWS_SHOWN);
-  const heldAt = useSignal<string | null>(null);
-  useEffect(startFeed, []);
+  const wanted = useSignal(EVERYTHING);
+  const reading = useSignal<Reading | null>(null);
+  const held = useSignal<Held | null>(null);
+  const me = distinctId.value;
 
   const live = [...trace.value.values()].reverse();
-  const all = live.length > 0 ? live : props.rows;
-  const heldIndex = heldAt.value === null ? 0 : all.findIndex((row) => row.key === heldAt.value);
-  const ownWaits = all.slice(0, Math.max(0, heldIndex)).some((row) => row.kind === "event" && row.own);
-  const from = heldIndex < 0 || ownWaits ? 0 : heldIndex;
-  const rows = all.slice(from, from + shown.value);
-  const earned = new Set(all.map((row) => row.kind === "offer" && row.earnedAt ? row.distinctId : null));
-  const older = all.length - from - rows.length;
+  const known = live.length > 0 ? live : props.rows;
+  const all = known.filter((row) => isWanted(row, wanted.value, me));
+  const holds = held.value !== null && held.value.size > 0;
+  const since = holds ? newSince(held.value!, all) : [];
+  const ownCame = reading.value !== "paused" && since.some((row) => row.kind === "event" && row.own);
+  const kept = holds ? heldRows(held.value!, trace.value) : all.slice(0, shown.value);
+  const rows = ownCame ? [...since, ...kept] : kept;
+  const waiting = ownCame ? 0 : since.length;
+  const onScreen = new Set(rows.map(({ key }) => key));
+  const older = all.filter(({ key }) => !onScreen.has(key)).length - waiting;
+  const earned = new Set(known.map((row) => row.kind === "offer" && row.earnedAt ? row.distinctId : null));
 
-  const hold = () => heldAt.value ??= all[0]?.key ?? null;
-  const release = () => {
-    const box = list.current;
-    if (box && (box.matches(":hover") || box.contains(document.activeElement))) return;
-    heldAt.value = null;
+  const hold = (those: readonly TraceRow[]) => held.value = new Map(those.map((row) => [row.key, row]));
+  // Let in, and from now on among what is read.
+  useEffect(() => {
+    if (ownCame) hold(rows);
+  }, [ownCame]);
+  const keep = (why: Reading) => {
+    if (reading.value === "paused") return;
+    reading.value = why;
+    if (!holds) hold(rows);
   };
+  const letGo = () => {
+    reading.value = null;
+    held.value = null;
+  };
+  const lookAway = () => {
+    const box = list.current;
+    if (reading.value !== "looks" || box?.matches(":hover") || box?.contains(document.activeElement)) return;
+    letGo();
+  };
+  const letIn = () => hold(all.slice(0, shown.value));
+  const showOlder = () => {
+    shown.value += ROWS_SHOWN;
+    if (!holds) return;
+    const below = all.filter(({ key }) => !onScreen.has(key)).slice(waiting);
+    hold([...rows, ...below.slice(0, ROWS_SHOWN)]);
+  };
+  const pause = () => reading.value === "paused" ? letGo() : keep("paused");
+  const want = (next: Wanted) => {
+    wanted.value = next;
+    shown.value = ROWS_SHOWN;
+    if (reading.value === "paused") {
+      hold(known.filter((row) => isWanted(row, next, me)).slice(0, ROWS_SHOWN));
+    } else letGo();
+  };
+  const move = (by: 1 | -1) => {
+    const items = [...list.current?.querySelectorAll<HTMLElement>(".row") ?? []];
+    const at = items.findIndex((item) => item.contains(document.activeElement));
+    const next = items[at < 0 ? 0 : Math.min(items.length - 1, Math.max(0, at + by))];
+    next?.focus();
+    next?.scrollIntoView({ block: "nearest" });
+  };
+
+  const actions = useRef({ pause, move });
+  actions.current = { pause, move };
+  useEffect(() => {
+    startFeed();
+    const elsewhere = ({ target }: Event) => {
+      if (reading.value === "touched" && !list.current?.contains(target as Node)) letGo();
+    };
+    addEventListener("touchstart", elsewhere, { passive: true });
+    const stop = onKeys({
+      "/": () => search.current?.focus(),
+      j: () => actions.current.move(1),
+      k: () => actions.current.move(-1),
+      p: () => actions.current.pause(),
+      "?": () => help.current?.showModal(),
+    });
+    return () => {
+      stop();
+      removeEventListener("touchstart", elsewhere);
+    };
+  }, []);
+
+  const isPaused = reading.value === "paused";
   return (
-    <div
-      ref={list}
-      class="trace"
-      onMouseEnter={hold}
-      onMouseLeave={() => setTimeout(release)}
-      onFocusIn={hold}
-      onFocusOut={() => setTimeout(release)}
-    >
-      <Announcer began={props.rows} />
-      {connection.value === "away" && rows.length > 0 && (
-        <p class="banner warn" role="status">
-          The processor is away. What happened stays; new steps come when it is back.
-        </p>
-      )}
-      {connection.value === "lost" && (
-        <p class="banner bad" role="status">
-          The connection is lost. It comes back by itself and continues where it was.
-        </p>
-      )}
-      {from > 0 && (
-        <p class="more">
-          <button type="button" class="link" onClick={() => heldAt.value = all[0]!.key}>
-            {count(from)} newer {plural(from, "event")}
-          </button>
-        </p>
-      )}
-      {rows.length === 0 ? <NoRows /> : (
-        <ol class="rows">
-          {rows.map((row) =>
-            row.kind === "offer"
-              ? (
-                <OfferRowView
-                  key={row.key}
-                  row={row}
-                  own={row.distinctId !== null && row.distinctId === distinctId.value}
-                  email={email.value}
-                />
-              )
-              : (
-                <EventRowView
-                  key={row.key}
-                  row={row}
-                  own={row.own || (row.distinctId !== null && row.distinctId === distinctId.value)}
-                  earned={row.distinctId !== null && earned.has(row.distinctId)}
-                  slow={isSlow(row)}
-                  ingestUrl={props.ingestUrl}
-                  withSecret={props.withSecret}
-                />
-              )
+    <>
+      <ExploreBar
+        wanted={wanted.value}
+        want={want}
+        paused={isPaused}
+        pause={pause}
+        waiting={isPaused ? waiting : 0}
+        letIn={letIn}
+        search={search}
+        openHelp={() => help.current?.showModal()}
+      />
+      <KeysHelp dialog={help} on={keysOn.value} turn={turnKeys} />
+      <div
+        ref={list}
+        class="trace"
+        onMouseEnter={() => keep("looks")}
+        onMouseLeave={() => setTimeout(lookAway)}
+        onFocusIn={() => keep("looks")}
+        onFocusOut={() => setTimeout(lookAway)}
+        onTouchStart={() => keep("touched")}
+      >
+        <Announcer began={props.rows} />
+        {connection.value === "away" && rows.length > 0 && (
+          <p class="banner warn" role="status">
+            The processor is away. What happened stays; until it is back, ingest alone tells where events are.
+          </p>
+        )}
+        {connection.value === "lost" && (
+          <p class="banner bad" role="status">
+            The connection is lost. It comes back by itself and continues where it was.
+          </p>
+        )}
+        {!isPaused && waiting > 0 && (
+          <p class="more">
+            <button type="button" class="link" onClick={letIn}>
+              {count(waiting)} newer {plural(waiting, "event")}
+            </button>
+          </p>
+        )}
+        {rows.length === 0
+          ? <NoRows known={known.length} clear={() => want(EVERYTHING)} />
+          : (
+            <ol class="rows">
+              {rows.map((row) =>
+                row.kind === "offer"
+                  ? <OfferRowView key={row.key} row={row} own={isMine(row, me)} email={email.value} />
+                  : (
+                    <EventRowView
+                      key={row.key}
+                      row={row}
+                      own={isMine(row, me)}
+                      earned={row.distinctId !== null && earned.has(row.distinctId)}
+                      slow={isSlow(row)}
+                      ingestUrl={props.ingestUrl}
+                      withSecret={props.withSecret}
+                    />
+                  )
+              )}
+            </ol>
           )}
-        </ol>
-      )}
-      {older > 0 && (
-        <p class="more">
-          <button type="button" class="link" onClick={() => shown.value += ROWS_SHOWN}>
-            {count(older)} older {plural(older, "event")}
-          </button>
-        </p>
-      )}
-    </div>
+        {older > 0 && (
+          <p class="more">
+            <button type="button" class="link" onClick={showOlder}>
+              {count(older)} older {plural(older, "event")}
+            </button>
+          </p>
+        )}
+      </div>
+    </>
   );
 }
 
@@ -111,19 +192,41 @@ const SLOW_MS = 8_000;
 
 /** Captured here, and nothing heard of it for a while. */
 function isSlow(row: TraceRow): boolean {
-  return row.kind === "event" && row.own && row.polledAt === null && row.capturedAt !== null &&
+  return row.kind === "event" && row.own && row.durable === null && row.dropped === null &&
+    row.capturedAt !== null &&
     now() - Date.parse(row.capturedAt) > SLOW_MS;
 }
 
-function NoRows() {
-  const away = connection.value === "away" || connection.value === "lost";
-  return (
-    <Empty title={away ? "What happened is not known here now." : "Nothing has happened yet."}>
-      {away
-        ? "The processor is away. Events wait in the topic; their steps are shown when it is back."
-        : "Click “Simulate Generation Failure”: within a second its line stands in the dataset, and every step to it stands here."}
-    </Empty>
-  );
+function NoRows({ known, clear }: { known: number; clear: () => void }) {
+  if (known > 0) {
+    return (
+      <Empty title={`None of the ${count(known)} newest events is one of these.`}>
+        <button type="button" class="link" onClick={clear}>Show everything</button>
+      </Empty>
+    );
+  }
+  switch (connection.value) {
+    case "lost":
+      return (
+        <Empty title="What happened is not known here now.">
+          The connection is lost; it comes back by itself.
+        </Empty>
+      );
+    case "away":
+      return (
+        <Empty title="What happened is not known here now.">
+          The processor is away, and ingest has told of no event. What comes is kept, and its steps are shown
+          when the processor is back.
+        </Empty>
+      );
+    default:
+      return (
+        <Empty title="Nothing has happened yet.">
+          Click “Simulate Generation Failure”: within a second its line stands in the dataset, and every step
+          to it stands here.
+        </Empty>
+      );
+  }
 }
 
 /** Says each event once, when it has ended; not what the page began with, by the services' clock. */

@@ -1,9 +1,11 @@
 import { page } from "fresh";
 import BeAUser from "../islands/BeAUser.tsx";
+import BreakSomething from "../islands/BreakSomething.tsx";
 import TraceList from "../islands/TraceList.tsx";
-import { follow } from "../core/trace.ts";
+import { follow, toldByIngest } from "../core/trace.ts";
 import { mayShowRaw } from "../server/door.ts";
 import { recentSteps } from "../server/events.ts";
+import { recentEvents } from "../server/recent.ts";
 import { framed } from "../server/services.ts";
 import { define, settings } from "../utils.ts";
 
@@ -12,11 +14,17 @@ const ROWS_IN_PAGE = 30;
 
 export const handler = define.handlers({
   async GET(ctx) {
-    const { ingestUrl, withSecret } = settings();
-    const asked = recentSteps({ processor: settings(), withRaw: mayShowRaw(ctx) });
-    const steps = await framed(ctx.state, "Live", asked);
+    const config = settings();
+    const { ingestUrl, withSecret } = config;
+    const asked = Promise.all([
+      recentSteps({ processor: config, withRaw: mayShowRaw(ctx) }),
+      recentEvents(config),
+    ]);
+    const [told, recent] = await framed(ctx.state, "Live", asked);
+    // While the processor is away ingest alone tells, and says less.
+    const steps = told.length > 0 ? told : toldByIngest(recent, { known: new Map(), all: true });
     const rows = [...follow(new Map(), steps).values()].reverse().slice(0, ROWS_IN_PAGE);
-    return page({ rows, ingestUrl, withSecret });
+    return page({ list: { rows, ingestUrl, withSecret }, breaks: config.demoControl !== null });
   },
 });
 
@@ -38,12 +46,15 @@ export default define.page<typeof handler>(function Live({ data }) {
           </p>
         </noscript>
       </section>
-      <section class="feed" aria-labelledby="what-happened">
-        <h2 id="what-happened">
-          What happened to it <span class="quiet">newest first</span>
-        </h2>
-        <TraceList {...data} />
-      </section>
+      <div class="feed">
+        {data.breaks && <BreakSomething />}
+        <section class="feed" aria-labelledby="what-happened">
+          <h2 id="what-happened">
+            What happened to it <span class="quiet">newest first</span>
+          </h2>
+          <TraceList {...data.list} />
+        </section>
+      </div>
     </div>
   );
 });

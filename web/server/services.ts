@@ -1,10 +1,15 @@
 /** Asks each service how it is, all at once and with a short limit, so that the strip is never late because one is away. */
+import { passwordHeaders } from "../../contract/door.ts";
+import type { RecentWebhooksAnswer } from "../../contract/ingest_api.ts";
 import type { PipelineStatus } from "../../contract/processor_api.ts";
 import type { Services } from "../core/stations.ts";
 import { type Settings, settings, type State } from "../utils.ts";
 import { ask, askProcessor, processorHeaders, REFUSED_WORDS } from "./upstream.ts";
 
 const LIMIT_MS = 800;
+
+/** When each service last answered this process, ISO 8601; under the address that it was asked at. */
+const lastAnswers = new Map<string, string>();
 
 /** Never throws: what does not answer is `away`. */
 export async function services(config: Settings): Promise<Services> {
@@ -14,7 +19,12 @@ export async function services(config: Settings): Promise<Services> {
     readinessOf(config),
     askProcessor<PipelineStatus>("/api/status", { processor: config, limitMs: LIMIT_MS }),
   ]);
-  if (status.ok) return { posthog, ingest, processor, status: status.value };
+  const seen = {
+    posthog: seenAt(config.posthogUrl, posthog.state !== "away"),
+    ingest: seenAt(config.ingestUrl, ingest.state !== "away"),
+    processor: seenAt(config.processorUrl, processor.state !== "away"),
+  };
+  if (status.ok) return { posthog, ingest, processor, status: status.value, seen };
   // Its health may be open to web where its console is not.
   const refused = status.message.includes(REFUSED_WORDS);
   return {
@@ -22,7 +32,13 @@ export async function services(config: Settings): Promise<Services> {
     ingest,
     processor: refused ? { ...processor, state: "not ready", says: REFUSED_WORDS } : processor,
     status: null,
+    seen,
   };
+}
+
+function seenAt(url: string, isThere: boolean): string | null {
+  if (isThere) lastAnswers.set(url, new Date().toISOString());
+  return lastAnswers.get(url) ?? null;
 }
 
 /** What a page asks for itself, while the services are asked for the frame around it. */
@@ -44,13 +60,25 @@ async function askPosthog({ posthogUrl }: Settings): Promise<Services["posthog"]
   return { name: answer.ok ? "PostHog stand-in" : "PostHog", state, port: port || null, delivered };
 }
 
-async function askIngest({ ingestUrl }: Settings): Promise<Services["ingest"]> {
+async function askIngest({ ingestUrl, console }: Settings): Promise<Services["ingest"]> {
   const port = portOf(ingestUrl);
   type Ready = { durable?: unknown; spooled?: unknown };
-  const answer = await ask<Ready>(`${ingestUrl}/readyz`, { limitMs: LIMIT_MS });
-  if (!answer.ok) return { state: answer.status === null ? "away" : "refusing", port, spooled: null };
+  const [answer, recent] = await Promise.all([
+    ask<Ready>(`${ingestUrl}/readyz`, { limitMs: LIMIT_MS }),
+    ask<RecentWebhooksAnswer>(`${ingestUrl}/api/recent`, {
+      limitMs: LIMIT_MS,
+      headers: passwordHeaders(console.password),
+    }),
+  ]);
+  const topic = recent.ok ? topicIn(recent.value) : null;
+  if (!answer.ok) return { state: answer.status === null ? "away" : "refusing", port, spooled: null, topic };
   const spooled = typeof answer.value.spooled === "number" ? answer.value.spooled : null;
-  return { state: answer.value.durable === "spool" ? "spooling" : "ready", port, spooled };
+  return { state: answer.value.durable === "spool" ? "spooling" : "ready", port, spooled, topic };
+}
+
+function topicIn({ topic }: Partial<RecentWebhooksAnswer>): Services["ingest"]["topic"] {
+  if (!topic || topic.at === null) return null;
+  return { records: topic.partitions.reduce((sum, { endOffset }) => sum + endOffset, 0), at: topic.at };
 }
 
 async function readinessOf({ processorUrl, ...config }: Settings): Promise<Services["processor"]> {

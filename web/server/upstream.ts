@@ -74,10 +74,14 @@ export async function ask<T>(
 }
 
 /** Hands a GET on to the processor and its answer back: status, type and bytes, nothing else. 502 where it is away. */
-export async function passThrough(path: string, processor: Processor): Promise<Response> {
+export async function passThrough(
+  path: string,
+  processor: Processor,
+  { limitMs = ANSWER_MS_MAX }: { limitMs?: number } = {},
+): Promise<Response> {
   try {
     const response = await fetchWithin(processor.processorUrl + path, {
-      limitMs: ANSWER_MS_MAX,
+      limitMs,
       headers: processorHeaders(processor),
     });
     if (TURNED_AWAY.includes(response.status)) return away(REFUSED_WORDS);

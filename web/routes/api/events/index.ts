@@ -1,6 +1,6 @@
-import { mayShowRaw } from "../../server/door.ts";
-import { events } from "../../server/events.ts";
-import { define, settings } from "../../utils.ts";
+import { mayShowRaw } from "../../../server/door.ts";
+import { events } from "../../../server/events.ts";
+import { define, settings } from "../../../utils.ts";
 
 /** The processor's steps as server-sent events. */
 export const handler = define.handlers({
