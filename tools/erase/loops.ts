@@ -51,7 +51,10 @@ export async function startLoops(
   const names = await prepareLoops(config, pipelineSecret);
   const troubles = new Map<LoopName, string>();
   const onMessage = (loop: LoopName) => (message: LoopMessage) => {
-    if (message.kind === "log" && message.level !== "info") notify(`${loop}: ${message.text}`);
+    // What becomes of single records is in `dead-letters list`; here it would bury what the erasure says.
+    if (message.kind === "log" && message.level !== "info" && message.about === undefined) {
+      notify(`${loop}: ${message.text}`);
+    }
     if (message.kind !== "health") return;
     if (message.health.is === "ready" || message.health.message === null) troubles.delete(loop);
     else troubles.set(loop, `${loop}: ${message.health.message}`);
