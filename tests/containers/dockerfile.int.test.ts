@@ -131,7 +131,7 @@ const PROGRAMS: { name: string; wrong: Record<string, string>; says: RegExp }[] 
   {
     name: "ingest",
     wrong: { KAFKA_BROKERS: "nowhere", ALLOW_ANONYMOUS: "0", HOST: "0.0.0.0" },
-    says: /HOST "0\.0\.0\.0"/,
+    says: /HOST \\?"0\.0\.0\.0\\?"/,
   },
   { name: "processor", wrong: { MAIL_FROM: "" }, says: /MAIL_FROM/ },
   { name: "posthog-stand-in", wrong: { POSTHOG_STAND_IN_PORT: "none" }, says: /POSTHOG_STAND_IN_PORT/ },
