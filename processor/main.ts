@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { systemClock, within } from "../runtime/clock.ts";
 import type { Environment } from "../runtime/environment.ts";
 import { listen } from "../runtime/listen.ts";
@@ -25,6 +26,7 @@ import { createDeadLetters } from "./dead_letters/service.ts";
 import type { LoopHealth, LoopMessage } from "./loop/loop.ts";
 import type { LoopName } from "./loop_messages.ts";
 import { type StandingPartition, standingText } from "./loop/standing.ts";
+import { readFigures } from "./figures.ts";
 import { History } from "./history.ts";
 import type { WindowFinding } from "./dataset/core/dedup_window.ts";
 import { createLineIds } from "./record/line_id.ts";
@@ -34,6 +36,7 @@ import { openMailList, readMail } from "./offers/mail/list.ts";
 import { createEventLines } from "./status/event_lines.ts";
 import { createRebalanceLines, sayWhenCaughtUp } from "./status/group_lines.ts";
 import { createProcessorMetrics } from "./status/metrics.ts";
+import { LastHour } from "./status/last_hour.ts";
 import { createStatusApi } from "./status/api.ts";
 import { TraceStart } from "./trace_start.ts";
 import { createTraceHub } from "./status/trace_hub.ts";
@@ -51,6 +54,7 @@ export type RunningProcessor = {
 };
 
 const STATUS_KEPT_MS = 250;
+const FIGURES_KEPT_MS = 2_000;
 /** An event stream has no end. */
 const SHUTDOWN_MS_MAX = 1_000;
 
@@ -87,6 +91,9 @@ export async function startProcessor(
   const standing = (group: string) => standingIn(group, { config, health });
   const status = statusSource({ log, letters: list, dataset, offers: () => offers.status(), standing });
 
+  const lastHour = new LastHour(join(config.dataDir, "figures.json"), { clock: systemClock, say });
+  const figures = kept(() => readFigures({ log, dataset, lastHour, clock: systemClock }), FIGURES_KEPT_MS);
+
   const letters = createDeadLetters({
     log,
     list,
@@ -122,6 +129,7 @@ export async function startProcessor(
         standing.map((one) => `${name}: ${standingText(one)}`)
       ),
     status: status.look,
+    figures: figures.look,
     eventOf: (uuid, options) => history.eventOf(uuid, options),
     offerOf: (distinctId) => offers.offerOf(distinctId),
     codeIsValid: (code) => offers.codeIsValid(code),
@@ -157,14 +165,22 @@ export async function startProcessor(
       if (!stopping.signal.aborted) rebalances.look(name, message.health);
       // Where a record is refused, a setting may have changed.
       if (message.health.is === "failing") settings.lookSoon();
-    } else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
+    } else if (message.kind === "latencies") lastHour.sawLines(message.counts);
+    else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
     else say(message.level, `${name}: ${message.text}`, { loop: name, ...message.about });
   };
+  const keeping = lastHour.keep(stopping.signal);
   const running = prepare(config, { log, hashes, signal: stopping.signal, starting }).then(() => {
     starting.message = null;
     if (stopping.signal.aborted) return;
     void settings.run(stopping.signal);
-    void sayWhenCaughtUp(log, { groups: config.groups, clock: systemClock, say, signal: stopping.signal });
+    void sayWhenCaughtUp(log, {
+      groups: config.groups,
+      clock: systemClock,
+      say,
+      saw: ({ group, lagSeconds }) => lastHour.sawLag(group, lagSeconds),
+      signal: stopping.signal,
+    });
     for (const seat of seatsOf(config)) {
       loops.push(startLoop(seat.loop, { config, pipelineSecret: secret, report: onMessage(seat) }));
     }
@@ -184,6 +200,9 @@ export async function startProcessor(
     stopping.abort();
     for (const loop of loops) loop.drain();
     await running.catch(() => {});
+    await keeping;
+    // Loops that drained have written lines since.
+    await lastHour.save();
     await everything.disposeAsync();
   };
   return { url, port, ended: running, stop: () => stopped ??= stop() };
@@ -268,15 +287,20 @@ function statusSource(
       outcomes: { ...dataset.outcomes(), letters: letters.ever },
     };
   };
-  let last: { at: number; status: Promise<PipelineStatus> } | null = null;
+  return kept(read, STATUS_KEPT_MS);
+}
+
+/** One look serves everybody who asks within `ms`; one that failed, nobody else. */
+function kept<T>(read: () => Promise<T>, ms: number) {
+  let last: { readonly at: number; readonly found: Promise<T> } | null = null;
   const forget = () => last = null;
-  const look = () => {
+  const look = (): Promise<T> => {
     const at = performance.now();
-    if (last === null || at - last.at > STATUS_KEPT_MS) {
-      last = { at, status: read() };
-      last.status.catch(forget);
+    if (last === null || at - last.at > ms) {
+      last = { at, found: read() };
+      last.found.catch(forget);
     }
-    return last.status;
+    return last.found;
   };
   return { look, forget };
 }

@@ -39,7 +39,7 @@ export function tryLockFile(path: string): HeldLock | null {
 
 /** What the services keep in DATA_DIR beside the dataset. Whatever has another name was put there by somebody else. */
 const OURS =
-  /^(log|spool|mail|kafka-members|posthog-stand-in|run\.json|\.?pipeline\.secret.*|offers\.db.*|(ingest|processor|backfill)\.lock)$/;
+  /^(log|spool|mail|kafka-members|posthog-stand-in|run\.json|figures\.json.*|\.?pipeline\.secret.*|offers\.db.*|(ingest|processor|backfill)\.lock)$/;
 
 /** A DATA_DIR that the owner's group may pass through, to a dataset in it: no umask makes it, so it was set on purpose. */
 const GROUP_PASSES = 0o710;

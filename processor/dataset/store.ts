@@ -79,8 +79,8 @@ export type PartitionManifest = {
 export type FileAddition = {
   readonly lines: readonly string[];
   readonly placeholders: Readonly<Record<string, number>>;
-  /** Of each line what is counted of it. */
-  readonly counted: readonly CountedLine[];
+  /** Of each line what is counted of it; undefined where nobody counts. */
+  readonly counted?: readonly CountedLine[];
 };
 
 /** Where a chunk that was appended and synced leads. */
@@ -94,14 +94,14 @@ export type Advance = {
   /** Of its records; undefined where nobody counts them. */
   readonly outcomes?: OutcomeCounts | undefined;
   /** Likewise: by the minute in which they were received. */
-  readonly received?: readonly MinuteCount[] | undefined;
+  readonly minutes?: readonly MinuteCount[] | undefined;
 };
 
 /** An erasure with its record's offset in this partition and the one behind it. */
 export type ErasureHere = Erasure & {
   readonly offset: number;
   readonly nextOffset: number;
-  readonly received: readonly MinuteCount[];
+  readonly minutes?: readonly MinuteCount[] | undefined;
 };
 
 export type ErasureTools = {

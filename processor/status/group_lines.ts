@@ -1,6 +1,7 @@
 import type { Clock } from "../../runtime/clock.ts";
 import type { Log } from "../../runtime/log.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import type { GroupLag } from "../../contract/processor_api.ts";
 import { groupLag } from "../../topic/group_lag.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import type { LoopHealth } from "../loop/loop.ts";
@@ -68,10 +69,12 @@ export class CaughtUp {
 /** Looks until the signal aborts; a log that is away is looked at again. */
 export async function sayWhenCaughtUp(
   log: TopicLog,
-  { groups, clock, say, signal }: {
+  { groups, clock, say, saw, signal }: {
     readonly groups: readonly string[];
     readonly clock: Clock;
     readonly say: Log;
+    /** Gets each look at a group whose lag is known. */
+    readonly saw: (lag: GroupLag) => void;
     readonly signal: AbortSignal;
   },
 ): Promise<void> {
@@ -83,6 +86,7 @@ export async function sayWhenCaughtUp(
         const lag = await groupLag(log, { topic: WEBHOOKS_TOPIC, group, now, standing: () => [] });
         // Where no broker leads a partition, nobody knows what waits there.
         if (lag.partitions.some(({ noLeader }) => noLeader)) continue;
+        saw(lag);
         const words = caughtUp.look(lag);
         if (words !== null) say("info", `${group}: ${words}`, { group, topic: WEBHOOKS_TOPIC });
       } catch {

@@ -9,6 +9,8 @@ import {
   syncDirectory,
   writeAll,
 } from "../../../runtime/durable_file.ts";
+import { type CountedLine, FigureCounter } from "../core/figures.ts";
+import { parseLine } from "../core/line_check.ts";
 import { lineBlocksOf } from "./reader.ts";
 
 /**
@@ -93,12 +95,16 @@ async function copyWithout(
   });
   let { bytes, records } = { bytes: 0, records: 0 };
   const placeholders = { ...entry.placeholders };
+  const figures = new FigureCounter();
   try {
     for await (const lines of linesOf(path, { entry, rewrite })) {
       const kept: Uint8Array[] = [];
       for (const line of lines) {
         if (isTheirs(line, rewrite)) subtractPlaceholders(placeholders, line);
-        else kept.push(line);
+        else {
+          kept.push(line);
+          figures.add(countedOf(line));
+        }
       }
       const text = Buffer.concat(kept.flatMap((line) => [line, LINE_FEED]));
       writeAll(file, text);
@@ -109,7 +115,14 @@ async function copyWithout(
   } finally {
     file.close();
   }
-  return { bytes, records, placeholders, sanitiserVersions: entry.sanitiserVersions };
+  const { sanitiserVersions } = entry;
+  return { bytes, records, placeholders, sanitiserVersions, figures: figures.figures() };
+}
+
+/** Counted anew, so that no reason is left that only the erased had, and those come up that stood behind it. */
+function countedOf(line: Uint8Array): CountedLine {
+  const { failure_reason: reason, input_prompt: prompt } = parseLine(line);
+  return { reason, promptLength: prompt.length };
 }
 
 function isTheirs(line: Uint8Array, { theirs }: Rewrite): boolean {
