@@ -29,7 +29,7 @@ export async function readFigures(
   const now = minuteOf(clock.now());
   const groups = [DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP];
   const minutes = Array.from({ length: MINUTES_SHOWN }, (_, i) => now - MINUTES_SHOWN + 1 + i);
-  const { placeholders: _, ...figures } = dataset.figures();
+  const { placeholders: _, ever: __, ...figures } = dataset.figures();
   return {
     minutes: minutes.map((minute) => ({
       at: new Date(minute * 60_000).toISOString(),

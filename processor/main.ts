@@ -8,7 +8,7 @@ import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { consoleWarnings } from "../contract/door.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import type { PipelineStatus } from "../contract/processor_api.ts";
-import { enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
+import { diskFreeBytes, enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { groupLag } from "../topic/group_lag.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
@@ -138,12 +138,27 @@ export async function startProcessor(
     mails: openMailList(config.dataDir, config.smtp === null || config.mailbox ? "maildir" : "smtp"),
     mailSource: (messageId) => readMail(config.dataDir, messageId),
     deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw }),
-    metrics: async () => await metrics.text(await status.look()),
+    metrics: async () => {
+      // A log that is away is no reason to say nothing of the rest.
+      const now = await status.look().catch(() => null);
+      return await metrics.text({
+        status: now,
+        ...dataset.figures(),
+        lettersByStep: list.everByStep(),
+        diskFreeBytes: diskFreeBytes(config.dataDir),
+      });
+    },
     showsRaw: config.showRaw,
     console: config.console,
     clock: systemClock,
   });
-  const { server, port, url } = listen((request, info) => app.fetch(request, info), {
+  const answer = async (request: Request, info: object) => {
+    const begun = performance.now();
+    const response = await app.fetch(request, info);
+    metrics.request(response.status, (performance.now() - begun) / 1_000);
+    return response;
+  };
+  const { server, port, url } = listen(answer, {
     host: config.host,
     port: config.port,
     portSetting: "PROCESSOR_PORT",
@@ -153,7 +168,7 @@ export async function startProcessor(
 
   const stopping = new AbortController();
   const events = createEventLines({ clock: systemClock, say });
-  const rebalances = createRebalanceLines(say);
+  const rebalances = createRebalanceLines(say, { rebalanced: metrics.rebalanced });
   const onMessage = ({ loop, name }: Seat) => (message: LoopMessage) => {
     if (message.kind === "steps") {
       trace.add(message.steps);
@@ -165,8 +180,10 @@ export async function startProcessor(
       if (!stopping.signal.aborted) rebalances.look(name, message.health);
       // Where a record is refused, a setting may have changed.
       if (message.health.is === "failing") settings.lookSoon();
-    } else if (message.kind === "latencies") lastHour.sawLines(message.counts);
-    else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
+    } else if (message.kind === "latencies") {
+      lastHour.sawLines(message.counts);
+      metrics.lines(message.counts, message.sumMs);
+    } else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
     else say(message.level, `${name}: ${message.text}`, { loop: name, ...message.about });
   };
   const keeping = lastHour.keep(stopping.signal);

@@ -44,7 +44,12 @@ export type OutcomeCounts = {
 };
 
 /** Of the records at `from` and above, below `to`. */
-export type Outcomes = OutcomeCounts & { readonly from: number; readonly to: number };
+export type Outcomes = OutcomeCounts & {
+  readonly from: number;
+  readonly to: number;
+  /** Of the others: those that were lines until an erasure took them out. */
+  readonly taken?: number | undefined;
+};
 
 /**
  * How many records were received in which minute since 1970, of those at `from` and above, below `to`: the last so many minutes

@@ -18,6 +18,7 @@ const GROUP_NAMES: readonly string[] = [DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GR
 /** Says which partitions a member reads, each time that it is ready with others than before. */
 export function createRebalanceLines(
   say: Log,
+  { rebalanced = () => {} }: { readonly rebalanced?: (group: string) => void } = {},
 ): { look(name: string, health: Pick<LoopHealth, "is" | "partitions">): void } {
   const before = new Map<string, string>();
   return {
@@ -28,6 +29,7 @@ export function createRebalanceLines(
       const was = before.get(name) ?? "none";
       if (now === was) return;
       before.set(name, now);
+      rebalanced(group);
       say("info", `rebalance: ${name} reads partitions ${now} now (before: ${was})`, {
         group,
         topic: WEBHOOKS_TOPIC,

@@ -6,7 +6,11 @@ import { entryIn, type PartitionSnapshot } from "./snapshot.ts";
 /** What the lines of a whole dataset come to, beside their number. */
 export type DatasetFigures =
   & Pick<Figures, "reasons" | "otherReasons" | "promptLengths" | "uncounted">
-  & { readonly placeholders: Readonly<Record<string, number>> };
+  & {
+    readonly placeholders: Readonly<Record<string, number>>;
+    /** What records have become since they are counted, erased lines too: a replay alone makes it less. */
+    readonly ever: { readonly records: number; readonly lines: number; readonly duplicates: number };
+  };
 
 /** Of all files that these snapshots name. */
 export function figuresOf(snapshots: readonly PartitionSnapshot[]): DatasetFigures {
@@ -31,7 +35,20 @@ export function figuresOf(snapshots: readonly PartitionSnapshot[]): DatasetFigur
     promptLengths: sum.promptLengths.map((lines, i) => ({ upTo: PROMPT_LENGTHS[i] ?? null, lines })),
     uncounted: sum.uncounted,
     placeholders: Object.fromEntries(sum.placeholders),
+    ever: everIn(snapshots),
   };
+}
+
+function everIn(snapshots: readonly PartitionSnapshot[]): DatasetFigures["ever"] {
+  const ever = { records: 0, lines: 0, duplicates: 0 };
+  for (const { manifest } of snapshots) {
+    const known = manifest?.outcomes;
+    if (known === undefined || known.to !== manifest!.nextOffset) continue;
+    ever.records += known.lines + known.duplicates + known.deadLetters + known.others;
+    ever.lines += known.lines + (known.taken ?? 0);
+    ever.duplicates += known.duplicates;
+  }
+  return ever;
 }
 
 type Sum = {

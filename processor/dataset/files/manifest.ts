@@ -60,6 +60,7 @@ const outcomes = z.object({
   duplicates: count,
   deadLetters: count,
   others: count,
+  taken: count.optional(),
 });
 const received = z.object({ from: count, to: count, minutes: z.array(z.tuple([z.int(), count])) });
 const manifest = z.looseObject({

@@ -268,11 +268,11 @@ export class JsonlPartition implements PartitionStore {
   }
 
   /** With what a chunk adds; begun anew where an earlier version has gone on without counting. */
-  #outcomes(counts: OutcomeCounts, to: number): Outcomes {
+  #outcomes(counts: OutcomeCounts, to: number, taken = 0): Outcomes {
     const { outcomes, nextOffset } = this.manifest;
-    return outcomes?.to === nextOffset
-      ? { from: outcomes.from, to, ...addOutcomes(outcomes, counts) }
-      : { from: nextOffset, to, ...counts };
+    if (outcomes?.to !== nextOffset) return { from: nextOffset, to, ...counts };
+    const sum = (outcomes.taken ?? 0) + taken;
+    return { from: outcomes.from, to, ...addOutcomes(outcomes, counts), ...(sum > 0 ? { taken: sum } : {}) };
   }
 
   /** Likewise. */
@@ -296,7 +296,11 @@ export class JsonlPartition implements PartitionStore {
     // Of lines from before the counting there is none to take.
     const lines = isCounted ? Math.min(taken, manifest.outcomes!.lines) : 0;
     const own = nextOffset > manifest.nextOffset ? 1 : 0;
-    return this.#outcomes({ lines: -lines, duplicates: 0, deadLetters: 0, others: lines + own }, nextOffset);
+    return this.#outcomes(
+      { lines: -lines, duplicates: 0, deadLetters: 0, others: lines + own },
+      nextOffset,
+      lines,
+    );
   }
 
   #lettersLeft(): readonly PendingLetter[] {
