@@ -73,6 +73,8 @@ export class LastHour {
       await this.options.clock.wait(KEPT_EVERY_MS, signal);
       await this.save();
     }
+    // While the last one was written, more may have come.
+    await this.save();
   }
 
   async save(): Promise<void> {

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { dirname, join } from "node:path";
+import { isObject, orNull } from "../../../contract/envelope.ts";
 import type { FaultPoint } from "../../../runtime/fault_point.ts";
 import type { FileEntries, FileEntry } from "../store.ts";
 import {
@@ -10,7 +11,6 @@ import {
   writeAll,
 } from "../../../runtime/durable_file.ts";
 import { type CountedLine, FigureCounter } from "../core/figures.ts";
-import { parseLine } from "../core/line_check.ts";
 import { lineBlocksOf } from "./reader.ts";
 
 /**
@@ -119,10 +119,17 @@ async function copyWithout(
   return { bytes, records, placeholders, sanitiserVersions, figures: figures.figures() };
 }
 
-/** Counted anew, so that no reason is left that only the erased had, and those come up that stood behind it. */
+/**
+ * Counted anew, so that no reason is left that only the erased had, and those come up that stood behind it. A line that is none
+ * of ours does not stop an erasure.
+ */
 function countedOf(line: Uint8Array): CountedLine {
-  const { failure_reason: reason, input_prompt: prompt } = parseLine(line);
-  return { reason, promptLength: prompt.length };
+  const fields = orNull((): unknown => JSON.parse(new TextDecoder().decode(line)));
+  const { failure_reason: reason, input_prompt: prompt } = isObject(fields) ? fields : {};
+  return {
+    reason: typeof reason === "string" ? reason : null,
+    promptLength: typeof prompt === "string" ? prompt.length : 0,
+  };
 }
 
 function isTheirs(line: Uint8Array, { theirs }: Rewrite): boolean {
