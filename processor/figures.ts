@@ -24,7 +24,8 @@ export async function readFigures(
     readonly clock: Clock;
   },
 ): Promise<Figures> {
-  const received = await receivedByMinute(log, dataset);
+  // What cannot be asked now is not known; all else is told all the same.
+  const received = await receivedByMinute(log, dataset).catch(() => () => null);
   const seen = lastHour.minutes();
   const now = minuteOf(clock.now());
   const groups = [DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP];
@@ -120,7 +121,7 @@ function knownAfter({ isWhole, minutes }: HandledPartition, lastMinute: number):
   return minutes.length > 0 ? Math.min(...minutes.map(([minute]) => minute)) : lastMinute;
 }
 
-/** Those that the dataset's writer has not handled; null where they are too many to be read. */
+/** Those that the dataset's writer has not handled; null where they are too many, or not all of them can be read. */
 async function waitingRecords(
   log: TopicLog,
   { bounds: { partition, startOffset, endOffset: until }, nextOffset }: {
@@ -133,12 +134,19 @@ async function waitingRecords(
   if (from >= until) return [];
   const minutes: MinuteCount[] = [];
   let bytes = 0;
-  const unreadable = () => Promise.resolve("skip" as const);
+  let isWhole = true;
+  const unreadable = () => {
+    isWhole = false;
+    return Promise.resolve("skip" as const);
+  };
   const range = { partition, from, until, endsAtOpenTransaction: true, unreadable };
-  for await (const { records } of log.read(WEBHOOKS_TOPIC, range)) {
+  let reached = from;
+  for await (const { records, nextOffset } of log.read(WEBHOOKS_TOPIC, range)) {
     minutes.push(...receivedOf(records));
     bytes += records.reduce((sum, { value }) => sum + value.length, 0);
-    if (bytes > WAITING_BYTES_MAX) return null;
+    if (!isWhole || bytes > WAITING_BYTES_MAX) return null;
+    reached = nextOffset;
   }
-  return minutes;
+  // It ends before an open transaction.
+  return isWhole && reached >= until ? minutes : null;
 }

@@ -13,7 +13,7 @@ import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { groupLag } from "../topic/group_lag.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { SettingsWatch } from "../topic/settings_watch.ts";
-import type { TopicLog } from "../topic/topic.ts";
+import { LogSetupError, LogUnavailableError, type TopicLog } from "../topic/topic.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import { FACTS_TOPIC_SPEC } from "./facts/topic.ts";
 import { openDatasetLocks } from "./dataset/files/locks.ts";
@@ -140,7 +140,10 @@ export async function startProcessor(
     deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw }),
     metrics: async () => {
       // A log that is away is no reason to say nothing of the rest.
-      const now = await status.look().catch(() => null);
+      const now = await status.look().catch((error) => {
+        if (error instanceof LogUnavailableError || error instanceof LogSetupError) return null;
+        throw error;
+      });
       return await metrics.text({
         status: now,
         ...dataset.figures(),
