@@ -55,6 +55,8 @@ export type RunningProcessor = {
 
 const STATUS_KEPT_MS = 250;
 const FIGURES_KEPT_MS = 2_000;
+/** So long the log may take for a scrape, in ms: Prometheus gives up after 10 s by default. */
+const METRICS_MS_MAX = 3_000;
 /** An event stream has no end. */
 const SHUTDOWN_MS_MAX = 1_000;
 
@@ -140,12 +142,13 @@ export async function startProcessor(
     deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw }),
     metrics: async () => {
       // A log that is away is no reason to say nothing of the rest.
-      const now = await status.look().catch((error) => {
+      const looking = status.look().catch((error) => {
         if (error instanceof LogUnavailableError || error instanceof LogSetupError) return null;
         throw error;
       });
+      const now = await within(looking, { ms: METRICS_MS_MAX });
       return await metrics.text({
-        status: now,
+        status: now === "late" ? null : now,
         ...dataset.figures(),
         lettersByStep: list.everByStep(),
         diskFreeBytes: diskFreeBytes(config.dataDir),
