@@ -5,6 +5,7 @@ import type {
   DatasetPage,
   DatasetTail,
   EventDetail,
+  Figures,
   MailListing,
   NoEvent,
   OfferView,
@@ -25,6 +26,7 @@ export type StatusSources = {
   /** Partitions that stand at what cannot be read, in words; the others flow, so that the processor is ready. */
   readonly standing: () => readonly string[];
   readonly status: () => Promise<PipelineStatus>;
+  readonly figures: () => Promise<Figures>;
   /** What has become of one event. */
   readonly eventOf: (uuid: string, options: { readonly withRaw: boolean }) => Promise<EventDetail | NoEvent>;
   readonly offerOf: (distinctId: string) => Promise<OfferView | null>;
@@ -86,6 +88,7 @@ export function createStatusApi(sources: StatusSources): Hono {
     async (c) => c.text(await sources.metrics(), 200, { "content-type": "text/plain; version=0.0.4" }),
   );
   app.get("/api/status", async (c) => c.json(await sources.status()));
+  app.get("/api/figures", async (c) => c.json(await sources.figures()));
   app.get("/api/events", (c) => {
     if (sources.showsRaw && !isLocal(visitOf(c.req.raw, c.env))) {
       return c.json(problem("forbidden", "Raw prompts are shown to this machine only: unset SHOW_RAW."), 403);

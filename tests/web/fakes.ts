@@ -294,6 +294,7 @@ export function startFakes(
         standing: () => [],
         warnings: () => [],
         status,
+        figures: () => Promise.reject(new Error("the fakes have no figures")),
         eventOf: (uuid, { withRaw }) => {
           const detail = details.get(uuid);
           if (!detail) return Promise.resolve({ lookedAt: { partitions: [], facts: null } });
