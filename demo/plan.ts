@@ -127,8 +127,9 @@ export function withLog(plan: DemoPlan, format: LogFormat): DemoPlan {
 }
 
 /**
- * The plan with services that OpenTelemetry tells apart, whatever the demo itself is called. Web sends no spans: Deno's own span of
- * a request holds its whole address, and web's requests name people and what they searched for.
+ * The plan with services that OpenTelemetry tells apart; the task keeps the demo itself out of it, which would tell each of its looks
+ * whether they are ready. Web sends no spans: Deno's own span of a request holds its whole address, and web's requests name people
+ * and what they searched for.
  */
 export function withTelemetry(plan: DemoPlan): DemoPlan {
   if (plan.environment.OTEL_DENO !== "true") return plan;
@@ -136,6 +137,7 @@ export function withTelemetry(plan: DemoPlan): DemoPlan {
     ...service,
     environment: {
       ...service.environment,
+      OTEL_SDK_DISABLED: "false",
       OTEL_SERVICE_NAME: service.name,
       ...(service.name === "web" ? { OTEL_TRACES_SAMPLER: "always_off", OTEL_PROPAGATORS: "none" } : {}),
     },

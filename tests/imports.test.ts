@@ -62,7 +62,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "fresh-npm": [],
   "web": ["contract", "runtime/clock.ts", "runtime/room.ts"],
   "serve_web": ["runtime", "contract"],
-  "demo": ["runtime", "contract", "ingest/config.ts", "processor/config.ts", "serve_web"],
+  "demo": [
+    "runtime",
+    "runtime/telemetry",
+    "contract",
+    "ingest/config.ts",
+    "processor/config.ts",
+    "serve_web",
+  ],
   "bench": [
     ...SUBJECT,
     "topic/sqlite",

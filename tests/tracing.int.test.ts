@@ -2,13 +2,14 @@ import { resolve } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { planDemo, withTelemetry } from "../demo/plan.ts";
+import { sampleEvents, sendAsPosthogJs } from "../demo/traffic.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { SPANNED_PER_CHUNK_MAX } from "../topic/record_spans.ts";
 import type { TopicRecord } from "../topic/topic.ts";
 import { type CollectedSpan, type Collector, startCollector } from "./support/otel_collector.ts";
-import { datasetLines, mailFiles, offerOf, post, posthogBody, untilCaughtUp } from "./support/pipeline.ts";
+import { datasetLines, firstUrl, mailFiles, post, posthogBody, untilCaughtUp } from "./support/pipeline.ts";
 import { LOGS, pipelinePerTest } from "./support/pipeline_per_test.ts";
-import { runProgram } from "./support/run_command.ts";
+import { runProgram, spawnProgram } from "./support/run_command.ts";
 import { until } from "./support/until.ts";
 
 /** Spans as Deno's own exporter sends them: the services as real processes, a collector of the test. */
@@ -183,6 +184,36 @@ describe.each(LOGS)("on $name", ({ kafka, why }) => {
     const count = (name: string) => collector.spans().filter((one) => one.name === name).length;
     expect(count("publish posthog.webhooks")).toBe(many);
     expect(count("write line")).toBe(SPANNED_PER_CHUNK_MAX);
+  });
+
+  test("each of the stand-in's deliveries is a trace of its own, and ingest's part of it", async () => {
+    const ingest = await start("ingest", collector.env);
+    const standIn = spawnProgram("demo/stand_in/main.ts", {
+      env: {
+        ...traced("posthog-stand-in"),
+        DATA_DIR: dataDir,
+        POSTHOG_STAND_IN_PORT: "0",
+        INGEST_URL: ingest.url,
+      },
+    });
+    try {
+      const posthogUrl = await firstUrl(standIn.stdout, () => "");
+      const now = Date.now();
+      const events = sampleEvents({ now, key: "phc_demo" });
+      await sendAsPosthogJs(events, { posthogUrl, key: "phc_demo", fetch, now });
+      const named = (name: string) => collector.spans().filter((one) => one.name === name);
+      await until("every delivery has its span", () => named("POST").length === events.length, {
+        limitMs: 60_000,
+      });
+      await until("every webhook has its span", () => named("POST /api/webhooks").length === events.length);
+      const traceIds = (name: string) => new Set(named(name).map(({ traceId }) => traceId));
+      expect(traceIds("POST").size).toBe(events.length);
+      expect(traceIds("POST /api/webhooks")).toEqual(traceIds("POST"));
+    } finally {
+      standIn.kill();
+      await standIn.stderr.cancel();
+      await standIn.status;
+    }
   });
 
   test("a stop sends the spans that have not been sent yet", async () => {

@@ -68,6 +68,11 @@ export function beginSpan(
   };
 }
 
+/** Runs something outside of every span: under Deno's own of a request, what follows the request in time would be its part. */
+export function outsideSpans<T>(run: () => T): T {
+  return api === null ? run() : api.context.with(api.ROOT_CONTEXT, run);
+}
+
 const KINDS = {
   internal: "INTERNAL",
   server: "SERVER",
