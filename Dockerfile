@@ -39,7 +39,8 @@ WORKDIR /app/web
 RUN deno cache _fresh/server.js
 WORKDIR /app
 USER 1993:1993
-ENV HOST=127.0.0.1 WEB_PORT=8000
+# Of OpenTelemetry, see docs/tracing.md: Deno's own span of a request holds its whole address, so web sends none.
+ENV HOST=127.0.0.1 WEB_PORT=8000 OTEL_TRACES_SAMPLER=always_off OTEL_PROPAGATORS=none OTEL_DENO_CONSOLE=ignore OTEL_EXPORTER_OTLP_TIMEOUT=2000
 EXPOSE 8000
 # No subprocess, no native library, nothing written, and nothing read but the app. web's own deno.json says where the app's
 # imports lie, as it did when the app was built.
@@ -59,7 +60,7 @@ COPY demo ./demo
 # A named volume that is mounted here first takes over this owner.
 RUN install -d -o 1993 -g 1993 /data
 USER 1993:1993
-ENV DATA_DIR=/data
+ENV DATA_DIR=/data OTEL_DENO_CONSOLE=ignore OTEL_EXPORTER_OTLP_TIMEOUT=2000
 VOLUME /data
 # No subprocess, no native library: the rights of `deno task processor`. --allow-write has no path, because the dataset is
 # reached by a link and Deno makes links for nobody with less; the user and the read-only file system say what can be

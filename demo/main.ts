@@ -13,6 +13,7 @@ import {
   withIdentity,
   withLog,
   withMailbox,
+  withTelemetry,
   withTerminal,
 } from "./plan.ts";
 import { startControl } from "./control.ts";
@@ -92,6 +93,7 @@ async function run(
     plan = withControl(plan, control);
     breaker = new Breaker(control, { clock: systemClock, stop, say: (words) => announce(words) });
   }
+  plan = withTelemetry(plan);
   stop.addEventListener("abort", () => announce("Stopping: what is under way is finished first."));
   function pressed(key: string): void {
     if (key === "q") return quit.abort();

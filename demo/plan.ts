@@ -126,6 +126,25 @@ export function withLog(plan: DemoPlan, format: LogFormat): DemoPlan {
   return withSettings(plan, { ...plan.environment, LOG_FORMAT: "json", LOG_LEVEL });
 }
 
+/**
+ * The plan with services that OpenTelemetry tells apart; the task keeps the demo itself out of it, which would tell each of its looks
+ * whether they are ready. Web sends no spans: Deno's own span of a request holds its whole address, and web's requests name people
+ * and what they searched for.
+ */
+export function withTelemetry(plan: DemoPlan): DemoPlan {
+  if (plan.environment.OTEL_DENO !== "true") return plan;
+  const services = plan.services.map((service) => ({
+    ...service,
+    environment: {
+      ...service.environment,
+      OTEL_SDK_DISABLED: "false",
+      OTEL_SERVICE_NAME: service.name,
+      ...(service.name === "web" ? { OTEL_TRACES_SAMPLER: "always_off", OTEL_PROPAGATORS: "none" } : {}),
+    },
+  }));
+  return { ...plan, services };
+}
+
 /** The plan with services that can put a terminal right whose demo was killed; see `demo/keys.ts`. */
 export function withTerminal(plan: DemoPlan, settings: string): DemoPlan {
   return withSettings(plan, { ...plan.environment, DEMO_TERMINAL: settings });
@@ -144,6 +163,7 @@ function servicesOf({ environment, url, withStandIn }: {
     name,
     module: new URL(`../${folder}/main.ts`, import.meta.url).href,
     environment,
+    environmentFile: new URL(`../runtime/telemetry/${name}.env`, import.meta.url).href,
     readyUrl: `${url(name)}/${ready}`,
   });
   const [processor, ingest] = [service("processor"), service("ingest")];

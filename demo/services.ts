@@ -13,6 +13,8 @@ export type ServiceSpec = {
   readonly module: string;
   /** Beside the environment of this process, and over it. */
   readonly environment: Readonly<Record<string, string>>;
+  /** Address of a file that says what the environment does not, as Deno reads it. */
+  readonly environmentFile?: string;
   /** Answers 200 once the service is ready. */
   readonly readyUrl: string;
   /** Sent along with that question. */
@@ -228,6 +230,7 @@ function spawn(spec: ServiceSpec, { print, clock }: ServicesOptions): Service {
       "-A",
       "--preload",
       fileURLToPath(new URL("stop_with_parent.ts", import.meta.url)),
+      ...(spec.environmentFile === undefined ? [] : [`--env-file=${fileURLToPath(spec.environmentFile)}`]),
       spec.module,
     ],
     env: { NO_COLOR: "1", ...spec.environment, DEMO_PID: String(Deno.pid) },

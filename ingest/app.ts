@@ -1,4 +1,5 @@
 import { Hono } from "hono";
+import type { EnvelopeRecord } from "../contract/envelope.ts";
 import type { Clock } from "../runtime/clock.ts";
 import {
   ConsoleDoor,
@@ -11,6 +12,7 @@ import {
 import type { Room } from "../runtime/room.ts";
 import type { Handler } from "../runtime/http/connection.ts";
 import { remembering } from "../runtime/remember.ts";
+import { isTracing } from "../runtime/telemetry/tracing.ts";
 import { stackOf } from "../runtime/uncaught.ts";
 import { json, refusalResponse } from "./answer.ts";
 import type { Authenticity } from "./authenticity.ts";
@@ -20,6 +22,7 @@ import type { IngestMetrics } from "./metrics.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Readiness } from "./readiness.ts";
 import type { Report } from "./seldom.ts";
+import { publishUnderSpan, underRequestSpan } from "./spans.ts";
 import { checkContent, readWebhook, type Refusal } from "./webhook.ts";
 
 export type IngestAppOptions = {
@@ -51,7 +54,8 @@ export function createIngestApp(options: IngestAppOptions): Handler {
 
   app.post("/api/webhooks", async ({ req, env }) => {
     const began = clock.monotonic();
-    const response = await takeWebhook(req.raw, peerOf(env), options);
+    const take = (trace: string | null) => takeWebhook(req.raw, { from: peerOf(env), trace }, options);
+    const response = await (isTracing ? underRequestSpan(req.raw.headers, take) : take(null));
     metrics.webhook(response.status, (clock.monotonic() - began) / 1000);
     return response;
   });
@@ -108,7 +112,7 @@ function peerOf(env: Peer["Bindings"] | undefined): string | null {
 /** Everything that the headers alone can say comes first: who sends nothing good gets no byte of the body read. */
 async function takeWebhook(
   request: Request,
-  from: string | null,
+  { from, trace }: { readonly from: string | null; readonly trace: string | null },
   options: IngestAppOptions,
 ): Promise<Response> {
   const { authenticity, limits } = options;
@@ -120,16 +124,28 @@ async function takeWebhook(
     const body = await options.bodies.read(request, place, { bytesMax: limits.bodyBytesMax });
     if (body.refusal) return refusalResponse(body.refusal);
     const wrong = authenticity.checkBody(request.headers, body.bytes) ?? (place.prove() ? null : tooBusy);
-    return wrong ? refusalResponse(wrong) : await publish(request.headers, body.bytes, options);
+    if (wrong) return refusalResponse(wrong);
+    return await publish({ headers: request.headers, bytes: body.bytes, trace }, options);
   } finally {
     place.leave();
   }
 }
 
-async function publish(headers: Headers, bytes: Uint8Array, options: IngestAppOptions): Promise<Response> {
-  const webhook = readWebhook(headers, bytes, { receivedAt: options.clock.now() });
+async function publish(
+  { headers, bytes, trace }: {
+    readonly headers: Headers;
+    readonly bytes: Uint8Array;
+    readonly trace: string | null;
+  },
+  { clock, publisher }: IngestAppOptions,
+): Promise<Response> {
+  const webhook = readWebhook(headers, bytes, { receivedAt: clock.now() });
   if (webhook.is === "refused") return refusalResponse(webhook.refusal);
-  const outcome = await options.publisher.publish(webhook.record);
+  const publish = (record: EnvelopeRecord) => publisher.publish(record);
+  const outcome =
+    await (isTracing
+      ? publishUnderSpan(webhook.record, { trace, publish })
+      : publisher.publish(webhook.record));
   switch (outcome.is) {
     case "published":
     case "spooled":

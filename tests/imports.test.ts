@@ -5,7 +5,7 @@ import { type Arrow, arrowsOf, onCircles, rowOf, SOURCES, textOf } from "./suppo
  * Who may import whom. A path belongs to the longest row that it begins with; a row may import itself and what stands
  * beside it: rows, or single files. Types, dynamic imports and Workers count like any other import.
  */
-const LOG = ["runtime", "contract", "topic", "topic/open_topic.ts"];
+const LOG = ["runtime", "runtime/telemetry", "contract", "topic", "topic/open_topic.ts"];
 const BELOW_SUBJECTS = [...LOG, "processor/record", "processor/facts", "processor/loop"];
 const SUBJECT = [...BELOW_SUBJECTS, "processor/sanitise", "processor/dead_letters"];
 const CORE = ["contract", "processor/record", "processor/sanitise", "processor/facts/facts.ts"];
@@ -14,8 +14,9 @@ const TOOL = ["tools/command.ts", ...BELOW_SUBJECTS, ...DOORS.map((door) => `pro
 
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "runtime": [],
+  "runtime/telemetry": [],
   "contract": ["runtime"],
-  "topic": ["runtime", "contract"],
+  "topic": ["runtime", "runtime/telemetry", "contract"],
   "topic/kafka": ["runtime", "contract", "topic"],
   "topic/sqlite": ["runtime", "contract", "topic"],
   "topic/open_topic.ts": ["contract", "topic", "topic/kafka", "topic/sqlite"],
@@ -61,7 +62,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   "fresh-npm": [],
   "web": ["contract", "runtime/clock.ts", "runtime/room.ts"],
   "serve_web": ["runtime", "contract"],
-  "demo": ["runtime", "contract", "ingest/config.ts", "processor/config.ts", "serve_web"],
+  "demo": [
+    "runtime",
+    "runtime/telemetry",
+    "contract",
+    "ingest/config.ts",
+    "processor/config.ts",
+    "serve_web",
+  ],
   "bench": [
     ...SUBJECT,
     "topic/sqlite",
@@ -75,7 +83,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** A package, and the only row that knows it. */
-const ONLY_HERE: Readonly<Record<string, string>> = { kafkajs: "topic/kafka" };
+const ONLY_HERE: Readonly<Record<string, string>> = {
+  kafkajs: "topic/kafka",
+  "@opentelemetry/api": "runtime/telemetry",
+};
 
 /** A file at the top of tools, or a folder, is a command; no command imports another. */
 function toolsOf(paths: readonly string[]): string[] {

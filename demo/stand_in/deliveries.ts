@@ -1,3 +1,4 @@
+import { outsideSpans } from "../../runtime/telemetry/tracing.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { DeliveryEnd, DeliveryQueue, Invocation, OwedDelivery } from "./delivery_queue.ts";
 import { signatureHeaders } from "./webhook_signature.ts";
@@ -176,7 +177,7 @@ export function createDeliveries(options: DeliveriesOptions): Deliveries {
 
   async function attempt(delivery: OwedDelivery): Promise<void> {
     const number = (attempts.get(delivery.id) ?? 0) + 1;
-    const outcome = await post(queue.body(delivery.id), delivery.webhookId, options);
+    const outcome = await outsideSpans(() => post(queue.body(delivery.id), delivery.webhookId, options));
     if (outcome.is === "delivered") return done(delivery, "delivered");
     if (outcome.retriable && number < ATTEMPTS_MAX) {
       retried++;

@@ -5,6 +5,8 @@ import { decide } from "./core/decision.ts";
 import { markOf } from "./core/record_mark.ts";
 import { receivedOf } from "./core/received.ts";
 import type { RecordMark } from "./core/record_mark.ts";
+import { isTracing } from "../../runtime/telemetry/tracing.ts";
+import { traceWritten } from "./spans.ts";
 import { SANITISER_VERSION } from "../sanitise/mod.ts";
 import { reportedFrom } from "./trace.ts";
 import { type OpenPartition, remember } from "./opening.ts";
@@ -19,8 +21,9 @@ import type { Letter } from "../dead_letters/positions.ts";
 export async function writeChunk(
   chunk: Chunk,
   { store, rules, window }: OpenPartition,
-  { faultPoint, letters, reporter }: PartitionContext,
+  { clock, faultPoint, letters, reporter }: PartitionContext,
 ): Promise<void> {
+  const from = isTracing ? clock.now() : 0;
   const firstReported = reportedFrom(chunk.records.length);
   const decided: readonly Decided[] = chunk.records.map((record, index) => {
     const { id, outcome, parsed } = decide(record, rules);
@@ -51,6 +54,7 @@ export async function writeChunk(
   faultPoint("dataset.letters");
   window.fedTo = chunk.nextOffset;
   reporter.written(decided, (path) => recordsBefore.get(path) ?? 0);
+  if (isTracing) traceWritten(decided, { from, to: clock.now() });
 }
 
 /** The lines of the erased leave this partition, and the offset moves on behind the record that says so. */

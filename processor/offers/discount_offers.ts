@@ -4,6 +4,8 @@ import type { TraceStep } from "../../contract/trace_step.ts";
 import type { Consumption, PartitionHandler, RecordBatch } from "../../topic/topic.ts";
 import { besideView, viewIsUpToDate, type ViewWatch } from "./view_watch.ts";
 import { after, type ArmingEvent, decideChunk, decideEarned, type DecidePorts } from "./chunk_facts.ts";
+import { isTracing } from "../../runtime/telemetry/tracing.ts";
+import { traceHandled } from "../../topic/record_spans.ts";
 import { consumeGroup, retrying, type Trouble } from "../loop/consume.ts";
 import type { OfferLoopDependencies } from "./policy.ts";
 import type { Fact, FactOf } from "../facts/facts.ts";
@@ -146,7 +148,11 @@ function createDecider(ports: DiscountOffersPorts) {
       return read();
     });
 
-  const publish = async (facts: readonly Fact[], signal: AbortSignal): Promise<boolean> => {
+  /** `told` gathers what was published, where somebody asks. */
+  type Publishing = { readonly signal: AbortSignal; readonly told: Fact[] | null };
+
+  const publish = async (facts: readonly Fact[], { signal, told }: Publishing): Promise<boolean> => {
+    told?.push(...facts);
     report({ kind: "count", counter: "facts", by: facts.length });
     const end = await publishFacts(log, facts);
     faultPoint("offers.published");
@@ -154,14 +160,14 @@ function createDecider(ports: DiscountOffersPorts) {
   };
 
   /** False where `signal` aborted on the way: nothing may be committed. */
-  const decideSection = async (inputs: readonly OfferInput[], signal: AbortSignal): Promise<boolean> => {
+  const decideSection = async (inputs: readonly OfferInput[], publishing: Publishing): Promise<boolean> => {
     const { facts, arming } = look(() => decideChunk(inputs, deciding));
-    if (facts.length > 0 && !(await publish(facts, signal))) return false;
+    if (facts.length > 0 && !(await publish(facts, publishing))) return false;
     faultPoint("offers.applied");
     const earned = arming.length === 0 ? [] : look(() => decideEarned(arming, deciding));
     reportCounted(facts, { arming, ports });
     if (earned.length === 0) return true;
-    const isApplied = await publish(earned, signal);
+    const isApplied = await publish(earned, publishing);
     faultPoint("offers.earned");
     reportEarned(earned, { arming, ports });
     return isApplied;
@@ -176,11 +182,14 @@ function createDecider(ports: DiscountOffersPorts) {
   return {
     caughtUp,
     async decide(batch: RecordBatch, signal: AbortSignal): Promise<boolean> {
+      const from = clock.now();
+      const publishing = { signal, told: isTracing ? [] : null };
       const inputs = batch.records.map(readOfferInput);
       report({ kind: "count", counter: "records", by: inputs.length });
       const ignored = inputs.filter(({ is }) => is === "ignored").length;
       if (ignored > 0) report({ kind: "count", counter: "ignored", by: ignored });
-      for (const section of sections(inputs)) if (!(await decideSection(section, signal))) return false;
+      for (const section of sections(inputs)) if (!(await decideSection(section, publishing))) return false;
+      if (publishing.told) traceFacts(publishing.told, { batch, from, to: clock.now() });
       const before = store.notCaughtUp().get(batch.partition);
       if (before !== undefined && batch.nextOffset >= before) await caughtUp(batch.partition, before);
       return true;
@@ -200,6 +209,19 @@ function sections(inputs: readonly OfferInput[]): readonly (readonly OfferInput[
   }
   if (section.length > 0) found.push(section);
   return found;
+}
+
+/** Tells OpenTelemetry which facts each record has brought; of one that brought none nothing. */
+function traceFacts(
+  facts: readonly Fact[],
+  { batch, from, to }: { readonly batch: RecordBatch; readonly from: number; readonly to: number },
+): void {
+  const kinds = Map.groupBy(facts, (fact) => "position" in fact ? fact.position.offset : -1);
+  const handled = batch.records.flatMap((record) => {
+    const brought = kinds.get(record.offset)?.map(({ fact }) => fact);
+    return brought ? [{ record, attributes: { "pipeline.facts": brought } }] : [];
+  });
+  traceHandled(handled, { topic: WEBHOOKS_TOPIC, group: DISCOUNT_OFFERS_GROUP, from, to });
 }
 
 type Reporting = { readonly arming: readonly ArmingEvent[]; readonly ports: DiscountOffersPorts };

@@ -2,7 +2,9 @@ import type { FactOf } from "../facts/facts.ts";
 import { isTransient } from "../loop/consume.ts";
 import type { LoopDependencies, LoopMessage } from "../loop/loop.ts";
 import type { OfferStoreReader } from "./store.ts";
-import { type AnswerFact, eventAt } from "./send_attempt.ts";
+import { beginSpan, type OpenSpan, TRACEPARENT } from "../../runtime/telemetry/tracing.ts";
+import type { Offer } from "./core/offer.ts";
+import { type AnswerFact, eventAt, recordAt } from "./send_attempt.ts";
 
 /** Tells the trace what became of an offer's mail. */
 export type MailReportPorts = Pick<LoopDependencies, "log" | "clock" | "report"> & {
@@ -70,4 +72,20 @@ async function distinctIdOf(offer: number, ports: MailReportPorts): Promise<stri
     if (isTransient(error)) return null;
     throw error;
   }
+}
+
+/**
+ * The span of an attempt to send, in the trace of the use that earned the offer: that use's raw record names it, and nothing
+ * else keeps it. Where the record is gone, or was published untraced, the span begins a trace.
+ */
+export async function beginMailSpan(
+  { id, attempt, position }: Offer,
+  ports: Pick<MailReportPorts, "log">,
+): Promise<OpenSpan | null> {
+  const record = await recordAt(position, ports).catch(() => null);
+  return beginSpan("send mail", {
+    parent: record?.headers[TRACEPARENT],
+    kind: "client",
+    attributes: { "pipeline.offer": id, "pipeline.attempt": attempt },
+  });
 }

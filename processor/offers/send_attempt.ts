@@ -16,6 +16,7 @@ import type { MailSender } from "./core/mail_sender.ts";
 import { offerCode, offerMessageId } from "./core/names.ts";
 import type { OfferStoreReader } from "./store.ts";
 import type { SenderRun } from "./sender_run.ts";
+import type { TopicRecord } from "../../topic/topic.ts";
 import type { ViewWatch } from "./view_watch.ts";
 
 /** One attempt to send one offer's mail: address → message → claim at the dot → the server's answer as a fact. */
@@ -199,13 +200,22 @@ export async function eventAt(
   { partition, offset }: Position,
   { log }: Pick<AttemptPorts, "log">,
 ): Promise<ProductEvent | null> {
+  const record = await recordAt({ partition, offset }, { log });
+  const input = record && readOfferInput(record);
+  return input?.is === "event" ? input.event : null;
+}
+
+/** The record at a position of the raw topic; null where there is none (any more). */
+export async function recordAt(
+  { partition, offset }: Position,
+  { log }: Pick<AttemptPorts, "log">,
+): Promise<TopicRecord | null> {
   // What was set aside unread is gone for good; what only cannot be read now may be there at the next attempt.
   const { unreadable } = new DeadLetterIndex(log);
   const range = { partition, from: offset, until: offset + 1, unreadable };
   for await (const { records } of log.read(WEBHOOKS_TOPIC, range)) {
     const record = records.find((record) => record.offset === offset);
-    const input = record && readOfferInput(record);
-    if (input?.is === "event") return input.event;
+    if (record) return record;
   }
   return null;
 }

@@ -10,8 +10,15 @@ import { nextStep, type Offer, type SenderStep } from "./core/offer.ts";
 import { FACTS_TOPIC_SPEC, publishFacts } from "../facts/topic.ts";
 import { SettingsWatch } from "../../topic/settings_watch.ts";
 import { type HealthReport, reportHealth } from "../loop/health.ts";
-import { aboutAttempt, type AnswerFact, type AttemptPorts, attemptToSend } from "./send_attempt.ts";
-import { type MailReportPorts, reportMail } from "./mail_report.ts";
+import {
+  aboutAttempt,
+  type AnswerFact,
+  type AttemptOutcome,
+  type AttemptPorts,
+  attemptToSend,
+} from "./send_attempt.ts";
+import { isTracing } from "../../runtime/telemetry/tracing.ts";
+import { beginMailSpan, type MailReportPorts, reportMail } from "./mail_report.ts";
 import { createTopicIdLook } from "../loop/topic_id.ts";
 import { RelayPause } from "./relay_pause.ts";
 import { beginSenderRun } from "./sender_run.ts";
@@ -269,7 +276,14 @@ class Sender {
   async #attempt(offer: Offer, destination: Extract<SenderStep, { is: "send" }>): Promise<void> {
     const { view, signal, report } = this.#ports;
     const ports = { ...this.#ports, nextClaim: () => ++this.#claims };
-    const outcome = await attemptToSend(offer, destination, ports);
+    const span = isTracing ? await beginMailSpan(offer, ports) : null;
+    let outcome: AttemptOutcome | null = null;
+    try {
+      outcome = await attemptToSend(offer, destination, ports);
+    } finally {
+      const is = outcome?.is === "answered" ? outcome.fact.fact : outcome?.is ?? "failed";
+      span?.end({ attributes: { "pipeline.outcome": is }, failed: is === "accepted" ? null : is });
+    }
     if (outcome.is === "relay") return this.#relay.begin(outcome.serverAnswer);
     if (outcome.is === "void") return;
     this.#relay.end();
