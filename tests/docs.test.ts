@@ -117,3 +117,41 @@ describe("docs/configuration.md", () => {
     expect(named.filter((name) => !read.has(name) && !new RegExp(`\\b${name}\\b`).test(all))).toEqual([]);
   });
 });
+
+describe("docs/operations.md", () => {
+  const rows = textOf("docs/operations.md").split("\n").filter((line) => /^\| (?!what broke|---)/.test(line))
+    .map((line) => line.replaceAll("\\|", "¦").split("|").slice(1, -1).map((cell) => cell.trim()));
+  const spans = (cell: string) => [...cell.matchAll(/`([^`]+)`/g)].map(([, text]) => text!);
+  /** The program's texts as they are said: pieces joined, values as `…`. */
+  const said = SOURCES.map(textOf).join("\n")
+    .replace(/["`]\s*\+\s*(?:\/\/.*\n\s*)?["`]/g, "")
+    .replace(/\$\{(?:[^{}]|\{[^{}]*\})*\}/g, "…");
+
+  test("has three cells in each of its rows", () => {
+    expect(rows.length).toBeGreaterThan(20);
+    expect(rows.filter((cells) => cells.length !== 3)).toEqual([]);
+  });
+
+  test.each(
+    rows.flatMap(([broke, seen]) =>
+      spans(seen!).filter((text) => text.includes(" ") && !text.startsWith("deno task")).map((
+        text,
+      ) => [text, broke!])
+    ),
+  )("quotes what the program says: %s (%s)", (text) => {
+    expect(said.includes(text)).toBe(true);
+  });
+
+  test("names tasks, variables and metrics that are there", () => {
+    const { tasks } = JSON.parse(textOf("deno.json"));
+    const page = textOf("docs/operations.md");
+    const named = [...page.matchAll(/deno task ([\w:-]+)/g)].map(([, task]) => task!);
+    expect(named.filter((task) => !(task in tasks))).toEqual([]);
+    const settings = [...page.matchAll(/`([A-Z][A-Z0-9]*_[A-Z0-9_]+)`|`(processor_\w+|ingest_\w+)`/g)].map((
+      [, a, b],
+    ) => (a ?? b)!);
+    const isThere = (name: string) =>
+      said.includes(name) || said.includes(name.replace(/^(processor|ingest)_/, ""));
+    expect(settings.filter((name) => !isThere(name))).toEqual([]);
+  });
+});
