@@ -44,7 +44,7 @@ shows the same elsewhere, json (there the default) is for programs; LOG_LEVEL=in
 
 A second start continues with the same data (DATA_DIR, default ./data). The environment passes through to the
 services, for instance KAFKA_BROKERS, SMTP_URL, DISCOUNT_WAIT, FRESH; POSTHOG_HOST and POSTHOG_KEY name a PostHog to
-use in place of the stand-in. README.md lists all of it.`;
+use in place of the stand-in. docs/configuration.md lists all of it.`;
 
 /** The first start builds the page, from JSR or, where that does not succeed, without it; the rest is ready in seconds. */
 const READY_MS_MAX = JSR_BUILD_MS_MAX + NPM_BUILD_MS_MAX + 60_000;

@@ -192,7 +192,7 @@ const USAGE = `Usage: deno task ingest
 
 Takes PostHog's webhooks at POST /api/webhooks and makes each one durable in the log before it answers.
 Configured by the environment: DATA_DIR, HOST, INGEST_PORT, WEBHOOK_SECRET, WEBHOOK_SIGNING_SECRET, ALLOW_ANONYMOUS,
-SPOOL_MAX_BYTES, PIPELINE_SECRET, PUBLIC_URL, ALLOWED_HOSTS, KAFKA_BROKERS and more: see README.md.`;
+SPOOL_MAX_BYTES, PIPELINE_SECRET, PUBLIC_URL, ALLOWED_HOSTS, KAFKA_BROKERS and more: see docs/configuration.md.`;
 
 async function run(environment: Environment, uncaught: Uncaught): Promise<RunningService> {
   const config = readIngestConfig(environment);

@@ -353,7 +353,7 @@ const USAGE = `Usage: deno task processor
 
 Reads the raw topic in two consumer groups: dataset-writer writes training data, discount-offers counts uses and sends
 the one discount e-mail. Configured by the environment: DATA_DIR, DATASET_DIR, HOST, PROCESSOR_PORT, KAFKA_BROKERS,
-PROCESSOR_GROUPS, SMTP_URL, CONSOLE_PASSWORD, ALLOWED_HOSTS and more: see README.md.`;
+PROCESSOR_GROUPS, SMTP_URL, CONSOLE_PASSWORD, ALLOWED_HOSTS and more: see docs/configuration.md.`;
 
 async function run(environment: Environment, uncaught: Uncaught): Promise<RunningService> {
   const config = readProcessorConfig(environment);

@@ -10,7 +10,7 @@ import { runProgram } from "../../tests/support/run_command.ts";
 import { EXPORT_FORMATS, exportDataset, type ExportFormat } from "./export/export.ts";
 
 /**
- * What a reader of the README, the docs or the page can paste, pasted into the real tools. The first days hold only null
+ * What a reader of the docs or the page can paste, pasted into the real tools. The first days hold only null
  * reasons and only ids that are UUIDs, so that whoever guesses types from a sample guesses wrong; 40 days; an event whose name
  * is encoded in its directory; a line of 2 MB; a file without lines.
  */
@@ -270,10 +270,14 @@ const between = (text: string, from: string, to: string) => {
   const rest = text.slice(text.indexOf(from));
   return rest.slice(0, rest.indexOf(to, from.length));
 };
-const readme = between(Deno.readTextFileSync(join(ROOT, "README.md")), "## The data", "\n## ");
-const README_LINES = fenced(readme).flatMap(({ text }) => text.split("\n"));
+const inOneLine = between(
+  Deno.readTextFileSync(join(ROOT, "docs", "dataset.md")),
+  "## Reading it in one line",
+  "\n## ",
+);
+const ONE_LINERS = fenced(inOneLine).flatMap(({ text }) => text.split("\n"));
 
-describe("a line of the README's part on the data", () => {
+describe("a line that reads the dataset", () => {
   /** What it must say: all lines, counted by whoever prints them. */
   const SAYS: Readonly<Record<string, RegExp>> = {
     duckdb: new RegExp(`\\b${DAYS} rows\\b`),
@@ -284,16 +288,16 @@ describe("a line of the README's part on the data", () => {
   };
 
   test("is there for each of three readers, and for all by the command", () => {
-    expect(README_LINES.map((line) => line.split(" ")[0])).toEqual(["duckdb", "python3", "python3", "deno"]);
+    expect(ONE_LINERS.map((line) => line.split(" ")[0])).toEqual(["duckdb", "python3", "python3", "deno"]);
   });
 
-  test.for(README_LINES)("reads all of the dataset: %s", async (line, { skip }) => {
+  test.for(ONE_LINERS)("reads all of the dataset: %s", async (line, { skip }) => {
     const { code, stdout, stderr } = await paste(line, { into: ["bash", "-e"], skip });
     expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(SAYS[line.split(" ")[0]!]!);
   });
 
-  test.for(README_LINES.filter((line) => line.startsWith("python3")))(
+  test.for(ONE_LINERS.filter((line) => line.startsWith("python3")))(
     "keeps every id and reason as the text that it is: %s",
     async (line, { skip }) => {
       const program = /-c "(.*)"/.exec(line)![1]!;
@@ -313,6 +317,21 @@ json.dump([{**row, "failure_reason": row["failure_reason"] if isinstance(row["fa
       expect(sorted(rows)).toEqual(sorted(lines));
     },
   );
+});
+
+describe("a reader's line of the tutorial", () => {
+  const page = Deno.readTextFileSync(join(ROOT, "docs", "tutorial.md"));
+  const readers = fenced(page).map(({ text }) => text).filter((text) => /^duckdb |pandas/.test(text));
+
+  test("is there for DuckDB and pandas", () => {
+    expect(readers.map((text) => text.split(" ")[0])).toEqual(["duckdb", "python3"]);
+  });
+
+  test.for(readers)("can be pasted, and reads every line: %s", async (text, { skip }) => {
+    const { code, stdout, stderr } = await paste(text, { into: ["bash", "-e"], skip });
+    expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(new RegExp(`\\b${DAYS * ODD_IDS.length + 2} rows\\b`));
+  });
 });
 
 describe("a block of docs/dataset.md", () => {

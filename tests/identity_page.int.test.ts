@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { createEmailProofs } from "../contract/email_proof.ts";
 
-const README = readFileSync(new URL("../README.md", import.meta.url), "utf8");
-const SECTION = README.split("\n## Identity verification\n")[1]!.split("\n## ")[0]!;
+const PAGE = readFileSync(new URL("../docs/identity.md", import.meta.url), "utf8");
+
 const SECRET = "what only the server knows";
 const [ID, SAID] = ["user 7 – Zoë", "Zoë+x@Example.org"] as const;
 
-/** How each of the README's languages is run, and what prints its proof of `ID` and `SAID`. */
+/** How each of the page's languages is run, and what prints its proof of `ID` and `SAID`. */
 const LANGUAGES = {
   ts: { run: [Deno.execPath(), "run", "--allow-env"], print: "console.log(emailProof(ID, SAID));" },
   python: { run: ["python3"], print: "print(email_proof(ID, SAID))" },
@@ -26,11 +26,11 @@ function isThere(command: string): boolean {
   }
 }
 
-describe("the README's proof", () => {
+describe("the proof of docs/identity.md", () => {
   for (const [language, { run, print }] of Object.entries(LANGUAGES)) {
     const [command, ...flags] = run;
     it.skipIf(!isThere(command!))(`in ${language} is the one that the processor checks`, () => {
-      const example = new RegExp(`\\n\`\`\`${language}\\n(.*?)\\n\`\`\`\\n`, "s").exec(SECTION)![1]!;
+      const example = new RegExp(`\\n\`\`\`${language}\\n(.*?)\\n\`\`\`\\n`, "s").exec(PAGE)![1]!;
       expect(example.split("\n").length).toBeLessThanOrEqual(12);
       const call = print.replace("ID", JSON.stringify(ID)).replace("SAID", JSON.stringify(SAID));
       const dir = mkdtempSync(join(tmpdir(), "readme-"));
