@@ -62,7 +62,7 @@ export function drawChart(
     gap: TICK_PX,
     font: font(),
     size: (plot, values, index) => {
-      if (plot.axes[index]!.side !== 3) return fontPx() + 3 * TICK_PX;
+      if (plot.axes[index]!.side !== 3) return fontPx() + 2 * TICK_PX;
       return Math.ceil(Math.max(0, ...(values ?? []).map((text) => widthOf(plot, text)))) + 2 * TICK_PX;
     },
   };
@@ -70,7 +70,8 @@ export function drawChart(
     {
       width: box.clientWidth,
       height: box.clientHeight,
-      padding: [TICK_PX, isRows ? 20 : 14, 0, 0],
+      // The last label is centred below the last place.
+      padding: [TICK_PX, isRows ? 28 : kind === "lines" ? 24 : TICK_PX, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: kind === "lines", size: 7 } },
       scales: {

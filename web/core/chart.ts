@@ -91,3 +91,8 @@ export function scaleEnd(series: readonly ChartSeries[]): number {
   const power = 10 ** Math.floor(Math.log10(most));
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((end) => end >= most * 0.999)!;
 }
+
+/** The same figures, grey, where they may have changed since. */
+export function staleChart(figures: ChartFigures, stale: string | null): ChartFigures {
+  return { ...figures, stale };
+}
