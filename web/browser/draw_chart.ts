@@ -1,6 +1,6 @@
 /** Draws a chart's plot with uPlot, in the page's own colours. Loaded by pages that have a chart, after they were painted. */
 import uPlot from "uplot";
-import { type ChartFigures, DASHES, scaleEnd, valueText } from "../core/chart.ts";
+import { type ChartFigures, DASHES, drawnValues, scaleEnd, valueText } from "../core/chart.ts";
 
 export type DrawnChart = {
   /** Other figures of the same kind, with the same number of series. */
@@ -71,7 +71,13 @@ export function drawChart(
       width: box.clientWidth,
       height: box.clientHeight,
       // The last label is centred below the last place.
-      padding: [TICK_PX, isRows ? 28 : kind === "lines" ? 24 : TICK_PX, 0, 0],
+      padding: [
+        TICK_PX,
+        (plot) =>
+          isRows ? 28 : kind === "bars" ? TICK_PX : 4 + widthOf(plot, figures.labels.at(-1) ?? "") / 2,
+        0,
+        0,
+      ],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: kind === "lines", size: 7 } },
       scales: {
@@ -150,8 +156,8 @@ export function drawChart(
   };
 }
 
-function dataOf({ labels, series }: ChartFigures): uPlot.AlignedData {
-  return [labels.map((_, place) => place), ...series.map(({ values }) => [...values])];
+function dataOf(figures: ChartFigures): uPlot.AlignedData {
+  return [figures.labels.map((_, place) => place), ...drawnValues(figures)];
 }
 
 /** In px, as the axis writes it. */

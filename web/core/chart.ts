@@ -19,6 +19,8 @@ export type ChartFigures = {
   readonly stale?: string | null;
   /** `lines` over time, `bars` in an order of their own, `rows` for names: bars from left to right. */
   readonly kind: "lines" | "bars" | "rows";
+  /** Which place is shown while nobody points anywhere; default: the last of `lines`, else the first. */
+  readonly rest?: "first" | "last";
   /** What the labels are, as the table's first head: `Minute (UTC)`. */
   readonly labelName: string;
   readonly labels: readonly string[];
@@ -70,9 +72,14 @@ export function placeAfter(key: string, { at, length }: { at: number; length: nu
   return step === null || length === 0 ? null : Math.min(length - 1, Math.max(0, at + step));
 }
 
-/** What is shown while nobody points anywhere: the newest of a time, the first of names. */
-export function placeAtRest({ kind, labels }: Pick<ChartFigures, "kind" | "labels">): number {
-  return kind === "lines" ? Math.max(0, labels.length - 1) : 0;
+/** Whose numbers are shown while nobody points anywhere. */
+export function placeAtRest(
+  { kind, labels, rest = kind === "lines" ? "last" : "first" }: Pick<
+    ChartFigures,
+    "kind" | "labels" | "rest"
+  >,
+): number {
+  return rest === "last" ? Math.max(0, labels.length - 1) : 0;
 }
 
 /** Height in px: fixed before anything is drawn, so that nothing moves. */
@@ -83,6 +90,15 @@ export function plotHeight({ kind, labels }: Pick<ChartFigures, "kind" | "labels
 const PLOT_PX = 200;
 const ROW_PX = 26;
 const ROWS_PX_MAX = 44 + ROW_PX * 24;
+
+/** What is drawn: a bar of something is seen, however small it is beside the others. Its numbers stay what they are. */
+export function drawnValues({ kind, series }: Pick<ChartFigures, "kind" | "series">): (number | null)[][] {
+  const least = kind === "lines" ? 0 : scaleEnd(series) * BAR_SEEN;
+  return series.map(({ values }) => values.map((value) => value && Math.max(value, least)));
+}
+
+/** Share of the scale. */
+const BAR_SEEN = 0.012;
 
 /** Upper end of the scale: a round number that is not below any value; 1 where there is none above 0. */
 export function scaleEnd(series: readonly ChartSeries[]): number {

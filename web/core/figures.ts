@@ -76,13 +76,14 @@ export function datasetCharts(figures: Figures): ChartFigures[] {
   const byDay = { labelName: "Day (UTC)", labels: days.map(({ date }) => date), empty: "No line yet." };
   const missing = uncounted === 0
     ? ""
-    : ` ${count(uncounted)} older ${plural(uncounted, "line")} were not counted by it.`;
+    : ` ${count(uncounted)} older ${plural(uncounted, "line")} are not among them.`;
   return [
     {
       ...byDay,
       caption: "Lines by day",
-      note: `By the events' own time.${left}`,
+      note: `By the events’ own time.${left}`,
       kind: "bars",
+      rest: "last",
       series: [{ name: "Lines", values: days.map(({ lines }) => lines) }],
     },
     {
@@ -94,7 +95,7 @@ export function datasetCharts(figures: Figures): ChartFigures[] {
     },
     {
       caption: "Lines by failure reason",
-      note: `As the lines have it, the most frequent first.${missing}`,
+      note: `The most frequent first.${missing}`,
       kind: "rows",
       labelName: "Reason",
       empty: "No line yet.",
@@ -102,7 +103,7 @@ export function datasetCharts(figures: Figures): ChartFigures[] {
     },
     {
       caption: "Prompt length",
-      note: `In characters (UTF-16 units), as the line has the prompt.${missing}`,
+      note: `In UTF-16 units, as the line has it.${missing}`,
       kind: "bars",
       labelName: "At most",
       ...lengthBars(figures),
