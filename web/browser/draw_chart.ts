@@ -35,17 +35,28 @@ export function drawChart(
     return sign ? getComputedStyle(sign).color : ink();
   };
   const fontPx = () => parseFloat(getComputedStyle(box).fontSize) || 13;
+  // One of its own: the plot's canvas has another font while its first sizes are worked out, and the second drawing moved it.
+  const ruler = document.createElement("canvas").getContext("2d")!;
   const font = () => `${fontPx()}px ${getComputedStyle(box).fontFamily}`;
   const unit = first.series[0]?.unit;
   const labelAt = (place: number) => Number.isInteger(place) ? figures.labels[place] ?? "" : "";
-  const shortLabel = (plot: uPlot, place: number) =>
-    shortened(plot, labelAt(place), isRows ? box.clientWidth * 0.4 : Infinity);
+  const widthOf = (text: string) => {
+    ruler.font = font();
+    return ruler.measureText(text).width;
+  };
+  const shortLabel = (text: string) => {
+    const pxMax = isRows ? box.clientWidth * 0.4 : Infinity;
+    if (widthOf(text) <= pxMax) return text;
+    let end = text.length;
+    while (end > 1 && widthOf(`${text.slice(0, end)}…`) > pxMax) end--;
+    return `${text.slice(0, end)}…`;
+  };
 
   const places: uPlot.Axis = {
     side: isRows ? 3 : 2,
     incrs: isRows ? [1] : [1, 2, 5, 10, 15, 30, 60],
-    space: isRows ? 1 : (plot) => 20 + Math.max(...figures.labels.map((label) => widthOf(plot, label))),
-    values: (plot, splits) => splits.map((split) => shortLabel(plot, split)),
+    space: isRows ? 1 : () => 20 + widthOf(figures.labels.reduce((a, b) => b.length > a.length ? b : a, "")),
+    values: (_, splits) => splits.map((split) => shortLabel(labelAt(split))),
     grid: { show: false },
     ticks: { show: false },
   };
@@ -63,7 +74,7 @@ export function drawChart(
     font: font(),
     size: (plot, values, index) => {
       if (plot.axes[index]!.side !== 3) return fontPx() + 2 * TICK_PX;
-      return Math.ceil(Math.max(0, ...(values ?? []).map((text) => widthOf(plot, text)))) + 2 * TICK_PX;
+      return Math.ceil(Math.max(0, ...(values ?? []).map((text) => widthOf(text)))) + 2 * TICK_PX;
     },
   };
   const plot = new uPlot(
@@ -73,8 +84,7 @@ export function drawChart(
       // The last label is centred below the last place.
       padding: [
         TICK_PX,
-        (plot) =>
-          isRows ? 28 : kind === "bars" ? TICK_PX : 4 + widthOf(plot, figures.labels.at(-1) ?? "") / 2,
+        (plot) => isRows ? 28 : kind === "bars" ? TICK_PX : 4 + widthOf(figures.labels.at(-1) ?? "") / 2,
         0,
         0,
       ],
@@ -114,7 +124,7 @@ export function drawChart(
     box,
   );
 
-  const redraw = () => plot.redraw(false, true);
+  const redraw = () => plot.redraw();
   const resized = new ResizeObserver(() => {
     if (box.clientWidth > 0) plot.setSize({ width: box.clientWidth, height: box.clientHeight });
   });
@@ -158,16 +168,4 @@ export function drawChart(
 
 function dataOf(figures: ChartFigures): uPlot.AlignedData {
   return [figures.labels.map((_, place) => place), ...drawnValues(figures)];
-}
-
-/** In px, as the axis writes it. */
-function widthOf({ ctx }: uPlot, text: string): number {
-  return ctx.measureText(text).width / devicePixelRatio;
-}
-
-function shortened(plot: uPlot, text: string, pxMax: number): string {
-  if (widthOf(plot, text) <= pxMax) return text;
-  let end = text.length;
-  while (end > 1 && widthOf(plot, `${text.slice(0, end)}…`) > pxMax) end--;
-  return `${text.slice(0, end)}…`;
 }
