@@ -84,7 +84,7 @@ export function drawChart(
       // The last label is centred below the last place.
       padding: [
         TICK_PX,
-        (plot) => isRows ? 28 : kind === "bars" ? TICK_PX : 4 + widthOf(figures.labels.at(-1) ?? "") / 2,
+        () => isRows ? 28 : kind === "bars" ? TICK_PX : 4 + widthOf(figures.labels.at(-1) ?? "") / 2,
         0,
         0,
       ],
