@@ -26,6 +26,7 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     warnings: () => [],
     consumers: () => Promise.resolve({ groups: [] }),
     status: () => Promise.reject(new Error("the log is away")),
+    figures: () => Promise.reject(new Error("the log is away")),
     eventOf: () => Promise.resolve({ lookedAt: { partitions: [], facts: null } }),
     offerOf: () => Promise.resolve(null),
     codeIsValid: () => false,
