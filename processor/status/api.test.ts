@@ -244,6 +244,14 @@ describe("answers of the status API", () => {
     expect([response.status, await response.json()]).toEqual([status, body]);
   });
 
+  test("who reads the topic is told as it is asked, and a log that fails is a 503", async () => {
+    const groups = [{ group: "dataset-writer", complete: true, consumers: [] }];
+    const told = await get({ consumers: () => Promise.resolve({ groups }) }, "/api/topic");
+    expect([told.status, await told.json()]).toEqual([200, { groups }]);
+    const away = await get({ consumers: () => Promise.reject(new Error("away")) }, "/api/topic");
+    expect([away.status, (await away.json()).error.code]).toEqual([503, "unavailable"]);
+  });
+
   test("the dataset comes in pages of 50, or as many as were asked for, from where a page ended", async () => {
     const asked: unknown[] = [];
     const dataset: StatusSources["dataset"] = (query) => {

@@ -224,7 +224,7 @@ describe("what the topic's page shows", () => {
 
   test("the spool is what ingest says of it, and nothing else", () => {
     const texts = spoolRows({ published: null, spooled: 1, bytes: 512, refused: 2, ends: null });
-    expect(texts.map(({ text }) => text)).toEqual(["1 record, 512 bytes of files", "2 records", "not known"]);
+    expect(texts.map(({ text }) => text)).toEqual(["1 record, 512 B of files", "2 records", "not known"]);
     expect(texts.map(({ warns }) => warns)).toEqual([true, true, false]);
   });
 });

@@ -210,7 +210,7 @@ describe("the topic's page", () => {
       expect(words(await row.innerText())).toContain("3 0 2 2 61 s");
       fakes.held.clear();
       fakes.spool(4);
-      await page.getByText("4 records, 2,048 bytes of files").waitFor();
+      await page.getByText("4 records, 2.0 kB of files").waitFor();
       fakes.spool(0);
     }));
 
