@@ -27,6 +27,24 @@ export type GroupLag = {
 /** The place in a partition from where on nothing could be read, and why, in words. */
 export type StandingAt = { offset: number; reason: string };
 
+/** `GET /api/topic`: who reads the topic. A partition that no consumer names is read by nobody now. */
+export type TopicConsumers = {
+  groups: {
+    group: string;
+    /** False: only this processor's own word, as the log itself could not be asked; others may read too. */
+    complete: boolean;
+    consumers: {
+      /** Of this processor: its loop's name; else the member's id, as the log has it. */
+      name: string;
+      /** It runs in this processor. */
+      own: boolean;
+      /** Where it runs, as the log says; null where it does not. */
+      host: string | null;
+      partitions: number[];
+    }[];
+  }[];
+};
+
 /** State of a person's offer; `counting` is a person who has uses and no offer yet. */
 export type OfferState = "counting" | "waiting" | "sending" | "offered" | "failed" | "closed";
 

@@ -10,6 +10,7 @@ import type {
   NoEvent,
   OfferView,
   PipelineStatus,
+  TopicConsumers,
 } from "../../contract/processor_api.ts";
 import { eventStream } from "./event_stream.ts";
 import type { TraceHub } from "./trace_hub.ts";
@@ -26,6 +27,8 @@ export type StatusSources = {
   /** Partitions that stand at what cannot be read, in words; the others flow, so that the processor is ready. */
   readonly standing: () => readonly string[];
   readonly status: () => Promise<PipelineStatus>;
+  /** Who reads the topic. */
+  readonly consumers: () => Promise<TopicConsumers>;
   readonly figures: () => Promise<Figures>;
   /** What has become of one event. */
   readonly eventOf: (uuid: string, options: { readonly withRaw: boolean }) => Promise<EventDetail | NoEvent>;
@@ -88,6 +91,7 @@ export function createStatusApi(sources: StatusSources): Hono {
     async (c) => c.text(await sources.metrics(), 200, { "content-type": "text/plain; version=0.0.4" }),
   );
   app.get("/api/status", async (c) => c.json(await sources.status()));
+  app.get("/api/topic", async (c) => c.json(await sources.consumers()));
   app.get("/api/figures", async (c) => c.json(await sources.figures()));
   app.get("/api/events", (c) => {
     if (sources.showsRaw && !isLocal(visitOf(c.req.raw, c.env))) {

@@ -11,6 +11,7 @@ import type { RecentWebhook } from "../../contract/ingest_api.ts";
 import type {
   DatasetPage,
   EventDetail,
+  Figures,
   MailListing,
   OfferView,
   PipelineStatus,
@@ -60,6 +61,8 @@ export function startFakes(
   const givenUp: { at: string; uuid: string; event: string; attempts: number; words: string }[] = [];
   let mails: MailListing["mails"] = [];
   let offset = 0;
+  /** What the processor has counted; a test sets it. */
+  let figures = noFigures();
   let spooled = 0;
   const listeners = new Set<symbol>();
   let hub = createTraceHub("first");
@@ -203,7 +206,8 @@ export function startFakes(
     }
     if (url.pathname === "/api/recent") {
       const partitions = [{ partition: 3, endOffset: offset }];
-      return Response.json({ recent, spooled, topic: { at: new Date().toISOString(), partitions } });
+      const counts = { published: offset, spooled, spoolBytes: spooled * 512, refused: 0 };
+      return Response.json({ recent, ...counts, topic: { at: new Date().toISOString(), partitions } });
     }
     if (url.pathname === "/unsubscribe") {
       unsubscribed.push({ method: request.method, search: url.search, body: await request.text() });
@@ -294,7 +298,16 @@ export function startFakes(
         standing: () => [],
         warnings: () => [],
         status,
-        figures: () => Promise.reject(new Error("the fakes have no figures")),
+        consumers: () => {
+          const consumers = [{
+            name: "dataset-writer",
+            own: true,
+            host: null,
+            partitions: [0, 1, 2, 3, 4, 5],
+          }];
+          return Promise.resolve({ groups: [{ group: "dataset-writer", complete: true, consumers }] });
+        },
+        figures: () => Promise.resolve(figures),
         eventOf: (uuid, { withRaw }) => {
           const detail = details.get(uuid);
           if (!detail) return Promise.resolve({ lookedAt: { partitions: [], facts: null } });
@@ -347,6 +360,7 @@ export function startFakes(
     lines,
     dates,
     offers,
+    show: (next: Figures) => figures = next,
     /** Who hears the processor's events now. */
     listeners: () => listeners.size,
     /** Emits steps as the processor does. */
@@ -387,6 +401,24 @@ export function startFakes(
       processorLives.abort();
       await Promise.all([posthog.shutdown(), ingest.shutdown(), processor.finished]);
     },
+  };
+}
+
+/** As of a processor that has just begun, on an empty dataset. */
+export function noFigures(): Figures {
+  const minute = Math.floor(Date.now() / 60_000) * 60_000;
+  return {
+    minutes: Array.from({ length: 61 }, (_, i) => ({
+      at: new Date(minute - (60 - i) * 60_000).toISOString(),
+      records: 0,
+      lagSeconds: { "dataset-writer": null, "discount-offers": null },
+    })),
+    latency: { count: 0, p50Ms: null, p99Ms: null, buckets: [] },
+    days: [],
+    reasons: [],
+    otherReasons: 0,
+    promptLengths: [],
+    uncounted: 0,
   };
 }
 
