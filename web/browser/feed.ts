@@ -6,7 +6,7 @@ import { signal } from "@preact/signals";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import type { Services } from "../core/stations.ts";
 import { follow, isOnItsWay, type RecentEvents, type Told, toldByIngest, type Trace } from "../core/trace.ts";
-import { tick } from "./now.ts";
+import { onSeenAgain, tick } from "./now.ts";
 
 /** `away`: web answers, the processor does not. `lost`: web itself does not answer. The browser tries again by itself. */
 export type Connection = "connecting" | "live" | "away" | "lost";
@@ -14,7 +14,9 @@ export type Connection = "connecting" | "live" | "away" | "lost";
 export const connection = signal<Connection>("connecting");
 export const trace = signal<Trace>(new Map());
 export const services = signal<Services | null>(null);
-/** When web last answered, ISO 8601, where it answers no more; undefined while it does. */
+/** When web last answered this page, ISO 8601; null before it was asked. */
+export const heardAt = signal<string | null>(null);
+/** The same where web answers no more; undefined while it does. */
 export const webSeenAt = signal<string | null | undefined>(undefined);
 /** Events that this page handed to posthog-js. */
 export const sent = signal(0);
@@ -33,16 +35,14 @@ export function startFeed(): void {
   if (started) return;
   started = true;
   // The page itself came from web.
-  answeredAt = new Date().toISOString();
+  heardAt.value = new Date().toISOString();
   listen();
   setInterval(() => {
     if (document.hidden) return;
     lookAtServices();
     lookAtIngest();
   }, SERVICES_EVERY_MS);
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) lookAtServices();
-  });
+  onSeenAgain(lookAtServices);
 }
 
 function listen(): void {
@@ -90,16 +90,15 @@ function lookAtServices(): void {
     due = undefined;
     const answer = await getJson<Services>("/api/services");
     if (answer === null) {
-      webSeenAt.value ??= answeredAt;
+      webSeenAt.value ??= heardAt.value;
       return;
     }
-    answeredAt = new Date().toISOString();
+    tick();
+    heardAt.value = new Date().toISOString();
     services.value = answer;
     webSeenAt.value = undefined;
   }, wait);
 }
-
-let answeredAt: string | null = null;
 
 /** What ingest says, while the processor is away or has not read what was captured here; it would say the same later. */
 async function lookAtIngest(): Promise<void> {

@@ -1,9 +1,9 @@
 import { useEffect } from "preact/hooks";
 import { now, startClock } from "../browser/now.ts";
-import { connection, sent, services, startFeed, webSeenAt } from "../browser/feed.ts";
+import { connection, heardAt, sent, services, startFeed, webSeenAt } from "../browser/feed.ts";
 import { startPosthog } from "../browser/person.ts";
 import { type HeldUp, heldUp } from "../core/held_up.ts";
-import { type Services, staleWords, type Station, stations } from "../core/stations.ts";
+import { type Services, silentSince, staleWords, type Station, stations } from "../core/stations.ts";
 
 /**
  * The strip of every page. It also starts what lives on a page: the event source, the clock and posthog-js, which is
@@ -22,11 +22,12 @@ export default function StatusStrip(
     sent: sent.value,
     connection: connection.value,
     now: now(),
+    heardAt: heardAt.value,
     webSeenAt: webSeenAt.value,
   };
   const list = stations(known, browser);
   const stale = staleWords(known, browser);
-  const held = heldUp(webSeenAt.value === undefined ? known?.status ?? null : null);
+  const held = heldUp(silentSince(browser) === undefined ? known?.status ?? null : null);
   return (
     <>
       <ol class="strip" aria-label="Services, in the order of the flow">

@@ -1,11 +1,14 @@
 import DeadLetterCount from "../islands/DeadLetterCount.tsx";
+import PageFoot from "../islands/PageFoot.tsx";
 import StatusStrip from "../islands/StatusStrip.tsx";
 import { RELAY_PATH } from "../server/relay.ts";
 import { define, settings } from "../utils.ts";
 
 const PAGES = [
   { href: "/", name: "Live" },
+  { href: "/topic", name: "Topic" },
   { href: "/dataset", name: "Dataset" },
+  { href: "/offers", name: "Offers" },
   { href: "/mail", name: "Mail" },
   { href: "/dead-letters", name: "Dead letters" },
 ];
@@ -41,6 +44,9 @@ export default define.layout(function Layout({ Component, state, url }) {
       <main id="content">
         <Component />
       </main>
+      <footer class="foot">
+        <PageFoot />
+      </footer>
     </>
   );
 });
