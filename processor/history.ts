@@ -152,7 +152,10 @@ export class History {
     });
   }
 
-  #stepsOf({ record, outcome, event, distinctId, reason, eventAt, line, envelope }: Delivery, at: string): TraceStep[] {
+  #stepsOf(
+    { record, outcome, event, distinctId, reason, eventAt, line, envelope }: Delivery,
+    at: string,
+  ): TraceStep[] {
     const steps: TraceStep[] = [];
     const { partition, offset, timestamp } = record;
     const [id, position] = [idOf(record), `${partition}:${offset}`];

@@ -227,7 +227,10 @@ function reportCounted(facts: readonly Fact[], { ports: { store, policy, clock, 
 
 function reportNoted(
   { records }: RecordBatch,
-  { facts, ports: { clock, report } }: { readonly facts: readonly Fact[]; readonly ports: DiscountOffersPorts },
+  { facts, ports: { clock, report } }: {
+    readonly facts: readonly Fact[];
+    readonly ports: DiscountOffersPorts;
+  },
 ): void {
   const at = new Date(clock.now()).toISOString();
   const steps = notedSteps(records.slice(-TRACE_STEPS_PER_CHUNK_MAX), { facts, at });

@@ -69,7 +69,11 @@ export function createEventLines({ clock, say }: { readonly clock: Clock; readon
         return end(step.id, (event) => `${event}: ${IGNORED[step.reason]}`, "ignored");
       case "noted":
         if (step.what.length === 0 || step.what.includes("not_counted")) return;
-        return end(step.id, (event) => `${event}: ${step.what.map((what) => NOTED[what]).join(", ")}`, "noted");
+        return end(
+          step.id,
+          (event) => `${event}: ${step.what.map((what) => NOTED[what]).join(", ")}`,
+          "noted",
+        );
       case "counted":
         return count(step);
       case "earned": {

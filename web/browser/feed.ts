@@ -7,6 +7,7 @@ import type { TraceStep } from "../../contract/trace_step.ts";
 import type { Services } from "../core/stations.ts";
 import { follow, isOnItsWay, type RecentEvents, type Told, toldByIngest, type Trace } from "../core/trace.ts";
 import { tick } from "./now.ts";
+import { recall, remember } from "./own_events.ts";
 
 /** `away`: web answers, the processor does not. `lost`: web itself does not answer. The browser tries again by itself. */
 export type Connection = "connecting" | "live" | "away" | "lost";
@@ -34,7 +35,9 @@ export function startFeed(): void {
   started = true;
   // The page itself came from web.
   answeredAt = new Date().toISOString();
+  recalled = recall();
   listen();
+  if (recalled.size > 0) lookAtIngest({ alsoRecalled: true });
   setInterval(() => {
     if (document.hidden) return;
     lookAtServices();
@@ -71,11 +74,28 @@ export function add(steps: readonly Told[]): void {
   gathered.push(...steps);
 }
 
+/** Own events of before a reload that nobody has told of since. */
+let recalled: ReturnType<typeof recall> = new Map();
+
 function flush(): void {
   tick();
-  trace.value = follow(trace.value, gathered);
+  const before = takenUp(gathered);
+  trace.value = follow(before, gathered);
   gathered = [];
+  if (trace.value.values().some((row) => row.kind === "event" && row.own && row !== before.get(row.key))) {
+    remember(trace.value);
+  }
   lookAtServices();
+}
+
+function takenUp(steps: readonly Told[]): Trace {
+  const rows = new Map(trace.value);
+  for (const step of steps) {
+    const row = "id" in step && !rows.has(step.id) ? recalled.get(step.id) : undefined;
+    if (row) rows.set(row.key, row);
+    if (row) recalled.delete(row.id);
+  }
+  return rows;
 }
 
 let askedAt = -Infinity;
@@ -102,12 +122,13 @@ function lookAtServices(): void {
 let answeredAt: string | null = null;
 
 /** What ingest says, while the processor is away or has not read what was captured here; it would say the same later. */
-async function lookAtIngest(): Promise<void> {
+async function lookAtIngest({ alsoRecalled = false } = {}): Promise<void> {
   const isAway = connection.value === "away";
   const own = trace.value.values().some((row) => row.kind === "event" && row.own && isOnItsWay(row));
-  if (!isAway && !own) return;
+  if (!isAway && !own && !alsoRecalled) return;
   const answer = await getJson<RecentEvents>("/api/recent");
-  if (answer !== null) add(toldByIngest(answer, { known: trace.value, all: isAway }));
+  const known = { has: (id: string) => trace.value.has(id) || recalled.has(id) };
+  if (answer !== null) add(toldByIngest(answer, { known, all: isAway }));
 }
 
 /** JSON of one of web's own answers; null where web does not answer, or answers with an error. */

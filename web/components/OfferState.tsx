@@ -2,27 +2,35 @@ import type { OfferView } from "../../contract/processor_api.ts";
 import Ago from "../islands/Ago.tsx";
 import { now } from "../browser/now.ts";
 import { countdown } from "../core/format.ts";
-import { offerText } from "./offer_text.ts";
+import { type OfferText, offerText } from "./offer_text.ts";
 
 /** Where an offer stands: the uses as dots, the state in words, the time left, and the mail once there is one. */
 export function OfferState({ offer }: { offer: OfferView }) {
-  const text = offerText(offer, now());
   return (
-    <div class={`offer tone-${text.tone}`}>
+    <div class="offer-box">
       <Dots uses={offer.uses} threshold={offer.threshold} />
-      <p class="offer-state">
-        <strong>{text.state}</strong>
-        {offer.state === "waiting" && offer.dueAt && (
-          <time class="countdown" dateTime={offer.dueAt} title={`due ${offer.dueAt}`}>
-            {countdown(offer.dueAt, now())}
-          </time>
-        )}
-        {offer.state === "offered" && offer.sentAt && <Ago at={offer.sentAt} />}
-      </p>
-      <p class="quiet">{text.next}</p>
+      <OfferWords text={offerText(offer, now())} />
       {offer.state === "offered" && offer.messageId && (
         <a class="button" href={`/mail/${encodeURIComponent(offer.messageId)}`}>Open the mail</a>
       )}
+    </div>
+  );
+}
+
+/** The words of panel, row and page, with the countdown or the time that they speak of. */
+export function OfferWords({ text }: { text: OfferText }) {
+  return (
+    <div class={`offer tone-${text.tone}`}>
+      <p class="offer-state" dir="auto">
+        <strong>{text.state}</strong>
+        {text.until && (
+          <time class="countdown" dateTime={text.until} title={`due ${text.until}`}>
+            {countdown(text.until, now())}
+          </time>
+        )}
+        {text.since && <Ago at={text.since} />}
+      </p>
+      {text.next !== "" && <p class="quiet" dir="auto">{text.next}</p>}
     </div>
   );
 }

@@ -11,7 +11,12 @@ function record(offset: number, event: string): SourceRecord {
 }
 
 function fact(offset: number, kind: string): Fact {
-  return { fact: kind, subject: "a".repeat(32), at: 0, position: { partition: 3, offset } } as unknown as Fact;
+  return {
+    fact: kind,
+    subject: "a".repeat(32),
+    at: 0,
+    position: { partition: 3, offset },
+  } as unknown as Fact;
 }
 
 test("an event that says who somebody is tells what it brought, also where that is nothing; a use, that it is not counted", () => {

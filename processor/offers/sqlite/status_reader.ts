@@ -199,7 +199,8 @@ function factsIn(rows: readonly { body: string }[]): readonly Fact[] {
 /** What the mail server, or who asked it in vain, said last of this offer; null where nothing was. */
 function lastWordsOf(facts: readonly Fact[], offer: Offer | null): string | null {
   const answer = facts.findLast((fact) =>
-    (fact.fact === "deferred" || fact.fact === "refused" || fact.fact === "unknown") && fact.offer === offer?.id
+    (fact.fact === "deferred" || fact.fact === "refused" || fact.fact === "unknown") &&
+    fact.offer === offer?.id
   );
   return answer !== undefined && "words" in answer ? answer.words : null;
 }
