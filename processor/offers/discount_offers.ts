@@ -8,6 +8,7 @@ import { consumeGroup, retrying, type Trouble } from "../loop/consume.ts";
 import type { OfferLoopDependencies } from "./policy.ts";
 import type { Fact, FactOf } from "../facts/facts.ts";
 import { recipientOf } from "./core/offer.ts";
+import { notedSteps } from "./core/noted.ts";
 import { type OfferInput, readOfferInput } from "./core/product_event.ts";
 import { publishFacts } from "../facts/topic.ts";
 import { DeadLetterIndex } from "../dead_letters/positions.ts";
@@ -153,18 +154,21 @@ function createDecider(ports: DiscountOffersPorts) {
     return await view.applied(end, signal);
   };
 
-  /** False where `signal` aborted on the way: nothing may be committed. */
-  const decideSection = async (inputs: readonly OfferInput[], signal: AbortSignal): Promise<boolean> => {
+  /** Null where `signal` aborted on the way: nothing may be committed; else the facts that the records brought. */
+  const decideSection = async (
+    inputs: readonly OfferInput[],
+    signal: AbortSignal,
+  ): Promise<readonly Fact[] | null> => {
     const { facts, arming } = look(() => decideChunk(inputs, deciding));
-    if (facts.length > 0 && !(await publish(facts, signal))) return false;
+    if (facts.length > 0 && !(await publish(facts, signal))) return null;
     faultPoint("offers.applied");
     const earned = arming.length === 0 ? [] : look(() => decideEarned(arming, deciding));
     reportCounted(facts, { arming, ports });
-    if (earned.length === 0) return true;
+    if (earned.length === 0) return facts;
     const isApplied = await publish(earned, signal);
     faultPoint("offers.earned");
     reportEarned(earned, { arming, ports });
-    return isApplied;
+    return isApplied ? facts : null;
   };
 
   const caughtUp = async (partition: number, offset: number): Promise<void> => {
@@ -180,7 +184,13 @@ function createDecider(ports: DiscountOffersPorts) {
       report({ kind: "count", counter: "records", by: inputs.length });
       const ignored = inputs.filter(({ is }) => is === "ignored").length;
       if (ignored > 0) report({ kind: "count", counter: "ignored", by: ignored });
-      for (const section of sections(inputs)) if (!(await decideSection(section, signal))) return false;
+      const brought: Fact[] = [];
+      for (const section of sections(inputs)) {
+        const facts = await decideSection(section, signal);
+        if (facts === null) return false;
+        brought.push(...facts);
+      }
+      reportNoted(batch, { facts: brought, ports });
       const before = store.notCaughtUp().get(batch.partition);
       if (before !== undefined && batch.nextOffset >= before) await caughtUp(batch.partition, before);
       return true;
@@ -213,6 +223,18 @@ function reportCounted(facts: readonly Fact[], { ports: { store, policy, clock, 
     return { step: "counted", id: uuid, uses, threshold: policy.threshold, at };
   });
   report({ kind: "steps", steps });
+}
+
+function reportNoted(
+  { records }: RecordBatch,
+  { facts, ports: { clock, report } }: {
+    readonly facts: readonly Fact[];
+    readonly ports: DiscountOffersPorts;
+  },
+): void {
+  const at = new Date(clock.now()).toISOString();
+  const steps = notedSteps(records.slice(-TRACE_STEPS_PER_CHUNK_MAX), { facts, at });
+  if (steps.length > 0) report({ kind: "steps", steps });
 }
 
 /** Tells only of what holds: another processor may have been first. */

@@ -13,7 +13,7 @@ import { startWeb } from "./start_web.ts";
 
 const PHONE = "+44 7911 123456";
 const FILE = "event=generation_failed/date=2026-01-01/p00003-0000.jsonl";
-const BUDGET_BYTES = 90_000;
+const BUDGET_BYTES = 60_000;
 const MAIL_PATH = `/mail/${encodeURIComponent(MESSAGE_ID)}`;
 
 let fakes: Fakes;

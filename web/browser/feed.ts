@@ -4,9 +4,10 @@
  */
 import { signal } from "@preact/signals";
 import type { TraceStep } from "../../contract/trace_step.ts";
-import type { Services } from "../core/stations.ts";
+import { type Services, silentSince } from "../core/stations.ts";
 import { follow, isOnItsWay, type RecentEvents, type Told, toldByIngest, type Trace } from "../core/trace.ts";
-import { onSeenAgain, tick } from "./now.ts";
+import { now, onSeenAgain, tick } from "./now.ts";
+import { recall, remember } from "./own_events.ts";
 
 /** `away`: web answers, the processor does not. `lost`: web itself does not answer. The browser tries again by itself. */
 export type Connection = "connecting" | "live" | "away" | "lost";
@@ -20,6 +21,19 @@ export const heardAt = signal<string | null>(null);
 export const webSeenAt = signal<string | null | undefined>(undefined);
 /** Events that this page handed to posthog-js. */
 export const sent = signal(0);
+
+/** Since when what the processor told may have changed unheard, ISO 8601 (null: since ever); undefined while it tells. */
+export function oldSince(): string | null | undefined {
+  const silent = silentSince({ heardAt: heardAt.value, webSeenAt: webSeenAt.value, now: now() });
+  if (silent !== undefined) return silent;
+  return services.value?.processor.state === "away" ? services.value.seen.processor : undefined;
+}
+
+/** Ms since 1970 at which what the processor told was so: now, or when it was last heard. */
+export function knownAt(): number {
+  const since = oldSince();
+  return since ? Date.parse(since) : now();
+}
 
 /** Steps that come together are shown together. */
 const GATHER_MS = 16;
@@ -36,7 +50,9 @@ export function startFeed(): void {
   started = true;
   // The page itself came from web.
   heardAt.value = new Date().toISOString();
+  recalled = recall();
   listen();
+  if (recalled.size > 0) lookAtIngest({ alsoRecalled: true });
   setInterval(() => {
     if (document.hidden) return;
     lookAtServices();
@@ -71,11 +87,28 @@ export function add(steps: readonly Told[]): void {
   gathered.push(...steps);
 }
 
+/** Own events of before a reload that nobody has told of since. */
+let recalled: ReturnType<typeof recall> = new Map();
+
 function flush(): void {
   tick();
-  trace.value = follow(trace.value, gathered);
+  const before = takenUp(gathered);
+  trace.value = follow(before, gathered);
   gathered = [];
+  if (trace.value.values().some((row) => row.kind === "event" && row.own && row !== before.get(row.key))) {
+    remember(trace.value);
+  }
   lookAtServices();
+}
+
+function takenUp(steps: readonly Told[]): Trace {
+  const rows = new Map(trace.value);
+  for (const step of steps) {
+    const row = "id" in step && !rows.has(step.id) ? recalled.get(step.id) : undefined;
+    if (row) rows.set(row.key, row);
+    if (row) recalled.delete(row.id);
+  }
+  return rows;
 }
 
 let askedAt = -Infinity;
@@ -101,12 +134,13 @@ function lookAtServices(): void {
 }
 
 /** What ingest says, while the processor is away or has not read what was captured here; it would say the same later. */
-async function lookAtIngest(): Promise<void> {
+async function lookAtIngest({ alsoRecalled = false } = {}): Promise<void> {
   const isAway = connection.value === "away";
   const own = trace.value.values().some((row) => row.kind === "event" && row.own && isOnItsWay(row));
-  if (!isAway && !own) return;
+  if (!isAway && !own && !alsoRecalled) return;
   const answer = await getJson<RecentEvents>("/api/recent");
-  if (answer !== null) add(toldByIngest(answer, { known: trace.value, all: isAway }));
+  const known = { has: (id: string) => trace.value.has(id) || recalled.has(id) };
+  if (answer !== null) add(toldByIngest(answer, { known, all: isAway }));
 }
 
 /** JSON of one of web's own answers; null where web does not answer, or answers with an error. */

@@ -109,3 +109,15 @@ export function fileStem(path: string): string {
 export function plural(value: number, one: string, many = `${one}s`): string {
   return value === 1 ? one : many;
 }
+
+const ISO_TIME = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d))/;
+
+/** A text with each ISO 8601 time in it as a part of its own: every second part is one. */
+export function splitAtTimes(text: string): readonly string[] {
+  return text.split(ISO_TIME);
+}
+
+/** A time (ISO 8601) as a word in a sentence: `2 s ago`, or `in 1:43` where it is to come. */
+export function timeInWords(at: string, now: number): string {
+  return Date.parse(at) > now ? `in ${countdown(at, now)}` : ago(at, now);
+}

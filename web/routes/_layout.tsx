@@ -1,4 +1,5 @@
 import DeadLetterCount from "../islands/DeadLetterCount.tsx";
+import MailCount from "../islands/MailCount.tsx";
 import PageFoot from "../islands/PageFoot.tsx";
 import StatusStrip from "../islands/StatusStrip.tsx";
 import { RELAY_PATH } from "../server/relay.ts";
@@ -29,6 +30,7 @@ export default define.layout(function Layout({ Component, state, url }) {
                 <li key={href}>
                   <a href={href} aria-current={isWithin(url.pathname, href) ? "page" : "false"}>
                     {name}
+                    {href === "/mail" && <MailCount />}
                     {href === "/dead-letters" && (
                       <DeadLetterCount initial={state.services?.status?.deadLetters.total ?? null} />
                     )}
