@@ -1,3 +1,5 @@
+import { zone } from "../browser/now.ts";
+import { withExactTimes } from "../core/format.ts";
 import { legOf, stopsOf } from "../core/event_path.ts";
 import type { EventRow } from "../core/trace.ts";
 
@@ -13,7 +15,7 @@ export function EventPath({ row, lit }: { row: EventRow; lit: number | null }) {
         <li
           key={i}
           class={`stop ${stop.state}${lightOf(stop.station, lit)}`}
-          title={stop.title ?? stop.at ?? "not there yet"}
+          title={withExactTimes(stop.title ?? stop.at ?? "not there yet", zone.value)}
         >
           {i > 0 && <span class="leg">{legOf(stops[i - 1]!, stop)}</span>}
           <span class="place">{stop.label}</span>

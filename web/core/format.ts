@@ -117,7 +117,12 @@ export function splitAtTimes(text: string): readonly string[] {
   return text.split(ISO_TIME);
 }
 
-/** A time (ISO 8601) as a word in a sentence: `2 s ago`, or `in 1:43` where it is to come. */
-export function timeInWords(at: string, now: number): string {
-  return Date.parse(at) > now ? `in ${countdown(at, now)}` : ago(at, now);
+/** A text with each ISO 8601 time in it as {@link exactTime} writes it. */
+export function withExactTimes(text: string, zone: string): string {
+  return splitAtTimes(text).map((part, i) => i % 2 === 0 ? part : exactTime(part, zone)).join("");
+}
+
+/** A time (ISO 8601) as a word in a sentence: `2 s ago`, or where it is to come its time of day, `15:03:12`. */
+export function timeInWords(at: string, { now, zone }: { now: number; zone: string }): string {
+  return Date.parse(at) > now ? clockTime(at, zone).slice(0, 8) : ago(at, now);
 }
