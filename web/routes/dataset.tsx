@@ -1,5 +1,6 @@
 import { page } from "fresh";
-import type { DatasetPage, DatasetTail } from "../../contract/processor_api.ts";
+import type { DatasetPage, DatasetTail, Figures } from "../../contract/processor_api.ts";
+import { DatasetFigures } from "../components/DatasetFigures.tsx";
 import { Empty, Unavailable } from "../components/Empty.tsx";
 import { Readers } from "../components/Readers.tsx";
 import DatasetTable from "../islands/DatasetTable.tsx";
@@ -15,6 +16,7 @@ export const handler = define.handlers({
     const config = settings();
     const asks = { processor: config };
     const query = pageQuery(ctx.url);
+    const askedFigures = askProcessor<Figures>("/api/figures", asks);
     const asked = askProcessor<DatasetPage>(`/api/dataset${query}`, asks);
     const listing = await framed(ctx.state, "Dataset", asked);
     const dataset = listing.ok ? listing.value : null;
@@ -23,7 +25,15 @@ export const handler = define.handlers({
       `/api/dataset?file=${encodeURIComponent(file)}&lines=${TAIL_LINES}`,
       asks,
     );
-    return page({ dataset, query, file, tail: tail?.ok ? tail.value : null, datasetDir: config.datasetDir });
+    const figures = await askedFigures;
+    return page({
+      figures: figures.ok ? figures.value : null,
+      dataset,
+      query,
+      file,
+      tail: tail?.ok ? tail.value : null,
+      datasetDir: config.datasetDir,
+    });
   },
 });
 
@@ -39,7 +49,7 @@ function pageQuery(url: URL): string {
 }
 
 export default define.page<typeof handler>(function Dataset({ data }) {
-  const { dataset, query, file, tail, datasetDir } = data;
+  const { figures, dataset, query, file, tail, datasetDir } = data;
   if (!dataset) {
     return (
       <div class="page">
@@ -51,6 +61,7 @@ export default define.page<typeof handler>(function Dataset({ data }) {
   return (
     <div class="page">
       <h1>Dataset</h1>
+      <DatasetFigures figures={figures} />
       {dataset.records === 0
         ? (
           <Empty title="No line yet.">
