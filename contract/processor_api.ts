@@ -75,8 +75,13 @@ export type PipelineStatus = {
 /** `GET /api/offers/:distinct_id`. */
 export type OfferView = {
   distinctId: string | null;
+  /** Which of the person's offers this is: the id in trace steps; null while there is none. */
+  offer?: string | null;
   state: OfferState;
   reason: string | null;
+  /** Attempts that failed since it was earned or last reopened, and what the mail server said last; `words` only of one person's. */
+  failedTries?: number;
+  lastWords?: string | null;
   uses: number;
   threshold: number;
   addressKnown: boolean;

@@ -10,3 +10,16 @@ export const GENERATION_FAILED = "generation_failed";
 export const EMAIL_UNSUBSCRIBED = "email_unsubscribed";
 /** A person's data must go. Only a record with the header `source: erase`, which the erase command sets, means it. */
 export const ERASE = "$erase";
+
+/** Events of PostHog's own that say who somebody is. */
+const WHO = new Set(["$identify", "$set", "$create_alias", "$merge_dangerously"]);
+
+/** True of events that say who somebody is, and of no other. */
+export function saysWho(event: string): boolean {
+  return WHO.has(event);
+}
+
+/** Whether the way of an event is told: the product's own, and those that say who somebody is; not PostHog's other ones. */
+export function isTold(event: string): boolean {
+  return !event.startsWith("$") || saysWho(event);
+}

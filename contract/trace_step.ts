@@ -49,6 +49,21 @@ export type TraceStep =
     readonly fromLog?: true;
   }
   | {
+    /** Handled, and no line: no training event, set aside before, or its line is no more. */
+    readonly step: "ignored";
+    readonly id: string;
+    readonly reason: "other_event" | "has_letter" | "no_line";
+    readonly at: string;
+    readonly fromLog?: true;
+  }
+  | {
+    /** What the offers note of an event beside a counted use; empty: nothing that was not known. */
+    readonly step: "noted";
+    readonly id: string;
+    readonly what: readonly Noted[];
+    readonly at: string;
+  }
+  | {
     readonly step: "counted";
     readonly id: string;
     readonly uses: number;
@@ -76,3 +91,6 @@ export type TraceStep =
     readonly nextAttemptAt: string | null;
     readonly at: string;
   };
+
+/** `not_counted`: a use that is known already, or beyond those that an offer takes. */
+export type Noted = "address" | "join" | "opt_out" | "unproven" | "not_counted";

@@ -3,12 +3,13 @@ import { type PosthogEnvelope, readEnvelope, readLabel, recordId } from "../cont
 import type { KeyedHashes } from "../contract/keyed_hash.ts";
 import { DISCOUNT_OFFERS_GROUP, FACTS_TOPIC, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import type { DeliveryOutcome, EventDetail, NoEvent } from "../contract/processor_api.ts";
-import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../contract/product_events.ts";
+import { FEATURE_USED, isTold } from "../contract/product_events.ts";
 import type { TraceStep } from "../contract/trace_step.ts";
 import { ifThere } from "../runtime/durable_file.ts";
 import { tailOf } from "../topic/tail.ts";
 import { LogSetupError, type TopicLog, type TopicRecord } from "../topic/topic.ts";
 import { decide } from "./dataset/core/decision.ts";
+import { ignoredBecause } from "./dataset/trace.ts";
 import { datasetPath } from "./dataset/core/path.ts";
 import { type FoundLine, LineFinder } from "./dataset/files/find_line.ts";
 import { manifestPartitions, readErased, readManifest } from "./dataset/files/manifest.ts";
@@ -151,12 +152,17 @@ export class History {
     });
   }
 
-  #stepsOf({ record, outcome, event, distinctId, reason, eventAt, line, envelope }: Delivery, at: string) {
+  #stepsOf(
+    { record, outcome, event, distinctId, reason, eventAt, line, envelope }: Delivery,
+    at: string,
+  ): TraceStep[] {
     const steps: TraceStep[] = [];
-    const isOurs = outcome !== "ignored" || event === EMAIL_UNSUBSCRIBED;
-    if (outcome === "waiting" || !isOurs || event === null || distinctId === null) return steps;
     const { partition, offset, timestamp } = record;
     const [id, position] = [idOf(record), `${partition}:${offset}`];
+    if (outcome === "dead_letter" && reason && (event === null || distinctId === null)) {
+      return [{ step: "dead_lettered", id, at, fromLog: true, position, reason }];
+    }
+    if (outcome === "waiting" || event === null || distinctId === null || !isTold(event)) return steps;
     const prompt = envelope?.properties.input_prompt;
     const common = { id, at, fromLog: true } as const;
     const raw = this.options.showRaw && typeof prompt === "string" ? { rawPrompt: prompt } : {};
@@ -169,6 +175,11 @@ export class History {
     if (line?.found.is === "line") {
       const { found: { line: number, prompt }, file } = line;
       steps.push({ step: "written", ...common, file, line: number, prompt });
+    }
+    if (outcome === "ignored") {
+      const isTraining = this.options.trainingEvents.includes(event);
+      const reason = isTraining ? "no_line" : ignoredBecause("other_event", event);
+      if (reason) steps.push({ step: "ignored", ...common, reason });
     }
     return steps;
   }

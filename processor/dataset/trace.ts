@@ -1,5 +1,5 @@
 import { readLabel } from "../../contract/envelope.ts";
-import { EMAIL_UNSUBSCRIBED, FEATURE_USED } from "../../contract/product_events.ts";
+import { EMAIL_UNSUBSCRIBED, FEATURE_USED, isTold, saysWho } from "../../contract/product_events.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import { PERSON_PREFIX } from "../record/erasure.ts";
 import { isoTime } from "../record/event_time.ts";
@@ -26,18 +26,33 @@ export function tailOf(decided: readonly Decided[]): readonly Decided[] {
   return decided.slice(reportedFrom(decided.length));
 }
 
-/** Before the chunk is written: polled, and what ends there as a repeat. */
+/** Before the chunk is written: polled, and what ends there as a repeat or because nothing is made of it. */
 export function polledSteps(tail: readonly Decided[], options: TraceOptions): readonly TraceStep[] {
   const steps: TraceStep[] = [];
   for (const { record, decision } of tail) {
     const position = `${record.partition}:${record.offset}`;
     const polled = polledStep({ record, decision }, options);
     if (polled) steps.push(polled);
-    if (decision.outcome.is === "duplicate") {
-      steps.push({ step: "duplicate", id: decision.id, position, at: options.at });
+    const { id, outcome } = decision;
+    if (outcome.is === "duplicate" && isTold(readLabel(record.headers).event ?? "")) {
+      steps.push({ step: "duplicate", id, position, at: options.at });
+    }
+    if (polled && outcome.is === "ignored") {
+      const reason = ignoredBecause(outcome.reason, polled.event);
+      if (reason) steps.push({ step: "ignored", id, reason, at: options.at });
     }
   }
   return steps;
+}
+
+/** Null where it does not end here: a use and what says who somebody is are the offers' to tell of. */
+export function ignoredBecause(
+  reason: "other_event" | "has_letter" | "erased" | "scrubbed",
+  event: string,
+): "other_event" | "has_letter" | null {
+  if (reason === "has_letter") return reason;
+  const isOffers = event === FEATURE_USED || event === EMAIL_UNSUBSCRIBED || saysWho(event);
+  return reason === "other_event" && !isOffers ? reason : null;
 }
 
 /** After the manifest says so: written, with its line's number, or set aside. `recordsBefore` is the file's count without the chunk. */
@@ -63,8 +78,11 @@ export function writtenSteps(
   return steps;
 }
 
-/** Of a training event what was parsed; of the product's other events what key and headers say. */
-function polledStep({ record, decision }: Decided, options: TraceOptions): TraceStep | null {
+/** Of a training event what was parsed; of others what key and headers say. */
+function polledStep(
+  { record, decision }: Decided,
+  options: TraceOptions,
+): Extract<TraceStep, { step: "polled" }> | null {
   const who = whoIn({ record, decision }, options);
   if (!who) return null;
   const { parsed } = decision;
@@ -89,8 +107,7 @@ function whoIn(
   if (outcome.is === "ignored" && outcome.reason === "erased") return null;
   if (parsed) return { event: parsed.envelope.event, distinctId: lineId(parsed.envelope.distinctId) };
   const { event, source } = readLabel(record.headers);
-  const shown = outcome.is === "duplicate" || event === FEATURE_USED || event === EMAIL_UNSUBSCRIBED;
-  if (!shown || event === undefined || record.key === null) return null;
+  if (event === undefined || !isTold(event) || record.key === null) return null;
   const key = new TextDecoder().decode(record.key);
   return { event, distinctId: source === "unsubscribe" ? `${PERSON_PREFIX}${key}` : lineId(key) };
 }

@@ -404,6 +404,9 @@ describe("what the writer tells", () => {
       failure(1, { distinctId }),
       use(2, distinctId),
       failure(3, { distinctId, prompt: 3 }),
+      failure(6, { distinctId, event: "signed_up" }),
+      failure(7, { distinctId, event: "$identify" }),
+      failure(8, { distinctId, event: "$pageview" }),
     ]);
     const run = await writeAllOf({ log, dataDir });
     const steps = run.steps().map(({ at: _, ...step }) => step);
@@ -417,6 +420,9 @@ describe("what the writer tells", () => {
       { step: "duplicate", id: uuid(1), position: "1:1" },
       { ...polled, id: uuid(2), event: "feature_used", position: "1:2", eventAt: null },
       { ...polled, id: uuid(3), event, position: "1:3", eventAt },
+      { ...polled, id: uuid(6), event: "signed_up", position: "1:4", eventAt: null },
+      { step: "ignored", id: uuid(6), reason: "other_event" },
+      { ...polled, id: uuid(7), event: "$identify", position: "1:5", eventAt: null },
       { step: "written", id: uuid(1), file, line: 1, prompt: "write to <EMAIL_ADDRESS>" },
       { step: "dead_lettered", id: uuid(3), position: "1:3", reason: "properties.input_prompt is no text" },
     ]);

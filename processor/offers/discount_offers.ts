@@ -10,6 +10,7 @@ import { consumeGroup, retrying, type Trouble } from "../loop/consume.ts";
 import type { OfferLoopDependencies } from "./policy.ts";
 import type { Fact, FactOf } from "../facts/facts.ts";
 import { recipientOf } from "./core/offer.ts";
+import { notedSteps } from "./core/noted.ts";
 import { type OfferInput, readOfferInput } from "./core/product_event.ts";
 import { publishFacts } from "../facts/topic.ts";
 import { DeadLetterIndex } from "../dead_letters/positions.ts";
@@ -148,11 +149,11 @@ function createDecider(ports: DiscountOffersPorts) {
       return read();
     });
 
-  /** `told` gathers what was published, where somebody asks. */
-  type Publishing = { readonly signal: AbortSignal; readonly told: Fact[] | null };
+  /** `told` gathers what was published. */
+  type Publishing = { readonly signal: AbortSignal; readonly told: Fact[] };
 
   const publish = async (facts: readonly Fact[], { signal, told }: Publishing): Promise<boolean> => {
-    told?.push(...facts);
+    told.push(...facts);
     report({ kind: "count", counter: "facts", by: facts.length });
     const end = await publishFacts(log, facts);
     faultPoint("offers.published");
@@ -183,13 +184,15 @@ function createDecider(ports: DiscountOffersPorts) {
     caughtUp,
     async decide(batch: RecordBatch, signal: AbortSignal): Promise<boolean> {
       const from = clock.now();
-      const publishing = { signal, told: isTracing ? [] : null };
+      const told: Fact[] = [];
+      const publishing = { signal, told };
       const inputs = batch.records.map(readOfferInput);
       report({ kind: "count", counter: "records", by: inputs.length });
       const ignored = inputs.filter(({ is }) => is === "ignored").length;
       if (ignored > 0) report({ kind: "count", counter: "ignored", by: ignored });
       for (const section of sections(inputs)) if (!(await decideSection(section, publishing))) return false;
-      if (publishing.told) traceFacts(publishing.told, { batch, from, to: clock.now() });
+      reportNoted(batch, { facts: told, ports });
+      if (isTracing) traceFacts(told, { batch, from, to: clock.now() });
       const before = store.notCaughtUp().get(batch.partition);
       if (before !== undefined && batch.nextOffset >= before) await caughtUp(batch.partition, before);
       return true;
@@ -235,6 +238,18 @@ function reportCounted(facts: readonly Fact[], { ports: { store, policy, clock, 
     return { step: "counted", id: uuid, uses, threshold: policy.threshold, at };
   });
   report({ kind: "steps", steps });
+}
+
+function reportNoted(
+  { records }: RecordBatch,
+  { facts, ports: { clock, report } }: {
+    readonly facts: readonly Fact[];
+    readonly ports: DiscountOffersPorts;
+  },
+): void {
+  const at = new Date(clock.now()).toISOString();
+  const steps = notedSteps(records.slice(-TRACE_STEPS_PER_CHUNK_MAX), { facts, at });
+  if (steps.length > 0) report({ kind: "steps", steps });
 }
 
 /** Tells only of what holds: another processor may have been first. */

@@ -89,6 +89,7 @@ describe("a mail that the server does not take", () => {
         for (const [n, delay] of [5_000, 30_000].entries()) {
           await until("it was deferred", () => outcomes().deferred === n + 1);
           expect(offerOf("ada")!.dueAt).toBe(new Date(clock.now() + delay).toISOString());
+          expect(offerOf("ada")).toMatchObject({ failedTries: n + 1, lastWords: `450 no ${n + 1}` });
           expect(mailer.mails).toHaveLength(n + 1);
           clock.move(delay);
         }

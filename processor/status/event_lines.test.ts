@@ -37,6 +37,10 @@ test("each event is one line, told at its end, without a word of what the user w
     { step: "counted", id: "f", uses: 4, threshold: 5, at: AT },
     { step: "counted", id: "g", uses: 5, threshold: 5, at: AT },
     polled("g", "feature_used"),
+    polled("h", "$identify"),
+    { step: "noted", id: "h", what: ["join", "address"], at: AT },
+    polled("i", "signed_up"),
+    { step: "ignored", id: "i", reason: "other_event", at: AT },
   ]);
   await clock.advance(1_000);
   await settle();
@@ -45,6 +49,8 @@ test("each event is one line, told at its end, without a word of what the user w
     "debug generation_failed of user-7: has come before, dropped [duplicate]",
     "debug feature_used of user-7: use 3 of 5 [counted]",
     "debug feature_used of user-7: use 5 of 5 [counted]",
+    "debug $identify of user-7: a join with another id noted, address known [noted]",
+    "debug signed_up of user-7: nothing is made of it [ignored]",
     "debug feature_used of user-7: counts no further [ignored]",
     "debug event f: use 4 of 5 [counted]",
   ]);

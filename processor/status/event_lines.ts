@@ -1,7 +1,7 @@
 import type { Clock } from "../../runtime/clock.ts";
 import type { Log } from "../../runtime/log.ts";
 import { FEATURE_USED } from "../../contract/product_events.ts";
-import type { TraceStep } from "../../contract/trace_step.ts";
+import type { Noted, TraceStep } from "../../contract/trace_step.ts";
 
 /**
  * One line per event as it passes, for `LOG_LEVEL=debug`; a dead letter and a mail have theirs in the log at any level.
@@ -65,6 +65,15 @@ export function createEventLines({ clock, say }: { readonly clock: Clock; readon
         return end(step.id, (event) => `${event}: has come before, dropped`, "duplicate");
       case "dead_lettered":
         return void open.delete(step.id);
+      case "ignored":
+        return end(step.id, (event) => `${event}: ${IGNORED[step.reason]}`, "ignored");
+      case "noted":
+        if (step.what.length === 0 || step.what.includes("not_counted")) return;
+        return end(
+          step.id,
+          (event) => `${event}: ${step.what.map((what) => NOTED[what]).join(", ")}`,
+          "noted",
+        );
       case "counted":
         return count(step);
       case "earned": {
@@ -78,6 +87,20 @@ export function createEventLines({ clock, say }: { readonly clock: Clock; readon
   }
   return { tell: (steps) => steps.forEach(tell) };
 }
+
+const IGNORED: Readonly<Record<Extract<TraceStep, { step: "ignored" }>["reason"], string>> = {
+  other_event: "nothing is made of it",
+  has_letter: "has a dead letter already",
+  no_line: "has no line any more",
+};
+
+const NOTED: Readonly<Record<Noted, string>> = {
+  address: "address known",
+  join: "a join with another id noted",
+  opt_out: "opted out of mail",
+  unproven: "came without its proof",
+  not_counted: "counts no further",
+};
 
 /** As the newest of {@link OPEN_MAX}. */
 function keep<T>(among: Map<string, T>, id: string, value: T): void {

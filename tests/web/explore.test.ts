@@ -36,8 +36,8 @@ describe("the search", () => {
     polled("e3", { position: "1:2" }),
     { step: "dead_lettered", id: "e3", position: "1:2", reason: "prompt_missing", at: AT },
   );
-  const found = (wanted: Partial<Wanted>, me: string | null = null) =>
-    keys(rows.filter((row) => isWanted(row, { ...EVERYTHING, ...wanted }, me)));
+  const found = (wanted: Partial<Wanted>, me: string[] = []) =>
+    keys(rows.filter((row) => isWanted(row, { ...EVERYTHING, ...wanted }, new Set(me))));
 
   test("finds ids, the event's name, positions in either spelling, and the sanitised prompt, whatever the case", () => {
     expect(found({})).toEqual(["e3", "e2", "e1"]);
@@ -58,9 +58,9 @@ describe("the search", () => {
     expect(found({ kind: "letters" })).toEqual(["e3"]);
     expect(found({ kind: "repeats" })).toEqual(["e2"]);
     expect(found({ kind: "offers" })).toEqual([]);
-    expect(found({ onlyMine: true }, "u2")).toEqual(["e2"]);
+    expect(found({ onlyMine: true }, ["u2", "u9"])).toEqual(["e2"]);
     expect(found({ onlyMine: true })).toEqual([]);
-    expect(isMine(rowsOf({ ...polled("e9"), step: "polled" } as TraceStep)[0]!, "u1")).toBe(true);
+    expect(isMine(rowsOf(polled("e9"))[0]!, new Set(["anonymous-before", "u1"]))).toBe(true);
   });
 });
 

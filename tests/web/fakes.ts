@@ -16,8 +16,8 @@ import type {
   OfferView,
   PipelineStatus,
 } from "../../contract/processor_api.ts";
-import { FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
-import type { TraceStep } from "../../contract/trace_step.ts";
+import { FEATURE_USED, GENERATION_FAILED, isTold, saysWho } from "../../contract/product_events.ts";
+import type { Noted, TraceStep } from "../../contract/trace_step.ts";
 import { deadLetterApi } from "../../processor/dead_letters/api.ts";
 import { createDeadLettersContext } from "../../processor/dead_letters/fixtures/dead_letters.ts";
 import { createStatusApi, type StatusSources } from "../../processor/status/api.ts";
@@ -104,7 +104,15 @@ export function startFakes(
     const set = event.properties.$set as { email?: string } | undefined;
     const email = set?.email ?? (event as { $set?: { email?: string } }).$set?.email;
     if (email) offerOf(distinctId).addressKnown = true;
-    hub.add(steps);
+    if (saysWho(event.event)) steps.push(noted(event, email ? ["address"] : []));
+    const isOther = isTold(event.event) && ![GENERATION_FAILED, FEATURE_USED].includes(event.event) &&
+      !saysWho(event.event);
+    if (isOther) steps.push({ step: "ignored", id: event.uuid, reason: "other_event", at: at() });
+    if (isTold(event.event)) hub.add(steps);
+  }
+
+  function noted({ uuid }: Event, what: readonly Noted[]): TraceStep {
+    return { step: "noted", id: uuid, what, at: new Date().toISOString() };
   }
 
   function write(event: Event, distinctId: string, position: string): TraceStep[] {
@@ -138,7 +146,7 @@ export function startFakes(
 
   function countUse(event: Event, distinctId: string): TraceStep[] {
     const offer = offerOf(distinctId);
-    if (offer.uses >= THRESHOLD) return [];
+    if (offer.uses >= THRESHOLD) return [noted(event, ["not_counted"])];
     offer.uses++;
     const at = new Date().toISOString();
     const steps: TraceStep[] = [{
@@ -150,6 +158,7 @@ export function startFakes(
     }];
     if (offer.uses === THRESHOLD) {
       offer.state = "waiting";
+      offer.offer = "3:0";
       offer.earnedAt = at;
       offer.dueAt = new Date(Date.now() + 120_000).toISOString();
       offer.timeline.push({ at, what: "earned with 5 uses" });

@@ -13,7 +13,7 @@ import { startWeb } from "./start_web.ts";
 
 const PHONE = "+44 7911 123456";
 const FILE = "event=generation_failed/date=2026-01-01/p00003-0000.jsonl";
-const BUDGET_BYTES = 90_000;
+const BUDGET_BYTES = 60_000;
 const MAIL_PATH = `/mail/${encodeURIComponent(MESSAGE_ID)}`;
 
 let fakes: Fakes;
@@ -279,7 +279,10 @@ describe("by HTTP", () => {
     }
     expect((await get("/offers/nobody")).status).toBe(404);
     expect((await get("/api/offers/nobody")).status).toBe(404);
-    expect(await (await get("/api/offers?distinct_id=nobody")).json()).toEqual({ offers: [], known: true });
+    expect(await (await get("/api/offers?distinct_id=nobody")).json()).toEqual({
+      known: true,
+      byId: { nobody: null },
+    });
   });
 
   test("a dataset of many days comes in pages, each with its way to the next and back", async () => {
@@ -612,10 +615,10 @@ describe("in a browser", () => {
   test("five uses earn an offer; the mail is linked when it is sent, and shown in its frame", async () => {
     await identify();
     await useTimes(THRESHOLD);
-    await page.getByText("Offer earned, mail due in").waitFor();
-    expect(await page.locator(".countdown").innerText()).toMatch(/^[12]:\d\d$/);
+    await page.locator(".panel").getByText("Offer earned, mail due in").waitFor();
+    expect(await page.locator(".panel .countdown").innerText()).toMatch(/^[12]:\d\d$/);
     fakes.sendMail({ to: "ada@example.org", html: `<p>Your code is <b>SAVE-20</b></p>` });
-    await page.getByText("Mail sent to ada@example.org").waitFor();
+    await row("sent").getByText("ada@example.org").waitFor();
     await page.getByRole("link", { name: "Open the mail" }).click();
     await page.frameLocator("iframe").getByText("Your code is SAVE-20").waitFor();
     expect(complaints).toEqual({ console: [], otherHosts: [] });
@@ -672,7 +675,7 @@ describe("in a browser", () => {
 
   test("an offer without an address says so and asks for one", async () => {
     await useTimes(THRESHOLD);
-    await page.locator(".offer", { hasText: "No address known: waits for one" }).waitFor();
+    await page.locator(".panel .offer", { hasText: "No address known: waits for one" }).waitFor();
     await until(
       "the e-mail field has the focus",
       () => page.getByLabel("E-mail").evaluate((field) => field === document.activeElement),
@@ -917,7 +920,9 @@ describe("in a browser", () => {
     await until("posthog-js is loaded", () => [...sizes.keys()].some((path) => path.includes("slim")));
     const own = [...sizes].filter(([path]) => !path.includes("slim"));
     expect(own.length).toBeGreaterThan(3);
-    expect(own.reduce((sum, [, bytes]) => sum + bytes, 0)).toBeLessThanOrEqual(BUDGET_BYTES);
+    const bytes = own.reduce((sum, [, bytes]) => sum + bytes, 0);
+    console.log("BYTES", bytes, JSON.stringify([...sizes]));
+    expect(bytes).toBeLessThanOrEqual(BUDGET_BYTES);
   });
 });
 

@@ -12,8 +12,10 @@ function colours(block: string): Record<string, string> {
   );
 }
 
-const light = colours(css.slice(0, css.indexOf("@media (prefers-color-scheme: dark)")));
-const dark = { ...light, ...colours(css.slice(css.indexOf("@media (prefers-color-scheme: dark)"))) };
+const ruleAt = (start: string) => css.slice(css.indexOf(start), css.indexOf("}", css.indexOf(start)));
+const light = colours(ruleAt(":root {"));
+const darkOfSystem = colours(ruleAt(`:root:not([data-theme="light"]) {`));
+const dark = { ...light, ...darkOfSystem };
 
 function luminance(hex: string): number {
   const [r, g, b] = [1, 3, 5].map((i) => {
@@ -43,6 +45,11 @@ describe.each([["light", light], ["dark", dark]] as const)("in the %s scheme", (
   test.each(PAIRS)("%s is readable on %s", (text, under) => {
     expect(contrast(palette[text]!, palette[under]!)).toBeGreaterThanOrEqual(CONTRAST_MIN);
   });
+});
+
+test("whoever chooses the dark scheme sees what the system's dark scheme shows", () => {
+  expect(Object.keys(darkOfSystem).length).toBeGreaterThan(10);
+  expect(colours(ruleAt(`:root[data-theme="dark"] {`))).toEqual(darkOfSystem);
 });
 
 test("the stylesheet fetches nothing from anywhere", () => {

@@ -94,12 +94,34 @@ describe("follow()", () => {
   });
 
   test("knows whose offer it is from the use that earned it", () => {
-    const offer = follow(new Map(), [polled, earned, sent]).get("offer 3:41");
-    expect(offer).toMatchObject({
-      distinctId: "u1",
-      dueAt: at(59),
-      mail: { outcome: "accepted", messageId: "m1" },
-    });
+    const rows = follow(new Map(), [polled, earned, sent]);
+    expect(rows.get("offer 3:41")).toMatchObject({ distinctId: "u1", last: { outcome: "accepted" } });
+    expect(rows.get("mail m1")).toMatchObject({ distinctId: "u1", offer: "3:41" });
+  });
+
+  test("a mail that arrives is a row of its own on top, once however often it is told, and no attempt that failed is one", () => {
+    const deferred: TraceStep = { ...sent, outcome: "deferred", words: "451 later", at: at(59) };
+    const rows = follow(new Map(), [polled, earned, deferred, { ...polled, id: "e2" }, sent, sent]);
+    expect([...rows.keys()]).toEqual(["e1", "offer 3:41", "e2", "mail m1"]);
+    const again = follow(rows, [{ ...sent, messageId: "m2", at: at(90) }]);
+    expect([...again.keys()].at(-1)).toBe("mail m2");
+    expect(announcement(again.get("mail m2")!)).toBe("Discount mail sent.");
+  });
+
+  test("keeps the time of an end when a processor that has started since tells it once more", () => {
+    const live = rowOf([captured, polled, written]);
+    const again = { ...polled, at: at(50), fromLog: true } as TraceStep;
+    const end = { ...written, at: at(50), fromLog: true } as TraceStep;
+    expect(rowOf([captured, polled, written, again, end])).toEqual(live);
+    expect(rowOf([again, end])).toMatchObject({ fromLog: true, ending: { at: at(50) } });
+  });
+
+  test("what the offers noted of an event adds up", () => {
+    const noted = (what: ("address" | "join")[]): TraceStep => ({ step: "noted", id: "e1", what, at: at(3) });
+    expect(rowOf([noted(["join"]), noted([]), noted(["address", "join"])]).noted?.what).toEqual([
+      "address",
+      "join",
+    ]);
   });
 
   test("leaves untouched rows the same objects, so that nothing is drawn again for them", () => {
@@ -174,18 +196,23 @@ describe("what ingest says", () => {
     );
   });
 
-  test("makes rows of what nobody here knows only where the processor is away, and none of PostHog's own", () => {
+  test("makes rows of what nobody here knows only where the processor is away, and none of what is not told", () => {
     const webhook = (id: string, event: string, offset: number) =>
       ({ id, event, receivedAt: at(offset), durable: "log", partition: 3, offset }) as const;
     const answer = {
-      recent: [webhook("e3", "$identify", 3), webhook("e2", "feature_used", 2), webhook("e1", "x", 1)],
+      recent: [
+        webhook("e4", "$pageview", 4),
+        webhook("e3", "$identify", 3),
+        webhook("e2", "feature_used", 2),
+        webhook("e1", "x", 1),
+      ],
       dropped: [],
     };
     const known = follow(new Map(), [captured]);
     const ids = (all: boolean) =>
       toldByIngest(answer, { known, all }).map((step) => "id" in step ? step.id : "");
     expect(ids(false)).toEqual(["e1"]);
-    expect(ids(true)).toEqual(["e1", "e2"]);
+    expect(ids(true)).toEqual(["e1", "e2", "e3"]);
   });
 });
 

@@ -27,7 +27,7 @@ export function onStep(look: () => void): () => void {
 /** Calls `look` after a mail had an outcome. */
 export function onMail(look: () => void): () => void {
   return onChange(
-    (rows) => rows.map((row) => row.kind === "offer" ? row.mail?.at : null).filter(Boolean).join(),
+    (rows) => rows.map((row) => row.kind === "mail" ? row.key : null).filter(Boolean).join(),
     look,
   );
 }

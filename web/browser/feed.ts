@@ -4,9 +4,10 @@
  */
 import { signal } from "@preact/signals";
 import type { TraceStep } from "../../contract/trace_step.ts";
-import type { Services } from "../core/stations.ts";
+import { type Services, silentSince } from "../core/stations.ts";
 import { follow, isOnItsWay, type RecentEvents, type Told, toldByIngest, type Trace } from "../core/trace.ts";
-import { tick } from "./now.ts";
+import { now, onSeenAgain, tick } from "./now.ts";
+import { recall, remember } from "./own_events.ts";
 
 /** `away`: web answers, the processor does not. `lost`: web itself does not answer. The browser tries again by itself. */
 export type Connection = "connecting" | "live" | "away" | "lost";
@@ -14,10 +15,25 @@ export type Connection = "connecting" | "live" | "away" | "lost";
 export const connection = signal<Connection>("connecting");
 export const trace = signal<Trace>(new Map());
 export const services = signal<Services | null>(null);
-/** When web last answered, ISO 8601, where it answers no more; undefined while it does. */
+/** When web last answered this page, ISO 8601; null before it was asked. */
+export const heardAt = signal<string | null>(null);
+/** The same where web answers no more; undefined while it does. */
 export const webSeenAt = signal<string | null | undefined>(undefined);
 /** Events that this page handed to posthog-js. */
 export const sent = signal(0);
+
+/** Since when what the processor told may have changed unheard, ISO 8601 (null: since ever); undefined while it tells. */
+export function oldSince(): string | null | undefined {
+  const silent = silentSince({ heardAt: heardAt.value, webSeenAt: webSeenAt.value, now: now() });
+  if (silent !== undefined) return silent;
+  return services.value?.processor.state === "away" ? services.value.seen.processor : undefined;
+}
+
+/** Ms since 1970 at which what the processor told was so: now, or when it was last heard. */
+export function knownAt(): number {
+  const since = oldSince();
+  return since ? Date.parse(since) : now();
+}
 
 /** Steps that come together are shown together. */
 const GATHER_MS = 16;
@@ -33,16 +49,16 @@ export function startFeed(): void {
   if (started) return;
   started = true;
   // The page itself came from web.
-  answeredAt = new Date().toISOString();
+  heardAt.value = new Date().toISOString();
+  recalled = recall();
   listen();
+  if (recalled.size > 0) lookAtIngest({ alsoRecalled: true });
   setInterval(() => {
     if (document.hidden) return;
     lookAtServices();
     lookAtIngest();
   }, SERVICES_EVERY_MS);
-  document.addEventListener("visibilitychange", () => {
-    if (!document.hidden) lookAtServices();
-  });
+  onSeenAgain(lookAtServices);
 }
 
 function listen(): void {
@@ -71,11 +87,28 @@ export function add(steps: readonly Told[]): void {
   gathered.push(...steps);
 }
 
+/** Own events of before a reload that nobody has told of since. */
+let recalled: ReturnType<typeof recall> = new Map();
+
 function flush(): void {
   tick();
-  trace.value = follow(trace.value, gathered);
+  const before = takenUp(gathered);
+  trace.value = follow(before, gathered);
   gathered = [];
+  if (trace.value.values().some((row) => row.kind === "event" && row.own && row !== before.get(row.key))) {
+    remember(trace.value);
+  }
   lookAtServices();
+}
+
+function takenUp(steps: readonly Told[]): Trace {
+  const rows = new Map(trace.value);
+  for (const step of steps) {
+    const row = "id" in step && !rows.has(step.id) ? recalled.get(step.id) : undefined;
+    if (row) rows.set(row.key, row);
+    if (row) recalled.delete(row.id);
+  }
+  return rows;
 }
 
 let askedAt = -Infinity;
@@ -90,24 +123,24 @@ function lookAtServices(): void {
     due = undefined;
     const answer = await getJson<Services>("/api/services");
     if (answer === null) {
-      webSeenAt.value ??= answeredAt;
+      webSeenAt.value ??= heardAt.value;
       return;
     }
-    answeredAt = new Date().toISOString();
+    tick();
+    heardAt.value = new Date().toISOString();
     services.value = answer;
     webSeenAt.value = undefined;
   }, wait);
 }
 
-let answeredAt: string | null = null;
-
 /** What ingest says, while the processor is away or has not read what was captured here; it would say the same later. */
-async function lookAtIngest(): Promise<void> {
+async function lookAtIngest({ alsoRecalled = false } = {}): Promise<void> {
   const isAway = connection.value === "away";
   const own = trace.value.values().some((row) => row.kind === "event" && row.own && isOnItsWay(row));
-  if (!isAway && !own) return;
+  if (!isAway && !own && !alsoRecalled) return;
   const answer = await getJson<RecentEvents>("/api/recent");
-  if (answer !== null) add(toldByIngest(answer, { known: trace.value, all: isAway }));
+  const known = { has: (id: string) => trace.value.has(id) || recalled.has(id) };
+  if (answer !== null) add(toldByIngest(answer, { known, all: isAway }));
 }
 
 /** JSON of one of web's own answers; null where web does not answer, or answers with an error. */

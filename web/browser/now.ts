@@ -4,6 +4,9 @@ import { IS_BROWSER } from "fresh/runtime";
 /** The browser's clock, once a second while the page is visible; every relative time on the page reads it. */
 const ticks = signal(Date.now());
 
+/** IANA name of the time zone that exact times are written in: UTC as the server writes them, then the browser's own. */
+export const zone = signal("UTC");
+
 /** Milliseconds since 1970; on the server the moment itself. */
 export function now(): number {
   return IS_BROWSER ? ticks.value : Date.now();
@@ -16,13 +19,23 @@ export function tick(): void {
 
 let ticking = false;
 
-/** Starts the clock of this page; later calls do nothing. */
+/** Starts the clock of this page, in the zone of whoever reads it; later calls do nothing. */
 export function startClock(): void {
   if (ticking) return;
   ticking = true;
-  const tickIfSeen = () => {
+  zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  setInterval(() => {
     if (!document.hidden) tick();
-  };
-  setInterval(tickIfSeen, 1_000);
-  document.addEventListener("visibilitychange", tickIfSeen);
+  }, 1_000);
+  onSeenAgain(tick);
+}
+
+/** Calls `look` when somebody sees the page again: its tab came to the front, or the way back led to it. */
+export function onSeenAgain(look: () => void): void {
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) look();
+  });
+  addEventListener("pageshow", (event) => {
+    if ((event as PageTransitionEvent).persisted) look();
+  });
 }

@@ -3,12 +3,15 @@
  * user id, as PostHog advises; the e-mail address is a property of the person. Nothing is kept in a cookie.
  */
 import { signal } from "@preact/signals";
-import type { PostHog } from "posthog-js/dist/module.slim.no-external.js";
-import { FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
+import type { CaptureResult, PostHog } from "posthog-js/dist/module.slim.no-external.js";
+import { FEATURE_USED, GENERATION_FAILED, saysWho } from "../../contract/product_events.ts";
 import { add, sent } from "./feed.ts";
+import { beginJourney } from "./journey.ts";
 
 /** What PostHog calls this browser's user now; null until posthog-js has started. */
 export const distinctId = signal<string | null>(null);
+/** The ids under which PostHog knows this user, those from before they were identified too; of who was it before, none. */
+export const ownIds = signal<ReadonlySet<string>>(new Set());
 /** The address given in this browser; null while nobody is identified. */
 export const email = signal<string | null>(null);
 /** Why posthog-js could not be started; null while nothing is wrong. */
@@ -16,6 +19,8 @@ export const trouble = signal<string | null>(null);
 
 const USER_ID = "pipeline.user_id";
 const EMAIL = "pipeline.email";
+const OWN_IDS = "pipeline.own_ids";
+const OWN_IDS_MAX = 20;
 
 let starting: Promise<PostHog> | undefined;
 
@@ -56,7 +61,11 @@ async function start({ key, apiHost }: { key: string; apiHost: string }): Promis
     rate_limiting: { events_per_second: 50, events_burst_limit: 500 },
     opt_out_useragent_filter: true,
   });
-  distinctId.value = posthog.get_distinct_id();
+  posthog.on("eventCaptured", (event: CaptureResult) => {
+    if (saysWho(event.event)) show(event, {});
+  });
+  const id = posthog.get_distinct_id();
+  iAm(id, knownIds(id));
   const known = localStorage.getItem(USER_ID);
   email.value = known !== null && known === distinctId.value ? localStorage.getItem(EMAIL) : null;
   return posthog;
@@ -77,8 +86,25 @@ export async function identify(address: string): Promise<void> {
   if (proofs) posthog.register({ email_proof: proofs.join });
   posthog.identify(userId, { email: address, ...(proofs && { email_proof: proofs.email }) });
   if (proofs) posthog.unregister("email_proof");
-  distinctId.value = userId;
+  iAm(userId, ownIds.peek());
   email.value = address;
+}
+
+/** `before`: ids of the same person. */
+function iAm(id: string, before: ReadonlySet<string>): void {
+  ownIds.value = new Set([...before].filter((one) => one !== id).concat(id).slice(-OWN_IDS_MAX));
+  distinctId.value = id;
+  localStorage.setItem(OWN_IDS, JSON.stringify([...ownIds.value]));
+}
+
+/** Ids of an earlier visit; none where posthog-js begins with somebody else. */
+function knownIds(id: string): ReadonlySet<string> {
+  try {
+    const ids = JSON.parse(localStorage.getItem(OWN_IDS) ?? "[]");
+    return new Set(Array.isArray(ids) && ids.includes(id) ? ids : []);
+  } catch {
+    return new Set();
+  }
 }
 
 /** What the application's server proves of its logged-in user; null where proofs are not asked for. */
@@ -97,7 +123,7 @@ export async function becomeSomebodyElse(): Promise<void> {
   posthog.reset();
   localStorage.removeItem(USER_ID);
   localStorage.removeItem(EMAIL);
-  distinctId.value = posthog.get_distinct_id();
+  iAm(posthog.get_distinct_id(), new Set());
   email.value = null;
 }
 
@@ -120,15 +146,18 @@ async function capture(event: string, properties: Record<string, string>): Promi
     return;
   }
   trouble.value = null;
+  show(captured, properties);
+}
+
+/** Gives an event that was captured here its row, and lights its way. */
+function show(
+  { uuid, event, timestamp, properties: { distinct_id } }: CaptureResult,
+  properties: Record<string, string>,
+): void {
   sent.value++;
-  add([{
-    step: "captured",
-    id: captured.uuid,
-    event,
-    distinctId: posthog.get_distinct_id(),
-    at: (captured.timestamp ?? new Date()).toISOString(),
-    properties,
-  }]);
+  const at = (timestamp ?? new Date()).toISOString();
+  add([{ step: "captured", id: uuid, event, distinctId: String(distinct_id), at, properties }]);
+  beginJourney(uuid);
 }
 
 function started(): Promise<PostHog> {

@@ -7,7 +7,7 @@ export function ErrorMessage({ status }: { status: number }) {
       <p>
         {known
           ? "Nothing lives at this address. The live page shows what is happening now."
-          : "Something went wrong on this server; its log says what. Events are not affected: they flow without this page."}
+          : "Something went wrong on this server; its log says what. What was captured before stays where it is."}
       </p>
       <p>
         <a class="button" href="/" aria-current="false">Go to Live</a>

@@ -12,7 +12,7 @@ export function LongText({ text, sanitised = false }: { text: string; sanitised?
   const cut = text.length > SHORT + 40 && !open.value;
   const shown = text.slice(0, cut ? SHORT : LONG);
   return (
-    <span class="text">
+    <span class="text" dir="auto">
       {sanitised ? <Sanitised text={shown} /> : shown}
       {shown.length < text.length && "… "}
       {cut && (

@@ -1,28 +1,40 @@
 import type { OfferView } from "../../contract/processor_api.ts";
 import Ago from "../islands/Ago.tsx";
-import { now } from "../browser/now.ts";
-import { countdown } from "../core/format.ts";
-import { offerText } from "./offer_text.ts";
+import { knownAt } from "../browser/feed.ts";
+import { zone } from "../browser/now.ts";
+import { countdown, exactTime } from "../core/format.ts";
+import { AsOf } from "./AsOf.tsx";
+import { type OfferText, offerText } from "./offer_text.ts";
 
 /** Where an offer stands: the uses as dots, the state in words, the time left, and the mail once there is one. */
 export function OfferState({ offer }: { offer: OfferView }) {
-  const text = offerText(offer, now());
+  return (
+    <AsOf>
+      <div class="offer-box">
+        <Dots uses={offer.uses} threshold={offer.threshold} />
+        <OfferWords text={offerText(offer, knownAt())} />
+        {offer.state === "offered" && offer.messageId && (
+          <a class="button" href={`/mail/${encodeURIComponent(offer.messageId)}`}>Open the mail</a>
+        )}
+      </div>
+    </AsOf>
+  );
+}
+
+/** The words of panel, row and page, with the countdown or the time that they speak of. */
+export function OfferWords({ text }: { text: OfferText }) {
   return (
     <div class={`offer tone-${text.tone}`}>
-      <Dots uses={offer.uses} threshold={offer.threshold} />
-      <p class="offer-state">
+      <p class="offer-state" dir="auto">
         <strong>{text.state}</strong>
-        {offer.state === "waiting" && offer.dueAt && (
-          <time class="countdown" dateTime={offer.dueAt} title={`due ${offer.dueAt}`}>
-            {countdown(offer.dueAt, now())}
+        {text.until && (
+          <time class="countdown" dateTime={text.until} title={`due ${exactTime(text.until, zone.value)}`}>
+            {countdown(text.until, knownAt())}
           </time>
         )}
-        {offer.state === "offered" && offer.sentAt && <Ago at={offer.sentAt} />}
+        {text.since && <Ago at={text.since} />}
       </p>
-      <p class="quiet">{text.next}</p>
-      {offer.state === "offered" && offer.messageId && (
-        <a class="button" href={`/mail/${encodeURIComponent(offer.messageId)}`}>Open the mail</a>
-      )}
+      {text.next !== "" && <p class="quiet" dir="auto">{text.next}</p>}
     </div>
   );
 }

@@ -1,60 +1,89 @@
 import Ago from "../islands/Ago.tsx";
 import CopyButton from "../islands/CopyButton.tsx";
-import { now } from "../browser/now.ts";
-import { countdown, plural, positionText, shortId } from "../core/format.ts";
-import { asCurl, backfillCommand, beganAt, type EventRow, type OfferRow } from "../core/trace.ts";
+import { knownAt } from "../browser/feed.ts";
+import type { OfferView } from "../../contract/processor_api.ts";
+import { notedText } from "../core/event_path.ts";
+import { plural, positionText, shortId } from "../core/format.ts";
+import {
+  asCurl,
+  backfillCommand,
+  beganAt,
+  type EventRow,
+  type MailRow,
+  type OfferRow,
+} from "../core/trace.ts";
+import { AsOf } from "./AsOf.tsx";
 import { EventPath } from "./EventPath.tsx";
 import { LongText } from "./LongText.tsx";
+import { offerRowText } from "./offer_text.ts";
+import { OfferWords } from "./OfferState.tsx";
+
+type EventProps = {
+  row: EventRow;
+  own: boolean;
+  slow: boolean;
+  /** See {@link EventPath}. */
+  lit: number | null;
+  /** Where the curl command posts to; null: no such command here. */
+  ingest: { url: string; withSecret: boolean } | null;
+};
+
+/** One event of the list. */
+export function EventRowView(props: EventProps) {
+  const { id, key } = props.row;
+  return (
+    <li class="row" data-id={id} data-key={key} tabIndex={-1}>
+      <EventBody {...props} />
+    </li>
+  );
+}
 
 /** One event: what it is, its way, and for a prompt what sanitising made of it. */
-export function EventRowView(
-  { row, own, earned, slow, ingestUrl, withSecret }: {
-    row: EventRow;
-    own: boolean;
-    earned: boolean;
-    slow: boolean;
-    ingestUrl: string;
-    withSecret: boolean;
-  },
-) {
+export function EventBody({ row, own, slow, lit, ingest }: EventProps) {
   const began = beganAt(row);
+  const { ending, noted } = row;
   return (
-    <li class="row" data-id={row.id} data-key={row.key} tabIndex={-1}>
+    <>
       <div class="row-head">
         <strong class="mono">
-          <a href={`/events/${encodeURIComponent(row.id)}`} title={`all that is known of ${row.id}`}>
+          <a
+            href={`/events/${encodeURIComponent(row.id)}`}
+            title={`all that is known of ${row.id}`}
+            dir="auto"
+          >
             {row.event ?? "event"}
           </a>
         </strong>
         <Person id={row.distinctId} own={own} />
+        {row.fromLog && (
+          <span
+            class="quiet small"
+            title="Told by a processor that has started since: times it did not see pass are not known."
+          >
+            read from the log
+          </span>
+        )}
         <span class="when">{began && <Ago at={began} />}</span>
       </div>
       <div class="way">
-        <EventPath row={row} earned={earned} />
+        <EventPath row={row} lit={lit} />
         <p class="actions">
-          {row.ending?.kind === "written" && <a href={lineUrl(row.ending)}>line</a>}
-          {row.event !== null && !row.event.startsWith("$") && (
-            <CopyButton text={asCurl(row, { url: ingestUrl, withSecret })} label="copy as curl" />
+          {ending?.kind === "written" && <a href={lineUrl(ending)}>line</a>}
+          {ingest !== null && row.event !== null && !row.event.startsWith("$") && (
+            <CopyButton text={asCurl(row, ingest)} label="copy as curl" />
           )}
         </p>
       </div>
-      {row.before !== null && (
-        <p class="prompt">
-          <span class="label">before</span>
-          <LongText text={row.before} />
-        </p>
-      )}
-      {row.after !== null && (
-        <p class="prompt">
-          <span class="label">after</span>
-          <LongText text={row.after} sanitised />
-        </p>
-      )}
-      {row.ending?.kind === "dead_lettered" && (
+      <Prompts before={row.before} after={row.after} />
+      {ending?.kind === "dead_lettered" && (
         <p class="note bad">
-          Set aside: {row.ending.reason}. Its bytes are kept as they came, none of them in the dataset:{" "}
-          <a href="/dead-letters">dead letters</a>.
+          Set aside:{" "}
+          <span dir="auto">{ending.reason}</span>. Its bytes are kept as they came, none of them in the
+          dataset: <a href="/dead-letters">dead letters</a>.
         </p>
+      )}
+      {ending && noted && noted.what.length > 0 && !noted.what.includes("not_counted") && (
+        <p class="note">The offers noted: {notedText(noted.what)}.</p>
       )}
       {row.repeats.length > 0 && (
         <p class="note">
@@ -68,7 +97,39 @@ export function EventRowView(
           and tries again as long as this page is open.
         </p>
       )}
-    </li>
+    </>
+  );
+}
+
+/** Steps carry no more of a prompt: of a longer one it is not known here whether the rest is the same. */
+const COMPARED_MAX = 20_000;
+
+function Prompts({ before, after }: { before: string | null; after: string | null }) {
+  if (before !== null && before === after && before.length <= COMPARED_MAX) {
+    return (
+      <p class="prompt">
+        <span class="label">prompt</span>
+        <span>
+          <LongText text={before} sanitised /> <span class="quiet">unchanged by the sanitiser</span>
+        </span>
+      </p>
+    );
+  }
+  return (
+    <>
+      {before !== null && (
+        <p class="prompt">
+          <span class="label">before</span>
+          <LongText text={before} />
+        </p>
+      )}
+      {after !== null && (
+        <p class="prompt">
+          <span class="label">after</span>
+          <LongText text={after} sanitised />
+        </p>
+      )}
+    </>
   );
 }
 
@@ -78,7 +139,8 @@ function WhereItWaits({ row: { dropped, durable, polledAt, capturedAt } }: { row
     return (
       <p class="note bad">
         PostHog gave it up after {dropped.attempts} {plural(dropped.attempts, "attempt")}{" "}
-        ({dropped.words}). This brings it back: <code>{backfillCommand(capturedAt ?? dropped.at)}</code>{" "}
+        (<span dir="auto">{dropped.words}</span>). This brings it back:{" "}
+        <code>{backfillCommand(capturedAt ?? dropped.at)}</code>{" "}
         <CopyButton text={backfillCommand(capturedAt ?? dropped.at)} />
       </p>
     );
@@ -98,8 +160,8 @@ function lineUrl({ file, line }: { file: string; line: number }): string {
   return `/dataset?file=${encodeURIComponent(file)}#L${line}`;
 }
 
-/** One offer: earned, due, and what came of its mail. */
-export function OfferRowView({ row, own, email }: { row: OfferRow; own: boolean; email: string | null }) {
+/** One offer, as the processor has it now: the same words as the panel and the offer's page. */
+export function OfferRowView({ row, own, offer }: { row: OfferRow; own: boolean; offer: OfferView | null }) {
   const began = beganAt(row);
   return (
     <li class="row offer-row" data-key={row.key} tabIndex={-1}>
@@ -108,56 +170,40 @@ export function OfferRowView({ row, own, email }: { row: OfferRow; own: boolean;
         <Person id={row.distinctId} own={own} />
         <span class="when">{began && <Ago at={began} />}</span>
       </div>
-      <p class="offer-line">
-        <OfferMailText row={row} to={own ? email : null} />
-        {row.mail?.outcome === "accepted" && row.mail.messageId && (
-          <a href={`/mail/${encodeURIComponent(row.mail.messageId)}`}>open</a>
-        )}
-      </p>
+      <AsOf>
+        <OfferWords text={offerRowText(row, offer, knownAt())} />
+      </AsOf>
     </li>
   );
 }
 
-function OfferMailText({ row: { mail, dueAt, addressKnown }, to }: { row: OfferRow; to: string | null }) {
-  switch (mail?.outcome) {
-    case "accepted":
-      return (
-        <span class="ok">
-          Mail sent{to ? ` to ${to}` : ""} <span class="quiet">{mail.words}</span>
+/** A mail that went out, under the moment when it did. */
+export function MailRowView({ row, own, to }: { row: MailRow; own: boolean; to: string | null }) {
+  return (
+    <li class="row mail-row" data-key={row.key} tabIndex={-1}>
+      <div class="row-head">
+        <strong class="mono">mail</strong>
+        {to !== null && <span class="break" dir="auto">{to}</span>}
+        <Person id={row.distinctId} own={own} />
+        <span class="when">
+          sent <Ago at={row.at} />
         </span>
-      );
-    case "deferred":
-      return (
-        <span class="warn">
-          Not taken yet: {mail.words}.{" "}
-          {mail.nextAttemptAt && <>Tried again in {countdown(mail.nextAttemptAt, now())}.</>}
-        </span>
-      );
-    case "refused":
-      return <span class="bad">Refused: {mail.words}. It is not tried again.</span>;
-    case "unknown":
-      return (
-        <span class="bad">
-          It cannot be known whether the mail arrived: {mail.words}. It is not sent twice.
-        </span>
-      );
-    case "closed":
-      return <span>Closed without a mail: {mail.words}.</span>;
-    case undefined:
-      if (addressKnown === false) return <span class="warn">Earned. No address known: waits for one.</span>;
-      return dueAt === null ? <span>Earned.</span> : (
-        <span>
-          Earned. Mail due in <time dateTime={dueAt} title={dueAt}>{countdown(dueAt, now())}</time>.
-        </span>
-      );
-  }
+      </div>
+      <p class="actions">
+        {row.messageId !== null && <a href={`/mail/${encodeURIComponent(row.messageId)}`}>open</a>}
+        <span class="quiet" dir="auto">{row.words}</span>
+      </p>
+    </li>
+  );
 }
 
 function Person({ id, own }: { id: string | null; own: boolean }) {
   if (id === null) return null;
   return (
     <>
-      <a class="id mono" href={`/offers/${encodeURIComponent(id)}`} title={id}>{shortId(id)}</a>
+      <a class="id mono" href={`/offers/${encodeURIComponent(id)}`} title={id} dir="auto">
+        {shortId(id)}
+      </a>
       {own && <span class="tag">you</span>}
     </>
   );

@@ -1,10 +1,15 @@
-/** An offer in plain words: where it stands, and what happens next. */
+/** An offer in plain words: where it stands, and what happens next. The one source of the panel, the rows and its page. */
 import type { OfferView } from "../../contract/processor_api.ts";
 import { plural } from "../core/format.ts";
+import type { OfferRow } from "../core/trace.ts";
 
 export type OfferText = {
   readonly tone: "ok" | "warn" | "bad" | "quiet";
   readonly state: string;
+  /** What {@link state} counts down to, ISO 8601. */
+  readonly until?: string;
+  /** When it came to that, ISO 8601. */
+  readonly since?: string;
   readonly next: string;
 };
 
@@ -32,6 +37,7 @@ export function offerText(offer: OfferView, now: number): OfferText {
       return {
         tone: "ok",
         state: "The mail was sent",
+        ...(offer.sentAt === null ? {} : { since: offer.sentAt }),
         next: "One offer per person: no second mail will follow.",
       };
     case "failed":
@@ -55,18 +61,72 @@ function waiting(offer: OfferView, now: number): OfferText {
       next: "It goes to an address that was known when it was earned, or that the application has proven.",
     };
   }
-  const due = offer.dueAt !== null && Date.parse(offer.dueAt) <= now;
-  return due
-    ? { tone: "quiet", state: "The mail is due", next: "Conditions are checked once more, then it is sent." }
+  const hasFailed = (offer.failedTries ?? 0) > 0;
+  const words = hasFailed && offer.lastWords ? `The last attempt: ${ended(offer.lastWords)} ` : "";
+  if (offer.dueAt === null || Date.parse(offer.dueAt) <= now) {
+    const next = `${words}Conditions are checked once more, then it is sent.`;
+    return { tone: hasFailed ? "warn" : "quiet", state: "The mail is due", next };
+  }
+  return hasFailed
+    ? {
+      tone: "warn",
+      state: "Not sent yet, tried again in",
+      until: offer.dueAt,
+      next: `${words}Then conditions are checked once more.`,
+    }
     : {
       tone: "ok",
       state: "Offer earned, mail due in",
+      until: offer.dueAt,
       next: "Then conditions are checked once more and it is sent.",
     };
 }
 
+/** Whether there is an address for it, in one word or few. */
+export function addressText({ addressKnown, state, reason }: OfferView): string {
+  if (addressKnown) return "known";
+  return state === "waiting" && reason?.startsWith("the address came")
+    ? "known, but not for this offer"
+    : "not known";
+}
+
+/**
+ * The same for a row of the list: what `offer`, the processor's answer of its person, says where that is about this very
+ * offer. Else only what has happened, and stays true whatever comes.
+ */
+export function offerRowText(row: OfferRow, offer: OfferView | null, now: number): OfferText {
+  const current = offer?.offer ?? null;
+  if (offer !== null && current === row.offer) return offerText(offer, now);
+  if (current !== null) {
+    return {
+      tone: "quiet",
+      state: "Another offer of this person counts",
+      next: "Two ids turned out to be one person, who gets one offer: the one that came further.",
+    };
+  }
+  return { tone: "quiet", ...happened(row), next: "" };
+}
+
+function happened({ last, earnedAt }: OfferRow): { state: string; since?: string } {
+  if (last === null) return { state: "Earned", ...(earnedAt === null ? {} : { since: earnedAt }) };
+  return { state: HAPPENED[last.outcome](last.words), since: last.at };
+}
+
+const HAPPENED: Readonly<Record<NonNullable<OfferRow["last"]>["outcome"], (words: string) => string>> = {
+  accepted: () => "A mail was sent",
+  deferred: (words) => `An attempt to send the mail failed (${words})`,
+  refused: (words) => `The mail was refused (${words})`,
+  unknown: (words) => `It could not be known whether the mail arrived (${words})`,
+  closed: (words) => `Closed without a mail (${words.replaceAll("_", " ")})`,
+};
+
 function sentence(text: string): string {
   return text.slice(0, 1).toUpperCase() + text.slice(1);
+}
+
+/** As a sentence of its own, whoever wrote it. */
+function ended(text: string): string {
+  return `${text.trim().replace(/\.$/, "")}.`;
 }
 
 function reasonText(reason: string | null): string {
@@ -77,9 +137,11 @@ function reasonText(reason: string | null): string {
       return "This person wants no mail.";
     case "suppressed":
       return "This address wants no mail.";
+    case "mailbox_rewarded":
+      return "This mailbox has had its offer already.";
     case "state_lost":
       return "Its memory was lost, so nobody is mailed twice.";
     default:
-      return `${reason.replaceAll("_", " ")}.`;
+      return ended(reason);
   }
 }

@@ -1,7 +1,7 @@
 /** What of the trace somebody wants to see, and which rows stay while they read. Pure. */
 import { FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
 import { positionText } from "./format.ts";
-import type { TraceRow } from "./trace.ts";
+import { isOnItsWay, type TraceRow } from "./trace.ts";
 
 export const KINDS = {
   all: "everything",
@@ -19,13 +19,17 @@ export type Wanted = { readonly search: string; readonly kind: Kind; readonly on
 
 export const EVERYTHING: Wanted = { search: "", kind: "all", onlyMine: false };
 
-/** `me`: this browser's distinct_id, null while it has none. */
-export function isMine(row: TraceRow, me: string | null): boolean {
-  return row.kind === "event" && row.own || me !== null && row.distinctId === me;
+/** `me`: the ids under which PostHog knows this browser's user, those from before they were identified too. */
+export function isMine(row: TraceRow, me: ReadonlySet<string>): boolean {
+  return row.distinctId !== null && me.has(row.distinctId);
 }
 
 /** Whether a row is one of those wanted; the search passes over case. */
-export function isWanted(row: TraceRow, { search, kind, onlyMine }: Wanted, me: string | null): boolean {
+export function isWanted(
+  row: TraceRow,
+  { search, kind, onlyMine }: Wanted,
+  me: ReadonlySet<string>,
+): boolean {
   if (onlyMine && !isMine(row, me) || !isOfKind(row, kind)) return false;
   const text = search.trim().toLowerCase();
   return text === "" || searchable(row).some((part) => part !== null && part.toLowerCase().includes(text));
@@ -33,7 +37,7 @@ export function isWanted(row: TraceRow, { search, kind, onlyMine }: Wanted, me: 
 
 function isOfKind(row: TraceRow, kind: Kind): boolean {
   if (kind === "all") return true;
-  if (row.kind === "offer") return kind === "offers";
+  if (row.kind !== "event") return kind === "offers";
   switch (kind) {
     case "offers":
       return false;
@@ -46,13 +50,14 @@ function isOfKind(row: TraceRow, kind: Kind): boolean {
     case "repeats":
       return row.repeats.length > 0;
     case "waiting":
-      return row.polledAt === null;
+      return isOnItsWay(row);
   }
 }
 
 /** Ids, the event's name, positions as they are shown and as commands take them, and the prompt as the dataset has it. */
 function searchable(row: TraceRow): readonly (string | null)[] {
-  if (row.kind === "offer") return [row.offer, row.distinctId, "discount offer", row.mail?.words ?? null];
+  if (row.kind === "mail") return [row.messageId, row.distinctId, "discount mail", row.words];
+  if (row.kind === "offer") return [row.offer, row.distinctId, "discount offer", row.last?.words ?? null];
   const positions = [row.position, ...row.repeats].flatMap((one) => one ? [one, positionText(one)] : []);
   const reason = row.ending?.kind === "dead_lettered" ? row.ending.reason : null;
   return [row.id, row.event, row.distinctId, row.after, reason, ...positions];

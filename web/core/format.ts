@@ -39,6 +39,48 @@ export function ago(at: string, now: number): string {
   return `${Math.floor(seconds / 86_400)} d ago`;
 }
 
+const zoneClocks = new Map<string, Intl.DateTimeFormat>();
+
+/** Making one of these costs more than all its answers. */
+function clockOf(zone: string): Intl.DateTimeFormat {
+  let clock = zoneClocks.get(zone);
+  if (!clock) {
+    const part = "2-digit";
+    clock = new Intl.DateTimeFormat("en-US", {
+      ...{ timeZone: zone, timeZoneName: "shortOffset", hourCycle: "h23" },
+      ...{ year: "numeric", month: part, day: part, hour: part, minute: part, second: part },
+      fractionalSecondDigits: 3,
+    });
+    zoneClocks.set(zone, clock);
+  }
+  return clock;
+}
+
+function partsOf(at: string, zone: string): Partial<Record<Intl.DateTimeFormatPartTypes, string>> {
+  return Object.fromEntries(
+    clockOf(zone).formatToParts(Date.parse(at)).map(({ type, value }) => [type, value]),
+  );
+}
+
+/** `at` (ISO 8601) in a time zone (its IANA name), as `2026-11-27 15:03:12.250 UTC+1`. */
+export function exactTime(at: string, zone: string): string {
+  if (Number.isNaN(Date.parse(at))) return at;
+  const { year, month, day } = partsOf(at, zone);
+  return `${year}-${month}-${day} ${clockTime(at, zone)} ${utcOffset(at, zone)}`;
+}
+
+/** The time of day of `at` (ISO 8601) in a time zone, as `15:03:12.250`. */
+export function clockTime(at: string, zone: string): string {
+  if (Number.isNaN(Date.parse(at))) return at;
+  const { hour, minute, second, fractionalSecond } = partsOf(at, zone);
+  return `${hour}:${minute}:${second}.${fractionalSecond}`;
+}
+
+/** How far a time zone is from UTC at a time (ISO 8601), as `UTC+1`, `UTC-3:30` or `UTC`. */
+export function utcOffset(at: string, zone: string): string {
+  return (partsOf(at, zone).timeZoneName ?? "").replace("GMT", "UTC");
+}
+
 /** Time left until `at` (ISO 8601), as `1:43` or `2:03:00`; never below `0:00`. */
 export function countdown(at: string, now: number): string {
   const left = Math.max(0, Math.ceil((Date.parse(at) - now) / 1000));
@@ -66,4 +108,21 @@ export function fileStem(path: string): string {
 /** `one` for 1, else `many`. */
 export function plural(value: number, one: string, many = `${one}s`): string {
   return value === 1 ? one : many;
+}
+
+const ISO_TIME = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d))/;
+
+/** A text with each ISO 8601 time in it as a part of its own: every second part is one. */
+export function splitAtTimes(text: string): readonly string[] {
+  return text.split(ISO_TIME);
+}
+
+/** A text with each ISO 8601 time in it as {@link exactTime} writes it. */
+export function withExactTimes(text: string, zone: string): string {
+  return splitAtTimes(text).map((part, i) => i % 2 === 0 ? part : exactTime(part, zone)).join("");
+}
+
+/** A time (ISO 8601) as a word in a sentence: `2 s ago`, or where it is to come its time of day, `15:03:12`. */
+export function timeInWords(at: string, { now, zone }: { now: number; zone: string }): string {
+  return Date.parse(at) > now ? clockTime(at, zone).slice(0, 8) : ago(at, now);
 }

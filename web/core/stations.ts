@@ -50,9 +50,22 @@ export type BrowserState = {
   readonly connection: "connecting" | "live" | "away" | "lost";
   /** Milliseconds since 1970. */
   readonly now: number;
-  /** When web last answered, ISO 8601, where it answers no more: nothing that it said is known to be true then. */
+  /** When web last answered this page, ISO 8601; null: it has not yet. */
+  readonly heardAt?: string | null;
+  /** The same where it was asked since and did not answer: nothing that it said is known to be true then. */
   readonly webSeenAt?: string | null;
 };
+
+/** Ms for which what web said is taken for what is so now: a page that slept has heard nothing meanwhile. */
+const HEARD_TRUE_MS = 8_000;
+
+/** Since when nothing is known to be so still, ISO 8601 (null: since ever); undefined while web is heard. */
+export function silentSince(
+  { heardAt, webSeenAt, now }: Pick<BrowserState, "heardAt" | "webSeenAt" | "now">,
+): string | null | undefined {
+  if (webSeenAt !== undefined) return webSeenAt;
+  return heardAt && now - Date.parse(heardAt) > HEARD_TRUE_MS ? heardAt : undefined;
+}
 
 /** Lag below this many seconds is the ordinary breath of a running pipeline. */
 const BEHIND_SECONDS = 5;
@@ -63,7 +76,7 @@ const ENDS_TRUE_MS = 10_000;
 
 /** The five stations; before anything is known all but the first are `asking`. */
 export function stations(services: Services | null, browser: BrowserState): Station[] {
-  if (browser.webSeenAt !== undefined) return unreachable(services, browser);
+  if (silentSince(browser) !== undefined) return silent(services, browser);
   const { now } = browser;
   const others = services
     ? [posthog(services, now), ingest(services, now), topic(services, now), processor(services, now)]
@@ -72,13 +85,17 @@ export function stations(services: Services | null, browser: BrowserState): Stat
 }
 
 /** Web told of all of them: what it said last may have changed since. */
-function unreachable(services: Services | null, { sent, webSeenAt, now }: BrowserState): Station[] {
-  const seen = lastSeen(webSeenAt ?? null, now);
-  const detail = "Web does not answer, and it tells of all the others. This page tries again by itself.";
+function silent(services: Services | null, browser: BrowserState): Station[] {
+  const { sent, webSeenAt, now } = browser;
+  const isAsked = webSeenAt === undefined;
+  const seen = lastSeen(silentSince(browser) ?? null, now);
+  const detail = isAsked
+    ? "This page has not heard from web for a while, and asks it now."
+    : "Web does not answer, and it tells of all the others. This page tries again by itself.";
   const grey = { tone: "quiet", port: null, detail } as const;
   const names = [services?.posthog.name ?? "PostHog", "Ingest", "Topic", "Processor"];
   return [
-    { name: "Browser", word: "offline", number: `web ${seen}`, ...grey },
+    { name: "Browser", word: isAsked ? "asking" : "offline", number: `web ${seen}`, ...grey },
     ...names.map((name) => ({ name, word: "unknown", number: seen, ...grey })),
   ].map((station, i) =>
     i === 0 ? { ...station, detail: `${detail} ${count(sent)} captured in this page.` } : station
@@ -167,11 +184,12 @@ function topic({ ingest, status }: Services, now: number): Station {
     const detail = "Only ingest and the processor can tell, and both are away.";
     return { name: "Topic", tone: "quiet", word: "unknown", number: null, port: null, detail };
   }
-  const isKnown = isNow || status !== null;
+  // Ingest spools because the log does not take what it publishes, whatever the processor has read of it.
+  const isKnown = isNow || status !== null && ingest.state !== "spooling";
   return {
     name: "Topic",
     tone: isKnown ? "ok" : "quiet",
-    word: isKnown ? "ready" : lastSeen(said!.at, now),
+    word: isKnown ? "ready" : said === null ? "not known" : lastSeen(said.at, now),
     number: `${count(records)} ${plural(records, "record")}`,
     port: null,
     detail: `${RAW_TOPIC}: one record per webhook delivery, as it came.`,

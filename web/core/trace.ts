@@ -1,10 +1,10 @@
 /**
  * What became of each event, folded from the processor's steps and from this browser's own captures: one row per event
- * and one per offer. Pure: a step that comes twice, or before the step it follows, gives the same row.
+ * one per offer, and one per mail that went out. Pure: a step that comes twice, or before the step it follows, gives the same row.
  */
-import { FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
+import { FEATURE_USED, GENERATION_FAILED, isTold } from "../../contract/product_events.ts";
 import type { RecentWebhook } from "../../contract/ingest_api.ts";
-import type { TraceStep } from "../../contract/trace_step.ts";
+import type { Noted, TraceStep } from "../../contract/trace_step.ts";
 
 /** Rows kept; the oldest go first. */
 export const ROWS_MAX = 1_000;
@@ -47,7 +47,12 @@ export type Told = TraceStep | Capture | Durable | Dropped;
 export type Ending =
   | { readonly kind: "written"; readonly file: string; readonly line: number; readonly at: string }
   | { readonly kind: "counted"; readonly uses: number; readonly threshold: number; readonly at: string }
-  | { readonly kind: "dead_lettered"; readonly reason: string; readonly at: string };
+  | { readonly kind: "dead_lettered"; readonly reason: string; readonly at: string }
+  | {
+    readonly kind: "ignored";
+    readonly reason: Extract<TraceStep, { step: "ignored" }>["reason"];
+    readonly at: string;
+  };
 
 /** One event's way. What has not come yet is null. */
 export type EventRow = {
@@ -69,6 +74,8 @@ export type EventRow = {
   /** Told by a processor that has started since: when it was polled and ended is not known any more. */
   readonly fromLog: boolean;
   readonly ending: Ending | null;
+  /** What the offers note of it beside a counted use; null while they have said nothing. */
+  readonly noted: { readonly what: readonly Noted[]; readonly at: string } | null;
   /** Deliveries of the same event that were dropped, by position. */
   readonly repeats: readonly string[];
   /** The prompt as typed, and as it stands in the dataset. */
@@ -77,26 +84,37 @@ export type EventRow = {
   readonly properties: Readonly<Record<string, string>> | null;
 };
 
-/** One offer: earned, then due, then what came of its mail. */
+/**
+ * One offer: that it was earned, and what happened last with its mail. How it stands now is what the processor answers of
+ * its person (`GET /api/offers/:distinct_id`), for rows and panel alike: an address may come, ids may be joined, an attempt
+ * may be due, and no step says so.
+ */
 export type OfferRow = {
   readonly kind: "offer";
   readonly key: string;
   readonly offer: string;
   readonly distinctId: string | null;
   readonly earnedAt: string | null;
-  readonly dueAt: string | null;
-  readonly addressKnown: boolean | null;
-  readonly mail: {
+  readonly last: {
     readonly outcome: "accepted" | "deferred" | "refused" | "unknown" | "closed";
     readonly words: string;
-    readonly messageId: string | null;
-    readonly nextAttemptAt: string | null;
     readonly at: string;
   } | null;
 };
 
-/** A row of the trace: an event on its way, or a person's offer. */
-export type TraceRow = EventRow | OfferRow;
+/** A mail that the mail server took, or that was written as a file. */
+export type MailRow = {
+  readonly kind: "mail";
+  readonly key: string;
+  readonly offer: string;
+  readonly distinctId: string | null;
+  readonly messageId: string | null;
+  readonly words: string;
+  readonly at: string;
+};
+
+/** A row of the trace: an event on its way, a person's offer, or a mail. */
+export type TraceRow = EventRow | OfferRow | MailRow;
 
 /** Rows by key, in the order in which they began. */
 export type Trace = ReadonlyMap<string, TraceRow>;
@@ -108,6 +126,10 @@ export function follow(trace: Trace, steps: readonly Told[]): Trace {
     const row = grow(rows, step);
     rows.set(row.key, row);
     if (step.step === "earned") noteFifthUse(rows, step);
+    if (step.step === "mail" && step.outcome === "accepted") {
+      const mail = mailRow(rows, step);
+      rows.set(mail.key, mail);
+    }
   }
   for (const key of rows.keys()) {
     if (rows.size <= ROWS_MAX) break;
@@ -141,12 +163,12 @@ function grow(rows: Trace, step: Told): TraceRow {
       return polled(eventRow(rows, step.id), step);
     case "written": {
       const row = eventRow(rows, step.id);
-      const { file, line, at } = step;
+      const { file, line } = step;
       return {
         ...row,
         event: row.event ?? GENERATION_FAILED,
         after: step.prompt,
-        ending: { kind: "written", file, line, at },
+        ending: { kind: "written", file, line, at: endedAt(row, step) },
       };
     }
     case "counted": {
@@ -154,32 +176,51 @@ function grow(rows: Trace, step: Told): TraceRow {
       const { uses, threshold, at } = step;
       return { ...row, event: row.event ?? FEATURE_USED, ending: { kind: "counted", uses, threshold, at } };
     }
-    case "dead_lettered":
+    case "dead_lettered": {
+      const row = eventRow(rows, step.id);
       return {
-        ...eventRow(rows, step.id),
-        ending: { kind: "dead_lettered", reason: step.reason, at: step.at },
+        ...row,
+        // Of what is no event at all nothing else is told.
+        durable: row.durable ?? "log",
+        position: row.position ?? step.position,
+        fromLog: row.fromLog || row.polledAt === null && step.fromLog === true,
+        ending: { kind: "dead_lettered", reason: step.reason, at: endedAt(row, step) },
       };
+    }
+    case "ignored": {
+      const row = eventRow(rows, step.id);
+      return { ...row, ending: { kind: "ignored", reason: step.reason, at: endedAt(row, step) } };
+    }
+    case "noted": {
+      const row = eventRow(rows, step.id);
+      const before = row.noted?.what ?? [];
+      const isNew = row.noted === null || step.what.some((one) => !before.includes(one));
+      return isNew
+        ? { ...row, noted: { what: [...new Set([...before, ...step.what])].sort(), at: step.at } }
+        : row;
+    }
     case "duplicate": {
       const row = eventRow(rows, step.id);
       return row.repeats.includes(step.position) ? row : { ...row, repeats: [...row.repeats, step.position] };
     }
     case "earned": {
-      const { distinctId, dueAt, addressKnown, at } = step;
       const row = offerRow(rows, step.offer);
-      return { ...row, distinctId: distinctId ?? row.distinctId, dueAt, addressKnown, earnedAt: at };
+      return { ...row, distinctId: step.distinctId ?? row.distinctId, earnedAt: step.at };
     }
     case "mail": {
-      const { outcome, words, messageId, nextAttemptAt, at } = step;
+      const { outcome, words, at } = step;
       const row = offerRow(rows, step.offer);
-      return {
-        ...row,
-        distinctId: step.distinctId ?? row.distinctId,
-        mail: { outcome, words, messageId, nextAttemptAt, at },
-      };
+      return { ...row, distinctId: step.distinctId ?? row.distinctId, last: { outcome, words, at } };
     }
     default:
       return step satisfies never;
   }
+}
+
+/** When the same end was first told: one that is read from the log again has the time of that reading. */
+function endedAt(row: EventRow, step: Extract<TraceStep, { step: "written" | "dead_lettered" | "ignored" }>) {
+  const kind = step.step;
+  return step.fromLog && row.ending?.kind === kind ? row.ending.at : step.at;
 }
 
 /** What the processor has read says more than what ingest says; of several deliveries the first one counts. */
@@ -245,6 +286,7 @@ function eventRow(rows: Trace, id: string): EventRow {
     dropped: null,
     fromLog: false,
     ending: null,
+    noted: null,
     repeats: [],
     before: null,
     after: null,
@@ -262,30 +304,39 @@ function offerRow(rows: Trace, offer: string): OfferRow {
     offer,
     distinctId: null,
     earnedAt: null,
-    dueAt: null,
-    addressKnown: null,
-    mail: null,
+    last: null,
   };
+}
+
+/** A mail that is sent once more is another row, unless it is the same message. */
+function mailRow(rows: Trace, step: Extract<TraceStep, { step: "mail" }>): MailRow {
+  const { offer, messageId, words, at } = step;
+  const key = `mail ${messageId ?? `of ${offer} ${at}`}`;
+  const known = rows.get(`offer ${offer}`);
+  const distinctId = step.distinctId ?? known?.distinctId ?? null;
+  const row = rows.get(key);
+  return row?.kind === "mail" ? row : { kind: "mail", key, offer, distinctId, messageId, words, at };
 }
 
 /** When a row began, ISO 8601; null while nothing with a time has come. */
 export function beganAt(row: TraceRow): string | null {
-  if (row.kind === "offer") return row.earnedAt ?? row.mail?.at ?? null;
+  if (row.kind === "mail") return row.at;
+  if (row.kind === "offer") return row.earnedAt ?? row.last?.at ?? null;
   return row.capturedAt ?? row.receivedAt ?? row.ending?.at ?? null;
 }
 
 /** True where something is still to come: told by ingest or by nobody, and not by the processor. */
 export function isOnItsWay(row: TraceRow): boolean {
-  return row.kind === "event" && row.polledAt === null && row.ending === null;
+  return row.kind === "event" && row.polledAt === null && row.ending === null && row.noted === null;
 }
 
-/** What ingest and PostHog's stand-in answered, as steps, oldest first. PostHog's own events have no row by themselves. */
+/** What ingest and PostHog's stand-in answered, as steps, oldest first; of events whose way is told at all. */
 export function toldByIngest(
   { recent, dropped }: RecentEvents,
-  { known, all }: { readonly known: Trace; readonly all: boolean },
+  { known, all }: { readonly known: { has(id: string): boolean }; readonly all: boolean },
 ): Told[] {
   const isWanted = ({ id, event }: { id: string; event: string | null }) =>
-    known.has(id) || all && !event?.startsWith("$");
+    known.has(id) || all && isTold(event ?? "");
   const durable = recent.toReversed().flatMap(({ id, event, receivedAt, partition, offset }): Durable[] => {
     if (id === null || !isWanted({ id, event })) return [];
     const position = partition === null ? null : `${partition}:${offset}`;
@@ -305,9 +356,10 @@ export type RecentEvents = {
 
 /** One sentence for a screen reader, once the row has ended; null before. */
 export function announcement(row: TraceRow): string | null {
+  if (row.kind === "mail") return "Discount mail sent.";
   if (row.kind === "offer") {
-    if (row.mail?.outcome === "accepted") return "Discount mail sent.";
-    return row.mail ? `Discount mail ${row.mail.outcome}: ${row.mail.words}` : null;
+    if (row.last === null || row.last.outcome === "accepted") return null;
+    return `Discount mail ${row.last.outcome}: ${row.last.words}`;
   }
   switch (row.ending?.kind) {
     case "written":
@@ -316,9 +368,18 @@ export function announcement(row: TraceRow): string | null {
       return `${row.event} counted, ${row.ending.uses} of ${row.ending.threshold}.`;
     case "dead_lettered":
       return `${row.event ?? "Event"} set aside as a dead letter: ${row.ending.reason}`;
+    case "ignored":
+      return `${row.event ?? "Event"} handled: nothing is made of it.`;
     case undefined:
-      return null;
+      return row.noted?.what.includes("address") ? `${row.event ?? "Event"}: address known.` : null;
   }
+}
+
+/** When what {@link announcement} says was told, ISO 8601; null where it says nothing. */
+export function announcedAt(row: TraceRow): string | null {
+  if (announcement(row) === null) return null;
+  if (row.kind === "mail") return row.at;
+  return row.kind === "offer" ? row.last?.at ?? null : row.ending?.at ?? row.noted?.at ?? null;
 }
 
 /** A shell command that posts the same event, with the same id, to ingest once more. */

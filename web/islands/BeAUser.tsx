@@ -1,7 +1,7 @@
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { connection, webSeenAt } from "../browser/feed.ts";
-import { ownOffer, startOwnOffer } from "../browser/own_offer.ts";
+import { connection } from "../browser/feed.ts";
+import { ownOffer, startOffers } from "../browser/offers.ts";
 import {
   becomeSomebodyElse,
   distinctId,
@@ -11,6 +11,8 @@ import {
   trouble,
   useFeature,
 } from "../browser/person.ts";
+import { FEATURE_USED, GENERATION_FAILED } from "../../contract/product_events.ts";
+import { LastEvent } from "../components/LastEvent.tsx";
 import { OfferState } from "../components/OfferState.tsx";
 import { shortId } from "../core/format.ts";
 
@@ -19,7 +21,7 @@ const REASONS = ["timeout", "rate_limited", "content_filter", "out_of_memory", "
 
 /** The panel in which a visitor is a user of the product: says who they are, uses it, and has it fail. */
 export default function BeAUser() {
-  useEffect(startOwnOffer, []);
+  useEffect(startOffers, []);
   return (
     <>
       <WhoIAm />
@@ -47,7 +49,7 @@ function WhoIAm() {
     if (address !== "") attempt(identify(address));
   };
   return (
-    <form class="stack" onSubmit={submit}>
+    <form class="stack" method="post" onSubmit={submit}>
       <div class="field">
         <label for="email">E-mail</label>
         <div class="with-button">
@@ -74,7 +76,7 @@ function WhoIAm() {
               title={distinctId.value ?? ""}
             >
               {shortId(distinctId.value ?? "")}
-            </a>, with {email.value}.{" "}
+            </a>, with <span dir="auto">{email.value}</span>.{" "}
             <button type="button" class="link" onClick={() => attempt(somebodyElse(field.current))}>
               Be somebody else
             </button>
@@ -87,7 +89,6 @@ function WhoIAm() {
 
 async function somebodyElse(field: HTMLInputElement | null): Promise<void> {
   await becomeSomebodyElse();
-  ownOffer.value = null;
   if (field) {
     field.value = "";
     field.focus();
@@ -102,10 +103,11 @@ function Failure() {
     attempt(failGeneration(prompt.value, reason.value));
   };
   return (
-    <form class="stack" onSubmit={submit}>
+    <form class="stack" method="post" onSubmit={submit}>
       <div class="field">
         <label for="prompt">Prompt</label>
         <textarea
+          dir="auto"
           id="prompt"
           name="prompt"
           rows={3}
@@ -118,6 +120,7 @@ function Failure() {
       <div class="field">
         <label for="reason">Failure reason</label>
         <input
+          dir="auto"
           id="reason"
           name="reason"
           list="reasons"
@@ -128,6 +131,7 @@ function Failure() {
         <datalist id="reasons">{REASONS.map((name) => <option key={name} value={name} />)}</datalist>
       </div>
       <button type="submit">Simulate Generation Failure</button>
+      <LastEvent of={GENERATION_FAILED} />
     </form>
   );
 }
@@ -143,9 +147,7 @@ function Usage() {
   return (
     <div class="stack">
       <button type="button" onClick={use} aria-disabled={busy.value}>Simulate Feature Usage</button>
-      {offer && (webSeenAt.value !== undefined || connection.value === "away") && (
-        <p class="note warn">As it was before the processor went away:</p>
-      )}
+      <LastEvent of={FEATURE_USED} />
       {offer ? <OfferState offer={offer} /> : (
         <p class="note">
           {connection.value === "away"

@@ -4,7 +4,9 @@ import type { OfferView } from "../../contract/processor_api.ts";
 import { getJson } from "../browser/feed.ts";
 import { startClock } from "../browser/now.ts";
 import { onStep } from "../browser/changes.ts";
+import { addressText } from "../components/offer_text.ts";
 import { OfferState } from "../components/OfferState.tsx";
+import { Words } from "../components/Words.tsx";
 import Ago from "./Ago.tsx";
 
 /** One person's offer and all that was noted about it; looked up again when something happened. */
@@ -16,23 +18,17 @@ export default function OfferLive({ id, initial }: { id: string; initial: OfferV
       offer.value = await getJson<OfferView>(`/api/offers/${encodeURIComponent(id)}`) ?? offer.value;
     });
   }, []);
-  const { code, reason, timeline, addressKnown } = offer.value;
+  const { code, timeline } = offer.value;
   return (
     <>
       <OfferState offer={offer.value} />
       <dl class="facts">
         <dt>Address</dt>
-        <dd>{addressKnown ? "known" : "not known"}</dd>
+        <dd>{addressText(offer.value)}</dd>
         {code && (
           <>
             <dt>Code</dt>
             <dd class="mono">{code}</dd>
-          </>
-        )}
-        {reason && (
-          <>
-            <dt>Reason</dt>
-            <dd>{reason}</dd>
           </>
         )}
       </dl>
@@ -44,7 +40,7 @@ export default function OfferLive({ id, initial }: { id: string; initial: OfferV
               <span class="when">
                 <Ago at={entry.at} />
               </span>
-              <span>{entry.what}</span>
+              <Words text={entry.what} />
             </li>
           ))}
         </ol>

@@ -1,9 +1,11 @@
 import { useEffect } from "preact/hooks";
 import { now, startClock } from "../browser/now.ts";
-import { connection, sent, services, startFeed, webSeenAt } from "../browser/feed.ts";
+import { connection, heardAt, sent, services, startFeed, trace, webSeenAt } from "../browser/feed.ts";
+import { journey } from "../browser/journey.ts";
 import { startPosthog } from "../browser/person.ts";
+import { tookTo } from "../core/event_path.ts";
 import { type HeldUp, heldUp } from "../core/held_up.ts";
-import { type Services, staleWords, type Station, stations } from "../core/stations.ts";
+import { type Services, silentSince, staleWords, type Station, stations } from "../core/stations.ts";
 
 /**
  * The strip of every page. It also starts what lives on a page: the event source, the clock and posthog-js, which is
@@ -17,20 +19,29 @@ export default function StatusStrip(
     startFeed();
     startPosthog({ key: posthogKey, apiHost: relayPath });
   }, []);
+  const lit = journey.value?.lit ?? 0;
   const known = services.value ?? initial;
   const browser = {
     sent: sent.value,
     connection: connection.value,
     now: now(),
+    heardAt: heardAt.value,
     webSeenAt: webSeenAt.value,
   };
   const list = stations(known, browser);
   const stale = staleWords(known, browser);
-  const held = heldUp(webSeenAt.value === undefined ? known?.status ?? null : null);
+  const held = heldUp(silentSince(browser) === undefined ? known?.status ?? null : null);
   return (
     <>
       <ol class="strip" aria-label="Services, in the order of the flow">
-        {list.map((station) => <StationView key={station.name} station={station} />)}
+        {list.map((station, i) => (
+          <StationView
+            key={station.name}
+            station={station}
+            isLit={i < lit}
+            took={i < lit ? tookOf(i) : null}
+          />
+        ))}
       </ol>
       {/* No live region: its time goes on each second. */}
       {stale !== null && (
@@ -73,10 +84,19 @@ function HeldUpView({ held: { tone, text, command } }: { held: HeldUp }) {
 
 const SIGNS = { ok: "●", warn: "◆", bad: "✕", quiet: "○" } as const;
 
-function StationView({ station }: { station: Station }) {
+/** What was measured of the event whose way is lit. */
+function tookOf(station: number): string | null {
+  const row = trace.value.get(journey.value?.id ?? "");
+  return row?.kind === "event" ? tookTo(station, row) : null;
+}
+
+function StationView(
+  { station, isLit, took }: { station: Station; isLit: boolean; took: string | null },
+) {
   return (
-    <li class={`station tone-${station.tone}`} title={station.detail}>
+    <li class={`station tone-${station.tone}${isLit ? " lit" : ""}`} title={station.detail}>
       <span class="station-name">{station.name}</span>
+      {took !== null && <span class="took">{took}</span>}
       {station.port && <span class="port">:{station.port}</span>}
       <span class="state">
         <span aria-hidden="true">{SIGNS[station.tone]}</span> {station.word}

@@ -139,7 +139,7 @@ function Partition({ row, old }: { row: PartitionRow; old: string | null }) {
   return (
     <tr>
       <th scope="row" class="mono">
-        <span class="narrow">Partition</span> {row.partition}
+        <span class="on-phone">Partition</span> {row.partition}
       </th>
       <td data-name="Next offset" class="mono right">{row.next}</td>
       <td data-name="End offset" class="mono right">{row.end}</td>

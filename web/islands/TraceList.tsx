@@ -1,15 +1,19 @@
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { now } from "../browser/now.ts";
+import type { OfferView } from "../../contract/processor_api.ts";
 import { connection, startFeed, trace } from "../browser/feed.ts";
-import { distinctId, email } from "../browser/person.ts";
+import { journey } from "../browser/journey.ts";
+import { recipientOf } from "../browser/mails.ts";
+import { offerOfRow, startOffers } from "../browser/offers.ts";
+import { ownIds } from "../browser/person.ts";
+import { isSlow } from "../browser/slow.ts";
 import { keysOn, onKeys, turnKeys } from "../browser/keys.ts";
 import { Empty } from "../components/Empty.tsx";
 import { ExploreBar, KeysHelp } from "../components/ExploreBar.tsx";
-import { EventRowView, OfferRowView } from "../components/TraceRows.tsx";
+import { EventRowView, MailRowView, OfferRowView } from "../components/TraceRows.tsx";
 import { EVERYTHING, type Held, heldRows, isMine, isWanted, newSince, type Wanted } from "../core/explore.ts";
 import { count, plural } from "../core/format.ts";
-import { announcement, type TraceRow } from "../core/trace.ts";
+import { announcedAt, announcement, type TraceRow } from "../core/trace.ts";
 
 const ROWS_SHOWN = 50;
 
@@ -19,6 +23,8 @@ export type TraceListProps = {
   /** For the curl command. */
   ingestUrl: string;
   withSecret: boolean;
+  /** Offers of the people in these rows, by distinct_id. */
+  offers: Readonly<Record<string, OfferView | null>>;
 };
 
 /** Why rows stay as they are: the pointer rests on them or the focus is in them, a finger touched them, or it was asked for. */
@@ -36,7 +42,7 @@ export default function TraceList(props: TraceListProps) {
   const wanted = useSignal(EVERYTHING);
   const reading = useSignal<Reading | null>(null);
   const held = useSignal<Held | null>(null);
-  const me = distinctId.value;
+  const me = ownIds.value;
 
   const live = [...trace.value.values()].reverse();
   const known = live.length > 0 ? live : props.rows;
@@ -49,7 +55,6 @@ export default function TraceList(props: TraceListProps) {
   const waiting = ownCame ? 0 : since.length;
   const onScreen = new Set(rows.map(({ key }) => key));
   const older = all.filter(({ key }) => !onScreen.has(key)).length - waiting;
-  const earned = new Set(known.map((row) => row.kind === "offer" && row.earnedAt ? row.distinctId : null));
 
   const hold = (those: readonly TraceRow[]) => held.value = new Map(those.map((row) => [row.key, row]));
   // Let in, and from now on among what is read.
@@ -97,6 +102,7 @@ export default function TraceList(props: TraceListProps) {
   actions.current = { pause, move };
   useEffect(() => {
     startFeed();
+    startOffers();
     const elsewhere = ({ target }: Event) => {
       if (reading.value === "touched" && !list.current?.contains(target as Node)) letGo();
     };
@@ -159,21 +165,7 @@ export default function TraceList(props: TraceListProps) {
           ? <NoRows known={known.length} clear={() => want(EVERYTHING)} />
           : (
             <ol class="rows">
-              {rows.map((row) =>
-                row.kind === "offer"
-                  ? <OfferRowView key={row.key} row={row} own={isMine(row, me)} email={email.value} />
-                  : (
-                    <EventRowView
-                      key={row.key}
-                      row={row}
-                      own={isMine(row, me)}
-                      earned={row.distinctId !== null && earned.has(row.distinctId)}
-                      slow={isSlow(row)}
-                      ingestUrl={props.ingestUrl}
-                      withSecret={props.withSecret}
-                    />
-                  )
-              )}
+              {rows.map((row) => <RowView key={row.key} row={row} me={me} list={props} />)}
             </ol>
           )}
         {older > 0 && (
@@ -188,13 +180,24 @@ export default function TraceList(props: TraceListProps) {
   );
 }
 
-const SLOW_MS = 8_000;
-
-/** Captured here, and nothing heard of it for a while. */
-function isSlow(row: TraceRow): boolean {
-  return row.kind === "event" && row.own && row.durable === null && row.dropped === null &&
-    row.capturedAt !== null &&
-    now() - Date.parse(row.capturedAt) > SLOW_MS;
+function RowView({ row, me, list }: { row: TraceRow; me: ReadonlySet<string>; list: TraceListProps }) {
+  const own = isMine(row, me);
+  switch (row.kind) {
+    case "offer":
+      return <OfferRowView row={row} own={own} offer={offerOfRow(row, list.offers)} />;
+    case "mail":
+      return <MailRowView row={row} own={own} to={recipientOf(row.messageId)} />;
+    case "event":
+      return (
+        <EventRowView
+          row={row}
+          own={own}
+          slow={isSlow(row)}
+          lit={journey.value?.id === row.id ? journey.value.lit : null}
+          ingest={{ url: list.ingestUrl, withSecret: list.withSecret }}
+        />
+      );
+  }
 }
 
 function NoRows({ known, clear }: { known: number; clear: () => void }) {
@@ -245,6 +248,5 @@ function Announcer({ began }: { began: TraceRow[] }) {
 }
 
 function endedAt(row: TraceRow): number {
-  if (announcement(row) === null) return -Infinity;
-  return Date.parse((row.kind === "offer" ? row.mail?.at : row.ending?.at) ?? "");
+  return Date.parse(announcedAt(row) ?? "") || -Infinity;
 }

@@ -13,6 +13,7 @@ export default define.page(function App({ Component, state }) {
           content="Watch one event travel from the browser through PostHog into a training dataset, sanitised, and nothing lost."
         />
         <title>{state.title ? `${state.title} · Pipeline` : "Pipeline"}</title>
+        <script src={asset("/scheme.js")} />
         <link rel="icon" type="image/svg+xml" href={asset("/favicon.svg")} />
         <link rel="stylesheet" href={asset("/styles.css")} />
       </head>

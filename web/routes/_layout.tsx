@@ -1,4 +1,6 @@
 import DeadLetterCount from "../islands/DeadLetterCount.tsx";
+import MailCount from "../islands/MailCount.tsx";
+import PageFoot from "../islands/PageFoot.tsx";
 import StatusStrip from "../islands/StatusStrip.tsx";
 import { RELAY_PATH } from "../server/relay.ts";
 import { define, settings } from "../utils.ts";
@@ -7,6 +9,7 @@ const PAGES = [
   { href: "/", name: "Live" },
   { href: "/topic", name: "Topic" },
   { href: "/dataset", name: "Dataset" },
+  { href: "/offers", name: "Offers" },
   { href: "/mail", name: "Mail" },
   { href: "/dead-letters", name: "Dead letters" },
 ];
@@ -27,6 +30,7 @@ export default define.layout(function Layout({ Component, state, url }) {
                 <li key={href}>
                   <a href={href} aria-current={isWithin(url.pathname, href) ? "page" : "false"}>
                     {name}
+                    {href === "/mail" && <MailCount />}
                     {href === "/dead-letters" && (
                       <DeadLetterCount initial={state.services?.status?.deadLetters.total ?? null} />
                     )}
@@ -42,6 +46,9 @@ export default define.layout(function Layout({ Component, state, url }) {
       <main id="content">
         <Component />
       </main>
+      <footer class="foot">
+        <PageFoot />
+      </footer>
     </>
   );
 });

@@ -5,6 +5,7 @@ import TraceList from "../islands/TraceList.tsx";
 import { follow, toldByIngest } from "../core/trace.ts";
 import { mayShowRaw } from "../server/door.ts";
 import { recentSteps } from "../server/events.ts";
+import { offersOf } from "../server/offers.ts";
 import { recentEvents } from "../server/recent.ts";
 import { framed } from "../server/services.ts";
 import { define, settings } from "../utils.ts";
@@ -24,7 +25,14 @@ export const handler = define.handlers({
     // While the processor is away ingest alone tells, and says less.
     const steps = told.length > 0 ? told : toldByIngest(recent, { known: new Map(), all: true });
     const rows = [...follow(new Map(), steps).values()].reverse().slice(0, ROWS_IN_PAGE);
-    return page({ list: { rows, ingestUrl, withSecret }, breaks: config.demoControl !== null });
+    const people = rows.flatMap((row) => row.kind === "offer" ? row.distinctId ?? [] : []);
+    const { byId: offers } = await offersOf(people, config);
+    return page({ list: { rows, ingestUrl, withSecret, offers }, breaks: config.demoControl !== null });
+  },
+  /** A form sent without script: the buttons do nothing then, and what was typed is in no address and kept nowhere. */
+  async POST(ctx) {
+    await ctx.req.body?.cancel();
+    return new Response(null, { status: 303, headers: { location: "/#needs-script" } });
   },
 });
 
@@ -40,7 +48,7 @@ export default define.page<typeof handler>(function Live({ data }) {
         </div>
         <BeAUser />
         <noscript>
-          <p class="note warn">
+          <p class="note warn" id="needs-script">
             The buttons need script, because posthog-js is one. <a href="/dataset">Dataset</a> and{" "}
             <a href="/mail">Mail</a> do not.
           </p>

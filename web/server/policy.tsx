@@ -7,6 +7,8 @@ import { define } from "../utils.ts";
 const NONCE = Symbol.for("__freshNonce");
 
 const HEADERS = {
+  // A page says what is so now: the way back to it must not lead to what was so then.
+  "cache-control": "no-store",
   "x-content-type-options": "nosniff",
   "referrer-policy": "same-origin",
   "cross-origin-opener-policy": "same-origin",

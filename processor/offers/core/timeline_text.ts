@@ -28,7 +28,7 @@ export function timelineText(
     case "opted_out":
       return `opted out of mail (${at(fact.position)})`;
     case "earned":
-      return `earned the offer, due at ${iso(fact.dueAt)} (${at(fact.position)})`;
+      return `earned the offer, due ${iso(fact.dueAt)} (${at(fact.position)})`;
     case "claimed":
       return `attempt ${fact.attempt} claimed, about to be sent`;
     case "accepted":
@@ -36,7 +36,7 @@ export function timelineText(
     case "deferred":
       return fact.nextAttemptAt === null
         ? `attempt ${fact.attempt} failed, none is left: ${fact.words}`
-        : `attempt ${fact.attempt} failed, next at ${iso(fact.nextAttemptAt)}: ${fact.words}`;
+        : `attempt ${fact.attempt} failed, next ${iso(fact.nextAttemptAt)}: ${fact.words}`;
     case "refused":
       return `mail refused: ${fact.words}`;
     case "unknown":

@@ -71,6 +71,8 @@ export function createOfferStatusReader(
     about: { distinctId: string | null; offer: Offer | null; hashes: KeyedHashes },
   ) => ({
     distinctId: about.distinctId,
+    offer: about.offer === null ? null : String(about.offer.id),
+    failedTries: (about.offer?.tries ?? 1) - 1,
     ...stateOf(rows, { person, offer: about.offer, provenOnly }),
     uses: rows.summaryOf(person).uses,
     threshold,
@@ -82,11 +84,11 @@ export function createOfferStatusReader(
     fact.fact === "merge_asked" && sql.refused.get(fact.subject, fact.other) !== undefined;
 
   const listed = (offer: Offer, hashes: KeyedHashes): ListedOffer => ({
+    ...shown(rows.personOf(offer.subject)!, { distinctId: null, offer, hashes }),
     offer: String(offer.id),
     subject: offer.subject,
     attempt: offer.attempt,
     position: offer.position,
-    ...shown(rows.personOf(offer.subject)!, { distinctId: null, offer, hashes }),
   });
 
   return {
@@ -99,9 +101,11 @@ export function createOfferStatusReader(
       if (timeline.length === 0 && !optedOut && !hasOffer) return null;
       const distinctId = subject === undefined ? id : null;
       const offer = rows.currentOf(person);
+      const facts = factsIn(timeline);
       return {
         ...shown(person, { distinctId, offer, hashes }),
-        timeline: timelineOf(timeline, { uses, isRefused }),
+        lastWords: lastWordsOf(facts, offer),
+        timeline: timelineOf(facts, { uses, isRefused }),
       };
     },
     currentOf(id, hashes) {
@@ -185,16 +189,28 @@ function datesOf(offer: Offer | null, hashes: KeyedHashes) {
   };
 }
 
-function timelineOf(
-  rows: readonly { body: string }[],
-  { uses, isRefused }: { readonly uses: number; readonly isRefused: (fact: Fact) => boolean },
-): OfferView["timeline"] {
-  const facts = rows.flatMap(({ body }): readonly Fact[] => {
+function factsIn(rows: readonly { body: string }[]): readonly Fact[] {
+  return rows.flatMap(({ body }): readonly Fact[] => {
     const outcome = decodeFact(body);
     return outcome.ok ? [outcome.fact] : [];
   });
+}
+
+/** What the mail server, or who asked it in vain, said last of this offer; null where nothing was. */
+function lastWordsOf(facts: readonly Fact[], offer: Offer | null): string | null {
+  const answer = facts.findLast((fact) =>
+    (fact.fact === "deferred" || fact.fact === "refused" || fact.fact === "unknown") &&
+    fact.offer === offer?.id
+  );
+  return answer !== undefined && "words" in answer ? answer.words : null;
+}
+
+function timelineOf(
+  facts: readonly Fact[],
+  { uses, isRefused }: { readonly uses: number; readonly isRefused: (fact: Fact) => boolean },
+): OfferView["timeline"] {
   const all = new Set(facts.flatMap((fact) => fact.fact === "counted" ? [fact.uuid] : []));
-  const before = rows.length < TIMELINE_MAX ? 0 : Math.max(0, uses - all.size);
+  const before = facts.length < TIMELINE_MAX ? 0 : Math.max(0, uses - all.size);
   const uuids = new Set<string>();
   return facts.map((fact) => {
     // Two ids of one person may have counted the same event.

@@ -27,13 +27,15 @@ export const handler = define.handlers({
     const isThere = known.detail !== null || known.durable.length > 0 || known.dropped !== null;
     const status = isThere ? 200 : known.isAway ? 503 : 404;
     const link = ctx.url.origin + ctx.url.pathname;
-    return page({ uuid, known, link, ingest: { url: ingestUrl, withSecret } }, { status });
+    const isIngestAway = ctx.state.services?.ingest.state === "away";
+    return page({ uuid, known, link, isIngestAway, ingest: { url: ingestUrl, withSecret } }, { status });
   },
 });
 
 type Ingest = { readonly url: string; readonly withSecret: boolean };
 
-export default define.page<typeof handler>(function EventPage({ data: { uuid, known, link, ingest } }) {
+export default define.page<typeof handler>(function EventPage({ data }) {
+  const { uuid, known, link, isIngestAway, ingest } = data;
   const { detail, durable, dropped, isAway } = known;
   const name = detail?.event ?? durable[0]?.event ?? dropped?.event ?? "Event";
   const deliveries = (detail?.deliveries.length ?? 0) + durable.length;
@@ -44,20 +46,22 @@ export default define.page<typeof handler>(function EventPage({ data: { uuid, kn
         <a href="/" aria-current="false">Live</a>
       </p>
       <h1 class="break">
-        {name} <span class="mono quiet break">{uuid}</span>
+        <span dir="auto">{name}</span> <span class="mono quiet break">{uuid}</span>
       </h1>
       <EventNews uuid={uuid} deliveries={deliveries} waits={waits} />
       {isAway && (
         <p class="banner warn">
           The processor does not answer: what it has made of this event is not known here now.
           {durable.length > 0 && " Where it is durable is what ingest says."}
+          {durable.length === 0 && isIngestAway && " Ingest does not answer either."}
         </p>
       )}
-      {deliveries === 0 && dropped === null && !isAway && <NotFound known={known} />}
+      {deliveries === 0 && dropped === null && !isAway && <NotFound {...{ known, isIngestAway }} />}
       {dropped && detail === null && durable.length === 0 && (
         <p class="banner bad">
           Dropped by PostHog <Ago at={dropped.at} /> after {dropped.attempts}{" "}
-          {plural(dropped.attempts, "attempt")} ({dropped.words}). This brings it back:{" "}
+          {plural(dropped.attempts, "attempt")}{" "}
+          (<span dir="auto">{dropped.words}</span>). This brings it back:{" "}
           <code>{backfillCommand(dropped.at)}</code> <CopyButton text={backfillCommand(dropped.at)} />
         </p>
       )}
@@ -69,7 +73,9 @@ export default define.page<typeof handler>(function EventPage({ data: { uuid, kn
   );
 });
 
-function NotFound({ known: { lookedAt } }: { known: KnownOfEvent }) {
+function NotFound(
+  { known: { lookedAt }, isIngestAway }: { known: KnownOfEvent; isIngestAway: boolean },
+) {
   const records = lookedAt?.partitions.reduce((sum, { from, to }) => sum + to - from, 0) ?? 0;
   const whole = lookedAt?.partitions.every(({ from, startOffset }) => from <= startOffset) ?? false;
   return (
@@ -81,6 +87,7 @@ function NotFound({ known: { lookedAt } }: { known: KnownOfEvent }) {
         : `The newest ${count(records)} ${
           plural(records, "record")
         } of the topic were looked at; older ones were not.`}
+      {isIngestAway && " Ingest does not answer: whether it keeps the event in its spool is not known now."}
     </Empty>
   );
 }
@@ -96,13 +103,16 @@ function Summary(
         <>
           <dt>Person</dt>
           <dd>
-            {person === null
-              ? "not known, or erased"
-              : (
-                <a class="mono" href={`/offers/${encodeURIComponent(person)}`} aria-current="false">
-                  {person}
-                </a>
-              )}
+            {person === null ? "not known, or erased" : (
+              <a
+                class="mono"
+                dir="auto"
+                href={`/offers/${encodeURIComponent(person)}`}
+                aria-current="false"
+              >
+                {person}
+              </a>
+            )}
           </dd>
         </>
       )}
@@ -182,7 +192,7 @@ function Deliveries({ detail, durable }: { detail: EventDetail | null; durable: 
           <caption class="hidden">When each delivery came, where it lies, and what became of it</caption>
           <thead>
             <tr>
-              <th scope="col">Received, UTC</th>
+              <th scope="col">Received</th>
               <th scope="col">Position</th>
               <th scope="col">What became of it</th>
             </tr>
@@ -191,12 +201,16 @@ function Deliveries({ detail, durable }: { detail: EventDetail | null; durable: 
             {detail?.deliveries.map(({ receivedAt, partition, offset, outcome, reason, redrives }) => (
               <tr key={`${partition}:${offset}`}>
                 <td>
-                  <Received at={receivedAt} />
+                  <Ago at={receivedAt} withClock />
                 </td>
                 <td class="mono">{positionText(`${partition}:${offset}`)}</td>
                 <td class={OUTCOMES[outcome].tone}>
                   {OUTCOMES[outcome].words}
-                  {reason && `: ${reason}`}
+                  {reason && (
+                    <>
+                      : <span dir="auto">{reason}</span>
+                    </>
+                  )}
                   {redrives > 0 && `, as redriven copy ${redrives}`}
                 </td>
               </tr>
@@ -204,7 +218,7 @@ function Deliveries({ detail, durable }: { detail: EventDetail | null; durable: 
             {durable.map(({ receivedAt, partition, offset }) => (
               <tr key={`${receivedAt} ${partition}:${offset}`}>
                 <td>
-                  <Received at={receivedAt} />
+                  <Ago at={receivedAt} withClock />
                 </td>
                 <td class="mono">
                   {partition === null ? "none yet" : positionText(`${partition}:${offset}`)}
@@ -218,17 +232,6 @@ function Deliveries({ detail, durable }: { detail: EventDetail | null; durable: 
         </table>
       </div>
     </section>
-  );
-}
-
-function Received({ at }: { at: string }) {
-  return (
-    <>
-      <span class="mono">{at.slice(11, 23)}</span>{" "}
-      <span class="quiet">
-        <Ago at={at} />
-      </span>
-    </>
   );
 }
 
@@ -277,7 +280,7 @@ function Became({ detail: { line, facts, deliveries } }: { detail: EventDetail }
                     <th scope="row">{String(fact.fact)}</th>
                     <td>{typeof fact.at === "string" && <Ago at={fact.at} />}</td>
                     <td>
-                      <code class="break">{JSON.stringify(fact)}</code>
+                      <code class="break" dir="auto">{JSON.stringify(fact)}</code>
                     </td>
                   </tr>
                 ))}
@@ -309,7 +312,7 @@ function AsItCame({ detail: { deliveries } }: { detail: EventDetail }) {
               {Object.entries(headers).map(([name, value]) => (
                 <tr key={name}>
                   <th scope="row" class="mono">{name}</th>
-                  <td class="mono">{value}</td>
+                  <td class="mono" dir="auto">{value}</td>
                 </tr>
               ))}
             </tbody>

@@ -1,17 +1,10 @@
-import type { OfferView } from "../../../../contract/processor_api.ts";
-import { askProcessor } from "../../../server/upstream.ts";
+import { offersOf } from "../../../server/offers.ts";
 import { define, settings } from "../../../utils.ts";
 
-/** `?distinct_id=…`: that person's offer as a list of one, or of none: somebody new is no error. */
+/** `?distinct_id=…`, several times for several people: their offers. Somebody new is no error: null. */
 export const handler = define.handlers({
   GET: async (ctx) => {
-    const id = ctx.url.searchParams.get("distinct_id") ?? "";
-    const answer = await askProcessor<OfferView>(`/api/offers/${encodeURIComponent(id)}`, {
-      processor: settings(),
-    });
-    return Response.json({
-      offers: answer.ok ? [answer.value] : [],
-      known: answer.ok || answer.status === 404,
-    }, { headers: { "cache-control": "no-store" } });
+    const answer = await offersOf(ctx.url.searchParams.getAll("distinct_id"), settings());
+    return Response.json(answer, { headers: { "cache-control": "no-store" } });
   },
 });
