@@ -1,15 +1,21 @@
 import type { OfferView } from "../../contract/processor_api.ts";
 import Ago from "../islands/Ago.tsx";
 import { now } from "../browser/now.ts";
+import { offersAreOld } from "../browser/offers.ts";
 import { countdown } from "../core/format.ts";
-import { type OfferText, offerText } from "./offer_text.ts";
+import type { OfferRow } from "../core/trace.ts";
+import { offerRowText, type OfferText, offerText } from "./offer_text.ts";
 
-/** Where an offer stands: the uses as dots, the state in words, the time left, and the mail once there is one. */
-export function OfferState({ offer }: { offer: OfferView }) {
+/**
+ * Where an offer stands: the uses as dots, the state in words, the time left, and the mail once there is one. `row`: of the
+ * same person, null where there is none; it may have been told of an offer before the processor has answered of it.
+ */
+export function OfferState({ offer, row }: { offer: OfferView; row: OfferRow | null }) {
+  const isAhead = row !== null && (offer.offer ?? null) === null;
   return (
     <div class="offer-box">
-      <Dots uses={offer.uses} threshold={offer.threshold} />
-      <OfferWords text={offerText(offer, now())} />
+      <Dots uses={isAhead ? offer.threshold : offer.uses} threshold={offer.threshold} />
+      <OfferWords text={isAhead ? offerRowText(row, offer, now()) : offerText(offer, now())} />
       {offer.state === "offered" && offer.messageId && (
         <a class="button" href={`/mail/${encodeURIComponent(offer.messageId)}`}>Open the mail</a>
       )}
@@ -21,6 +27,7 @@ export function OfferState({ offer }: { offer: OfferView }) {
 export function OfferWords({ text }: { text: OfferText }) {
   return (
     <div class={`offer tone-${text.tone}`}>
+      {offersAreOld.value && <p class="note warn">As it was before the processor went away:</p>}
       <p class="offer-state" dir="auto">
         <strong>{text.state}</strong>
         {text.until && (
