@@ -3,7 +3,7 @@ import { computed, effect, signal } from "@preact/signals";
 import type { OfferView } from "../../contract/processor_api.ts";
 import { isMine } from "../core/explore.ts";
 import type { OfferRow, TraceRow } from "../core/trace.ts";
-import { getJson, trace } from "./feed.ts";
+import { connection, getJson, trace, webSeenAt } from "./feed.ts";
 import { distinctId, ownIds } from "./person.ts";
 
 type ById = Readonly<Record<string, OfferView | null>>;
@@ -15,6 +15,12 @@ const offers = signal<ById>({});
 export const ownOffer = computed(() =>
   distinctId.value === null ? null : offers.value[distinctId.value] ?? null
 );
+
+/** The newest row of an offer of one's own. */
+export const ownOfferRow = computed((): OfferRow | null => {
+  const row = [...trace.value.values()].findLast((row) => row.kind === "offer" && isMine(row, ownIds.value));
+  return row?.kind === "offer" ? row : null;
+});
 
 /** What is known of a row's person; one's own is the panel's, under whichever id it was earned. */
 export function offerOfRow(row: OfferRow, before: ById): OfferView | null {

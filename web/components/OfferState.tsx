@@ -3,16 +3,21 @@ import Ago from "../islands/Ago.tsx";
 import { knownAt } from "../browser/feed.ts";
 import { zone } from "../browser/now.ts";
 import { countdown, exactTime } from "../core/format.ts";
+import type { OfferRow } from "../core/trace.ts";
 import { AsOf } from "./AsOf.tsx";
-import { type OfferText, offerText } from "./offer_text.ts";
+import { offerRowText, type OfferText, offerText } from "./offer_text.ts";
 
-/** Where an offer stands: the uses as dots, the state in words, the time left, and the mail once there is one. */
-export function OfferState({ offer }: { offer: OfferView }) {
+/**
+ * Where an offer stands: the uses as dots, the state in words, the time left, and the mail once there is one. `row`: of the
+ * same person, null where there is none; it may have been told of an offer before the processor has answered of it.
+ */
+export function OfferState({ offer, row }: { offer: OfferView; row: OfferRow | null }) {
+  const isAhead = row !== null && (offer.offer ?? null) === null;
   return (
     <AsOf>
       <div class="offer-box">
-        <Dots uses={offer.uses} threshold={offer.threshold} />
-        <OfferWords text={offerText(offer, knownAt())} />
+        <Dots uses={isAhead ? offer.threshold : offer.uses} threshold={offer.threshold} />
+        <OfferWords text={isAhead ? offerRowText(row, offer, knownAt()) : offerText(offer, knownAt())} />
         {offer.state === "offered" && offer.messageId && (
           <a class="button" href={`/mail/${encodeURIComponent(offer.messageId)}`}>Open the mail</a>
         )}

@@ -9,6 +9,7 @@ import {
   backfillCommand,
   beganAt,
   type EventRow,
+  isOnItsWay,
   type MailRow,
   type OfferRow,
 } from "../core/trace.ts";
@@ -133,8 +134,9 @@ function Prompts({ before, after }: { before: string | null; after: string | nul
   );
 }
 
-/** What ingest or PostHog's stand-in says, as long as the processor has not read it. */
-function WhereItWaits({ row: { dropped, durable, polledAt, capturedAt } }: { row: EventRow }) {
+/** What ingest or PostHog's stand-in says, as long as the processor has not told of it. */
+function WhereItWaits({ row }: { row: EventRow }) {
+  const { dropped, durable, capturedAt } = row;
   if (dropped) {
     return (
       <p class="note bad">
@@ -145,11 +147,11 @@ function WhereItWaits({ row: { dropped, durable, polledAt, capturedAt } }: { row
       </p>
     );
   }
-  if (polledAt !== null || durable === null) return null;
+  if (!isOnItsWay(row) || durable === null) return null;
   return (
     <p class="note">
       {durable === "log"
-        ? "Durable in the topic, says ingest; the processor has not read it yet."
+        ? "Durable in the topic, says ingest; the processor has not told of it yet."
         : "Durable in ingest’s spool; it goes into the topic when the log takes it."}
     </p>
   );

@@ -1,7 +1,7 @@
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { connection } from "../browser/feed.ts";
-import { ownOffer, startOffers } from "../browser/offers.ts";
+import { ownOffer, ownOfferRow, startOffers } from "../browser/offers.ts";
 import {
   becomeSomebodyElse,
   distinctId,
@@ -148,7 +148,7 @@ function Usage() {
     <div class="stack">
       <button type="button" onClick={use} aria-disabled={busy.value}>Simulate Feature Usage</button>
       <LastEvent of={FEATURE_USED} />
-      {offer ? <OfferState offer={offer} /> : (
+      {offer ? <OfferState offer={offer} row={ownOfferRow.value} /> : (
         <p class="note">
           {connection.value === "away"
             ? "The processor is away: uses are kept in the topic and counted when it is back."
