@@ -35,6 +35,7 @@ import { createEventLines } from "./status/event_lines.ts";
 import { createRebalanceLines, sayWhenCaughtUp } from "./status/group_lines.ts";
 import { createProcessorMetrics } from "./status/metrics.ts";
 import { createStatusApi } from "./status/api.ts";
+import { createOfferList } from "./status/offer_list.ts";
 import { TraceStart } from "./trace_start.ts";
 import { createTraceHub } from "./status/trace_hub.ts";
 import { isLogged, log as say } from "../runtime/log.ts";
@@ -82,6 +83,8 @@ export async function startProcessor(
   const starting: { message: string | null } = { message: "the log's topics and the pipeline's secret" };
   const offers = openOfferStatus(config, { hashes });
   held.defer(() => offers.close());
+  const lineId = createLineIds(hashes.subject);
+  const offerList = createOfferList({ page: offers.page, log, hashes, lineId, clock: systemClock });
   const list = new DeadLetterList(log);
   const dataset = new DatasetView(config.datasetDir);
   const standing = (group: string) => standingIn(group, { config, health });
@@ -104,7 +107,7 @@ export async function startProcessor(
     trainingEvents: config.trainingEvents,
     dedupWindow: config.dedupWindow,
     hashes,
-    lineId: createLineIds(hashes.subject),
+    lineId,
     letters: list,
     lookFor: (ids) => lookInWindows(loops, ids),
     showRaw: config.showRaw,
@@ -123,6 +126,7 @@ export async function startProcessor(
       ),
     status: status.look,
     eventOf: (uuid, options) => history.eventOf(uuid, options),
+    offers: offerList.list,
     offerOf: (distinctId) => offers.offerOf(distinctId),
     codeIsValid: (code) => offers.codeIsValid(code),
     dataset: (query) => dataset.page(query),
@@ -150,8 +154,10 @@ export async function startProcessor(
     if (message.kind === "steps") {
       trace.add(message.steps);
       if (isLogged("debug")) events.tell(message.steps);
-    } else if (message.kind === "forget") trace.forget();
-    else if (message.kind === "health") {
+    } else if (message.kind === "forget") {
+      trace.forget();
+      offerList.forget();
+    } else if (message.kind === "health") {
       health.set(name, message.health);
       // Whoever stops lets go of everything, which is no news.
       if (!stopping.signal.aborted) rebalances.look(name, message.health);
