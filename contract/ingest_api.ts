@@ -19,6 +19,12 @@ export type TopicEnds = {
 /** `GET /api/recent`: the last 200 webhooks, newest first. */
 export type RecentWebhooksAnswer = {
   readonly recent: readonly RecentWebhook[];
+  /** Webhooks that the log has acknowledged since ingest began. */
+  readonly published: number;
+  /** Those that wait in the spool, and the bytes of its files. */
   readonly spooled: number;
+  readonly spoolBytes: number;
+  /** Those that the log refused for good, kept in files. */
+  readonly refused: number;
   readonly topic: TopicEnds;
 };

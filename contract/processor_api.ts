@@ -27,6 +27,24 @@ export type GroupLag = {
 /** The place in a partition from where on nothing could be read, and why, in words. */
 export type StandingAt = { offset: number; reason: string };
 
+/** `GET /api/topic`: who reads the topic. A partition that no consumer names is read by nobody now. */
+export type TopicConsumers = {
+  groups: {
+    group: string;
+    /** False: only this processor's own word, as the log itself could not be asked; others may read too. */
+    complete: boolean;
+    consumers: {
+      /** Of this processor: its loop's name; else the member's id, as the log has it. */
+      name: string;
+      /** It runs in this processor. */
+      own: boolean;
+      /** Where it runs, as the log says; null where it does not. */
+      host: string | null;
+      partitions: number[];
+    }[];
+  }[];
+};
+
 /** State of a person's offer; `counting` is a person who has uses and no offer yet. */
 export type OfferState = "counting" | "waiting" | "sending" | "offered" | "failed" | "closed";
 
@@ -281,3 +299,40 @@ export type EventDetail = {
 
 /** Beside the error of a 404: where it was looked for in vain. */
 export type NoEvent = Pick<EventDetail, "lookedAt">;
+
+/**
+ * `GET /api/figures`: what happened in the last hour, and what the whole dataset comes to. `minutes`' records, `days`, `reasons`,
+ * `promptLengths` and `uncounted` are of all partitions of the dataset beside this processor, whoever writes them; lag and latency are
+ * what this processor has seen.
+ */
+export type Figures = {
+  /** The minute now and the 60 before it, the oldest first; `at` is where a minute begins. */
+  minutes: {
+    at: string;
+    /** Records of the raw topic received in it; null: not known. */
+    records: number | null;
+    /** The most in that minute, by group; null: nobody looked then, or a partition had no leader. */
+    lagSeconds: Record<string, number | null>;
+  }[];
+  /**
+   * From the event's own time to its line being durable, of the lines of those minutes, without backfilled ones. Quantiles are
+   * estimated within their bucket, and null where there is no line, or they lie in the last bucket, which has no end.
+   */
+  latency: {
+    count: number;
+    p50Ms: number | null;
+    p99Ms: number | null;
+    /** Each without those below it; `upToMs` null: all above. */
+    buckets: { upToMs: number | null; count: number }[];
+  };
+  /** The newest 90 that have lines, the oldest first, by the lines' own UTC day. */
+  days: { date: string; lines: number; placeholders: Record<string, number> }[];
+  /** At most 20, the most frequent first; null: lines without a reason. A long one is cut, and ends in `…`. */
+  reasons: { reason: string | null; lines: number }[];
+  /** Lines of all other reasons. */
+  otherReasons: number;
+  /** Lines by the length of their prompt as it stands in the line, in UTF-16 units; each without those below it. */
+  promptLengths: { upTo: number | null; lines: number }[];
+  /** Lines that an earlier version wrote without counting: `reasons`, `otherReasons` and `promptLengths` lack them. */
+  uncounted: number;
+};

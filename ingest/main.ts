@@ -146,6 +146,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
       recent: recent.list(),
       published: publisher.published + drainer.published,
       spooled: spool.pendingRecords,
+      spoolBytes: spool.bytes,
       refused: spool.refused.records,
       since: startedAt,
       topic: await ends(),

@@ -34,6 +34,7 @@ import { openMailList, readMail } from "./offers/mail/list.ts";
 import { createEventLines } from "./status/event_lines.ts";
 import { createRebalanceLines, sayWhenCaughtUp } from "./status/group_lines.ts";
 import { createProcessorMetrics } from "./status/metrics.ts";
+import { topicConsumers } from "./status/consumers.ts";
 import { createStatusApi } from "./status/api.ts";
 import { createOfferList } from "./status/offer_list.ts";
 import { TraceStart } from "./trace_start.ts";
@@ -125,6 +126,16 @@ export async function startProcessor(
         standing.map((one) => `${name}: ${standingText(one)}`)
       ),
     status: status.look,
+    consumers: () =>
+      topicConsumers(log, {
+        topic: WEBHOOKS_TOPIC,
+        groups: [DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP],
+        own: (group) =>
+          seatsOf(config).filter(({ loop }) => loop === group).map(({ name }) => ({
+            name,
+            partitions: health.get(name)?.partitions ?? [],
+          })),
+      }),
     eventOf: (uuid, options) => history.eventOf(uuid, options),
     offers: offerList.list,
     offerOf: (distinctId) => offers.offerOf(distinctId),

@@ -149,6 +149,14 @@ export type ConsumeOptions = {
   readonly batchBytesMax?: number;
 };
 
+/** A member of a group as the group itself knows it. */
+export type GroupMember = {
+  readonly memberId: string;
+  /** Where it runs, as the log sees it. */
+  readonly host: string;
+  readonly partitions: readonly number[];
+};
+
 /** A running membership in a consumer group. */
 export type Consumption = {
   /** `joining` until the first assignment; `away` while the log cannot be reached, with its words. */
@@ -281,6 +289,9 @@ export interface TopicLog {
 
   /** Next offsets that a group has committed, by partition number; null where there is none. */
   committed(topic: string, group: string): Promise<readonly (number | null)[]>;
+
+  /** Who reads the topic for a group now; none while it rebalances. A log of one process does not know the question. */
+  members?(topic: string, group: string): Promise<readonly GroupMember[]>;
 
   /** How far a group is behind, by partition number. `now` in milliseconds since 1970. */
   lag(topic: string, group: string, now: number): Promise<readonly PartitionLag[]>;

@@ -24,6 +24,7 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     staysOut: () => [],
     standing: () => [],
     warnings: () => [],
+    consumers: () => Promise.resolve({ groups: [] }),
     status: () => Promise.reject(new Error("the log is away")),
     eventOf: () => Promise.resolve({ lookedAt: { partitions: [], facts: null } }),
     offers: () => Promise.resolve(null),

@@ -14,6 +14,7 @@ import type {
   OfferQuery,
   OfferView,
   PipelineStatus,
+  TopicConsumers,
 } from "../../contract/processor_api.ts";
 import { OFFER_FILTERS } from "../../contract/processor_api.ts";
 import { eventStream } from "./event_stream.ts";
@@ -31,6 +32,8 @@ export type StatusSources = {
   /** Partitions that stand at what cannot be read, in words; the others flow, so that the processor is ready. */
   readonly standing: () => readonly string[];
   readonly status: () => Promise<PipelineStatus>;
+  /** Who reads the topic. */
+  readonly consumers: () => Promise<TopicConsumers>;
   /** What has become of one event. */
   readonly eventOf: (uuid: string, options: { readonly withRaw: boolean }) => Promise<EventDetail | NoEvent>;
   /** Null where this processor has not made its view yet. */
@@ -108,6 +111,7 @@ export function createStatusApi(sources: StatusSources): Hono {
     async (c) => c.text(await sources.metrics(), 200, { "content-type": "text/plain; version=0.0.4" }),
   );
   app.get("/api/status", async (c) => c.json(await sources.status()));
+  app.get("/api/topic", async (c) => c.json(await sources.consumers()));
   app.get("/api/events", (c) => {
     if (sources.showsRaw && !isLocal(visitOf(c.req.raw, c.env))) {
       return c.json(problem("forbidden", "Raw prompts are shown to this machine only: unset SHOW_RAW."), 403);

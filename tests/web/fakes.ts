@@ -11,6 +11,7 @@ import type { RecentWebhook } from "../../contract/ingest_api.ts";
 import type {
   DatasetPage,
   EventDetail,
+  Figures,
   MailListing,
   OfferListing,
   OfferQuery,
@@ -62,6 +63,8 @@ export function startFakes(
   const givenUp: { at: string; uuid: string; event: string; attempts: number; words: string }[] = [];
   const mails: Omit<MailListing["mails"][number], "rank">[] = [];
   let offset = 0;
+  /** What the processor has counted; a test sets it. */
+  let figures = noFigures();
   let spooled = 0;
   const listeners = new Set<symbol>();
   let hub = createTraceHub("first");
@@ -213,7 +216,8 @@ export function startFakes(
     }
     if (url.pathname === "/api/recent") {
       const partitions = [{ partition: 3, endOffset: offset }];
-      return Response.json({ recent, spooled, topic: { at: new Date().toISOString(), partitions } });
+      const counts = { published: offset, spooled, spoolBytes: spooled * 512, refused: 0 };
+      return Response.json({ recent, ...counts, topic: { at: new Date().toISOString(), partitions } });
     }
     if (url.pathname === "/unsubscribe") {
       unsubscribed.push({ method: request.method, search: url.search, body: await request.text() });
@@ -339,7 +343,7 @@ export function startFakes(
     processorLives = new AbortController();
     return Deno.serve(
       { port, hostname: "127.0.0.1", onListen: () => {}, signal: processorLives.signal },
-      createStatusApi({
+      withFigures({
         hub: {
           add: hub.add,
           forget: hub.forget,
@@ -362,6 +366,15 @@ export function startFakes(
         standing: () => [],
         warnings: () => [],
         status,
+        consumers: () => {
+          const consumers = [{
+            name: "dataset-writer",
+            own: true,
+            host: null,
+            partitions: [0, 1, 2, 3, 4, 5],
+          }];
+          return Promise.resolve({ groups: [{ group: "dataset-writer", complete: true, consumers }] });
+        },
         eventOf: (uuid, { withRaw }) => {
           const detail = details.get(uuid);
           if (!detail) return Promise.resolve({ lookedAt: { partitions: [], facts: null } });
@@ -392,7 +405,7 @@ export function startFakes(
         showsRaw,
         console: { publicHost: "localhost", allowedHosts: [], password, anonymous: false },
         clock: systemClock,
-      }).fetch,
+      }, () => figures),
     );
   };
   let processor = startProcessor(0);
@@ -415,6 +428,7 @@ export function startFakes(
     lines,
     dates,
     offers,
+    show: (next: Figures) => figures = next,
     /** Who hears the processor's events now. */
     listeners: () => listeners.size,
     /** Emits steps as the processor does. */
@@ -462,6 +476,31 @@ export function startFakes(
       processorLives.abort();
       await Promise.all([posthog.shutdown(), ingest.shutdown(), processor.finished]);
     },
+  };
+}
+
+/** The processor's API with figures that a test gives. */
+function withFigures(sources: StatusSources, figures: () => Figures) {
+  const api = createStatusApi(sources);
+  api.get("/api/figures", (c) => c.json(figures()));
+  return api.fetch;
+}
+
+/** As of a processor that has just begun, on an empty dataset. */
+export function noFigures(): Figures {
+  const minute = Math.floor(Date.now() / 60_000) * 60_000;
+  return {
+    minutes: Array.from({ length: 61 }, (_, i) => ({
+      at: new Date(minute - (60 - i) * 60_000).toISOString(),
+      records: 0,
+      lagSeconds: { "dataset-writer": null, "discount-offers": null },
+    })),
+    latency: { count: 0, p50Ms: null, p99Ms: null, buckets: [] },
+    days: [],
+    reasons: [],
+    otherReasons: 0,
+    promptLengths: [],
+    uncounted: 0,
   };
 }
 

@@ -34,6 +34,20 @@ export const GROUP_CONTRACT = {
     expect(consumption.state().partitions).toEqual([]);
   },
 
+  "a log that several processes read says which member has which partitions": async (c) => {
+    const [topic, group] = [await c.topic(), c.name("group")];
+    if (!c.log.members) return;
+    expect(await c.log.members(topic, group)).toEqual([]);
+    const { consumption } = c.consume({ topic, group });
+    await until("it has joined", () => consumption.state().partitions.length === 3);
+    const members = await (await c.open("command")).members!(topic, group);
+    expect(members.map(({ partitions }) => [...partitions].sort())).toEqual([[0, 1, 2]]);
+    expect(members[0]!.memberId).not.toBe("");
+    expect(members[0]!.host).not.toBe("");
+    await consumption.stop();
+    expect(await c.log.members(topic, group)).toEqual([]);
+  },
+
   "what has been handled is committed, and the next membership goes on from there": async (c) => {
     const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
     expect(await c.log.committed(topic, group)).toEqual([null, null]);

@@ -1,7 +1,8 @@
-import type { Admin, Kafka } from "kafkajs";
+import { type Admin, AssignerProtocol, type Kafka } from "kafkajs";
 import { type Clock, systemClock } from "../../runtime/clock.ts";
 import { backOffMs } from "../../runtime/retry.ts";
 import { RETRY } from "./client.ts";
+import type { GroupMember } from "../topic.ts";
 import { kindOf, portError, typeOf } from "./errors.ts";
 
 const ATTEMPTS_AGAIN = 6;
@@ -38,6 +39,22 @@ export async function knownEverywhere(cluster: AskableCluster, topic: string): P
   } finally {
     await cluster.disconnect().catch(() => {});
   }
+}
+
+/** What the group's coordinator says of its members (ConsumerProtocol's assignment); names as the broker has them. */
+export async function membersOf(
+  admin: Pick<Admin, "describeGroups">,
+  { topic, group }: { readonly topic: string; readonly group: string },
+): Promise<GroupMember[]> {
+  const { groups } = await admin.describeGroups([group]);
+  return (groups[0]?.members ?? []).map(({ memberId, clientHost, memberAssignment }) => ({
+    memberId,
+    host: clientHost,
+    // While it rebalances nobody has been given anything yet.
+    partitions: memberAssignment.length === 0
+      ? []
+      : AssignerProtocol.MemberAssignment.decode(memberAssignment)?.assignment[topic] ?? [],
+  }));
 }
 
 /** The client's admin calls: they share a connection, and after its failure a new one begins from KAFKA_BROKERS. */

@@ -1,7 +1,7 @@
 import { CompressionCodecs, CompressionTypes, type Kafka, type Producer } from "kafkajs";
 import { Buffer } from "node:buffer";
 import { systemClock } from "../../runtime/clock.ts";
-import { AdminConnection, type AskableCluster, knownEverywhere } from "./admin.ts";
+import { AdminConnection, type AskableCluster, knownEverywhere, membersOf } from "./admin.ts";
 import { createClient, RETRY } from "./client.ts";
 import { KafkaConsumption } from "./consumption.ts";
 import { missingTopic, portError } from "./errors.ts";
@@ -19,6 +19,7 @@ import { attempt, oldestOf, type OldestRecord, readPartition } from "./read.ts";
 import {
   type ConsumeOptions,
   type Consumption,
+  type GroupMember,
   LogSetupError,
   LogUnavailableError,
   NoLeaderError,
@@ -309,6 +310,13 @@ class KafkaLog implements TopicLog {
         if (Number(offset) >= 0) offsets[partition] = Number(offset);
       }
       return offsets;
+    });
+  }
+
+  async members(topic: string, group: string): Promise<readonly GroupMember[]> {
+    return await this.#doing(`look up group "${group}"`, async () => {
+      const admin = await this.#connectedAdmin();
+      return await membersOf(admin, { topic: this.#name(topic), group: this.#name(group) });
     });
   }
 

@@ -5,6 +5,7 @@ import { define, settings } from "../utils.ts";
 
 const PAGES = [
   { href: "/", name: "Live" },
+  { href: "/topic", name: "Topic" },
   { href: "/dataset", name: "Dataset" },
   { href: "/mail", name: "Mail" },
   { href: "/dead-letters", name: "Dead letters" },

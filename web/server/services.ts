@@ -20,9 +20,9 @@ export async function services(config: Settings): Promise<Services> {
     askProcessor<PipelineStatus>("/api/status", { processor: config, limitMs: LIMIT_MS }),
   ]);
   const seen = {
-    posthog: seenAt(config.posthogUrl, posthog.state !== "away"),
-    ingest: seenAt(config.ingestUrl, ingest.state !== "away"),
-    processor: seenAt(config.processorUrl, processor.state !== "away"),
+    posthog: seenBy(config.posthogUrl, posthog.state !== "away"),
+    ingest: seenBy(config.ingestUrl, ingest.state !== "away"),
+    processor: seenBy(config.processorUrl, processor.state !== "away"),
   };
   if (status.ok) return { posthog, ingest, processor, status: status.value, seen };
   // Its health may be open to web where its console is not.
@@ -36,7 +36,8 @@ export async function services(config: Settings): Promise<Services> {
   };
 }
 
-function seenAt(url: string, isThere: boolean): string | null {
+/** Notes that who is at an address answers, and tells when it last did, ISO 8601. */
+export function seenBy(url: string, isThere: boolean): string | null {
   if (isThere) lastAnswers.set(url, new Date().toISOString());
   return lastAnswers.get(url) ?? null;
 }
