@@ -8,6 +8,7 @@ const PAGES = [
   { href: "/topic", name: "Topic" },
   { href: "/dataset", name: "Dataset" },
   { href: "/mail", name: "Mail" },
+  { href: "/offers", name: "Offers" },
   { href: "/dead-letters", name: "Dead letters" },
 ];
 
