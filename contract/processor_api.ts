@@ -93,6 +93,59 @@ export type OfferView = {
   timeline: { at: string; what: string }[];
 };
 
+/** What became of an offer that ended without a mail, and why one failed. */
+export const CLOSED_REASONS = ["opted_out", "mailbox_rewarded", "state_lost"] as const;
+export const FAILED_REASONS = ["refused", "attempts_exhausted", "delivery_unknown"] as const;
+
+/** Which offers a list has: those of a state, or of those that are closed whose person wants no mail. */
+export type OfferFilter = OfferState | "opted_out";
+export const OFFER_FILTERS: readonly OfferFilter[] = [
+  "counting",
+  "waiting",
+  "sending",
+  "offered",
+  "opted_out",
+  "failed",
+  "closed",
+];
+
+/** What `GET /api/offers` takes; `search`: a distinct_id, or `person-` and its subject. */
+export type OfferQuery = {
+  readonly state: OfferFilter | null;
+  readonly search: string | null;
+  readonly before: string | null;
+  readonly limit: number;
+};
+
+/** One person of {@link OfferListing}: somebody who has used, earned, or opted out. */
+export type ListedPerson = Omit<OfferView, "timeline"> & {
+  /** `person-` and a subject: takes the place of the distinct_id everywhere. */
+  person: string;
+  /** When something was last noted of it; null where nothing is kept that says so. */
+  changedAt: string | null;
+  /** Only where `distinctId` is null: why. `log_away`: it could not be read just now. */
+  distinctIdWithheld?: "personal" | "record_gone" | "log_away";
+};
+
+/** `GET /api/offers?state=failed&search=ID&before=CURSOR&limit=50`: everybody's offer, whose changed last first. */
+export type OfferListing = {
+  /** Of everybody, whatever the list is asked for: the same as in `/api/status`. */
+  counts: Record<OfferState, number>;
+  /** People of `counting` by their uses, from 1 to the threshold; the last is that many or more. */
+  counting: { uses: number; people: number }[];
+  /** People of `closed` and of `failed` by reason. */
+  closed: Record<typeof CLOSED_REASONS[number], number>;
+  failed: Record<typeof FAILED_REASONS[number], number>;
+  threshold: number;
+  /** How many people the list has, all pages together. */
+  total: number;
+  offers: ListedPerson[];
+  /** What `before` takes for the next page; null on the last one. */
+  older: string | null;
+  /** All this is as of the first `applied` of `end` facts; `end` is null where the log does not say it just now. */
+  facts: { applied: number; end: number | null };
+};
+
 /** A dataset's partitions with their files. */
 export type DatasetListing = {
   records: number;
@@ -130,11 +183,24 @@ export type DatasetTail = {
   firstLine: number;
 };
 
-/** `GET /api/mails`: what the `.eml` mailer wrote, newest first; empty where mail goes out by SMTP. */
+/**
+ * `GET /api/mails?before=CURSOR&limit=200`, and by `POST /api/mails/search` (a {@link MailSearch}; a search for an address
+ * belongs into no URL): a page of what the `.eml` mailer wrote, newest first; empty where mail goes out by SMTP.
+ */
 export type MailListing = {
   mailer: "maildir" | "smtp";
-  mails: { messageId: string; to: string; subject: string; sentAt: string }[];
+  /** `rank`: how many newer ones there are. */
+  mails: { messageId: string; to: string; subject: string; sentAt: string; rank: number }[];
+  /** Of all mails that are kept. */
+  total: number;
+  /** How many were looked at for this page: a search looks at 500 at most, and goes on behind `older`. */
+  lookedAt: number;
+  /** What `before` takes for the next page; null on the last one. */
+  older: string | null;
 };
+
+/** Body of `POST /api/mails/search`, as JSON: words of recipient, subject or text, at most 200 characters, in any case. */
+export type MailSearch = { search: string; before?: string; limit?: number };
 
 /** One letter of `GET /api/dead-letters`: nothing of the record itself. */
 export type DeadLetterView = {

@@ -39,6 +39,7 @@ import { createProcessorMetrics } from "./status/metrics.ts";
 import { topicConsumers } from "./status/consumers.ts";
 import { LastHour } from "./status/last_hour.ts";
 import { createStatusApi } from "./status/api.ts";
+import { createOfferList } from "./status/offer_list.ts";
 import { TraceStart } from "./trace_start.ts";
 import { createTraceHub } from "./status/trace_hub.ts";
 import { isLogged, log as say } from "../runtime/log.ts";
@@ -89,6 +90,8 @@ export async function startProcessor(
   const starting: { message: string | null } = { message: "the log's topics and the pipeline's secret" };
   const offers = openOfferStatus(config, { hashes });
   held.defer(() => offers.close());
+  const lineId = createLineIds(hashes.subject);
+  const offerList = createOfferList({ page: offers.page, log, hashes, lineId, clock: systemClock });
   const list = new DeadLetterList(log);
   const dataset = new DatasetView(config.datasetDir);
   const standing = (group: string) => standingIn(group, { config, health });
@@ -114,7 +117,7 @@ export async function startProcessor(
     trainingEvents: config.trainingEvents,
     dedupWindow: config.dedupWindow,
     hashes,
-    lineId: createLineIds(hashes.subject),
+    lineId,
     letters: list,
     lookFor: (ids) => lookInWindows(loops, ids),
     showRaw: config.showRaw,
@@ -144,6 +147,7 @@ export async function startProcessor(
       }),
     figures: figures.look,
     eventOf: (uuid, options) => history.eventOf(uuid, options),
+    offers: offerList.list,
     offerOf: (distinctId) => offers.offerOf(distinctId),
     codeIsValid: (code) => offers.codeIsValid(code),
     dataset: (query) => dataset.page(query),
@@ -190,8 +194,10 @@ export async function startProcessor(
     if (message.kind === "steps") {
       trace.add(message.steps);
       if (isLogged("debug")) events.tell(message.steps);
-    } else if (message.kind === "forget") trace.forget();
-    else if (message.kind === "health") {
+    } else if (message.kind === "forget") {
+      trace.forget();
+      offerList.forget();
+    } else if (message.kind === "health") {
       health.set(name, message.health);
       // Whoever stops lets go of everything, which is no news.
       if (!stopping.signal.aborted) rebalances.look(name, message.health);

@@ -80,7 +80,7 @@ describe("the processor", () => {
 
   test("tells how it is to this machine without a password, and nothing else", async () => {
     for (const path of ["/healthz", "/metrics"]) expect((await ask(path)).status).toBe(200);
-    for (const path of ["/api/status", "/api/mails", "/api/dead-letters"]) {
+    for (const path of ["/api/status", "/api/mails", "/api/offers", "/api/dead-letters"]) {
       expect((await ask(path)).status).toBe(401);
       expect((await ask(path, { headers })).status).toBe(200);
     }

@@ -1,13 +1,11 @@
-import { isScrubbed } from "../contract/dead_letter.ts";
-import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { createKeyedHashes, type KeyedHashes } from "../contract/keyed_hash.ts";
 import type { OfferView } from "../contract/processor_api.ts";
 import { type ListedOffer, type OfferStatusReader, openOfferStatusReader } from "../processor/offers/mod.ts";
 import { type ProcessorConfig, readCommandConfig } from "../processor/config.ts";
 import { within } from "../runtime/clock.ts";
 import { publishFacts } from "../processor/facts/topic.ts";
+import { knownId } from "../processor/record/known_id.ts";
 import { createLineIds } from "../processor/record/line_id.ts";
-import type { TopicLog } from "../topic/topic.ts";
 import {
   ago,
   agoExactly,
@@ -166,33 +164,12 @@ async function knownIds(
   const known: Known[] = offers.slice(0, -NAMED_MAX).map(() => ({ why: "not_looked_up" }));
   const lineId = createLineIds(hashes.subject);
   const looking = withLog(config, async (log) => {
-    for (const offer of offers.slice(-NAMED_MAX)) known.push(await knownId(log, { offer, hashes, lineId }));
+    for (const offer of offers.slice(-NAMED_MAX)) {
+      known.push(await knownId(log, { ...offer, hashes, lineId }));
+    }
   });
   await within(looking.catch(() => {}), { ms: LOOKING_MS_MAX });
   return offers.map((_, at) => known[at] ?? { why: "log_away" });
-}
-
-/** The distinct_id of the record that earned an offer, as a line of the dataset has it. */
-async function knownId(
-  log: TopicLog,
-  { offer: { position: { partition, offset }, subject }, hashes, lineId }: {
-    readonly offer: ListedOffer;
-    readonly hashes: KeyedHashes;
-    readonly lineId: (distinctId: string) => string;
-  },
-): Promise<Known> {
-  const unreadable = () => Promise.resolve("skip" as const);
-  const range = { partition, from: offset, until: offset + 1, unreadable };
-  for await (const { records } of log.read(WEBHOOKS_TOPIC, range)) {
-    const record = records.find((record) => record.offset === offset);
-    if (record === undefined || record.key === null || isScrubbed(record)) continue;
-    const distinctId = new TextDecoder().decode(record.key);
-    // The topic may have been made again: then another's record lies there.
-    if (hashes.subject(distinctId) !== subject) continue;
-    const id = lineId(distinctId);
-    return id === distinctId ? { id } : { why: "personal" };
-  }
-  return { why: "record_gone" };
 }
 
 function show(offer: OfferView, { json }: CommandLine): void {

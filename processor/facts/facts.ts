@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { CLOSED_REASONS } from "../../contract/processor_api.ts";
 
 /**
  * The facts of `discount.facts`: everything that is known about offers, each true whatever else happens. They hold keyed
@@ -15,7 +16,6 @@ export type Position = { readonly partition: number; readonly offset: number };
 export type Claimer = { readonly dataDir: string; readonly start: number; readonly claim: number };
 
 /** Why an offer that waited ends without a mail. */
-const CLOSED_REASONS = ["opted_out", "mailbox_rewarded", "state_lost"] as const;
 export type ClosedReason = typeof CLOSED_REASONS[number];
 
 /**

@@ -28,6 +28,7 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     status: () => Promise.reject(new Error("the log is away")),
     figures: () => Promise.reject(new Error("the log is away")),
     eventOf: () => Promise.resolve({ lookedAt: { partitions: [], facts: null } }),
+    offers: () => Promise.resolve(null),
     offerOf: () => Promise.resolve(null),
     codeIsValid: () => false,
     dataset: () => ({
@@ -40,7 +41,7 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
       newer: null,
     }),
     tail: () => null,
-    mails: () => Promise.resolve({ mailer: "maildir", mails: [] }),
+    mails: () => Promise.resolve({ mailer: "maildir", mails: [], total: 0, lookedAt: 0, older: null }),
     mailSource: () => null,
     metrics: () => Promise.resolve("processor_lines_total 1\n"),
     deadLetters: deadLetterApi({
@@ -233,6 +234,19 @@ describe("answers of the status API", () => {
     ["/api/dataset?before=2025-11-30/a&after=2025-11-30/a", 400, {
       error: { code: "bad_request", message: expect.any(String) },
     }],
+    ["/api/offers", 503, { error: { code: "not_ready", message: expect.stringContaining("view") } }],
+    ["/api/offers?limit=201", 400, { error: { code: "bad_request", message: expect.any(String) } }],
+    ["/api/offers?state=mailed", 400, { error: { code: "bad_request", message: expect.any(String) } }],
+    ["/api/offers?before=x", 400, { error: { code: "bad_request", message: expect.any(String) } }],
+    ["/api/offers?search=", 400, { error: { code: "bad_request", message: expect.any(String) } }],
+    [`/api/offers?search=${"x".repeat(1001)}`, 400, {
+      error: { code: "bad_request", message: expect.any(String) },
+    }],
+    ["/api/mails?limit=0", 400, { error: { code: "bad_request", message: expect.any(String) } }],
+    ["/api/mails?before=../x", 400, { error: { code: "bad_request", message: expect.any(String) } }],
+    ["/api/mails?search=ada", 400, {
+      error: { code: "bad_request", message: expect.stringContaining("POST") },
+    }],
     ["/api/mails/none", 404, { error: { code: "not_found", message: expect.any(String) } }],
     ["/api/dead-letters", 200, expect.objectContaining({ total: 0, letters: [] })],
     ["/api/dead-letters/0:0", 404, { error: { code: "not_found", message: expect.any(String) } }],
@@ -268,6 +282,46 @@ describe("answers of the status API", () => {
     ]);
   });
 
+  test("offers come in pages of 50, by state and by whose they are", async () => {
+    const asked: unknown[] = [];
+    const offers: StatusSources["offers"] = (query) => (asked.push(query), Promise.resolve(null));
+    await get({ offers }, "/api/offers");
+    await get({ offers }, "/api/offers?state=opted_out&before=12-3&limit=200");
+    await get({ offers }, "/api/offers?search=ada%40example.org");
+    expect(asked).toEqual([
+      { state: null, search: null, before: null, limit: 50 },
+      { state: "opted_out", search: null, before: "12-3", limit: 200 },
+      { state: null, search: "ada@example.org", before: null, limit: 50 },
+    ]);
+  });
+
+  test("mails come 200 at once, and are searched by a body, since an address belongs into no URL", async () => {
+    const asked: unknown[] = [];
+    const mails: StatusSources["mails"] = (query) => (asked.push(query), sources().mails(query));
+    const app = createStatusApi(sources({ mails }));
+    const search = async (body: string) =>
+      (await app.request("/api/mails/search", { method: "POST", headers: { host: "127.0.0.1:3001" }, body }, {
+        remoteAddr: { transport: "tcp", hostname: "127.0.0.1", port: 1 },
+      })).status;
+    await get({ mails }, "/api/mails");
+    await get({ mails }, `/api/mails?before=${encodeURIComponent("17/a@b")}&limit=20`);
+    expect(await search('{"search":"Ada@example.org"}')).toBe(200);
+    expect(await search('{"search":"x","before":"17/a@b","limit":7}')).toBe(200);
+    expect(asked).toEqual([
+      { search: null, before: null, limit: 200 },
+      { search: null, before: "17/a@b", limit: 20 },
+      { search: "Ada@example.org", before: null, limit: 200 },
+      { search: "x", before: "17/a@b", limit: 7 },
+    ]);
+    for (
+      const wrong of ["", "[]", "null", '{"search":" "}', '{"search":7}', '{"search":"x","limit":"7"}', "{}"]
+    ) {
+      expect([wrong, await search(wrong)]).toEqual([wrong, 400]);
+    }
+    expect(await search(JSON.stringify({ search: "x".repeat(201) }))).toBe(400);
+    expect(await search(JSON.stringify({ search: "x".repeat(9_000) }))).toBe(413);
+  });
+
   test("a valid code is valid", async () => {
     const response = await get({ codeIsValid: (code) => code === "SAVE" }, "/api/discounts/SAVE");
     expect([response.status, await response.json()]).toEqual([200, { valid: true }]);
@@ -281,7 +335,15 @@ describe("answers of the status API", () => {
 });
 
 describe("the status API is the operator's console", () => {
-  const PATHS = ["/api/status", "/api/events", "/api/offers/ada", "/api/dataset", "/api/mails", "/nothing"];
+  const PATHS = [
+    "/api/status",
+    "/api/events",
+    "/api/offers",
+    "/api/offers/ada",
+    "/api/dataset",
+    "/api/mails",
+    "/nothing",
+  ];
   const HEALTH = ["/healthz", "/readyz", "/metrics"];
   const statusOf = async (
     given: Partial<StatusSources>,

@@ -1,4 +1,5 @@
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import type { Clock } from "../../runtime/clock.ts";
 import { ConsoleDoor, type ConsoleSettings, isLocal, refusalAnswer, visitOf } from "../../contract/door.ts";
 import type {
@@ -7,11 +8,16 @@ import type {
   EventDetail,
   Figures,
   MailListing,
+  MailSearch,
   NoEvent,
+  OfferFilter,
+  OfferListing,
+  OfferQuery,
   OfferView,
   PipelineStatus,
   TopicConsumers,
 } from "../../contract/processor_api.ts";
+import { OFFER_FILTERS } from "../../contract/processor_api.ts";
 import { eventStream } from "./event_stream.ts";
 import type { TraceHub } from "./trace_hub.ts";
 
@@ -32,11 +38,15 @@ export type StatusSources = {
   readonly figures: () => Promise<Figures>;
   /** What has become of one event. */
   readonly eventOf: (uuid: string, options: { readonly withRaw: boolean }) => Promise<EventDetail | NoEvent>;
+  /** Null where this processor has not made its view yet. */
+  readonly offers: (query: OfferQuery) => Promise<OfferListing | null>;
   readonly offerOf: (distinctId: string) => Promise<OfferView | null>;
   readonly codeIsValid: (code: string) => boolean;
   readonly dataset: (query: { limit: number; before: string | null; after: string | null }) => DatasetPage;
   readonly tail: (file: string, lines: number) => DatasetTail | null;
-  readonly mails: () => Promise<MailListing>;
+  readonly mails: (
+    query: { search: string | null; before: string | null; limit: number },
+  ) => Promise<MailListing>;
   /** The `.eml` of one message; null where there is none. */
   readonly mailSource: (messageId: string) => Uint8Array | null;
   /** Answers below `/api/dead-letters`. */
@@ -59,6 +69,18 @@ const DATASET_LIMIT_MAX = 500;
 const DATASET_LIMIT = 50;
 /** Where a page of the dataset goes on: a date and an event's name as its directory has it. */
 const DATASET_CURSOR = /^\d{4}-\d\d-\d\d\/.{1,1000}$/s;
+
+/** Offers or mails of a page, at most; and offers unless another number is asked for, of mails as many as there may be. */
+const LIMIT_MAX = 200;
+const LIMIT = 50;
+/** Where a page of offers, or of mails, goes on. */
+const OFFER_CURSOR = /^\d{1,15}-\d{1,15}$/;
+const MAIL_CURSOR = /^\d{1,16}\/[A-Za-z0-9@._-]{1,1000}$/;
+/** A distinct_id has 1,000 bytes at most; so has what is asked for. */
+const ID_CHARS_MAX = 1_000;
+const SEARCH_CHARS_MAX = 200;
+const SEARCH_BYTES_MAX = 8 * 1024;
+const NO_VIEW = "The view of the offers is being made from the log's facts; nothing of it can be shown yet.";
 
 /**
  * The processor's HTTP API: health, metrics, status, trace steps as server-sent events, offers, dataset, mails and
@@ -113,6 +135,17 @@ export function createStatusApi(sources: StatusSources): Hono {
       ? c.json(event)
       : c.json({ ...problem("not_found", NO_SUCH_EVENT), ...event }, 404);
   });
+  app.get("/api/offers", async (c) => {
+    const query = offerQuery(c);
+    if (query === null) {
+      const message =
+        `Expected state one of ${OFFER_FILTERS.join(", ")}, before as "older" of a page has it, ` +
+        `search of 1 to ${ID_CHARS_MAX} characters, limit from 1 to ${LIMIT_MAX}.`;
+      return c.json(problem("bad_request", message), 400);
+    }
+    const offers = await sources.offers(query);
+    return offers ? c.json(offers) : c.json(problem("not_ready", NO_VIEW), 503);
+  });
   app.get("/api/offers/:id", async (c) => {
     const offer = await sources.offerOf(c.req.param("id"));
     return offer
@@ -149,7 +182,26 @@ export function createStatusApi(sources: StatusSources): Hono {
     const tail = sources.tail(file, lines);
     return tail ? c.json(tail) : c.json(problem("not_found", "The dataset has no such file."), 404);
   });
-  app.get("/api/mails", async (c) => c.json(await sources.mails()));
+  const mails = async (c: Context, query: Partial<Record<keyof MailSearch, unknown>>) => {
+    const { search = null, before = null, limit = LIMIT_MAX } = query;
+    const isRight = isLimit(limit) && isMatch(before, MAIL_CURSOR) && isMatch(search, /\S/) &&
+      (search ?? "").length <= SEARCH_CHARS_MAX;
+    if (isRight) return c.json(await sources.mails({ search, before, limit }));
+    const message =
+      `Expected before as "older" of a page has it, and limit from 1 to ${LIMIT_MAX}; to search, ` +
+      `POST {"search":"…"} of 1 to ${SEARCH_CHARS_MAX} characters to /api/mails/search.`;
+    return c.json(problem("bad_request", message), 400);
+  };
+  app.get("/api/mails", (c) => {
+    const limit = c.req.query("limit");
+    const asked = { before: c.req.query("before"), limit: limit === undefined ? LIMIT_MAX : Number(limit) };
+    return "search" in c.req.query() ? mails(c, { search: 0 }) : mails(c, asked);
+  });
+  app.post("/api/mails/search", bodyLimit({ maxSize: SEARCH_BYTES_MAX, onError: tooLarge }), async (c) => {
+    const body: unknown = await c.req.json().catch(() => null);
+    const isSearch = typeof body === "object" && body !== null && "search" in body;
+    return await mails(c, isSearch ? body : { search: 0 });
+  });
   app.get("/api/mails/:messageId", (c) => {
     const source = sources.mailSource(c.req.param("messageId"));
     if (!source) return c.json(problem("not_found", "There is no such mail."), 404);
@@ -159,6 +211,28 @@ export function createStatusApi(sources: StatusSources): Hono {
   app.notFound((c) => c.json(problem("not_found", "There is nothing at this path."), 404));
   app.onError((error, c) => c.json(problem("unavailable", error.message), 503));
   return app;
+}
+
+/** Null where it asks for what there is not. */
+function offerQuery(c: Context): OfferQuery | null {
+  const { state = null, search = null, before = null, limit = String(LIMIT) } = c.req.query();
+  const isRight = (state === null || OFFER_FILTERS.includes(state as OfferFilter)) &&
+    isMatch(search, /^.+$/s) && (search ?? "").length <= ID_CHARS_MAX && isMatch(before, OFFER_CURSOR) &&
+    isLimit(Number(limit));
+  return isRight ? { state: state as OfferFilter | null, search, before, limit: Number(limit) } : null;
+}
+
+function isLimit(limit: unknown): limit is number {
+  return typeof limit === "number" && Number.isInteger(limit) && limit >= 1 && limit <= LIMIT_MAX;
+}
+
+/** Nothing at all is right, too. */
+function isMatch(value: unknown, pattern: RegExp): value is string | null {
+  return value === null || (typeof value === "string" && pattern.test(value));
+}
+
+function tooLarge(c: Context): Response {
+  return c.json(problem("body_too_large", `The body is longer than ${SEARCH_BYTES_MAX} bytes.`), 413);
 }
 
 function problem(code: string, message: string) {

@@ -13,6 +13,8 @@ import type {
   EventDetail,
   Figures,
   MailListing,
+  OfferListing,
+  OfferQuery,
   OfferView,
   PipelineStatus,
 } from "../../contract/processor_api.ts";
@@ -59,7 +61,7 @@ export function startFakes(
   const recent: RecentWebhook[] = [];
   /** What the fake PostHog says it has given up. */
   const givenUp: { at: string; uuid: string; event: string; attempts: number; words: string }[] = [];
-  let mails: MailListing["mails"] = [];
+  const mails: Omit<MailListing["mails"][number], "rank">[] = [];
   let offset = 0;
   /** What the processor has counted; a test sets it. */
   let figures = noFigures();
@@ -68,6 +70,14 @@ export function startFakes(
   let hub = createTraceHub("first");
   /** What the fake PostHog answers instead of 200; for tests of failures. */
   let posthogStatus = 200;
+
+  function addMail({ to, subject = "Your discount code: SAVE-20", messageId = MESSAGE_ID }: {
+    to: string;
+    subject?: string;
+    messageId?: string;
+  }): void {
+    mails.unshift({ messageId, to, subject, sentAt: new Date().toISOString() });
+  }
 
   function take(event: Event): void {
     const distinctId = String(event.properties.distinct_id);
@@ -278,6 +288,64 @@ export function startFakes(
     };
   }
 
+  /** The newest sent last in `mails`; its cursor is the number of those before it, the index of a person's for offers. */
+  function listMails({ search, before, limit }: Parameters<StatusSources["mails"]>[0]): MailListing {
+    const from = before === null ? 0 : Number(before.split("/")[0]);
+    const found = mails.map((mail, rank) => ({ ...mail, rank })).filter(({ to, subject, rank }) =>
+      rank >= from && `${to}\n${subject}`.toLowerCase().includes((search ?? "").trim().toLowerCase())
+    );
+    const page = found.slice(0, limit);
+    const older = found.length > limit ? `${page.at(-1)!.rank + 1}/x` : null;
+    return { mailer: "maildir", mails: page, total: mails.length, lookedAt: mails.length - from, older };
+  }
+
+  function listOffers({ state, search, before, limit }: OfferQuery): OfferListing {
+    const all = [...offers].reverse().map(([id, offer]) => ({ id, offer }));
+    const sizeOf = (state: string, reason?: string) =>
+      all.filter(({ offer }) => offer.state === state && (reason ?? offer.reason) === offer.reason).length;
+    const found = all.filter(({ id, offer }) =>
+      (search ?? id) === id &&
+      (state === "opted_out" ? offer.reason === state : (state ?? offer.state) === offer.state)
+    );
+    const from = before === null ? 0 : Number(before.split("-")[0]);
+    return {
+      counts: {
+        counting: sizeOf("counting"),
+        waiting: sizeOf("waiting"),
+        sending: sizeOf("sending"),
+        offered: sizeOf("offered"),
+        failed: sizeOf("failed"),
+        closed: sizeOf("closed"),
+      },
+      counting: Array.from({ length: THRESHOLD }, (_, i) => ({
+        uses: i + 1,
+        people: all.filter(({ offer }) => offer.state === "counting" && offer.uses === i + 1).length,
+      })),
+      closed: {
+        opted_out: sizeOf("closed", "opted_out"),
+        mailbox_rewarded: sizeOf("closed", "mailbox_rewarded"),
+        state_lost: sizeOf("closed", "state_lost"),
+      },
+      failed: {
+        refused: sizeOf("failed") - sizeOf("failed", "delivery_unknown"),
+        attempts_exhausted: 0,
+        delivery_unknown: sizeOf("failed", "delivery_unknown"),
+      },
+      threshold: THRESHOLD,
+      total: found.length,
+      offers: found.slice(from, from + limit).map(({ id, offer: { timeline, ...offer } }) => ({
+        ...offer,
+        person: `person-${id}`,
+        changedAt: timeline.at(-1)?.at ?? null,
+        ...(offer.distinctId === null ? { distinctIdWithheld: "personal" as const } : {}),
+      })),
+      older: found.length > from + limit ? `${from + limit}-0` : null,
+      facts,
+    };
+  }
+
+  let facts: OfferListing["facts"] = { applied: 7, end: 7 };
+  let hasView = true;
   let mailSource = "";
   let processorLives = new AbortController();
   const startProcessor = (port: number) => {
@@ -325,6 +393,7 @@ export function startFakes(
           );
           return Promise.resolve({ ...detail, deliveries });
         },
+        offers: (query) => Promise.resolve(hasView ? listOffers(query) : null),
         offerOf: (id) => Promise.resolve(offers.get(id) ?? null),
         codeIsValid: () => false,
         dataset,
@@ -338,7 +407,7 @@ export function startFakes(
               firstLine: Math.max(1, lines.length - count + 1),
             }
             : null,
-        mails: () => Promise.resolve({ mailer: "maildir", mails }),
+        mails: (query) => Promise.resolve(listMails(query)),
         mailSource: (id) =>
           id === MESSAGE_ID && mailSource !== "" ? new TextEncoder().encode(mailSource) : null,
         deadLetters: deadLetterApi({ letters: deadLetters.letters, showsRaw }),
@@ -384,7 +453,7 @@ export function startFakes(
       mailSource = mailText({ to, html });
       Object.assign(offer, { state: "offered", sentAt: at, code: "SAVE-20", messageId: MESSAGE_ID });
       offer.timeline.push({ at, what: "mail accepted" });
-      mails = [{ messageId: MESSAGE_ID, to, subject: "Your discount code: SAVE-20", sentAt: at }];
+      addMail({ to });
       hub.add([{
         step: "mail",
         offer: "3:0",
@@ -395,6 +464,13 @@ export function startFakes(
         nextAttemptAt: null,
         at,
       }]);
+    },
+    /** A mail that was sent, of which nothing but the list tells. */
+    addMail,
+    /** How far the view of the offers is; false: there is none yet. */
+    view(now: OfferListing["facts"] | false): void {
+      hasView = now !== false;
+      if (now !== false) facts = now;
     },
     /** At once, whoever listens. */
     async stopProcessor(): Promise<void> {

@@ -143,14 +143,15 @@ async function lookAtIngest({ alsoRecalled = false } = {}): Promise<void> {
   if (answer !== null) add(toldByIngest(answer, { known, all: isAway }));
 }
 
-/** JSON of one of web's own answers; null where web does not answer, or answers with an error. */
+/** JSON of one of web's own answers, with `order` to a POST of it; null where web does not answer, or answers with an error. */
 export async function getJson<T>(
   path: string,
-  { limitMs = ANSWER_MS_MAX }: { limitMs?: number } = {},
+  { limitMs = ANSWER_MS_MAX, order }: { limitMs?: number; order?: unknown } = {},
 ): Promise<T | null> {
   try {
     const response = await fetch(path, {
       headers: { accept: "application/json" },
+      ...(order === undefined ? {} : { method: "POST", body: JSON.stringify(order) }),
       signal: AbortSignal.timeout(limitMs),
     });
     return response.ok ? await response.json() as T : null;

@@ -3,7 +3,7 @@ import { computed, effect, signal } from "@preact/signals";
 import type { OfferView } from "../../contract/processor_api.ts";
 import { isMine } from "../core/explore.ts";
 import type { OfferRow, TraceRow } from "../core/trace.ts";
-import { connection, getJson, trace, webSeenAt } from "./feed.ts";
+import { getJson, trace } from "./feed.ts";
 import { distinctId, ownIds } from "./person.ts";
 
 type ById = Readonly<Record<string, OfferView | null>>;

@@ -43,7 +43,9 @@ export function offerText(offer: OfferView, now: number): OfferText {
     case "failed":
       return {
         tone: "bad",
-        state: "The mail was not sent",
+        state: offer.reason === "delivery_unknown"
+          ? "Nobody can know whether the mail was sent"
+          : "The mail was not sent",
         next: offer.reason === "delivery_unknown"
           ? "It cannot be known whether the server took it, so it is not sent again by itself: see offers resend."
           : `${reasonText(offer.reason)} It is not tried again by itself: see offers resend.`,

@@ -11,6 +11,7 @@ const PAGES = [
   { href: "/dataset", name: "Dataset" },
   { href: "/offers", name: "Offers" },
   { href: "/mail", name: "Mail" },
+  { href: "/offers", name: "Offers" },
   { href: "/dead-letters", name: "Dead letters" },
 ];
 

@@ -1,7 +1,17 @@
 /** A mail as the page shows it, parsed from its source by postal-mime. */
 import PostalMime from "postal-mime";
-import { fetchWithin, type Processor, processorHeaders } from "./upstream.ts";
+import type { MailListing } from "../../contract/processor_api.ts";
+import { type MailQuery, mailQuestion } from "../core/mails.ts";
+import {
+  type Answer,
+  askProcessor,
+  fetchWithin,
+  passThrough,
+  type Processor,
+  processorHeaders,
+} from "./upstream.ts";
 
+const SEARCH_CHARS_MAX = 200;
 const MAIL_BYTES_MAX = 5 * 1024 * 1024;
 const ANSWER_MS_MAX = 2_000;
 
@@ -19,6 +29,35 @@ export type Mail = {
   readonly headers: readonly { name: string; value: string }[];
   readonly source: string;
 };
+
+/** What a form or an address asks for; what is no cursor, or longer than a search may be, is passed over. */
+export function mailQuery(form: URLSearchParams): MailQuery {
+  const before = form.get("before") ?? "";
+  return {
+    search: (form.get("search") ?? "").slice(0, SEARCH_CHARS_MAX),
+    before: /^\d{1,16}\/[A-Za-z0-9@._-]{1,1000}$/.test(before) ? before : null,
+  };
+}
+
+/** Asks the processor for a page of mails; never rejects, what went wrong is in the answer. */
+export function listMails(query: MailQuery, processor: Processor): Promise<Answer<MailListing>> {
+  const { path, order } = mailQuestion(query);
+  return askProcessor<MailListing>(path, { processor, ...(order && { order }) });
+}
+
+/** A mail as its `.eml` file, byte for byte, for a browser to save; what went wrong as it is said of other answers. */
+export async function mailFile(messageId: string, processor: Processor): Promise<Response> {
+  const answer = await passThrough(`/api/mails/${encodeURIComponent(messageId)}`, processor);
+  if (!answer.ok) return answer;
+  // The name needs no quoting: the rest of what an id may hold is replaced.
+  answer.headers.set("content-disposition", `attachment; filename="${mailName(messageId)}.eml"`);
+  return answer;
+}
+
+/** A mail's id as the list has it: without brackets, and of signs that a file's name may have. */
+export function mailName(messageId: string): string {
+  return messageId.replace(/^<|>$/g, "").replace(/[^A-Za-z0-9@._-]/g, "_");
+}
 
 /** Fetches and parses one mail. `missing`: the processor has none of this id. */
 export async function readMail(

@@ -1,3 +1,4 @@
+import type { FAILED_REASONS } from "../../../contract/processor_api.ts";
 import type { Claimer, ClosedReason, FactOf, OfferFact, PlacedFact, Position } from "../../facts/facts.ts";
 
 /**
@@ -37,7 +38,7 @@ export type OfferState =
   | { readonly is: "closed"; readonly reason: ClosedReason };
 
 /** Why an offer has failed; after `delivery_unknown` the mail may have arrived. */
-export type FailedReason = "refused" | "attempts_exhausted" | "delivery_unknown";
+export type FailedReason = typeof FAILED_REASONS[number];
 
 /** Whose a mailbox is, as the offer at hand sees it. */
 export type MailboxState = "free" | "rewarded" | "suppressed";

@@ -1,6 +1,6 @@
 import type { Clock } from "../../../runtime/clock.ts";
 import type { KeyedHashes } from "../../../contract/keyed_hash.ts";
-import type { PipelineStatus } from "../../../contract/processor_api.ts";
+import type { OfferQuery, PipelineStatus } from "../../../contract/processor_api.ts";
 import type { OfferLoopDependencies } from "../policy.ts";
 import type { OfferStoreReader, OfferStoreWriter } from "../store.ts";
 import { createOfferStoreReader } from "./reader.ts";
@@ -59,6 +59,8 @@ export function openOfferStatus(
       mails: open()?.mails() ?? { accepted: 0, deferred: 0, refused: 0, unknown: 0 },
     }),
     offerOf: (distinctId: string) => Promise.resolve(open()?.offerOf(distinctId, hashes) ?? null),
+    /** Null where the view's writer has not made it yet. */
+    page: (query: OfferQuery) => open()?.page(query, hashes) ?? null,
     codeIsValid: (code: string) => open()?.codeIsValid(code) ?? false,
     close: () => reader?.close(),
   };

@@ -61,7 +61,7 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
     isOptedOut: db.prepare("select 1 from opted_out where subject = ?"),
     refresh: db.prepare(
       `update person set touched = ?, size = ?, uses = ?, opted_out = ?, newest_at = ?, newest_partition = ?,
-       newest_offset = ?, newest_mailbox = ?, offer = ?, state = ?, partition = ?, due = ?, due_proven = ? where id = ?`,
+       newest_offset = ?, newest_mailbox = ?, offer = ?, state = ?, reason = ?, partition = ?, due = ?, due_proven = ? where id = ?`,
     ),
   };
   /** Persons as the facts of this transaction have made them, with the last fact that touched them. */
@@ -228,10 +228,15 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
   function columnsOf({ size, uses, optedOut, newest, offer }: Person): SQLInputValue[] {
     const current = offer === null ? null : rows.offer(offer);
     const state = current?.state.is ?? (optedOut ? "closed" : uses > 0 ? "counting" : null);
+    const reason = current === null
+      ? (optedOut ? "opted_out" : null)
+      : "reason" in current.state
+      ? current.state.reason
+      : null;
     return [
       ...[size, uses, optedOut ? 1 : 0],
       ...[newest?.at ?? null, newest?.position.partition ?? null, newest?.position.offset ?? null],
-      ...[newest?.mailbox ?? null, offer, state, current?.position.partition ?? null],
+      ...[newest?.mailbox ?? null, offer, state, reason, current?.position.partition ?? null],
       dueOf(current, { optedOut, proven: false }),
       dueOf(current, { optedOut, proven: true }),
     ];

@@ -8,12 +8,12 @@ import { makePrivateFile, removeIfThere } from "../../../runtime/durable_file.ts
  */
 
 /** Grows with every change of the schema or the fold: a view that another version made is built again. */
-const VIEW_VERSION = 4;
+const VIEW_VERSION = 5;
 
 /**
  * Rows are kept per subject, with the position of the record that brought them. `person`, every column `person`, `earning`,
  * `party` and `destination` are derived from them, and kept so that what a fact costs does not grow with how many ids its person
- * has. `offer.state` is `unknown` for a failure as `delivery_unknown`.
+ * has. `offer.state` is `unknown` for a failure as `delivery_unknown`. `person.reason`: why it is closed or has failed.
  *
  * `subject.since`: the fact since which it is of this person. `person.newest_*`: the newest address of its subjects.
  * `joined`: see `processor/offers/core/merge.ts`; `holds` and `open` are derived, and a join that PostHog refused stays as a
@@ -28,11 +28,12 @@ create table lost (partition integer primary key, before integer not null, caugh
 create table subject (subject text primary key, person integer not null, since integer not null) strict, without rowid;
 create index subject_person on subject (person);
 create index subject_since on subject (since);
-create table person (id integer primary key, touched integer not null, state text, size integer not null,
+create table person (id integer primary key, touched integer not null, state text, reason text, size integer not null,
   uses integer not null, opted_out integer not null, newest_at integer, newest_partition integer, newest_offset integer,
   newest_mailbox text, offer integer, partition integer, due integer, due_proven integer) strict;
 create index person_touched on person (touched);
-create index person_state on person (state);
+create index person_state on person (state, reason, touched);
+create index person_counting on person (uses) where state = 'counting';
 create index person_due on person (partition, due) where due is not null;
 create index person_due_proven on person (partition, due_proven) where due_proven is not null;
 create table use (subject text, uuid text, person integer not null, partition integer not null,

@@ -1,10 +1,11 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { KeyedHashes } from "../../../contract/keyed_hash.ts";
-import type { OfferState, OfferView, PipelineStatus } from "../../../contract/processor_api.ts";
+import type { OfferQuery, OfferState, OfferView, PipelineStatus } from "../../../contract/processor_api.ts";
 import { decodeFact, type Fact } from "../../facts/facts.ts";
 import type { Offer } from "../core/offer.ts";
 import { normalCode, offerCode } from "../core/names.ts";
 import { reasonOf, timelineText } from "../core/timeline_text.ts";
+import { createOfferPages, type OfferPage } from "./offer_page.ts";
 import { createOfferRows, type OfferRows } from "./rows.ts";
 import { viewEndOf } from "./writer.ts";
 
@@ -22,6 +23,8 @@ export type OfferStatusReader = {
   mails(): PipelineStatus["mails"];
   /** The current offer of everybody who has one, in the order in which they earned it. */
   list(hashes: KeyedHashes): ListedOffer[];
+  /** A page of everybody who has used, earned or opted out, and how many there are of each. */
+  page(query: OfferQuery, hashes: KeyedHashes): OfferPage;
   /** True once a claim of the code's offer held. */
   codeIsValid(code: string): boolean;
   /** The subject with all that are one person with it, and those of every earlier erasure that names one of them. */
@@ -135,6 +138,13 @@ export function createOfferStatusReader(
     },
     list: (hashes) =>
       sql.current.all().map((row) => listed(JSON.parse((row as { body: string }).body), hashes)),
+    page: createOfferPages(db, {
+      rows,
+      threshold,
+      shown,
+      personOf: (id, hashes) => rows.personOf(PSEUDONYM.exec(id)?.[1] ?? hashes.subject(id)),
+      nextFact: () => end().nextFact,
+    }),
     codeIsValid: (code) => sql.code.get(normalCode(code)) !== undefined,
     subjectsToErase(subject) {
       const person = rows.personOf(subject);

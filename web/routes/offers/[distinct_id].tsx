@@ -18,17 +18,19 @@ export const handler = define.handlers({
   },
 });
 
-export default define.page<typeof handler>(function Offer({ data: { id, offer, away } }) {
+export default define.page<typeof handler>(function Offer({ data: { id, offer, away }, state }) {
   return (
     <div class="page narrow">
-      <h1>Offer</h1>
       <p class="crumb">
-        of <code class="mono break">{id}</code>
+        <a href="/offers" aria-current="false">Offers</a>
       </p>
+      <h1>
+        Offer <span class="quiet">of</span> <code class="mono break" dir="auto">{id}</code>
+      </h1>
       {offer
         ? <OfferLive id={id} initial={offer} />
         : away
-        ? <Unavailable what="Offers are kept in the log" />
+        ? <Unavailable what="Offers are kept in the log" seenAt={state.services?.seen.processor} />
         : (
           <Empty title="Nobody of this id has used anything yet.">
             The first use brings a count, the fifth one an offer. Become a user on the{" "}

@@ -1,7 +1,7 @@
 import { passThrough } from "../../../server/upstream.ts";
 import { define, settings } from "../../../utils.ts";
 
-/** The mails that were written as files, newest first. */
+/** A page of the mails that were written as files, newest first. */
 export const handler = define.handlers({
-  GET: () => passThrough("/api/mails", settings()),
+  GET: (ctx) => passThrough(`/api/mails${ctx.url.search}`, settings()),
 });

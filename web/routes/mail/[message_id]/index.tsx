@@ -1,7 +1,8 @@
 import { page } from "fresh";
 import { Unavailable } from "../../../components/Empty.tsx";
 import Ago from "../../../islands/Ago.tsx";
-import { type Mail, readMail } from "../../../server/mail.ts";
+import MailRead from "../../../islands/MailRead.tsx";
+import { type Mail, mailName, readMail } from "../../../server/mail.ts";
 import { pathSegment } from "../../../server/path.ts";
 import { framed } from "../../../server/services.ts";
 import { define, settings } from "../../../utils.ts";
@@ -20,7 +21,7 @@ export const handler = define.handlers({
   },
 });
 
-export default define.page<typeof handler>(function MailView({ data }) {
+export default define.page<typeof handler>(function MailView({ data, state }) {
   const { mail, view, path } = data;
   return (
     <div class="page">
@@ -30,12 +31,13 @@ export default define.page<typeof handler>(function MailView({ data }) {
       {mail
         ? (
           <article class="mail">
-            <h1>{mail.subject}</h1>
+            <MailRead messageId={mailName(mail.messageId)} />
+            <h1 dir="auto">{mail.subject}</h1>
             <dl class="facts">
               <dt>From</dt>
-              <dd>{mail.from}</dd>
+              <dd dir="auto">{mail.from}</dd>
               <dt>To</dt>
-              <dd>{mail.to}</dd>
+              <dd dir="auto">{mail.to}</dd>
               {mail.date && (
                 <>
                   <dt>Sent</dt>
@@ -45,6 +47,9 @@ export default define.page<typeof handler>(function MailView({ data }) {
                 </>
               )}
             </dl>
+            <p class="actions">
+              <a href={`${path}/eml`} download>Download as .eml</a>
+            </p>
             <nav aria-label="Views of this mail">
               <ul class="tabs">
                 {VIEWS.map((name) => (
@@ -65,7 +70,7 @@ export default define.page<typeof handler>(function MailView({ data }) {
             There is no mail of this Message-ID here. Where mail goes out by SMTP no copy is kept.
           </p>
         )
-        : <Unavailable what="The mail is on disk and safe" />}
+        : <Unavailable what="The mail is on disk and safe" seenAt={state.services?.seen.processor} />}
     </div>
   );
 });

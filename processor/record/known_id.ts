@@ -1,0 +1,38 @@
+import { isScrubbed } from "../../contract/dead_letter.ts";
+import type { KeyedHashes } from "../../contract/keyed_hash.ts";
+import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import type { TopicLog } from "../../topic/topic.ts";
+
+/** Whose a record is, as the dataset has it, or why that is not said: `personal`: the distinct_id is personal data itself. */
+export type KnownId = { readonly id: string } | { readonly why: "personal" | "record_gone" };
+
+/** What a record is asked with. */
+export type WhoseRecord = {
+  readonly subject: string;
+  readonly position: { readonly partition: number; readonly offset: number };
+};
+
+/** Reads the distinct_id of a subject off one of its records, since whoever keeps offers has keyed hashes only. */
+export async function knownId(
+  log: TopicLog,
+  { position: { partition, offset }, subject, hashes, lineId, signal }: WhoseRecord & {
+    readonly hashes: Pick<KeyedHashes, "subject">;
+    /** A distinct_id as the dataset has it. */
+    readonly lineId: (distinctId: string) => string;
+    /** Gives up, as if the record were gone. */
+    readonly signal?: AbortSignal;
+  },
+): Promise<KnownId> {
+  const unreadable = () => Promise.resolve("skip" as const);
+  const range = { partition, from: offset, until: offset + 1, unreadable, ...(signal ? { signal } : {}) };
+  for await (const { records } of log.read(WEBHOOKS_TOPIC, range)) {
+    const record = records.find((record) => record.offset === offset);
+    if (record === undefined || record.key === null || isScrubbed(record)) continue;
+    const distinctId = new TextDecoder().decode(record.key);
+    // The topic may have been made again: then another's record lies there.
+    if (hashes.subject(distinctId) !== subject) continue;
+    const id = lineId(distinctId);
+    return id === distinctId ? { id } : { why: "personal" };
+  }
+  return { why: "record_gone" };
+}
