@@ -125,6 +125,10 @@ export type DeadLetterView = {
   firstSeen: string;
   redrives: number;
   redriven: boolean;
+  /** Only of a redriven letter whose copy somebody had edited. */
+  edited?: true;
+  /** Only of a letter whose record is itself an edited copy: the letter in which it was edited. */
+  editedIn?: string;
   /** Only of a letter that was set aside for good: the operator's words. */
   dismissed?: { words: string };
   /** Only of what was set aside unread: where the topic was read on, what stood in the way, the operator's words. */
@@ -165,6 +169,29 @@ export type DeadLetterDetail = DeadLetterView & {
 
 /** Body of `POST /api/dead-letters/redrive`, as JSON. */
 export type RedriveOrder = ({ ids: string[] } | { all: true }) & { dryRun?: boolean };
+
+/**
+ * Body of `POST /api/dead-letters/resend`, as JSON: a redrive of one letter with this text in place of its own. Answered as
+ * a redrive is; only where raw values are shown.
+ */
+export type ResendOrder = { id: string; value: string };
+
+/** Body of `POST /api/dead-letters/dismiss`, as JSON. */
+export type DismissOrder = { id: string; reason: string };
+
+/** Its answer; `redriven`, `half_redriven`: nothing was set aside, as its event goes on already (of a half one the end is missing). */
+export type DismissAnswer = {
+  id: string;
+  outcome: "dismissed" | "already_dismissed" | "redriven" | "half_redriven";
+};
+
+/** `GET /api/dead-letters/at/:position`, `partition:offset` in the raw topic: the letter of what lies there. */
+export type LetterAt = { id: string };
+
+/** Characters of the words with which a letter is set aside for good: they lie in a header. */
+export const DISMISSAL_WORDS_MAX = 1_000;
+/** Bytes of an edited record: as much as ingest takes. */
+export const EDITED_BYTES_MAX = 1024 * 1024;
 
 /** Its answer; with `dryRun` what would be done, and nothing was. */
 export type RedriveAnswer = {
