@@ -89,7 +89,7 @@ export type DatasetListing = {
 
 /**
  * `GET /api/dataset?before=CURSOR&limit=50`: a page of the dataset's partitions, the newest date first; counts are of the
- * whole dataset. A partition names its last 24 files at most.
+ * whole dataset. A partition names its 24 newest files at most, first the one that was written last.
  */
 export type DatasetPage = DatasetListing & {
   /** What `before` takes for the next page; null on the last one. */
@@ -98,7 +98,10 @@ export type DatasetPage = DatasetListing & {
   newer: string | null;
 };
 
-/** `GET /api/dataset?file=…`: the end of one file, whole lines, oldest first. */
+/**
+ * `GET /api/dataset?file=…&lines=50`: the end of one file, whole lines, oldest first; with `before=LINE` those below that
+ * line, with `around=LINE` those about it.
+ */
 export type DatasetTail = {
   file: string;
   records: number;
@@ -106,6 +109,35 @@ export type DatasetTail = {
   lines: string[];
   firstLine: number;
 };
+
+/**
+ * `GET /api/dataset/search?q=TEXT&from=CURSOR`: lines that hold the text in prompt, reason, distinct_id or event, in any case
+ * of letters, newest day and newest lines of a file first.
+ */
+export type LineHits = {
+  /** At most 50. */
+  hits: LineHit[];
+  /** Bytes of lines that were looked through so far, also by the looks before. */
+  searchedBytes: number;
+  /** What `from` takes to look on; null where all lines have been looked through. */
+  next: string | null;
+};
+
+/** A line that holds what was searched: where, and the text about it, each side cut to 120 characters. */
+export type LineHit = {
+  file: string;
+  line: number;
+  /** The line's own time. */
+  at: string;
+  field: "input_prompt" | "failure_reason" | "distinct_id" | "event";
+  before: string;
+  found: string;
+  after: string;
+};
+
+/** Formats of `GET /api/dataset/export?format=…`: `jsonl` is the lines as they are, the others are the command's. */
+export const DOWNLOAD_FORMATS = ["parquet", "chat-jsonl", "hf", "jsonl"] as const;
+export type DownloadFormat = typeof DOWNLOAD_FORMATS[number];
 
 /** `GET /api/mails`: what the `.eml` mailer wrote, newest first; empty where mail goes out by SMTP. */
 export type MailListing = {

@@ -16,6 +16,7 @@ import type { TopicLog } from "../topic/topic.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import { FACTS_TOPIC_SPEC } from "./facts/topic.ts";
 import { openDatasetLocks } from "./dataset/files/locks.ts";
+import { datasetApi, datasetSources } from "./dataset/api.ts";
 import { DatasetView } from "./dataset/files/dataset.ts";
 import { openOfferStatus } from "./offers/sqlite/open.ts";
 import { type ProcessorConfig, readProcessorConfig, startWarnings } from "./config.ts";
@@ -125,8 +126,7 @@ export async function startProcessor(
     eventOf: (uuid, options) => history.eventOf(uuid, options),
     offerOf: (distinctId) => offers.offerOf(distinctId),
     codeIsValid: (code) => offers.codeIsValid(code),
-    dataset: (query) => dataset.page(query),
-    tail: (file, lines) => dataset.tail({ file, lines }),
+    dataset: datasetApi(datasetSources(config.datasetDir, { view: dataset, clock: systemClock })),
     mails: openMailList(config.dataDir, config.smtp === null || config.mailbox ? "maildir" : "smtp"),
     mailSource: (messageId) => readMail(config.dataDir, messageId),
     deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw }),
