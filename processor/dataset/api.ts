@@ -179,7 +179,9 @@ async function download(
       // A block of a file is good until the next one, and one is read ahead of what is sent.
       else controller.enqueue(new Uint8Array(value));
     },
-    cancel: () => void pieces.return(undefined),
+    async cancel() {
+      await pieces.return(undefined);
+    },
   }, { highWaterMark: 0 });
   return new Response(body, {
     headers: {

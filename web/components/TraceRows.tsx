@@ -1,7 +1,7 @@
 import Ago from "../islands/Ago.tsx";
 import CopyButton from "../islands/CopyButton.tsx";
 import { now } from "../browser/now.ts";
-import { countdown, plural, positionText, shortId } from "../core/format.ts";
+import { countdown, letterUrl, lineUrl, plural, positionText, shortId } from "../core/format.ts";
 import { asCurl, backfillCommand, beganAt, type EventRow, type OfferRow } from "../core/trace.ts";
 import { EventPath } from "./EventPath.tsx";
 import { LongText } from "./LongText.tsx";
@@ -53,7 +53,7 @@ export function EventRowView(
       {row.ending?.kind === "dead_lettered" && (
         <p class="note bad">
           Set aside: {row.ending.reason}. Its bytes are kept as they came, none of them in the dataset:{" "}
-          <a href="/dead-letters">dead letters</a>.
+          <a href={row.position === null ? "/dead-letters" : letterUrl(row.position)}>the dead letter</a>.
         </p>
       )}
       {row.repeats.length > 0 && (
@@ -91,11 +91,6 @@ function WhereItWaits({ row: { dropped, durable, polledAt, capturedAt } }: { row
         : "Durable in ingest’s spool; it goes into the topic when the log takes it."}
     </p>
   );
-}
-
-/** The dataset page, at one line of one file. */
-function lineUrl({ file, line }: { file: string; line: number }): string {
-  return `/dataset?file=${encodeURIComponent(file)}#L${line}`;
 }
 
 /** One offer: earned, due, and what came of its mail. */

@@ -87,7 +87,7 @@ async function* archive(
   { format, createdAt }: CopyOptions,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   const extent: Extent = new Map();
-  const { card, written } = await measure(files, { format, createdAt, extent });
+  const { card, written } = yield* measure(files, { format, createdAt, extent });
   const mtime = Date.parse(createdAt);
   yield tarHead({ path: "README.md", bytes: card.length, mtime });
   yield card;
@@ -113,11 +113,17 @@ async function* archive(
   yield tarEnd();
 }
 
-/** What the archive will hold: its card, and the size of each file. */
-async function measure(
+/**
+ * What the archive will hold: its card, and the size of each file. Until that is known it gives pieces of no bytes, so that
+ * whoever sends them sees a reader who has left.
+ */
+async function* measure(
   files: DatasetFiles,
   { format, createdAt, extent }: CopyOptions & { readonly extent: Extent },
-): Promise<{ readonly card: Uint8Array<ArrayBuffer>; readonly written: readonly ExportedFile[] }> {
+): AsyncGenerator<
+  Uint8Array<ArrayBuffer>,
+  { readonly card: Uint8Array<ArrayBuffer>; readonly written: readonly ExportedFile[] }
+> {
   const card: Uint8Array<ArrayBuffer>[] = [];
   const nowhere = { write: () => {}, finish: () => {}, close: () => {} };
   const sink = sinkOf(format, {
@@ -125,7 +131,11 @@ async function measure(
   });
   const copying = copyLines(files, { sink, createdAt, extent });
   let step = await copying.next();
-  while (!step.done) step = await copying.next();
+  try {
+    for (; !step.done; step = await copying.next()) yield new Uint8Array();
+  } finally {
+    await copying.return(undefined as never);
+  }
   const written = await sink.finish(step.value);
   return { card: await new Blob(card).bytes(), written };
 }
