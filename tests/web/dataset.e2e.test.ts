@@ -414,7 +414,10 @@ function smallTargets(): string[] {
   const all = [...document.querySelectorAll("main :is(a, button, summary, input, select, textarea)")];
   return all.flatMap((one) => {
     const { width, height } = one.getBoundingClientRect();
-    if (one.matches("[type=hidden]") || width === 0 || (one.closest("p, dd") && one.matches("a"))) return [];
+    // The words beside a box belong to it.
+    if (
+      one.matches("[type=hidden], label input") || width === 0 || (one.closest("p, dd") && one.matches("a"))
+    ) return [];
     return width < 24 || height < 24 ? [`${one.tagName} ${one.textContent} ${width} x ${height}`] : [];
   });
 }

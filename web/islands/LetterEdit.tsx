@@ -33,7 +33,7 @@ export default function LetterEdit(
   return (
     <form
       method="post"
-      action={`/dead-letters/${encodeURIComponent(id)}?edit=1#edit`}
+      action={`/dead-letters/${encodeURIComponent(id)}?edit=1#edited`}
       class="stack"
       onSubmit={send}
     >
