@@ -49,6 +49,8 @@ export type RedriveMark = {
   readonly letter: string;
   /** Of the letter's raw partition, when the redrive began: its copy lies at or above it; null on `done`. */
   readonly endOffset: number | null;
+  /** On `done`: somebody had edited the copy. */
+  readonly edited?: boolean;
 };
 
 /** A letter that an operator has set aside for good. */
@@ -137,6 +139,7 @@ export function unreadableLetterRecord(
 export function redriveMarkRecord(redrive: RedriveMark, at: number): Content & { readonly headers: Headers } {
   const headers: Record<string, string> = { redrive: redrive.mark, letter: redrive.letter };
   if (redrive.endOffset !== null) headers["end-offset"] = String(redrive.endOffset);
+  if (redrive.edited) headers.edited = "1";
   return { key: null, value: new Uint8Array(), timestamp: at, headers };
 }
 
@@ -162,6 +165,28 @@ export function redrivenHeaders(letter: DeadLetter): Headers {
   return { ...letter.headers, redrives: String(letter.redrives + 1) };
 }
 
+/**
+ * The same of a copy that somebody has edited, marked by the letter's id. It stays a copy of the letter's event (`id`), so
+ * that a redelivery of the source is its repeat; `event` is what it calls itself now, null where it says nothing.
+ */
+export function editedHeaders(
+  letter: DeadLetter,
+  { id, event }: { readonly id: string; readonly event: string | null },
+): Headers {
+  const { event: _, ...headers } = redrivenHeaders(letter);
+  return { ...headers, id, ...(event === null ? {} : { event }), edited: letter.id };
+}
+
+/** The letter in which a record with these headers was edited; null where it came as it is. */
+export function editedIn({ edited }: Headers): string | null {
+  return edited !== undefined && isLetterId(edited) ? edited : null;
+}
+
+/** True for `partition:offset`, as the dead-letter topic names its letters. */
+export function isLetterId(text: string): boolean {
+  return /^\d{1,9}:\d{1,15}$/.test(text);
+}
+
 /** True for a record that an erasure has emptied; every reader passes over it. */
 export function isScrubbed(record: { readonly value: Uint8Array; readonly headers: Headers }): boolean {
   return record.headers.event === SCRUBBED && record.value.length === 0 && record.headers.id === undefined;
@@ -178,7 +203,7 @@ export function readDeadLetterEntry(record: ReadRecord): DeadLetterEntry {
   // A letter has a reason, whatever the headers of its source say.
   if ((mark === "begun" || mark === "done") && headers.reason === undefined) {
     const redrive = { mark, letter: headers.letter ?? "", endOffset: number(headers["end-offset"]) } as const;
-    return { is: "redrive", redrive };
+    return { is: "redrive", redrive: headers.edited === undefined ? redrive : { ...redrive, edited: true } };
   }
   if (headers.dismissed !== undefined && headers.reason === undefined) {
     return { is: "dismissed", dismissal: { letter: headers.dismissed, words: headers.words ?? "" } };

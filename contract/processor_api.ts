@@ -165,7 +165,7 @@ export type DatasetListing = {
 
 /**
  * `GET /api/dataset?before=CURSOR&limit=50`: a page of the dataset's partitions, the newest date first; counts are of the
- * whole dataset. A partition names its last 24 files at most.
+ * whole dataset. A partition names its 24 newest files at most, first the one that was written last.
  */
 export type DatasetPage = DatasetListing & {
   /** What `before` takes for the next page; null on the last one. */
@@ -174,7 +174,10 @@ export type DatasetPage = DatasetListing & {
   newer: string | null;
 };
 
-/** `GET /api/dataset?file=…`: the end of one file, whole lines, oldest first. */
+/**
+ * `GET /api/dataset?file=…&lines=50`: the end of one file, whole lines, oldest first; with `before=LINE` those below that
+ * line, with `around=LINE` those about it.
+ */
 export type DatasetTail = {
   file: string;
   records: number;
@@ -182,6 +185,35 @@ export type DatasetTail = {
   lines: string[];
   firstLine: number;
 };
+
+/**
+ * `GET /api/dataset/search?q=TEXT&from=CURSOR`: lines that hold the text in prompt, reason, distinct_id or event, in any case
+ * of letters, newest day and newest lines of a file first.
+ */
+export type LineHits = {
+  /** At most 50. */
+  hits: LineHit[];
+  /** Bytes of lines that were looked through so far, also by the looks before. */
+  searchedBytes: number;
+  /** What `from` takes to look on; null where all lines have been looked through. */
+  next: string | null;
+};
+
+/** A line that holds what was searched: where, and the text about it, each side cut to 120 characters. */
+export type LineHit = {
+  file: string;
+  line: number;
+  /** The line's own time. */
+  at: string;
+  field: "input_prompt" | "failure_reason" | "distinct_id" | "event";
+  before: string;
+  found: string;
+  after: string;
+};
+
+/** Formats of `GET /api/dataset/export?format=…`: `jsonl` is the lines as they are, the others are the command's. */
+export const DOWNLOAD_FORMATS = ["parquet", "chat-jsonl", "hf", "jsonl"] as const;
+export type DownloadFormat = typeof DOWNLOAD_FORMATS[number];
 
 /**
  * `GET /api/mails?before=CURSOR&limit=200`, and by `POST /api/mails/search` (a {@link MailSearch}; a search for an address
@@ -214,6 +246,10 @@ export type DeadLetterView = {
   firstSeen: string;
   redrives: number;
   redriven: boolean;
+  /** Only of a redriven letter whose copy somebody had edited. */
+  edited?: true;
+  /** Only of a letter whose record is itself an edited copy: the letter in which it was edited. */
+  editedIn?: string;
   /** Only of a letter that was set aside for good: the operator's words. */
   dismissed?: { words: string };
   /** Only of what was set aside unread: where the topic was read on, what stood in the way, the operator's words. */
@@ -254,6 +290,29 @@ export type DeadLetterDetail = DeadLetterView & {
 
 /** Body of `POST /api/dead-letters/redrive`, as JSON. */
 export type RedriveOrder = ({ ids: string[] } | { all: true }) & { dryRun?: boolean };
+
+/**
+ * Body of `POST /api/dead-letters/resend`, as JSON: a redrive of one letter with this text in place of its own. Answered as
+ * a redrive is; only where raw values are shown.
+ */
+export type ResendOrder = { id: string; value: string };
+
+/** Body of `POST /api/dead-letters/dismiss`, as JSON. */
+export type DismissOrder = { id: string; reason: string };
+
+/** Its answer; `redriven`, `half_redriven`: nothing was set aside, as its event goes on already (of a half one the end is missing). */
+export type DismissAnswer = {
+  id: string;
+  outcome: "dismissed" | "already_dismissed" | "redriven" | "half_redriven";
+};
+
+/** `GET /api/dead-letters/at/:position`, `partition:offset` in the raw topic: the letter of what lies there. */
+export type LetterAt = { id: string };
+
+/** Characters of the words with which a letter is set aside for good: they lie in a header. */
+export const DISMISSAL_WORDS_MAX = 1_000;
+/** Bytes of an edited record: as much as ingest takes. */
+export const EDITED_BYTES_MAX = 1024 * 1024;
 
 /** Its answer; with `dryRun` what would be done, and nothing was. */
 export type RedriveAnswer = {

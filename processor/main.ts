@@ -17,6 +17,7 @@ import { LogSetupError, LogUnavailableError, type TopicLog } from "../topic/topi
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import { FACTS_TOPIC_SPEC } from "./facts/topic.ts";
 import { openDatasetLocks } from "./dataset/files/locks.ts";
+import { datasetApi, datasetSources } from "./dataset/api.ts";
 import { DatasetView } from "./dataset/files/dataset.ts";
 import { openOfferStatus } from "./offers/sqlite/open.ts";
 import { type ProcessorConfig, readProcessorConfig, startWarnings } from "./config.ts";
@@ -150,8 +151,7 @@ export async function startProcessor(
     offers: offerList.list,
     offerOf: (distinctId) => offers.offerOf(distinctId),
     codeIsValid: (code) => offers.codeIsValid(code),
-    dataset: (query) => dataset.page(query),
-    tail: (file, lines) => dataset.tail({ file, lines }),
+    dataset: datasetApi(datasetSources(config.datasetDir, { view: dataset, clock: systemClock })),
     mails: openMailList(config.dataDir, config.smtp === null || config.mailbox ? "maildir" : "smtp"),
     mailSource: (messageId) => readMail(config.dataDir, messageId),
     deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw }),

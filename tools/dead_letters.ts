@@ -146,7 +146,12 @@ function printList(
   const now = Date.now();
   const rows = letters.map((letter): readonly Cell[] => {
     const { id, step, source, firstSeen, redrives, reason, unread } = letter;
-    const why = unread === undefined ? reason : `${reason}: ${unread.why} (${unread.words})`;
+    const edited = letterView(letter).editedIn;
+    const why = unread !== undefined
+      ? `${reason}: ${unread.why} (${unread.words})`
+      : edited === undefined
+      ? reason
+      : `${reason} (edited in ${edited})`;
     const from = `${source.partition}:${source.offset}`;
     return [id, step, from, ago(firstSeen, now), redrives, reasonCell(why, letter)];
   });
@@ -159,9 +164,11 @@ function printList(
 /** What has left the list stands back where all are shown, with what became of it. */
 function reasonCell(
   reason: string,
-  { redriven = false, dismissed }: { readonly redriven?: boolean } & Pick<ListedLetter, "dismissed">,
+  { redriven = false, edited = false, dismissed }:
+    & Partial<Pick<ListedLetter, "redriven" | "edited">>
+    & Pick<ListedLetter, "dismissed">,
 ): Cell {
-  if (redriven) return [`redriven · ${reason}`, "dim"];
+  if (redriven) return [`redriven${edited ? ", edited" : ""} · ${reason}`, "dim"];
   if (dismissed) return [`dismissed (${dismissed.words}) · ${reason}`, "dim"];
   return [reason, null];
 }

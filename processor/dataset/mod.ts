@@ -18,6 +18,11 @@ export { lineFault, parseLine, type StoredLine } from "./core/line_check.ts";
 export { DatasetReadError } from "./core/read_error.ts";
 export { DatasetStateError } from "./core/state_error.ts";
 
+/** Every line in another format. */
+export { copyLines, EXPORT_FORMATS, type ExportFormat, refuseWhileErasing, sinkOf } from "./export/copy.ts";
+export { directoryOutput, type ExportedFile } from "./export/file.ts";
+export type { ChatOptions, ChatReport } from "./export/chat.ts";
+
 /** What the manifests of a tree say. */
 export { readEntries, readSnapshot } from "./files/snapshot.ts";
 export {

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { dismissalRecord } from "../../contract/dead_letter.ts";
+import { dismissalRecord, redriveMarkRecord } from "../../contract/dead_letter.ts";
+import { idFromBody } from "../../contract/envelope.ts";
 import { DEAD_LETTER_TOPIC } from "../../contract/names.ts";
 import { createDeadLettersContext, type DeadLettersContext } from "./fixtures/dead_letters.ts";
 import { deadLetterApi, type DeadLetterApiOptions } from "./api.ts";
@@ -19,19 +20,19 @@ const get = async (
   const response = await api(given).request(path, { headers: { host, ...headers } }, info);
   return { status: response.status, headers: response.headers, body: await response.json() };
 };
-const redrive = async (
-  order: unknown,
-  { given = {}, headers = {} }: {
-    given?: Partial<DeadLetterApiOptions>;
-    headers?: Record<string, string>;
-  } = {},
-) => {
+type Asked = {
+  given?: Partial<DeadLetterApiOptions>;
+  headers?: Record<string, string>;
+  info?: typeof HERE;
+};
+const redrive = (order: unknown, asked?: Asked) => post("/redrive", order, asked);
+const post = async (path: string, order: unknown, { given = {}, headers = {}, info = HERE }: Asked = {}) => {
   const body = typeof order === "string" ? order : JSON.stringify(order);
-  const response = await api(given).request("/redrive", {
+  const response = await api(given).request(path, {
     method: "POST",
     headers: { ...HOST, "content-type": "application/json", ...headers },
     body,
-  });
+  }, info);
   return { status: response.status, headers: response.headers, body: await response.json() };
 };
 
@@ -274,5 +275,186 @@ describe("POST redrive", () => {
     await context.setAside();
     expect((await get("/redrive")).status).toBe(404);
     expect(context.copies()).toEqual([]);
+  });
+});
+
+describe("POST resend", () => {
+  const VALUE = '{"event":"feature_used","distinct_id":"somebody else"}';
+
+  test("publishes the edited record once, marked as one, as a copy of the same event in the same place", async () => {
+    await context.setAside({ id: "a" });
+    expect((await post("/resend", { id: "0:0", value: VALUE })).body).toMatchObject({
+      redriven: 1,
+      letters: [{ id: "0:0", outcome: "redriven" }],
+    });
+    const [copy, ...more] = context.copies();
+    expect(more).toEqual([]);
+    expect(new TextDecoder().decode(copy!.value)).toBe(VALUE);
+    expect(copy!.headers).toEqual({ id: "a", event: "feature_used", redrives: "1", edited: "0:0" });
+    // By a key that lies elsewhere the writer would take the topic for one with more partitions.
+    expect([new TextDecoder().decode(copy!.key!), copy!.partition]).toEqual(["user-a", 3]);
+    expect((await get("/")).body).toMatchObject({ total: 0, byReason: {} });
+    expect((await get("/?all=1")).body.letters).toMatchObject([{ id: "0:0", redriven: true, edited: true }]);
+  });
+
+  test("names an event that had no header, so that its copy is found again", async () => {
+    const id = await context.setAside({ headers: {} });
+    await post("/resend", { id, value: VALUE });
+    const [source, copy] = context.log.records("posthog.webhooks", 3);
+    expect(copy!.headers.id).toBe(idFromBody(source!.value));
+  });
+
+  test("a second time brings no second copy, and says that the event went on before", async () => {
+    await context.setAside({ id: "a" });
+    await post("/resend", { id: "0:0", value: VALUE });
+    expect((await post("/resend", { id: "0:0", value: "{}" })).body).toMatchObject({
+      redriven: 0,
+      alreadyThere: 1,
+    });
+    expect(context.copies()).toHaveLength(1);
+  });
+
+  test("helps a letter that another round does not help", async () => {
+    await context.setAside({ id: "worn", redrives: 3 });
+    expect((await post("/resend", { id: "0:0", value: VALUE })).body).toMatchObject({
+      redriven: 1,
+      refused: 0,
+    });
+    expect(context.copies().at(-1)!.headers).toMatchObject({ redrives: "4", edited: "0:0" });
+  });
+
+  test("of a letter of an edited copy says in which letter that was edited", async () => {
+    await context.setAside({ id: "a", redrives: 1, headers: { edited: "0:7" } });
+    expect((await get("/")).body.letters).toMatchObject([{ id: "0:0", editedIn: "0:7" }]);
+    await post("/resend", { id: "0:0", value: VALUE });
+    expect(context.copies().at(-1)!.headers.edited).toBe("0:0");
+  });
+
+  test.each(["{", "", "no", '{"a":1}}', "undefined"])(
+    "refuses what is no JSON before anything is sent: %j",
+    async (value) => {
+      await context.setAside();
+      const { status, body } = await post("/resend", { id: "0:0", value });
+      expect([status, body.error.code]).toEqual([400, "no_json"]);
+      expect(context.copies()).toEqual([]);
+      expect((await get("/")).body.total).toBe(1);
+    },
+  );
+
+  test.each([
+    ["SHOW_RAW is not set", { given: { showsRaw: false } }, 403],
+    ["it comes from elsewhere", { info: { remoteAddr: { hostname: "192.0.2.7" } } }, 403],
+    ["a proxy hands it on", { headers: { "x-forwarded-for": "127.0.0.1" } }, 403],
+    ["a page of another site sends it", { headers: { origin: "https://evil.example" } }, 403],
+    ["it is a form", { headers: { "content-type": "text/plain" } }, 415],
+  ])("is refused where %s", async (_, asked, status) => {
+    await context.setAside();
+    expect((await post("/resend", { id: "0:0", value: VALUE }, asked)).status).toBe(status);
+    expect(context.copies()).toEqual([]);
+  });
+
+  test("is refused for a letter that was set aside for good or unread, one that is not there, and more than ingest takes", async () => {
+    const unread = await context.skip(context.unreadable());
+    const dismissed = await context.setAside();
+    await post("/dismiss", { id: dismissed, reason: "ours" });
+    for (const id of [unread, dismissed]) {
+      expect((await post("/resend", { id, value: VALUE })).body).toMatchObject({ redriven: 0, refused: 1 });
+    }
+    expect((await post("/resend", { id: "0:99", value: VALUE })).status).toBe(404);
+    expect((await post("/resend", { id: dismissed, value: `"${"x".repeat(1024 * 1024)}"` })).status).toBe(
+      413,
+    );
+    expect((await post("/resend", { id: dismissed, value: 7 })).status).toBe(400);
+    expect(context.copies()).toEqual([]);
+  });
+});
+
+describe("an edited copy whose redrive was killed before its end", () => {
+  const killed = async (redrives: number) => {
+    const id = await context.setAside({ id: "a", redrives });
+    const begun = { mark: "begun", letter: id, endOffset: 1 } as const;
+    await context.log.publish(DEAD_LETTER_TOPIC, [redriveMarkRecord(begun, 1)]);
+    return id;
+  };
+
+  test.each([["a redrive", "/redrive"], ["another edit", "/resend"]])(
+    "is brought to its end by %s, with no other copy, and stays known as edited",
+    async (_, path) => {
+      for (const redrives of [0, 3]) {
+        context = createDeadLettersContext();
+        const id = await killed(redrives);
+        const headers = { id: "a", redrives: String(redrives + 1), edited: id };
+        const copy = {
+          key: null,
+          value: new TextEncoder().encode("{}"),
+          headers,
+          timestamp: 1,
+          partition: 3,
+        };
+        await context.log.publish("posthog.webhooks", [copy]);
+        const { body } = await post(path, path === "/redrive" ? { ids: [id] } : { id, value: '"other"' });
+        expect(body).toMatchObject({ redriven: 0, alreadyThere: 1, refused: 0 });
+        expect(context.copies().filter(({ headers }) => headers.edited !== undefined)).toHaveLength(1);
+        expect((await get("/?all=1")).body.letters).toMatchObject([{ id, redriven: true, edited: true }]);
+      }
+    },
+  );
+
+  test("is refused as worn out where there is no copy yet, and an edit sends one", async () => {
+    const id = await killed(3);
+    expect((await redrive({ ids: [id] })).body).toMatchObject({ redriven: 0, refused: 1 });
+    expect((await post("/resend", { id, value: "{}" })).body).toMatchObject({ redriven: 1 });
+  });
+});
+
+describe("POST dismiss", () => {
+  test("sets a letter aside for good, with its reason, once", async () => {
+    await context.setAside();
+    expect((await post("/dismiss", { id: "0:0", reason: " a test of ours " })).body).toEqual({
+      id: "0:0",
+      outcome: "dismissed",
+    });
+    expect((await get("/")).body.total).toBe(0);
+    expect((await get("/?all=1")).body.letters).toMatchObject([{ dismissed: { words: "a test of ours" } }]);
+    expect((await post("/dismiss", { id: "0:0", reason: "x" })).body.outcome).toBe("already_dismissed");
+  });
+
+  test("leaves alone what goes on already", async () => {
+    await context.setAside({ id: "a" });
+    await redrive({ all: true });
+    expect((await post("/dismiss", { id: "0:0", reason: "x" })).body.outcome).toBe("redriven");
+    expect((await get("/?all=1")).body.letters).not.toMatchObject([{ dismissed: expect.anything() }]);
+  });
+
+  test.each([
+    [{ id: "0:0", reason: " " }, 400],
+    [{ id: "0:0", reason: "x".repeat(1_001) }, 400],
+    [{ id: "x", reason: "x" }, 400],
+    [{ id: "0:0" }, 400],
+    [{ id: "0:9", reason: "x" }, 404],
+  ])("refuses %j", async (order, status) => {
+    await context.setAside();
+    expect((await post("/dismiss", order)).status).toBe(status);
+    expect((await get("/")).body.total).toBe(1);
+  });
+
+  test("waits for nobody, and comes from no other site", async () => {
+    await context.setAside();
+    context.hold("a replay");
+    expect((await post("/dismiss", { id: "0:0", reason: "x" })).status).toBe(409);
+    context.hold(null);
+    const headers = { origin: "https://evil.example" };
+    expect((await post("/dismiss", { id: "0:0", reason: "x" }, { headers })).status).toBe(403);
+  });
+});
+
+describe("the letter of a position", () => {
+  test("is named by the position's partition and offset in the raw topic", async () => {
+    await context.deliver("other");
+    const id = await context.setAside({ id: "a" });
+    expect((await get("/at/3:1")).body).toEqual({ id });
+    for (const path of ["/at/3:0", "/at/x", "/at/3:1:2"]) {
+      expect((await get(path)).status).toBe(404);
+    }
   });
 });

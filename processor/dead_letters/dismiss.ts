@@ -1,4 +1,5 @@
 import { dismissalRecord } from "../../contract/dead_letter.ts";
+import type { DismissAnswer } from "../../contract/processor_api.ts";
 import { DEAD_LETTER_TOPIC } from "../../contract/names.ts";
 import type { FaultPoint } from "../../runtime/fault_point.ts";
 import type { TopicLog } from "../../topic/topic.ts";
@@ -22,11 +23,7 @@ export type DismissOptions = {
   readonly faultPoint: FaultPoint;
 };
 
-/** `redriven`, `half_redriven`: its event goes on already; of a half one the end of its redrive is missing. */
-export type DismissOutcome = "dismissed" | "already_dismissed" | "redriven" | "half_redriven";
-
-/** Characters of an operator's words: they lie in a header. */
-export const DISMISSAL_WORDS_MAX = 1_000;
+export type DismissOutcome = DismissAnswer["outcome"];
 
 /** Dismisses one letter; with anything but `dismissed` nothing was published. */
 export async function dismiss(letter: ListedLetter, options: DismissOptions): Promise<DismissOutcome> {

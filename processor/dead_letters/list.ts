@@ -1,4 +1,9 @@
-import { type DeadLetter, type LetterSource, readDeadLetterEntry } from "../../contract/dead_letter.ts";
+import {
+  type DeadLetter,
+  editedIn,
+  type LetterSource,
+  readDeadLetterEntry,
+} from "../../contract/dead_letter.ts";
 import type { DeadLetterView } from "../../contract/processor_api.ts";
 import { DEAD_LETTER_TOPIC } from "../../contract/names.ts";
 import { LogSetupError, type TopicLog, type TopicRecord } from "../../topic/topic.ts";
@@ -8,6 +13,8 @@ import { readsOn } from "./positions.ts";
 export type ListedLetter = DeadLetter & {
   /** Its copy has been published: it is listed only where all are asked for. */
   readonly redriven: boolean;
+  /** Somebody had edited that copy. */
+  readonly edited: boolean;
   /** An operator has set it aside for good, with these words: likewise. */
   readonly dismissed: { readonly words: string } | null;
 };
@@ -21,6 +28,8 @@ export class DeadLetterList {
   /** Ids of the letters by source; empty for one that an erasure has taken. */
   readonly #sources = new Map<string, string>();
   readonly #done = new Set<string>();
+  /** Those of them whose copy had been edited. */
+  readonly #edited = new Set<string>();
   /** The operator's words by letter; of several marks the last holds. */
   readonly #dismissed = new Map<string, string>();
   /** Letters that wait, by reason: status asks for them all the time, however many strangers have made. */
@@ -44,6 +53,7 @@ export class DeadLetterList {
         return {
           ...letter,
           redriven: this.#done.has(letter.id),
+          edited: this.#edited.has(letter.id),
           dismissed: words === undefined ? null : { words },
         };
       })
@@ -54,6 +64,11 @@ export class DeadLetterList {
   reasonAt(source: LetterSource): string | null {
     const id = this.#sources.get(sourceText(source));
     return id === undefined ? null : this.#letters.get(id)?.reason ?? "";
+  }
+
+  /** The letter of this position; null where it has none, or an erasure has taken it. */
+  idAt(source: LetterSource): string | null {
+    return this.#sources.get(sourceText(source)) || null;
   }
 
   /** Source positions that have had a letter. */
@@ -87,10 +102,11 @@ export class DeadLetterList {
   #apply(record: TopicRecord): void {
     const entry = readDeadLetterEntry(record);
     if (entry.is === "redrive") {
-      const { mark, letter, endOffset } = entry.redrive;
+      const { mark, letter, endOffset, edited } = entry.redrive;
       if (mark === "done") {
         this.#count(letter, -1);
         this.#done.add(letter);
+        if (edited) this.#edited.add(letter);
         return;
       }
       // The first beginning stands: a copy that was published after it lies above it.
@@ -129,11 +145,15 @@ function mostFirst(counts: ReadonlyMap<string, number>): Record<string, number> 
 
 /** A letter as it is told outside, without anything of its record. */
 export function letterView(
-  { id, reason, step, source, firstSeen, redrives, redriven, dismissed, unread }: ListedLetter,
+  { id, reason, step, source, firstSeen, redrives, redriven, edited, dismissed, unread, headers }:
+    ListedLetter,
 ): DeadLetterView {
   const { topic, partition, offset } = source;
+  const from = editedIn(headers);
   return {
     ...{ id, reason, step, topic, partition, offset, firstSeen, redrives, redriven },
+    ...(edited ? { edited } : {}),
+    ...(from === null ? {} : { editedIn: from }),
     ...(dismissed === null ? {} : { dismissed }),
     ...(unread === undefined ? {} : { unread }),
   };

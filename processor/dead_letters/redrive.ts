@@ -1,11 +1,17 @@
-import { type RedriveMark, redriveMarkRecord, redrivenHeaders } from "../../contract/dead_letter.ts";
+import {
+  editedHeaders,
+  type RedriveMark,
+  redriveMarkRecord,
+  redrivenHeaders,
+} from "../../contract/dead_letter.ts";
+import { readEnvelope } from "../../contract/envelope.ts";
 import type { FaultPoint } from "../../runtime/fault_point.ts";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { RecordRefusedError, type RecordToPublish, type TopicLog } from "../../topic/topic.ts";
 import type { DeadLetterList, ListedLetter } from "./list.ts";
 import { letterRecords } from "./records.ts";
 import { dismissedText } from "./refused.ts";
-import { letterIds, whoGoesOn } from "./redrive_search.ts";
+import { type GoingOn, letterIds, whoGoesOn } from "./redrive_search.ts";
 
 /**
  * Redriving: a letter's record goes into the raw topic once more, with one redrive more in its header.
@@ -23,6 +29,8 @@ export type RedriveOptions = {
   /** `DEDUP_WINDOW`: a redelivery that came later than so many offsets was no repeat, and has the event already. */
   readonly dedupWindow: number;
   readonly faultPoint: FaultPoint;
+  /** By letter, what its copy holds in place of its own value: somebody has edited it. Default: none. */
+  readonly edits?: ReadonlyMap<string, Uint8Array>;
   /** Called with what is durable, some letters at a time. Default: nobody is told before the end. */
   readonly onOutcomes?: (outcomes: readonly RedriveOutcome[]) => void;
 };
@@ -49,11 +57,14 @@ export function isWornOut(letter: { readonly redrives: number }): boolean {
   return letter.redrives >= REDRIVES_MAX;
 }
 
-/** Why a letter is refused whatever the topic holds, in words; null where it is not. */
-export function whyNever(letter: ListedLetter): string | null {
+/**
+ * Why a letter is refused whatever the topic holds, in words; null where it is not. One that another round does not help may
+ * be helped by an edit.
+ */
+export function whyNever(letter: ListedLetter, { edited = false } = {}): string | null {
   if (letter.dismissed) return dismissedText(letter.dismissed);
   if (letter.unread) return "what was set aside could not be read, so there is no record to publish again";
-  return isWornOut(letter) ? WORN_OUT : null;
+  return isWornOut(letter) && !edited ? WORN_OUT : null;
 }
 
 /** Redrives letters in their order; worn-out ones are refused, the others go on. */
@@ -66,25 +77,36 @@ export async function redrive(
   const outcomes: RedriveOutcome[] = [];
   const willing: ListedLetter[] = [];
   for (const letter of letters) {
-    const why = refusalReason(letter, partitions);
+    // An edited copy of a worn-out letter may have been cut short: then any redrive of it brings that to its end.
+    const edited = options.edits?.has(letter.id) || options.list.begunAt(letter.id) !== null;
+    const why = refusalReason(letter, { partitions, edited });
     if (why === null) willing.push(letter);
     else outcomes.push(refused(letter, why));
   }
   options.onOutcomes?.(outcomes);
   const ids = await letterIds(options.log, willing);
   const there = await whoGoesOn(willing, { ...options, ids });
-  for (let at = 0; at < willing.length; at += REDRIVEN_AT_ONCE_MAX) {
-    const together = willing.slice(at, at + REDRIVEN_AT_ONCE_MAX);
-    const these = await redriveTogether(together, { ...options, there });
+  const isHelped = (letter: ListedLetter) =>
+    there.has(letter.id) || !isWornOut(letter) || options.edits?.has(letter.id);
+  const wornOut = willing.filter((letter) => !isHelped(letter)).map((letter) => refused(letter, WORN_OUT));
+  options.onOutcomes?.(wornOut);
+  outcomes.push(...wornOut);
+  const going = willing.filter(isHelped);
+  for (let at = 0; at < going.length; at += REDRIVEN_AT_ONCE_MAX) {
+    const together = going.slice(at, at + REDRIVEN_AT_ONCE_MAX);
+    const these = await redriveTogether(together, { ...options, ids, there });
     options.onOutcomes?.(these);
     outcomes.push(...these);
   }
   return outcomes;
 }
 
-function refusalReason(letter: ListedLetter, partitions: number): string | null {
+function refusalReason(
+  letter: ListedLetter,
+  { partitions, edited }: { readonly partitions: number; readonly edited: boolean },
+): string | null {
   const { topic, partition } = letter.source;
-  const never = whyNever(letter);
+  const never = whyNever(letter, { edited });
   if (never !== null) return never;
   return topic === WEBHOOKS_TOPIC && partition < partitions ? null : `${WEBHOOKS_TOPIC} has no such source`;
 }
@@ -95,16 +117,21 @@ function refused(letter: ListedLetter, why: string): RedriveOutcome {
 
 async function redriveTogether(
   letters: readonly ListedLetter[],
-  options: RedriveOptions & { readonly there: ReadonlySet<string> },
+  options: RedriveOptions & { readonly there: GoingOn; readonly ids: ReadonlyMap<string, string> },
 ): Promise<RedriveOutcome[]> {
-  const { there, list, faultPoint } = options;
+  const { there, list, faultPoint, edits } = options;
   const missing = letters.filter(({ id }) => !there.has(id));
   await begin(missing.filter(({ id }) => list.begunAt(id) === null), options);
   faultPoint("redrive.begun");
   const notTaken = await publishCopies(missing, options);
   faultPoint("redrive.copied");
   const done = letters.filter(({ id }) => !notTaken.has(id));
-  await mark(done.map(({ id }) => ({ mark: "done", letter: id, endOffset: null })), options);
+  // Which copy it is, ours or that of a redrive that was cut short, decides whether it is an edited one.
+  const isEdited = ({ id }: ListedLetter) => there.get(id)?.edited ?? edits?.has(id) ?? false;
+  await mark(
+    done.map((letter) => ({ mark: "done", letter: letter.id, endOffset: null, edited: isEdited(letter) })),
+    options,
+  );
   faultPoint("redrive.done");
   return letters.map((letter) => {
     const why = notTaken.get(letter.id);
@@ -133,7 +160,7 @@ type Copy = { readonly letter: ListedLetter; readonly record: RecordToPublish };
 /** Publishes a copy of each letter; answers by id why one could not be. */
 async function publishCopies(
   letters: readonly ListedLetter[],
-  { log }: RedriveOptions,
+  { log, edits, ids }: RedriveOptions & { readonly ids: ReadonlyMap<string, string> },
 ): Promise<ReadonlyMap<string, string>> {
   const notTaken = new Map<string, string>();
   let copies: Copy[] = [];
@@ -150,14 +177,28 @@ async function publishCopies(
       notTaken.set(letter.id, "its bytes are no longer in the log");
       continue;
     }
-    const { key, value, timestamp } = record;
-    const headers = redrivenHeaders(letter);
+    // The key too, whatever an edit says of the person: by keys that lie elsewhere added partitions are told.
+    const { key, timestamp } = record;
+    const edit = edits?.get(letter.id);
+    const value = edit ?? record.value;
+    const headers = edit === undefined ? redrivenHeaders(letter) : headersOfEdit(letter, { edit, ids });
     copies.push({ letter, record: { key, value, timestamp, headers, partition: letter.source.partition } });
     bytes += value.length;
     if (bytes >= COPIES_BYTES_MAX) await flush();
   }
   await flush();
   return notTaken;
+}
+
+function headersOfEdit(
+  letter: ListedLetter,
+  { edit, ids }: { readonly edit: Uint8Array; readonly ids: ReadonlyMap<string, string> },
+) {
+  const outcome = readEnvelope(edit);
+  return editedHeaders(letter, {
+    id: ids.get(letter.id)!,
+    event: outcome.ok ? outcome.envelope.event : null,
+  });
 }
 
 const REFUSED_FOR = { record_too_large: "size", timestamp_refused: "time", record_invalid: "kind" } as const;

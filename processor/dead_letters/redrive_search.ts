@@ -1,3 +1,4 @@
+import { editedIn } from "../../contract/dead_letter.ts";
 import { readLabel, recordId } from "../../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
@@ -28,6 +29,9 @@ type Wanted = {
   last: number;
 };
 
+/** Letters by id whose event goes on, and whether it does in an edited copy. */
+export type GoingOn = ReadonlyMap<string, { readonly edited: boolean }>;
+
 /**
  * The letters whose event goes on in another record of the raw topic, so that no copy is to be published. Two kinds:
  *
@@ -47,8 +51,8 @@ export async function whoGoesOn(
     readonly ids: ReadonlyMap<string, string>;
     readonly dedupWindow: number;
   },
-): Promise<ReadonlySet<string>> {
-  const found = new Set<string>();
+): Promise<GoingOn> {
+  const found = new Map<string, { readonly edited: boolean }>();
   if (letters.length === 0) return found;
   const bounds = await log.bounds(WEBHOOKS_TOPIC);
   const wantedBy = Map.groupBy(
@@ -69,7 +73,10 @@ export async function whoGoesOn(
     const until = bounds[partition]!.endOffset;
     for await (const { records } of log.read(WEBHOOKS_TOPIC, { partition, from, until, unreadable })) {
       for (const record of records) {
-        for (const letter of goingOnIn(record, { byId, dedupWindow })) found.add(letter.id);
+        const edited = editedIn(record.headers) !== null;
+        for (const { id } of goingOnIn(record, { byId, dedupWindow })) {
+          if (!found.has(id)) found.set(id, { edited });
+        }
       }
     }
   }

@@ -1,12 +1,17 @@
 import type { FaultPoint } from "../../runtime/fault_point.ts";
+import type { LetterSource } from "../../contract/dead_letter.ts";
 import type {
   DeadLetterDetail,
   DeadLetterListing,
+  DismissAnswer,
+  DismissOrder,
   RedriveAnswer,
   RedriveOrder,
+  ResendOrder,
 } from "../../contract/processor_api.ts";
 import type { HeldLock } from "../../runtime/data_dir.ts";
 import type { TopicLog } from "../../topic/topic.ts";
+import { dismiss } from "./dismiss.ts";
 import { countsByReason, type DeadLetterList, findLetter, letterView, type ListedLetter } from "./list.ts";
 import { letterRecord, offsetOf } from "./records.ts";
 import { redrive, type RedriveOutcome, REDRIVES_MAX, whyNever } from "./redrive.ts";
@@ -16,7 +21,13 @@ export type DeadLetters = {
   list(options: DeadLetterQuery): Promise<DeadLetterListing>;
   /** Null where there is no such letter; `raw`: whether the record itself may be shown. */
   show(id: string, options: { readonly raw: boolean }): Promise<DeadLetterDetail | null>;
-  redrive(order: RedriveOrder): Promise<RedriveResult>;
+  redrive(order: RedriveOrder): Promise<Result<RedriveAnswer>>;
+  /** Redrives one letter with another value. */
+  resend(order: ResendOrder): Promise<Result<RedriveAnswer>>;
+  /** Sets a letter aside for good. */
+  dismiss(order: DismissOrder): Promise<Result<DismissAnswer>>;
+  /** Id of the letter of a position; null where it has none. */
+  letterAt(source: LetterSource): Promise<string | null>;
 };
 
 /** `before`: an id; only older letters. `limit`: letters of a page. */
@@ -26,9 +37,9 @@ export type DeadLetterQuery = {
   readonly limit: number;
 };
 
-/** What became of an order to redrive; with anything but `done` nothing was published. */
-export type RedriveResult =
-  | { readonly is: "done"; readonly answer: RedriveAnswer }
+/** What became of an order; with anything but `done` nothing was published. */
+export type Result<T> =
+  | { readonly is: "done"; readonly answer: T }
   | { readonly is: "unknown_letter"; readonly id: string }
   /** A replay, an erasure or another redrive holds the lock, or this processor is not the one to do it; in words. */
   | { readonly is: "not_now"; readonly reason: string };
@@ -73,14 +84,32 @@ export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
       return letter && await detail(log, { letter, raw });
     },
     async redrive(order) {
+      if (order.dryRun !== true) {
+        return await underLock(options, "a redrive of dead letters", () => redriveChosen(order, options));
+      }
       const message = options.refusalReason?.() ?? null;
       if (message !== null) return { is: "not_now", reason: message };
-      if (order.dryRun !== true) return await redriveUnderLock(order, options);
       await list.catchUp();
       const chosen = choose(list, order);
       return "unknown" in chosen
         ? { is: "unknown_letter", id: chosen.unknown }
         : { is: "done", answer: answerOf(chosen.letters.map(foreseen), { dryRun: true }) };
+    },
+    resend: ({ id, value }) =>
+      underLock(options, "a redrive of a dead letter", () => {
+        const edits = new Map([[id, new TextEncoder().encode(value)]]);
+        return redriveChosen({ ids: [id] }, { ...options, edits });
+      }),
+    dismiss: ({ id, reason }) =>
+      underLock(options, "a dismissal of a dead letter", async () => {
+        const letter = findLetter(list, id);
+        if (letter === null) return { is: "unknown_letter", id };
+        const outcome = await dismiss(letter, { ...options, words: reason, now: options.now() });
+        return { is: "done", answer: { id, outcome } };
+      }),
+    async letterAt(source) {
+      await list.catchUp();
+      return list.idAt(source);
     },
   };
 }
@@ -97,28 +126,42 @@ function choose(list: DeadLetterList, order: RedriveOrder): Chosen {
 }
 
 /** A second click, or a list that was read before somebody else's redrive, makes no second copy. */
-async function redriveUnderLock(order: RedriveOrder, options: DeadLettersOptions): Promise<RedriveResult> {
-  const locks = options.locks();
+async function underLock<T>(
+  { locks: openLocks, list, refusalReason, changed }: DeadLettersOptions,
+  what: string,
+  work: () => Promise<Result<T>>,
+): Promise<Result<T>> {
+  const message = refusalReason?.() ?? null;
+  if (message !== null) return { is: "not_now", reason: message };
+  const locks = openLocks();
   try {
-    const lock = locks.takeMaintenance("a redrive of dead letters");
+    const lock = locks.takeMaintenance(what);
     if (!lock) return { is: "not_now", reason: `${capital(locks.maintenanceUnderWay())} is under way.` };
     try {
-      await options.list.catchUp();
-      const chosen = choose(options.list, order);
-      if ("unknown" in chosen) return { is: "unknown_letter", id: chosen.unknown };
-      const before = chosen.letters.filter(({ redriven }) => redriven);
-      const willing = chosen.letters.filter(({ redriven }) => !redriven);
-      const outcomes = await redrive(willing, { ...options, now: options.now() });
-      await options.list.catchUp();
-      options.changed?.();
-      const answer = answerOf([...before.map(alreadyThere), ...outcomes], { dryRun: false });
-      return { is: "done", answer };
+      await list.catchUp();
+      const result = await work();
+      await list.catchUp();
+      if (result.is === "done") changed?.();
+      return result;
     } finally {
       lock.release();
     }
   } finally {
     locks.close();
   }
+}
+
+/** The caller holds the lock. */
+async function redriveChosen(
+  order: RedriveOrder,
+  options: DeadLettersOptions & { readonly edits?: ReadonlyMap<string, Uint8Array> },
+): Promise<Result<RedriveAnswer>> {
+  const chosen = choose(options.list, order);
+  if ("unknown" in chosen) return { is: "unknown_letter", id: chosen.unknown };
+  const before = chosen.letters.filter(({ redriven }) => redriven);
+  const willing = chosen.letters.filter(({ redriven }) => !redriven);
+  const outcomes = await redrive(willing, { ...options, now: options.now() });
+  return { is: "done", answer: answerOf([...before.map(alreadyThere), ...outcomes], { dryRun: false }) };
 }
 
 function alreadyThere(letter: ListedLetter): RedriveOutcome {

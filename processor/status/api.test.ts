@@ -3,6 +3,7 @@ import { passwordHeaders } from "../../contract/door.ts";
 import type { EventDetail } from "../../contract/processor_api.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import { createStatusApi, type StatusSources } from "./api.ts";
+import { datasetApi, type DatasetSources } from "../dataset/api.ts";
 import { deadLetterApi } from "../dead_letters/api.ts";
 import { createDeadLettersContext } from "../dead_letters/fixtures/dead_letters.ts";
 import { systemClock } from "../../runtime/clock.ts";
@@ -17,6 +18,22 @@ const step = (id: string): TraceStep => ({
 });
 
 /** Sources that know nothing, but for what a test gives them. */
+const NO_DATASET: DatasetSources = {
+  page: () => ({
+    records: 0,
+    bytes: 0,
+    files: 0,
+    sanitiserVersion: "1",
+    partitions: [],
+    older: null,
+    newer: null,
+  }),
+  lines: () => Promise.resolve(null),
+  search: () => Promise.resolve(null),
+  file: () => null,
+  export: async function* () {},
+};
+
 function sources(given: Partial<StatusSources> = {}): StatusSources {
   return {
     hub: createTraceHub("run"),
@@ -31,16 +48,7 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     offers: () => Promise.resolve(null),
     offerOf: () => Promise.resolve(null),
     codeIsValid: () => false,
-    dataset: () => ({
-      records: 0,
-      bytes: 0,
-      files: 0,
-      sanitiserVersion: "1",
-      partitions: [],
-      older: null,
-      newer: null,
-    }),
-    tail: () => null,
+    dataset: datasetApi(NO_DATASET),
     mails: () => Promise.resolve({ mailer: "maildir", mails: [], total: 0, lookedAt: 0, older: null }),
     mailSource: () => null,
     metrics: () => Promise.resolve("processor_lines_total 1\n"),
@@ -247,6 +255,21 @@ describe("answers of the status API", () => {
     ["/api/mails?search=ada", 400, {
       error: { code: "bad_request", message: expect.stringContaining("POST") },
     }],
+    ["/api/dataset?file=a&before=0", 400, { error: { code: "bad_request", message: expect.any(String) } }],
+    ["/api/dataset?file=a&before=1&around=1", 400, {
+      error: { code: "bad_request", message: expect.any(String) },
+    }],
+    ["/api/dataset/search", 400, { error: { code: "bad_request", message: expect.any(String) } }],
+    [`/api/dataset/search?q=${"x".repeat(201)}`, 400, {
+      error: { code: "bad_request", message: expect.any(String) },
+    }],
+    ["/api/dataset/search?q=x&from=nowhere", 400, {
+      error: { code: "bad_request", message: expect.any(String) },
+    }],
+    ["/api/dataset/download?file=../../etc/passwd", 404, {
+      error: { code: "not_found", message: expect.any(String) },
+    }],
+    ["/api/dataset/export?format=xlsx", 400, { error: { code: "bad_request", message: expect.any(String) } }],
     ["/api/mails/none", 404, { error: { code: "not_found", message: expect.any(String) } }],
     ["/api/dead-letters", 200, expect.objectContaining({ total: 0, letters: [] })],
     ["/api/dead-letters/0:0", 404, { error: { code: "not_found", message: expect.any(String) } }],
@@ -268,10 +291,11 @@ describe("answers of the status API", () => {
 
   test("the dataset comes in pages of 50, or as many as were asked for, from where a page ended", async () => {
     const asked: unknown[] = [];
-    const dataset: StatusSources["dataset"] = (query) => {
+    const page: DatasetSources["page"] = (query) => {
       asked.push(query);
-      return sources().dataset(query);
+      return NO_DATASET.page(query);
     };
+    const dataset = datasetApi({ ...NO_DATASET, page });
     await get({ dataset }, "/api/dataset");
     await get({ dataset }, "/api/dataset?limit=500&before=2025-11-30%2Fgeneration_failed");
     await get({ dataset }, "/api/dataset?after=2025-11-30%2Fa%2520b");
@@ -336,6 +360,10 @@ describe("answers of the status API", () => {
 
 describe("the status API is the operator's console", () => {
   const PATHS = [
+    "/api/dataset/search?q=x",
+    "/api/dataset/download?file=x",
+    "/api/dataset/export?format=jsonl",
+    "/api/dead-letters/at/3:1",
     "/api/status",
     "/api/events",
     "/api/offers",

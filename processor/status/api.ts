@@ -3,8 +3,6 @@ import { bodyLimit } from "hono/body-limit";
 import type { Clock } from "../../runtime/clock.ts";
 import { ConsoleDoor, type ConsoleSettings, isLocal, refusalAnswer, visitOf } from "../../contract/door.ts";
 import type {
-  DatasetPage,
-  DatasetTail,
   EventDetail,
   Figures,
   MailListing,
@@ -42,8 +40,8 @@ export type StatusSources = {
   readonly offers: (query: OfferQuery) => Promise<OfferListing | null>;
   readonly offerOf: (distinctId: string) => Promise<OfferView | null>;
   readonly codeIsValid: (code: string) => boolean;
-  readonly dataset: (query: { limit: number; before: string | null; after: string | null }) => DatasetPage;
-  readonly tail: (file: string, lines: number) => DatasetTail | null;
+  /** Answers below `/api/dataset`. */
+  readonly dataset: Hono;
   readonly mails: (
     query: { search: string | null; before: string | null; limit: number },
   ) => Promise<MailListing>;
@@ -63,12 +61,6 @@ export type StatusSources = {
 const HEALTH_PATHS = ["/healthz", "/readyz", "/metrics"];
 const EVENT_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const NO_SUCH_EVENT = "Nothing is known of this event in what was looked at: see lookedAt.";
-const TAIL_LINES_MAX = 1_000;
-/** Dataset partitions of a page, at most and unless another number is asked for. */
-const DATASET_LIMIT_MAX = 500;
-const DATASET_LIMIT = 50;
-/** Where a page of the dataset goes on: a date and an event's name as its directory has it. */
-const DATASET_CURSOR = /^\d{4}-\d\d-\d\d\/.{1,1000}$/s;
 
 /** Offers or mails of a page, at most; and offers unless another number is asked for, of mails as many as there may be. */
 const LIMIT_MAX = 200;
@@ -156,32 +148,7 @@ export function createStatusApi(sources: StatusSources): Hono {
     const valid = sources.codeIsValid(c.req.param("code"));
     return c.json({ valid }, valid ? 200 : 404);
   });
-  app.get("/api/dataset", (c) => {
-    const file = c.req.query("file");
-    if (file === undefined) {
-      const limit = Number(c.req.query("limit") ?? DATASET_LIMIT);
-      const [before = null, after = null] = [c.req.query("before"), c.req.query("after")];
-      const isKnown = [before, after].every((cursor) => cursor === null || DATASET_CURSOR.test(cursor));
-      if (
-        Number.isInteger(limit) && limit >= 1 && limit <= DATASET_LIMIT_MAX && isKnown && !(before && after)
-      ) {
-        return c.json(sources.dataset({ limit, before, after }));
-      }
-      const message =
-        `Expected limit from 1 to ${DATASET_LIMIT_MAX}, and before or after as "older" and "newer" ` +
-        "of a page have it.";
-      return c.json(problem("bad_request", message), 400);
-    }
-    const lines = Number(c.req.query("lines") ?? "50");
-    if (!Number.isInteger(lines) || lines < 1 || lines > TAIL_LINES_MAX) {
-      return c.json(
-        problem("bad_request", `lines: expected a whole number from 1 to ${TAIL_LINES_MAX}.`),
-        400,
-      );
-    }
-    const tail = sources.tail(file, lines);
-    return tail ? c.json(tail) : c.json(problem("not_found", "The dataset has no such file."), 404);
-  });
+  app.route("/api/dataset", sources.dataset);
   const mails = async (c: Context, query: Partial<Record<keyof MailSearch, unknown>>) => {
     const { search = null, before = null, limit = LIMIT_MAX } = query;
     const isRight = isLimit(limit) && isMatch(before, MAIL_CURSOR) && isMatch(search, /\S/) &&

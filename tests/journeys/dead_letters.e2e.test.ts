@@ -87,8 +87,12 @@ afterEach(async () => {
 });
 
 const env = () => ({ DATA_DIR: dataDir });
-async function start(name: ServiceName, flags: readonly string[] = []): Promise<Service> {
-  const service = await startService(name, env(), { flags });
+async function start(
+  name: ServiceName,
+  flags: readonly string[] = [],
+  environment: Record<string, string> = env(),
+): Promise<Service> {
+  const service = await startService(name, environment, { flags });
   running.push(service);
   return service;
 }
@@ -231,6 +235,43 @@ describe("dead letters", () => {
       const { deadLetters } = await untilHandled(processor.url, 2 * poisons.length);
       expect(promptsOf()).toEqual(poisons.map(({ prompt }) => prompt).sort());
       expect(deadLetters.total).toBe(0);
+    },
+  );
+
+  test.each([["redrive.begun", "mended again"], ["redrive.copied", "mended"], ["redrive.done", "mended"]])(
+    "a processor killed at %s of an edited copy, and asked again, brings one line in",
+    async (point, prompt) => {
+      const showRaw = { ...env(), SHOW_RAW: "1" };
+      const resend = async (url: string, text: string) => {
+        const properties = { input_prompt: text };
+        const order = { id: "0:0", value: posthogBody({ distinctId: "user-1", properties }) };
+        const headers = { "content-type": "application/json" };
+        const asked = { method: "POST", headers, body: JSON.stringify(order) };
+        return await (await fetch(`${url}/api/dead-letters/resend`, asked)).json();
+      };
+      const ingest = await start("ingest");
+      await postAll(ingest.url, [{
+        body: posthogBody({ distinctId: "user-1", properties: { input_prompt: 7 } }),
+        status: 200,
+      }]);
+      await killServiceAt("processor", {
+        env: showRaw,
+        point,
+        act: async (url) => {
+          await until("it is set aside", async () => (await listByApi(url)).total === 1);
+          await resend(url, "mended").catch(() => {});
+        },
+      });
+      const processor = await start("processor", [], showRaw);
+      expect(await resend(processor.url, "mended again")).toMatchObject({
+        redriven: point === "redrive.begun" ? 1 : 0,
+        alreadyThere: point === "redrive.begun" ? 0 : 1,
+        refused: 0,
+      });
+      expect((await untilHandled(processor.url, 2)).deadLetters.total).toBe(0);
+      expect(promptsOf()).toEqual([prompt]);
+      const { stdout } = await runProgram("tools/dead_letters.ts", { args: ["list", "--all"], env: env() });
+      expect(stdout).toContain("redriven, edited · properties.input_prompt is no text");
     },
   );
 });

@@ -10,8 +10,10 @@ import { gunzipSync } from "node:zlib";
 import type { RecentWebhook } from "../../contract/ingest_api.ts";
 import type {
   DatasetPage,
+  DatasetTail,
   EventDetail,
   Figures,
+  LineHits,
   MailListing,
   OfferListing,
   OfferQuery,
@@ -20,6 +22,10 @@ import type {
 } from "../../contract/processor_api.ts";
 import { FEATURE_USED, GENERATION_FAILED, isTold, saysWho } from "../../contract/product_events.ts";
 import type { Noted, TraceStep } from "../../contract/trace_step.ts";
+import { datasetApi } from "../../processor/dataset/api.ts";
+import { DatasetReadError } from "../../processor/dataset/core/read_error.ts";
+import type { LinesQuery } from "../../processor/dataset/files/lines.ts";
+import type { PageQuery } from "../../processor/dataset/files/listing.ts";
 import { deadLetterApi } from "../../processor/dead_letters/api.ts";
 import { createDeadLettersContext } from "../../processor/dead_letters/fixtures/dead_letters.ts";
 import { createStatusApi, type StatusSources } from "../../processor/status/api.ts";
@@ -67,6 +73,11 @@ export function startFakes(
   let figures = noFigures();
   let spooled = 0;
   const listeners = new Set<symbol>();
+  const searched: { text: string; from: string | null }[] = [];
+  /** What a search comes to instead of what is there. */
+  let searching: LineHits | "busy" | null = null;
+  /** Downloads; `held`: they have no end, `breaks`: but this one. */
+  const exports = { begun: 0, ended: 0, held: false, breaks: false };
   let hub = createTraceHub("first");
   /** What the fake PostHog answers instead of 200; for tests of failures. */
   let posthogStatus = 200;
@@ -240,7 +251,7 @@ export function startFakes(
     return new Response("", { status: 404 });
   });
 
-  function dataset({ limit, before, after }: Parameters<StatusSources["dataset"]>[0]): DatasetPage {
+  function dataset({ limit, before, after }: PageQuery): DatasetPage {
     const bytes = lines.reduce((sum, line) => sum + line.length + 1, 0);
     const all = (lines.length > 0 ? dates : []).map((date) => `${date}/${GENERATION_FAILED}`).sort()
       .reverse();
@@ -264,6 +275,41 @@ export function startFakes(
       older: keys.at(-1) === all.at(-1) ? null : keys.at(-1)!,
       newer: keys[0] === all[0] ? null : keys[0]!,
     };
+  }
+
+  const fileBytes = () => new TextEncoder().encode(lines.map((line) => line + "\n").join(""));
+
+  function linesOf({ file, lines: wanted, before, around }: LinesQuery): DatasetTail | null {
+    if (file !== FILE || lines.length === 0) return null;
+    const below = Math.min(before ?? (around === null ? Infinity : around + wanted / 2), lines.length + 1);
+    const firstLine = Math.max(1, below - wanted);
+    const { bytes } = dataset({ limit: 1, before: null, after: null });
+    return { file, records: lines.length, bytes, lines: lines.slice(firstLine - 1, below - 1), firstLine };
+  }
+
+  function hitsOf(text: string): LineHits {
+    const hits = lines.flatMap((line, n): LineHits["hits"] => {
+      const { timestamp: at, input_prompt: prompt } = JSON.parse(line);
+      const begin = prompt.indexOf(text);
+      if (begin < 0) return [];
+      const [before, after] = [prompt.slice(0, begin), prompt.slice(begin + text.length)];
+      return [{ file: FILE, line: n + 1, at, field: "input_prompt", before, found: text, after }];
+    });
+    return { hits: hits.toReversed(), searchedBytes: fileBytes().length, next: null };
+  }
+
+  /** Goes on until it is held no more, or its reader leaves. */
+  async function* piecesOf(): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    exports.begun++;
+    try {
+      yield fileBytes();
+      while (exports.held) {
+        yield new Uint8Array(64 * 1024);
+        if (exports.breaks) throw new DatasetReadError("somebody was erased");
+      }
+    } finally {
+      exports.ended++;
+    }
   }
 
   async function status(): Promise<PipelineStatus> {
@@ -396,17 +442,17 @@ export function startFakes(
         offers: (query) => Promise.resolve(hasView ? listOffers(query) : null),
         offerOf: (id) => Promise.resolve(offers.get(id) ?? null),
         codeIsValid: () => false,
-        dataset,
-        tail: (file, count) =>
-          file === FILE && lines.length > 0
-            ? {
-              file,
-              records: lines.length,
-              bytes: dataset({ limit: 1, before: null, after: null }).bytes,
-              lines: lines.slice(-count),
-              firstLine: Math.max(1, lines.length - count + 1),
-            }
-            : null,
+        dataset: datasetApi({
+          page: dataset,
+          lines: (query) => Promise.resolve(linesOf(query)),
+          search: (text, from) => {
+            searched.push({ text, from });
+            return Promise.resolve(searching ?? hitsOf(text));
+          },
+          file: (path) =>
+            path === FILE && lines.length > 0 ? { bytes: fileBytes().length, blocks: piecesOf() } : null,
+          export: () => piecesOf(),
+        }),
         mails: (query) => Promise.resolve(listMails(query)),
         mailSource: (id) =>
           id === MESSAGE_ID && mailSource !== "" ? new TextEncoder().encode(mailSource) : null,
@@ -439,6 +485,9 @@ export function startFakes(
     dates,
     offers,
     show: (next: Figures) => figures = next,
+    searched,
+    answerOfSearch: (answer: LineHits | "busy" | null) => searching = answer,
+    exports,
     /** Who hears the processor's events now. */
     listeners: () => listeners.size,
     /** Emits steps as the processor does. */

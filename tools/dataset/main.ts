@@ -18,15 +18,14 @@ import {
   writeOut,
 } from "../command.ts";
 import { DATASET_READERS, type DatasetReader, readerSnippet } from "../../contract/dataset_readers.ts";
+import { exportDataset, type ExportOptions, type ExportReport, reportPath } from "./export/export.ts";
 import {
+  blocksOf,
+  DatasetFiles,
   EXPORT_FORMATS,
-  exportDataset,
   type ExportFormat,
-  type ExportOptions,
-  type ExportReport,
-  reportPath,
-} from "./export/export.ts";
-import { blocksOf, DatasetFiles, openWhole } from "../../processor/dataset/mod.ts";
+  openWhole,
+} from "../../processor/dataset/mod.ts";
 import { printFiles } from "./files.ts";
 import { printStats } from "./stats.ts";
 import { verifyDataset } from "./verify.ts";

@@ -7,7 +7,8 @@ import { writeDataset } from "../../processor/dataset/fixtures/written_dataset.t
 import type { StoredLine } from "../../processor/dataset/mod.ts";
 import { type Python, pythonWith } from "../../tests/support/python.ts";
 import { runProgram } from "../../tests/support/run_command.ts";
-import { EXPORT_FORMATS, exportDataset, type ExportFormat } from "./export/export.ts";
+import { EXPORT_FORMATS, type ExportFormat } from "../../processor/dataset/export/copy.ts";
+import { exportDataset } from "./export/export.ts";
 
 /**
  * What a reader of the docs or the page can paste, pasted into the real tools. The first days hold only null

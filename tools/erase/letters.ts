@@ -86,7 +86,7 @@ export async function findLetters(log: TopicLog, finding: Finding) {
     // A letter without bytes had no room for them beside its headers: they lie at its source.
     const whole = record.value.length > 0
       ? record
-      : await letterRecord(log, { ...letter, redriven: false, dismissed: null });
+      : await letterRecord(log, { ...letter, redriven: false, edited: false, dismissed: null });
     if (!isTheirRecord(whole ?? record, finding)) continue;
     const { partition, offset } = record;
     positions.push({ partition, offset });

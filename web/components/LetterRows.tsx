@@ -7,7 +7,7 @@ export function LetterRow({ letter, redrivesMax }: { letter: DeadLetterView; red
   return (
     <li class="row" data-id={letter.id}>
       <div class="row-head">
-        <strong>{letter.reason}{letter.unread && `: ${letter.unread.why}`}</strong>
+        <strong dir="auto">{letter.reason}{letter.unread && `: ${letter.unread.why}`}</strong>
         <span class="when">
           <Ago at={letter.firstSeen} />
         </span>
@@ -35,14 +35,25 @@ function LetterWay({ letter, redrivesMax }: { letter: DeadLetterView; redrivesMa
       <li>
         redriven {count(redrives)} of {count(redrivesMax)}
       </li>
+      {letter.editedIn && (
+        <li>
+          edited in{" "}
+          <a href={`/dead-letters/${encodeURIComponent(letter.editedIn)}`} aria-current="false">
+            {letter.editedIn}
+          </a>
+        </li>
+      )}
     </ul>
   );
 }
 
 /** The same words on every row, so that a column of buttons can be scanned; which letter is said to those who cannot see it. */
 function RowAction({ letter, redrivesMax }: { letter: DeadLetterView; redrivesMax: number }) {
-  if (letter.redriven) return <span class="ok">redriven</span>;
-  if (letter.dismissed) return <span class="quiet" title={letter.dismissed.words}>dismissed</span>;
+  if (letter.redriven) return <span class="ok">redriven{letter.edited && ", edited"}</span>;
+  if (letter.dismissed) {
+    const { words } = letter.dismissed;
+    return <span class="quiet break" dir="auto">set aside for good{words && `: ${words}`}</span>;
+  }
   if (letter.unread) return <span class="quiet" title={NO_RECORD}>no record</span>;
   if (letter.redrives >= redrivesMax) {
     return <span class="quiet" title={wornOut(redrivesMax)}>worn out</span>;
@@ -95,7 +106,7 @@ export function ReasonTable({ byReason, total }: { byReason: Record<string, numb
         <tbody>
           {reasons.map(([reason, letters]) => (
             <tr key={reason}>
-              <th scope="row">
+              <th scope="row" dir="auto">
                 {reason}
                 <svg class="share" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">
                   <rect width={Math.max(0.5, (letters / most) * 100)} height="4" />

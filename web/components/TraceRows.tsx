@@ -3,7 +3,7 @@ import CopyButton from "../islands/CopyButton.tsx";
 import { knownAt } from "../browser/feed.ts";
 import type { OfferView } from "../../contract/processor_api.ts";
 import { notedText } from "../core/event_path.ts";
-import { plural, positionText, shortId } from "../core/format.ts";
+import { letterUrl, lineUrl, plural, positionText, shortId } from "../core/format.ts";
 import {
   asCurl,
   backfillCommand,
@@ -80,7 +80,8 @@ export function EventBody({ row, own, slow, lit, ingest }: EventProps) {
         <p class="note bad">
           Set aside:{" "}
           <span dir="auto">{ending.reason}</span>. Its bytes are kept as they came, none of them in the
-          dataset: <a href="/dead-letters">dead letters</a>.
+          dataset:{" "}
+          <a href={row.position === null ? "/dead-letters" : letterUrl(row.position)}>the dead letter</a>.
         </p>
       )}
       {ending && noted && noted.what.length > 0 && !noted.what.includes("not_counted") && (
@@ -155,11 +156,6 @@ function WhereItWaits({ row }: { row: EventRow }) {
         : "Durable in ingest’s spool; it goes into the topic when the log takes it."}
     </p>
   );
-}
-
-/** The dataset page, at one line of one file. */
-function lineUrl({ file, line }: { file: string; line: number }): string {
-  return `/dataset?file=${encodeURIComponent(file)}#L${line}`;
 }
 
 /** One offer, as the processor has it now: the same words as the panel and the offer's page. */

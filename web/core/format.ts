@@ -105,6 +105,16 @@ export function fileStem(path: string): string {
   return path.slice(path.lastIndexOf("/") + 1).replace(/\.jsonl$/, "");
 }
 
+/** The dataset page, at one line of one file. */
+export function lineUrl({ file, line }: { file: string; line: number }): string {
+  return `/dataset?${new URLSearchParams({ file, line: String(line) })}#L${line}`;
+}
+
+/** The letter of what lies at `3:41` in the raw topic. */
+export function letterUrl(position: string): string {
+  return `/dead-letters/at/${encodeURIComponent(position)}`;
+}
+
 /** `one` for 1, else `many`. */
 export function plural(value: number, one: string, many = `${one}s`): string {
   return value === 1 ? one : many;

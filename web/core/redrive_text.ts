@@ -1,5 +1,5 @@
 /** What a redrive came to: as it travels in the address behind a form's redirect, and in words. Pure. */
-import type { RedriveAnswer } from "../../contract/processor_api.ts";
+import type { DismissAnswer, RedriveAnswer } from "../../contract/processor_api.ts";
 import { count, plural } from "./format.ts";
 
 export type RedriveNote = {
@@ -27,7 +27,60 @@ const FAILURES: Record<RedriveFailure, RedriveNote> = {
   refused: { tone: "bad", text: "The processor refused the order. Nothing was redriven; its log says why." },
 };
 
+/** Why an edit was not sent, or a letter not set aside; it stays on the page that asked. */
+export const STAYED: Readonly<Record<RedriveFailure, string>> = {
+  busy:
+    "Not now: a replay, an erasure or another redrive is under way. Nothing was done; try again when it has ended.",
+  gone: "There is no such letter any more. Nothing was done.",
+  unclear:
+    "The processor did not answer in time, so it is not known how far it came. Try again: nothing is done twice.",
+  refused: "The processor refused it. Nothing was done.",
+};
+
+const ASIDE: Readonly<Record<DismissAnswer["outcome"], RedriveNote>> = {
+  dismissed: {
+    tone: "ok",
+    text: "Set aside for good. It stands under all letters still, and is never redriven.",
+  },
+  already_dismissed: { tone: "ok", text: "It has been set aside for good already." },
+  redriven: { tone: "warn", text: "It has been redriven: its event goes on, so nothing was set aside." },
+  half_redriven: {
+    tone: "warn",
+    text:
+      "A redrive of it was cut short behind its copy: its event goes on. Redrive it once more to end that.",
+  },
+};
+
+/** What setting aside came to, as the query of the page that shows it afterwards. */
+export function asideQuery({ outcome }: Pick<DismissAnswer, "outcome">): Record<string, string> {
+  return { aside: outcome };
+}
+
+/** What a resend came to, likewise. */
+export function resentQuery(answer: Pick<RedriveAnswer, "redriven">): Record<string, string> {
+  return { resent: answer.redriven > 0 ? "edited" : "before" };
+}
+
+const RESENT: Readonly<Record<string, RedriveNote>> = {
+  edited: {
+    tone: "ok",
+    text: "Sent again as you edited it, and marked so. If that fails too, it comes back here.",
+  },
+  before: {
+    tone: "warn",
+    text: "It went on before, so your edit was not sent: no letter is redriven twice.",
+  },
+};
+
 type Counts = Pick<RedriveAnswer, "dryRun" | "redriven" | "alreadyThere" | "refused">;
+
+/** Why the processor did not do it, by the status of its answer; null: it gave none. */
+export function failureOf(status: number | null): RedriveFailure {
+  if (status === 409) return "busy";
+  if (status === 404) return "gone";
+  // A 503 came out of the middle of it: the log went away.
+  return status === null || status >= 500 ? "unclear" : "refused";
+}
 
 /** What a redrive came to, as the query of the page that shows it afterwards. */
 export function answerQuery({ dryRun, redriven, alreadyThere, refused }: Counts): Record<string, string> {
@@ -43,6 +96,10 @@ export function failureQuery(failure: RedriveFailure): Record<string, string> {
 export function noteOf(query: URLSearchParams): RedriveNote | null {
   const failed = query.get("failed");
   if (failed !== null && Object.hasOwn(FAILURES, failed)) return FAILURES[failed as RedriveFailure];
+  const aside = query.get("aside");
+  if (aside !== null && Object.hasOwn(ASIDE, aside)) return ASIDE[aside as keyof typeof ASIDE];
+  const resent = query.get("resent");
+  if (resent !== null && Object.hasOwn(RESENT, resent)) return RESENT[resent]!;
   const did = /^(dry|real)\.(\d{1,9})\.(\d{1,9})\.(\d{1,9})$/.exec(query.get("did") ?? "");
   if (!did) return null;
   const [redriven, alreadyThere, refused] = did.slice(2).map(Number) as [number, number, number];

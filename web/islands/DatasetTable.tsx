@@ -18,32 +18,33 @@ export default function DatasetTable(
   return (
     <>
       <div class="scroll" tabIndex={0} role="region" aria-label="Dataset partitions">
-        <table>
+        {/* Said once more, because a small screen shows it as a list, and browsers then forget that it is a table. */}
+        <table class="stacks" role="table">
           <caption>
             {count(records)} {plural(records, "line")} in {count(files)} {plural(files, "file")},{" "}
             {bytes(listing.value.bytes)}, sanitiser {sanitiserVersion}
           </caption>
-          <thead>
-            <tr>
-              <th scope="col">Event</th>
-              <th scope="col">Date</th>
-              <th scope="col" class="right">Lines</th>
-              <th scope="col" class="right">Size</th>
-              <th scope="col">Replaced</th>
-              <th scope="col">Files</th>
+          <thead role="rowgroup">
+            <tr role="row">
+              <th scope="col" role="columnheader">Event</th>
+              <th scope="col" role="columnheader">Date</th>
+              <th scope="col" role="columnheader" class="right">Lines</th>
+              <th scope="col" role="columnheader" class="right">Size</th>
+              <th scope="col" role="columnheader">Replaced</th>
+              <th scope="col" role="columnheader">Files</th>
             </tr>
           </thead>
-          <tbody>
+          <tbody role="rowgroup">
             {partitions.map((partition) => (
-              <tr key={`${partition.event} ${partition.date}`}>
-                <th scope="row" class="mono">{partition.event}</th>
-                <td class="mono">{partition.date}</td>
-                <td class="mono right">{count(partition.records)}</td>
-                <td class="mono right">{bytes(partition.bytes)}</td>
-                <td>
+              <tr key={`${partition.event} ${partition.date}`} role="row">
+                <th scope="row" role="rowheader" class="mono event" data-label="Event">{partition.event}</th>
+                <td role="cell" class="mono" data-label="Date">{partition.date}</td>
+                <td role="cell" class="mono right" data-label="Lines">{count(partition.records)}</td>
+                <td role="cell" class="mono right" data-label="Size">{bytes(partition.bytes)}</td>
+                <td role="cell" data-label="Replaced">
                   <Placeholders counts={partition.placeholders} />
                 </td>
-                <td>
+                <td role="cell" data-label="Files">
                   <Files {...{ ...partition, query, chosen }} />
                 </td>
               </tr>
@@ -94,11 +95,10 @@ function Files(
     chosen: string | null;
   },
 ) {
-  const newest = paths.slice(-FILES_SHOWN);
+  const newest = paths.slice(0, FILES_SHOWN);
   const left = files - newest.length;
   return (
-    <ul class="inline">
-      {left > 0 && <li class="quiet">{count(left)} older</li>}
+    <ul class="inline" aria-label="Files, the newest first">
       {newest.map((path) => (
         <li key={path}>
           <a
@@ -111,6 +111,7 @@ function Files(
           </a>
         </li>
       ))}
+      {left > 0 && <li class="quiet">{count(left)} older</li>}
     </ul>
   );
 }

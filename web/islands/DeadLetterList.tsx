@@ -63,7 +63,9 @@ export default function DeadLetterList({ initial, query }: DeadLetterListProps) 
           <span class="quiet">
             newest first ·{" "}
             <a href={query.all ? "/dead-letters" : "/dead-letters?all=1"} aria-current="false">
-              {query.all ? "hide redriven and dismissed ones" : "show redriven and dismissed ones too"}
+              {query.all
+                ? "hide those redriven or set aside for good"
+                : "all, also those redriven or set aside for good"}
             </a>
           </span>
         </h2>
@@ -108,13 +110,17 @@ function Pages({ query, older }: { query: DeadLetterListProps["query"]; older: s
 
 function NoLetters({ all }: { all: boolean }) {
   return (
-    <Empty title={all ? "No dead letters, and none that was redriven." : "No dead letters."}>
+    <Empty
+      title={all ? "No dead letters, and none that was redriven or set aside for good." : "No dead letters."}
+    >
       A record that cannot be read or sanitised is set aside here, with its reason: never dropped, and never
       written raw.
       {!all && (
         <>
           {" "}
-          <a href="/dead-letters?all=1" aria-current="false">Show those redriven before</a>.
+          <a href="/dead-letters?all=1" aria-current="false">
+            Show all, also those redriven or set aside for good
+          </a>.
         </>
       )}
     </Empty>

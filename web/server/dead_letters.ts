@@ -2,8 +2,12 @@
 import type {
   DeadLetterDetail,
   DeadLetterListing,
+  DismissAnswer,
+  DismissOrder,
+  LetterAt,
   RedriveAnswer,
   RedriveOrder,
+  ResendOrder,
 } from "../../contract/processor_api.ts";
 import { type Answer, askProcessor, type Processor } from "./upstream.ts";
 
@@ -49,6 +53,29 @@ export function redriveLetters(
     order,
     limitMs: REDRIVE_MS_MAX,
   });
+}
+
+/** Sends one letter's edited record; takes and answers as {@link redriveLetters}. */
+export function resendLetter(order: ResendOrder, processor: Processor): Promise<Answer<RedriveAnswer>> {
+  return askProcessor<RedriveAnswer>("/api/dead-letters/resend", {
+    processor,
+    order,
+    limitMs: REDRIVE_MS_MAX,
+  });
+}
+
+/** Sets one letter aside for good. */
+export function dismissLetter(order: DismissOrder, processor: Processor): Promise<Answer<DismissAnswer>> {
+  return askProcessor<DismissAnswer>("/api/dead-letters/dismiss", {
+    processor,
+    order,
+    limitMs: REDRIVE_MS_MAX,
+  });
+}
+
+/** The letter of what lies at this position of the raw topic. */
+export function letterAt(position: string, processor: Processor): Promise<Answer<LetterAt>> {
+  return askProcessor<LetterAt>(`/api/dead-letters/at/${encodeURIComponent(position)}`, { processor });
 }
 
 /** True for `partition:offset`, as the dead-letter topic names its letters. */

@@ -16,7 +16,7 @@ export function processorHeaders({ console }: Pick<Processor, "console">): Recor
 }
 
 /** The processor's door answers so to a web that it does not know; its words are no answer to who asked web. */
-const TURNED_AWAY = [401, 403, 421, 429];
+export const TURNED_AWAY = [401, 403, 421, 429];
 export const REFUSED_WORDS =
   "The processor turns this page away. Give web and processor the same CONSOLE_PASSWORD, and the processor the name in " +
   "PROCESSOR_URL as one of its ALLOWED_HOSTS.";

@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { ifThere, isThere } from "../../../runtime/durable_file.ts";
 import type {
@@ -12,16 +11,14 @@ import { SANITISER_VERSION } from "../../sanitise/mod.ts";
 import type { MinuteCount } from "../core/received.ts";
 import type { FileEntries, FileEntry, PartitionManifest } from "../store.ts";
 import { type DatasetFigures, figuresOf } from "./figures.ts";
+import { linesBefore } from "./lines.ts";
 import { manifestPartitions } from "./manifest.ts";
+import { newestFirst } from "./search.ts";
 import { entryIn, type PartitionSnapshot, SnapshotReader } from "./snapshot.ts";
 
 /** The dataset as its manifests have it, for readers beside the writers: no lock, and never a byte beyond a manifest. */
 
-/** Bytes that a tail reads at most, however many lines were asked for. */
-const TAIL_BYTES_MAX = 8 * 1024 * 1024;
-/** Characters of a line that are shown: a prompt may have a million, and a page of such lines is held per visitor. */
-const LINE_CHARACTERS_MAX = 4_000;
-/** Files of a dataset partition that a page names, the last ones; its count has all. */
+/** Files of a dataset partition that a page names, the newest; its count has all. */
 const PATHS_PER_PAGE_ROW_MAX = 24;
 /** A replay may put another tree in the place of the one that is being read, and remove that. */
 const ATTEMPTS = 3;
@@ -112,7 +109,7 @@ export class DatasetView {
 
   /** Dataset partitions by date and event, the newest date first. */
   page({ limit, before, after }: PageQuery): DatasetPage {
-    const found = this.#withTree((look) => {
+    const found = this.#withTree((look, { root }) => {
       const keys = keysOf(look);
       const rows: Row[] = [];
       // One more than asked for tells whether there are others.
@@ -127,7 +124,7 @@ export class DatasetView {
       if (after !== null) partitions.reverse();
       return {
         ...sumOf(look.snapshots.map(totalsOf)),
-        partitions: partitions.map((row) => ({ ...row, paths: row.paths.slice(-PATHS_PER_PAGE_ROW_MAX) })),
+        partitions: partitions.map((row) => ({ ...row, paths: newestOfRow(row.paths, root) })),
         older: (after === null ? isMore : partitions.length > 0) ? keyOf(partitions.at(-1)!) : null,
         newer: (after === null ? before !== null : isMore) && partitions.length > 0
           ? keyOf(partitions[0]!)
@@ -275,6 +272,14 @@ function addRow(sum: Row, row: Row): void {
   }
 }
 
+/** The files with the highest numbers, and of these the one first that was written last. */
+function newestOfRow(paths: readonly string[], root: string): string[] {
+  return newestFirst(paths).slice(0, PATHS_PER_PAGE_ROW_MAX)
+    .map((path) => ({ path, at: ifThere(() => Deno.statSync(join(root, path)))?.mtime?.getTime() ?? 0 }))
+    .sort((a, b) => b.at - a.at)
+    .map(({ path }) => path);
+}
+
 /** Text that sorts by date and event; what pages go on from. */
 function keyOf({ date, event }: { readonly date: string; readonly event: string }): string {
   return `${date}/${event}`;
@@ -316,46 +321,11 @@ function readTail(
   const opened = Deno.openSync(whole, { read: true });
   try {
     // An erasure may be about to put a shorter file here, or has just done it.
-    const bytes = Math.min(entry.bytes, opened.statSync().size);
-    const text = readEnd(opened, { bytes, lines });
-    const found = text.split("\n").slice(0, -1).slice(-lines).map(shown);
+    const end = Math.min(entry.bytes, opened.statSync().size);
+    const found = linesBefore(opened, { end, lines });
     const { records } = entry;
     return { file, records, bytes: entry.bytes, lines: found, firstLine: records - found.length + 1 };
   } finally {
     opened.close();
   }
-}
-
-function shown(line: string): string {
-  return line.length <= LINE_CHARACTERS_MAX ? line : `${line.slice(0, LINE_CHARACTERS_MAX).toWellFormed()}…`;
-}
-
-/** The end of the first `bytes`, from a line's beginning on, with at least `lines` lines where there are so many. */
-function readEnd(file: Deno.FsFile, { bytes, lines }: { bytes: number; lines: number }): string {
-  for (let length = 64 * 1024;; length *= 2) {
-    const from = Math.max(0, bytes - Math.min(length, TAIL_BYTES_MAX));
-    const block = readRange(file, { from, bytes: bytes - from });
-    const begin = from === 0 ? 0 : block.indexOf(10) + 1;
-    const end = block.lastIndexOf(10) + 1;
-    const enough = from === 0 || length >= TAIL_BYTES_MAX || countLines(block.subarray(begin, end)) >= lines;
-    if (enough) return block.toString("utf8", begin, Math.max(begin, end));
-  }
-}
-
-function readRange(file: Deno.FsFile, { from, bytes }: { from: number; bytes: number }): Buffer {
-  const block = Buffer.alloc(bytes);
-  file.seekSync(from, Deno.SeekMode.Start);
-  let filled = 0;
-  while (filled < bytes) {
-    const read = file.readSync(block.subarray(filled));
-    if (read === null) break;
-    filled += read;
-  }
-  return block.subarray(0, filled);
-}
-
-function countLines(bytes: Buffer): number {
-  let count = 0;
-  for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) count++;
-  return count;
 }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { hasIdentity, identityPath, manifestPartitions, readErased, readIdentity } from "./manifest.ts";
-import { entriesIn, entryBeforeIn, type PartitionSnapshot, SnapshotReader } from "./snapshot.ts";
+import { entriesIn, entryBeforeIn, entryIn, type PartitionSnapshot, SnapshotReader } from "./snapshot.ts";
 import { ifThere } from "../../../runtime/durable_file.ts";
 import { parseDatasetPath } from "../core/path.ts";
 import { DatasetReadError } from "../core/read_error.ts";
@@ -80,6 +80,12 @@ export class DatasetFiles {
     return entriesIn(this.#snapshotOf(partition));
   }
 
+  /** Whether the manifests name it. */
+  has(path: string): boolean {
+    const parsed = parseDatasetPath(path);
+    return parsed !== null && entryIn(this.#snapshotOf(parsed.partition), path) !== undefined;
+  }
+
   /**
    * A file with what its manifest says of it: the first `entry.bytes` of `file` are the dataset's, unless `size` is
    * less. Null where the manifest names no bytes of it: a writer is about to make it. The caller closes it.
@@ -133,6 +139,32 @@ export class DatasetFiles {
       if (this.isReplaced()) throw new DatasetReplacedError();
       throw error;
     }
+  }
+}
+
+/** The dataset as it is at each look, for who looks again and again: what does not change is not read anew. */
+export class CurrentFiles {
+  #files: DatasetFiles | null = null;
+
+  constructor(private readonly datasetDir: string) {}
+
+  /** Null where there is no dataset yet. */
+  now(): DatasetFiles | null {
+    if (this.#files !== null && !this.#files.isReplaced()) return this.#files;
+    const root = datasetRoot(this.datasetDir);
+    this.#files = root === null || !hasIdentity(root) ? null : new DatasetFiles(this.datasetDir);
+    return this.#files;
+  }
+
+  /** As {@link DatasetFiles.paths}; empty where there is no dataset. */
+  paths(): readonly string[] {
+    return this.now()?.paths() ?? [];
+  }
+
+  /** As {@link DatasetFiles.open}; null also for what is no path of the dataset. */
+  open(path: string): OpenedFile | null {
+    const files = this.now();
+    return parseDatasetPath(path) !== null && files?.has(path) ? files.open(path) : null;
   }
 }
 

@@ -6,8 +6,10 @@ import { hashes, readFiles, readManifests } from "../../../processor/dataset/fix
 import { datasetLines, type Line } from "../../../tests/support/pipeline.ts";
 import { runProgram, spawnProgram } from "../../../tests/support/run_command.ts";
 import { until } from "../../../tests/support/until.ts";
-import { EXPORT_FORMATS, exportDataset, type ExportFormat } from "./export.ts";
-import { hfSink, splitOf, SPLITS } from "./hf.ts";
+import { exportDataset } from "./export.ts";
+import { EXPORT_FORMATS, type ExportFormat } from "../../../processor/dataset/export/copy.ts";
+import { directoryOutput } from "../../../processor/dataset/export/file.ts";
+import { hfSink, splitOf, SPLITS } from "../../../processor/dataset/export/hf.ts";
 import {
   manyRecords,
   openPartition,
@@ -265,7 +267,7 @@ describe("hf", () => {
 
   test("begins another file where one has become large", async () => {
     Deno.mkdirSync(to, { recursive: true });
-    const sink = hfSink(to, { shardBytes: 20 });
+    const sink = hfSink(directoryOutput(to), { shardBytes: 20 });
     const line = { timestamp: "", event: "", failure_reason: null, input_prompt: "", distinct_id: "user-0" };
     for (let n = 0; n < 3; n++) sink.add(line, new TextEncoder().encode("ten bytes."));
     const facts = { datasetId: "d", createdAt: "", sanitiserVersions: [], events: [], dates: null };

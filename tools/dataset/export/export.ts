@@ -12,19 +12,18 @@ import {
   syncDirectory,
 } from "../../../runtime/durable_file.ts";
 import { SANITISER_VERSION } from "../../../processor/sanitise/mod.ts";
-import { type ChatOptions, type ChatReport, chatSink } from "./chat.ts";
-import type { ExportedFile, ExportFacts, ExportSink } from "./file.ts";
-import { hfSink } from "./hf.ts";
-import { parquetSink } from "./parquet.ts";
 import {
+  type ChatOptions,
+  type ChatReport,
+  copyLines,
   DatasetFiles,
   DatasetReplacedError,
-  lineBlocksOf,
-  LOOK,
-  openWhole,
-  parseDatasetPath,
-  parseLine,
-  type StoredLine,
+  directoryOutput,
+  EXPORT_FORMATS,
+  type ExportedFile,
+  type ExportFormat,
+  refuseWhileErasing,
+  sinkOf,
 } from "../../../processor/dataset/mod.ts";
 import { CommandFailedError } from "../../command.ts";
 
@@ -39,9 +38,6 @@ import { CommandFailedError } from "../../command.ts";
  * An export that an erasure overtook may hold the lines of whoever was erased: whether one has begun is looked at after the
  * rename, and the export is then taken back. An erasure begins before it looks for exports, so one of the two meets it.
  */
-
-export const EXPORT_FORMATS = ["parquet", "chat-jsonl", "hf"] as const;
-export type ExportFormat = typeof EXPORT_FORMATS[number];
 
 /** Name of the empty directory that marks the one it is in as an export of the dataset. */
 const EXPORT_MARKER = "_export";
@@ -121,10 +117,17 @@ async function writeExport(
 ): Promise<ExportReport> {
   const { id } = files.identity();
   const createdAt = new Date(now).toISOString();
-  const sink = SINKS[format](directory, chat);
+  const sink = sinkOf(format, directoryOutput(directory), chat);
   try {
-    const facts = await copyLines(files, { sink, signal, datasetId: id, createdAt });
+    const copying = copyLines(files, { sink, createdAt });
+    let step = await copying.next();
+    for (; !step.done; step = await copying.next()) signal.throwIfAborted();
+    const facts = step.value;
     const written = await sink.finish(facts);
+    for (const path of new Set(written.map(({ path }) => dirname(join(directory, path))))) {
+      await syncDirectory(path);
+    }
+    await syncDirectory(directory);
     return {
       dataset: id,
       format,
@@ -136,60 +139,6 @@ async function writeExport(
     };
   } finally {
     sink.close();
-  }
-}
-
-const SINKS: Readonly<Record<ExportFormat, (directory: string, chat?: ChatOptions) => ExportSink>> = {
-  "parquet": (directory) => parquetSink(directory),
-  "chat-jsonl": chatSink,
-  "hf": (directory) => hfSink(directory),
-};
-
-async function copyLines(
-  files: DatasetFiles,
-  { sink, signal, datasetId, createdAt }: {
-    readonly sink: ExportSink;
-    readonly signal: AbortSignal;
-    readonly datasetId: string;
-    readonly createdAt: string;
-  },
-): Promise<ExportFacts> {
-  const versions = new Set<string>();
-  const events = new Set<string>();
-  const dates = new Set<string>();
-  for (const path of files.paths()) {
-    const opened = openWhole(files, path);
-    if (opened === null) continue;
-    for (const version of opened.entry.sanitiserVersions) versions.add(version);
-    let number = 0;
-    for await (const { lines, rest } of lineBlocksOf(opened.file, opened.entry.bytes)) {
-      signal.throwIfAborted();
-      for (const raw of lines) {
-        const line = lineOf(raw, { path, number: ++number });
-        if (number === 1) events.add(line.event);
-        sink.add(line, raw);
-      }
-      if (rest > 0) throw new CommandFailedError(`Cannot export "${path}": it ends within a line. ${LOOK}`);
-    }
-    if (number > 0) dates.add(parseDatasetPath(path)!.date);
-  }
-  const days = [...dates].sort();
-  return {
-    datasetId,
-    createdAt,
-    sanitiserVersions: [...versions],
-    events: [...events],
-    dates: days.length === 0 ? null : { first: days[0]!, last: days.at(-1)! },
-  };
-}
-
-function lineOf(raw: Uint8Array, { path, number }: { path: string; number: number }): StoredLine {
-  try {
-    return parseLine(raw);
-  } catch {
-    throw new CommandFailedError(
-      `Cannot export line ${number} of "${path}": it is no line of a dataset. ${LOOK}`,
-    );
   }
 }
 
@@ -250,15 +199,6 @@ function putInPlace(directory: string, to: string): void {
       { cause: error },
     );
   }
-}
-
-/** An erasure that had begun before could end while we read, and nothing would show it afterwards. */
-function refuseWhileErasing(files: DatasetFiles): void {
-  if (!files.isErasing()) return;
-  throw new CommandFailedError(
-    "Cannot export now: somebody is being erased from the dataset. Run the command again when that is done; where it " +
-      "was cut short, the processor ends it when it starts.",
-  );
 }
 
 function overtaken(to: string): CommandFailedError {

@@ -2,8 +2,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
 import { readFiles } from "../../../processor/dataset/fixtures/run.ts";
 import { duckdb } from "../../../tests/support/duckdb.ts";
-import { exportDataset, type ExportFormat } from "./export.ts";
-import { parquetSink } from "./parquet.ts";
+import { exportDataset } from "./export.ts";
+import type { ExportFormat } from "../../../processor/dataset/export/copy.ts";
+import { directoryOutput } from "../../../processor/dataset/export/file.ts";
+import { parquetSink } from "../../../processor/dataset/export/parquet.ts";
 import type { StoredLine } from "../../../processor/dataset/mod.ts";
 import { manyRecords, TEXTS, writeDataset } from "../../../processor/dataset/fixtures/written_dataset.ts";
 
@@ -104,7 +106,7 @@ describe("DuckDB", () => {
   test("finds the Parquet export's row groups bounded, by rows and by text", async (context) => {
     await needsDuckdb(context);
     const directory = await Deno.makeTempDir({ dir: dataDir });
-    const sink = parquetSink(directory, { rowsMax: 3, textMax: 1000 });
+    const sink = parquetSink(directoryOutput(directory), { rowsMax: 3, textMax: 1000 });
     const line = { ...lines[0]!, input_prompt: "short" };
     const long = { ...line, input_prompt: "x".repeat(1000) };
     for (const one of [line, line, line, line, long, line]) sink.add(one, new Uint8Array());

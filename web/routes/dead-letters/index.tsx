@@ -2,7 +2,7 @@ import { page } from "fresh";
 import type { RedriveOrder } from "../../../contract/processor_api.ts";
 import { RedriveNoteView } from "../../components/RedriveNote.tsx";
 import { Unavailable } from "../../components/Empty.tsx";
-import { answerQuery, failureQuery, noteOf, type RedriveFailure } from "../../core/redrive_text.ts";
+import { answerQuery, failureOf, failureQuery, noteOf } from "../../core/redrive_text.ts";
 import DeadLetterList from "../../islands/DeadLetterList.tsx";
 import { isLetterId, letterQuery, listLetters, redriveLetters } from "../../server/dead_letters.ts";
 import { isOwnPage } from "../../server/same_origin.ts";
@@ -40,13 +40,6 @@ function orderOf(form: URLSearchParams): RedriveOrder | null {
   const dryRun = form.get("do") === "dry-run";
   if (letter === "all") return { all: true, dryRun };
   return letter !== null && isLetterId(letter) ? { ids: [letter], dryRun } : null;
-}
-
-function failureOf(status: number | null): RedriveFailure {
-  if (status === 409) return "busy";
-  if (status === 404) return "gone";
-  // A 503 came out of the middle of it: the log went away.
-  return status === null || status >= 500 ? "unclear" : "refused";
 }
 
 function refused(status: number, message: string): Response {

@@ -3,7 +3,7 @@ import type { RecentWebhook } from "../../../contract/ingest_api.ts";
 import type { DeliveryOutcome, EventDetail } from "../../../contract/processor_api.ts";
 import { Empty } from "../../components/Empty.tsx";
 import { Sanitised } from "../../components/Sanitised.tsx";
-import { bytes, count, fileStem, plural, positionText } from "../../core/format.ts";
+import { bytes, count, fileStem, letterUrl, lineUrl, plural, positionText } from "../../core/format.ts";
 import { backfillCommand, curlOf } from "../../core/trace.ts";
 import Ago from "../../islands/Ago.tsx";
 import CopyButton from "../../islands/CopyButton.tsx";
@@ -122,9 +122,9 @@ function Summary(
           <dd>
             <a
               class="mono"
-              href={`/dataset?file=${encodeURIComponent(detail.line.file)}${
-                detail.line.line === null ? "" : `#L${detail.line.line}`
-              }`}
+              href={detail.line.line === null
+                ? `/dataset?file=${encodeURIComponent(detail.line.file)}`
+                : lineUrl({ file: detail.line.file, line: detail.line.line })}
               title={detail.line.file}
               aria-current="false"
             >
@@ -205,7 +205,9 @@ function Deliveries({ detail, durable }: { detail: EventDetail | null; durable: 
                 </td>
                 <td class="mono">{positionText(`${partition}:${offset}`)}</td>
                 <td class={OUTCOMES[outcome].tone}>
-                  {OUTCOMES[outcome].words}
+                  {outcome === "dead_letter"
+                    ? <a href={letterUrl(`${partition}:${offset}`)} aria-current="false">dead letter</a>
+                    : OUTCOMES[outcome].words}
                   {reason && (
                     <>
                       : <span dir="auto">{reason}</span>
@@ -257,8 +259,7 @@ function Became({ detail: { line, facts, deliveries } }: { detail: EventDetail }
       )}
       {deliveries.some(({ outcome }) => outcome === "dead_letter") && (
         <p>
-          Its bytes are kept as they came:{" "}
-          <a href="/dead-letters?all=1" aria-current="false">dead letters</a>.
+          Its bytes are kept as they came: each dead letter is linked where its delivery stands above.
         </p>
       )}
       {facts.length > 0 && (

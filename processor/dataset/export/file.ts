@@ -1,6 +1,6 @@
-import { join } from "node:path";
-import { writeAll } from "../../../runtime/durable_file.ts";
-import type { StoredLine } from "../../../processor/dataset/mod.ts";
+import { dirname, join } from "node:path";
+import { isThere, writeAll } from "../../../runtime/durable_file.ts";
+import type { StoredLine } from "../core/line_check.ts";
 
 /** What an export's files have in common, whatever their format. */
 
@@ -20,11 +20,51 @@ export type ExportFacts = {
   readonly dates: { readonly first: string; readonly last: string } | null;
 };
 
-/** One format's way of writing lines into an empty directory. */
+/** Where an export's files go. */
+export type ExportOutput = {
+  /** Begins the file of this path, which none has begun before. */
+  open(path: string): OutputFile;
+};
+
+export type OutputFile = {
+  /** Bytes are good until the next call. */
+  write(bytes: Uint8Array): void;
+  /** Ends it whole; on a disk: durable. */
+  finish(): void;
+  /** Lets go of it, whole or not; also after `finish`. */
+  close(): void;
+};
+
+/** Into a directory, which must be there all the time; one of its own below it is made. */
+export function directoryOutput(directory: string): ExportOutput {
+  return {
+    open(path) {
+      const whole = join(directory, path);
+      // Not with those above it: an erasure may have removed what is being written.
+      if (dirname(path) !== "." && !isThere(dirname(whole))) Deno.mkdirSync(dirname(whole));
+      const file = Deno.openSync(whole, { createNew: true, write: true });
+      let isClosed = false;
+      const close = () => {
+        if (!isClosed) file.close();
+        isClosed = true;
+      };
+      return {
+        write: (bytes) => writeAll(file, bytes),
+        finish: () => {
+          file.syncDataSync();
+          close();
+        },
+        close,
+      };
+    },
+  };
+}
+
+/** One format's way of writing lines. */
 export interface ExportSink {
   /** `raw`: the line as the dataset has it, without its line feed; good until the next call. */
   add(line: StoredLine, raw: Uint8Array): void;
-  /** Ends every file, durable, and names those that hold data. */
+  /** Ends every file, and names those that hold data. */
   finish(facts: ExportFacts): Promise<readonly ExportedFile[]>;
   /** What the format has to say beside its files; after `finish`. */
   report?(): Readonly<Record<string, unknown>>;
@@ -39,13 +79,12 @@ const LINE_FEED = new Uint8Array([10]);
 export class LinesFile {
   bytes = 0;
   records = 0;
-  readonly #file: Deno.FsFile;
+  readonly #file: OutputFile;
   readonly #buffer = new Uint8Array(BUFFER_BYTES);
   #filled = 0;
-  #isClosed = false;
 
-  constructor(directory: string, readonly path: string) {
-    this.#file = Deno.openSync(join(directory, path), { createNew: true, write: true });
+  constructor(output: ExportOutput, readonly path: string) {
+    this.#file = output.open(path);
   }
 
   /** Adds a line, given without its line feed. */
@@ -56,29 +95,26 @@ export class LinesFile {
     this.records++;
   }
 
-  /** Makes it durable and closes it. */
   finish(): ExportedFile {
     this.#flush();
-    this.#file.syncDataSync();
-    this.close();
+    this.#file.finish();
     const { path, bytes, records } = this;
     return { path, bytes, records };
   }
 
   close(): void {
-    if (!this.#isClosed) this.#file.close();
-    this.#isClosed = true;
+    this.#file.close();
   }
 
   #append(bytes: Uint8Array): void {
     if (this.#filled + bytes.length > BUFFER_BYTES) this.#flush();
-    if (bytes.length > BUFFER_BYTES) return writeAll(this.#file, bytes);
+    if (bytes.length > BUFFER_BYTES) return this.#file.write(bytes);
     this.#buffer.set(bytes, this.#filled);
     this.#filled += bytes.length;
   }
 
   #flush(): void {
-    writeAll(this.#file, this.#buffer.subarray(0, this.#filled));
+    if (this.#filled > 0) this.#file.write(this.#buffer.subarray(0, this.#filled));
     this.#filled = 0;
   }
 }

@@ -1,8 +1,7 @@
-import { join } from "node:path";
 import { constants, zstdCompressSync } from "node:zlib";
-import { fileWriter, ParquetWriter } from "hyparquet-writer";
-import type { ExportSink } from "./file.ts";
-import type { StoredLine } from "../../../processor/dataset/mod.ts";
+import { ByteWriter, ParquetWriter } from "hyparquet-writer";
+import type { ExportOutput, ExportSink, OutputFile } from "./file.ts";
+import type { StoredLine } from "../core/line_check.ts";
 
 /**
  * `dataset.parquet`: one file with typed columns and bounded row groups, by event and date as the dataset itself is, so
@@ -10,9 +9,11 @@ import type { StoredLine } from "../../../processor/dataset/mod.ts";
  * smaller. No Hive directories: event and date are columns, and pyarrow refuses
  * a column that its directory names with another type.
  */
-export function parquetSink(directory: string, { rowsMax, textMax }: GroupBounds = BOUNDS): ExportSink {
+export function parquetSink(output: ExportOutput, { rowsMax, textMax }: GroupBounds = BOUNDS): ExportSink {
   const path = "dataset.parquet";
-  const writer = new ParquetWriter({ writer: fileWriter(join(directory, path)), schema: SCHEMA, ...PACKED });
+  const file = output.open(path);
+  const bytes = new PiecewiseWriter(file);
+  const writer = new ParquetWriter({ writer: bytes, schema: SCHEMA, ...PACKED });
   let rows: StoredLine[] = [];
   let text = 0;
   let records = 0;
@@ -28,14 +29,37 @@ export function parquetSink(directory: string, { rowsMax, textMax }: GroupBounds
       text += line.input_prompt.length + (line.failure_reason?.length ?? 0) + line.distinct_id.length;
       if (rows.length >= rowsMax || text >= textMax) writeGroup();
     },
-    finish: async () => {
+    finish: () => {
       writeGroup();
       writer.finish();
-      const bytes = await syncFile(join(directory, path));
-      return [{ path, bytes, records }];
+      file.finish();
+      return Promise.resolve([{ path, bytes: bytes.offset, records }]);
     },
-    close: () => {},
+    close: () => file.close(),
   };
+}
+
+const PIECE_BYTES = 1024 * 1024;
+
+/** Hands on what the library has written, piece by piece, as its own `fileWriter` does. */
+class PiecewiseWriter extends ByteWriter {
+  constructor(private readonly file: OutputFile) {
+    super();
+  }
+
+  override ensure(size: number): void {
+    if (this.index > PIECE_BYTES) this.flush();
+    super.ensure(size);
+  }
+
+  flush(): void {
+    this.file.write(new Uint8Array(this.buffer, 0, this.index));
+    this.index = 0;
+  }
+
+  override finish(): void {
+    this.flush();
+  }
 }
 
 type GroupBounds = {
@@ -94,11 +118,4 @@ function columnsOf(rows: readonly StoredLine[]) {
     { name: "input_prompt", data: rows.map((row) => row.input_prompt) },
     { name: "distinct_id", data: rows.map((row) => row.distinct_id) },
   ];
-}
-
-/** The library's writer does not sync. Answers the file's size. */
-async function syncFile(path: string): Promise<number> {
-  using file = Deno.openSync(path, { write: true });
-  await file.syncData();
-  return file.statSync().size;
 }

@@ -1,4 +1,3 @@
-import { grouped } from "../../command.ts";
 import type { ExportedFile, ExportFacts } from "./file.ts";
 
 /** One split as the card has it. */
@@ -108,4 +107,8 @@ function code(text: string): string {
     (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
   return `\`${escaped}\``;
+}
+
+function grouped(value: number): string {
+  return value.toLocaleString("en-US");
 }

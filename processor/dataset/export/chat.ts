@@ -1,5 +1,5 @@
-import { escapeLine } from "../../../processor/sanitise/mod.ts";
-import { type ExportSink, LinesFile } from "./file.ts";
+import { escapeLine } from "../../sanitise/mod.ts";
+import { type ExportOutput, type ExportSink, LinesFile } from "./file.ts";
 
 /** What `chat-jsonl` may be told. */
 export type ChatOptions = {
@@ -23,10 +23,10 @@ export type ChatReport = {
 
 /** `chat.jsonl`: one conversation of one user message per line, the form that fine-tuning APIs and trainers read. */
 export function chatSink(
-  directory: string,
+  output: ExportOutput,
   { system, dropControlTokens = false }: ChatOptions = {},
 ): ExportSink {
-  const file = new LinesFile(directory, "chat.jsonl");
+  const file = new LinesFile(output, "chat.jsonl");
   const encoder = new TextEncoder();
   const first = system === undefined ? [] : [{ role: "system", content: system }];
   const systemTokens = system === undefined ? 0 : tokensOf(encoder.encode(system).length);

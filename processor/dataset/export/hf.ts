@@ -1,8 +1,6 @@
 import { hash } from "node:crypto";
-import { join } from "node:path";
-import { replaceFile, syncDirectory } from "../../../runtime/durable_file.ts";
 import { datasetCard } from "./card.ts";
-import { type ExportedFile, type ExportSink, LinesFile } from "./file.ts";
+import { type ExportedFile, type ExportOutput, type ExportSink, LinesFile } from "./file.ts";
 
 /**
  * A folder as the Hugging Face Hub and its `datasets` library read it: `README.md`, the dataset card, and
@@ -24,12 +22,8 @@ export function splitOf(distinctId: string): Split {
   return tenths < 8 ? "train" : tenths < 9 ? "validation" : "test";
 }
 
-/**
- * Takes lines into `data/` of this directory, which must exist and be without it; a file ends at `shardBytes` (default
- * 500 MB).
- */
-export function hfSink(directory: string, { shardBytes = SHARD_BYTES } = {}): ExportSink {
-  Deno.mkdirSync(join(directory, "data"));
+/** Takes lines into `data/`; a file ends at `shardBytes` (default 500 MB). */
+export function hfSink(output: ExportOutput, { shardBytes = SHARD_BYTES } = {}): ExportSink {
   const open = new Map<Split, LinesFile>();
   const finished: Record<Split, ExportedFile[]> = { train: [], validation: [], test: [] };
   const finish = (split: Split, file: LinesFile) => {
@@ -39,19 +33,20 @@ export function hfSink(directory: string, { shardBytes = SHARD_BYTES } = {}): Ex
   return {
     add: (line, raw) => {
       const split = splitOf(line.distinct_id);
-      const file = open.get(split) ?? new LinesFile(directory, shardPath(split, finished[split].length));
+      const file = open.get(split) ?? new LinesFile(output, shardPath(split, finished[split].length));
       open.set(split, file);
       file.addLine(raw);
       if (file.bytes >= shardBytes) finish(split, file);
     },
-    finish: async (facts) => {
+    finish: (facts) => {
       for (const [split, file] of [...open]) finish(split, file);
-      await syncDirectory(join(directory, "data"));
       const splits = SPLITS.map((split) => ({ split, files: finished[split] })).filter((one) =>
         one.files.length > 0
       );
-      await replaceFile(join(directory, "README.md"), new TextEncoder().encode(datasetCard(facts, splits)));
-      return splits.flatMap(({ files }) => files);
+      const card = output.open("README.md");
+      card.write(new TextEncoder().encode(datasetCard(facts, splits)));
+      card.finish();
+      return Promise.resolve(splits.flatMap(({ files }) => files));
     },
     close: () => open.forEach((file) => file.close()),
   };

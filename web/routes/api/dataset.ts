@@ -1,7 +1,0 @@
-import { passThrough } from "../../server/upstream.ts";
-import { define, settings } from "../../utils.ts";
-
-/** The dataset's partitions, or with `file` and `lines` the end of one file. */
-export const handler = define.handlers({
-  GET: (ctx) => passThrough(`/api/dataset${ctx.url.search}`, settings()),
-});
