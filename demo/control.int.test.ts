@@ -76,6 +76,20 @@ it("keeps the figures of a service that is away, and says since when", async () 
   });
 });
 
+it("calls nothing lost by ends of the topic that were asked before it was delivered", async () => {
+  const { clock, answers, ask } = start();
+  const proof = async () => await (await ask("/proof")).json();
+  expect((await proof()).agree).toBe(true);
+  await clock.advance(1_000);
+  answers["http://stand-in/api/deliveries"] = { ...STAND_IN, delivered: 5 };
+  const early = await proof();
+  expect([early.agree, early.words]).toEqual([false, expect.not.stringContaining("lost")]);
+  await clock.advance(1_000);
+  const at = new Date(clock.now()).toISOString();
+  answers["http://ingest/api/recent"] = { ...INGEST, topic: { ...INGEST.topic, at } };
+  expect((await proof()).words).toBe("Not yet: 1 lost");
+});
+
 it("says what cannot be done now, and knows no other switch", async () => {
   const { ask } = start();
   const post = async (name: string, body = "") => {

@@ -132,6 +132,8 @@ class Watch {
   #since = 0;
   #watching: Promise<void> = Promise.resolve();
   #broken = 0;
+  /** What the stand-in has delivered, repeats too, and since when it says so. */
+  #delivered = { count: -1, at: 0 };
 
   constructor(private readonly options: ControlOptions) {}
 
@@ -247,21 +249,28 @@ class Watch {
   /** In the order in which data flows, and its source once more: what moves meanwhile is seen to move. */
   async #read(): Promise<Look> {
     const { urls } = this.options;
-    const first = await this.#ask<DeliveryStatus>(`${urls.standIn}/api/deliveries`);
+    const first = this.#noted(await this.#ask<DeliveryStatus>(`${urls.standIn}/api/deliveries`));
     const password = passwordHeaders(this.options.consolePassword);
     const ingest = await this.#ask<Recent>(`${urls.ingest}/api/recent`, password);
     const processor = await this.#ask<PipelineStatus>(`${urls.processor}/api/status`, password);
-    const standIn = await this.#ask<DeliveryStatus>(`${urls.standIn}/api/deliveries`);
+    const standIn = this.#noted(await this.#ask<DeliveryStatus>(`${urls.standIn}/api/deliveries`));
     const reading = { standIn, ingest, processor };
-    const added = this.#tally.add(reading);
-    const isMoving = first?.delivered !== standIn?.delivered || first?.dropped !== standIn?.dropped;
-    const standing = isMoving ? { ...added, isQuiet: false } : added;
+    // Ends of the topic that were asked before the stand-in's last delivery say nothing of it: it is not lost.
+    const isOld = ingest !== null && !(Date.parse(ingest.topic.at ?? "") >= this.#delivered.at);
+    const isMoving = isOld || first?.delivered !== standIn?.delivered || first?.dropped !== standIn?.dropped;
+    const standing = this.#tally.add(reading, { isMoving });
     const look = { reading, standing, away: this.#away(reading) };
     const isWhole = this.#episode && !this.#switches(reading)[this.#episode.what];
     if (isWhole && this.#episode!.until === null) {
       this.#episode = { ...this.#episode!, until: standing.figures };
     }
     return look;
+  }
+
+  #noted(standIn: DeliveryStatus | null): DeliveryStatus | null {
+    const count = standIn === null ? this.#delivered.count : standIn.delivered + standIn.repeated;
+    if (count !== this.#delivered.count) this.#delivered = { count, at: this.options.clock.now() };
+    return standIn;
   }
 
   #away(reading: Reading): readonly string[] {

@@ -90,7 +90,8 @@ export class Tally {
   #repeated = 0;
   #before: { readonly lost: number; readonly doubled: number } | null = null;
 
-  add({ standIn, ingest, processor }: Reading): Standing {
+  /** `isMoving`: its figures may be of different moments, so that what is missing in one is not lost. */
+  add({ standIn, ingest, processor }: Reading, { isMoving = false } = {}): Standing {
     const raw = { ...this.#figures, repeated: this.#repeated };
     const onItsWay = standIn === null ? 0 : standIn.waiting + standIn.inFlight;
     if (standIn !== null) {
@@ -128,7 +129,8 @@ export class Tally {
       ...spooled > 0 ? [`${spooled} wait in ingest's spool`] : [],
       ...behind > 0 ? [`${behind} wait for the processor`] : [],
     ];
-    const isQuiet = standIn !== null && ingest !== null && processor !== null && waits.length === 0 &&
+    const isQuiet = !isMoving && standIn !== null && ingest !== null && processor !== null &&
+      waits.length === 0 &&
       handled <= raw.records;
     let lost = Math.max(0, raw.delivered - raw.records - spooled);
     if (outcomes) {

@@ -1,5 +1,5 @@
 import { join, resolve } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { spawnProgram, type TextStream } from "./support/run_command.ts";
 import { until } from "./support/until.ts";
 
@@ -24,6 +24,16 @@ const STEPS: readonly Step[] = [
 const [START, ...ALL] = STEPS;
 const PASTED = ALL.filter(({ text }) => !/^duckdb |pandas/.test(text));
 
+/** Programs that the page pastes into, and that this machine may lack. */
+const lacking = ["bash", "curl", "python3"].find((program) => {
+  try {
+    return !new Deno.Command(program, { args: ["--version"], stdout: "null", stderr: "null" }).outputSync()
+      .success;
+  } catch {
+    return true;
+  }
+});
+
 let folder: string;
 let demo: Deno.ChildProcess;
 let said = "";
@@ -31,6 +41,7 @@ let said = "";
 let ports: Readonly<Record<string, string>>;
 
 beforeAll(async () => {
+  if (lacking !== undefined) return;
   folder = await Deno.makeTempDir({ prefix: "tutorial-" });
   const { tasks } = JSON.parse(Deno.readTextFileSync(join(ROOT, "deno.json")));
   const here = Object.entries<string>(tasks).map(([name, line]) =>
@@ -62,9 +73,14 @@ beforeAll(async () => {
   await until("the demo is ready", () => /Ready in /.test(said), { limitMs: 120_000 });
 }, 150_000);
 afterAll(async () => {
+  if (lacking !== undefined) return;
   demo.kill("SIGINT");
   await demo.status;
   await Deno.remove(folder, { recursive: true });
+});
+
+beforeEach((test) => {
+  if (lacking !== undefined) test.skip(`${lacking} is not installed`);
 });
 
 test("the tutorial begins with the demo and ends with a fine-tuning file", () => {

@@ -8,8 +8,8 @@ import type { DatasetTree, PartitionManifest } from "./store.ts";
 /** Is the topic still the one that this dataset was made from? Nothing is written before that is known. */
 
 const WHAT_TO_DO =
-  "Put the log back from a backup; or keep this dataset as it is and begin a new one by removing " +
-  "the link DATASET_DIR.";
+  "Put the log back from a backup; or keep this dataset as it is and begin a new one: remove the link " +
+  "DATASET_DIR, then `deno task replay --take-over`.";
 /** Dead letters and facts name offsets: under the same names those of another log would hide this one's records. */
 export const BEGIN_ANEW =
   "Put the log back from a backup; or begin anew beside it, with another DATA_DIR and on Kafka another " +
