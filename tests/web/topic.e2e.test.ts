@@ -111,7 +111,7 @@ describe("a chart", () => {
       const box = (await chart(page, "From click to line").locator(".u-over").boundingBox())!;
       await page.touchscreen.tap(box.x + box.width * 0.6, box.y + box.height / 2);
       await until("the third bar is shown", async () =>
-        words(await seenOf(page, "From click to line")) === "1.0 s Lines 13");
+        words(await seenOf(page, "From click to line")) === "≤ 1.0 s Lines 13");
     }, { hasTouch: true, viewport: { width: 360, height: 800 } }));
 
   test.each([360, 2560])(
