@@ -12,7 +12,15 @@ import {
   valueText,
 } from "../../web/core/chart.ts";
 import { datasetCharts, hourCharts, latencyChart } from "../../web/core/figures.ts";
-import { oldWords, partitionRows, shownAfter, spoolRows, type TopicAnswer } from "../../web/core/topic.ts";
+import {
+  oldWords,
+  partitionRows,
+  ROWS_MAX,
+  rowsShown,
+  shownAfter,
+  spoolRows,
+  type TopicAnswer,
+} from "../../web/core/topic.ts";
 import { fullFigures } from "./figures.ts";
 
 const NOW = Date.UTC(2026, 0, 1, 12);
@@ -222,6 +230,18 @@ describe("what the topic's page shows", () => {
       state: "stands at p3 @ 40: unknown codec",
     });
     expect(rowOf({ openTransactionAt: 40 }).tone).toBe("warn");
+  });
+
+  test("of a thousand partitions a hundred are shown, first those that do not flow", () => {
+    const partitions = Array.from({ length: 1_000 }, (_, number) => ({
+      ...partition,
+      partition: number,
+      lag: number === 998 ? 4 : 0,
+      ...(number === 999 ? { standing: { offset: 1, reason: "unknown codec" } } : {}),
+    }));
+    const { shown, left } = rowsShown(partitionRows({ ...group, partitions }, null));
+    expect([shown.length, left]).toEqual([ROWS_MAX, 900]);
+    expect(shown.slice(0, 4).map((row) => row.partition)).toEqual([999, 998, 0, 1]);
   });
 
   test("what was said before stays, marked as old; web's own silence makes all of it old", () => {
