@@ -13,6 +13,7 @@ import {
 } from "../../web/core/chart.ts";
 import { datasetCharts, hourCharts, latencyChart } from "../../web/core/figures.ts";
 import {
+  behindText,
   oldWords,
   partitionRows,
   ROWS_MAX,
@@ -230,6 +231,12 @@ describe("what the topic's page shows", () => {
       state: "stands at p3 @ 40: unknown codec",
     });
     expect(rowOf({ openTransactionAt: 40 }).tone).toBe("warn");
+  });
+
+  test("how far a group is behind leaves out what nobody can know, and says so", () => {
+    expect(behindText(group)).toBe("1 record behind, 2 s");
+    expect(behindText({ ...group, lag: 0, lagSeconds: 0, partitions: [{ ...partition, noLeader: true }] }))
+      .toBe("0 records behind, 0 s, without 1 that no broker leads");
   });
 
   test("of a thousand partitions a hundred are shown, first those that do not flow", () => {

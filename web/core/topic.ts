@@ -134,6 +134,13 @@ function stateOf(one: GroupLag["partitions"][number]): Pick<PartitionRow, "state
   return lag > 0 ? { tone: "warn", state: "records wait" } : { tone: "ok", state: "everything is read" };
 }
 
+/** How far a group is behind in all; nobody knows it of partitions that no broker leads. */
+export function behindText({ lag, lagSeconds, partitions }: GroupLag): string {
+  const alone = partitions.filter(({ noLeader }) => noLeader).length;
+  const known = `${count(lag)} ${plural(lag, "record")} behind, ${count(Math.round(lagSeconds))} s`;
+  return alone === 0 ? known : `${known}, without ${count(alone)} that no broker leads`;
+}
+
 /** Rows of one table; a topic may have a thousand partitions. */
 export const ROWS_MAX = 100;
 

@@ -7,6 +7,7 @@ import { hourCharts, latencyChart } from "../core/figures.ts";
 import { count } from "../core/format.ts";
 import { staleChart } from "../core/chart.ts";
 import {
+  behindText,
   endRows,
   endsWords,
   oldWords,
@@ -101,9 +102,8 @@ function Group(
     old: string | null;
   },
 ) {
-  const { group: name, topic, lag, lagSeconds } = group;
+  const { group: name, topic } = group;
   const { shown, left } = rowsShown(partitionRows(group, consumers));
-  const behind = `${count(lag)} waiting, ${count(Math.round(lagSeconds))} s behind`;
   return (
     <div
       class={old === null ? "scroll" : "scroll quiet"}
@@ -113,9 +113,10 @@ function Group(
     >
       <table class="partitions">
         <caption>
-          <strong class="mono">{name}</strong> reads <span class="mono">{topic}</span>: {behind}.
-          {left > 0 && ` ${count(left)} more partitions: deno task lag.`}
-          {old !== null && ` As it was: ${old}`}
+          <strong class="mono">{name}</strong>, of <span class="mono">{topic}</span>:{" "}
+          {old !== null && "as it was, "}
+          {behindText(group)}.{left > 0 && ` ${count(left)} more partitions: deno task lag.`}
+          {old !== null && ` ${old}`}
         </caption>
         <thead>
           <tr>
@@ -151,7 +152,8 @@ function Partition({ row, old }: { row: PartitionRow; old: string | null }) {
       <td data-name="Behind" class="mono right">{row.seconds}</td>
       <td data-name="Read by" class="break" title={row.detail}>{row.reader}</td>
       <td data-name="State" class={`break ${tone}`}>
-        <span aria-hidden="true">{SIGNS[tone]}</span> {row.state}
+        <span aria-hidden="true">{SIGNS[tone]}</span> {old !== null && "was: "}
+        {row.state}
       </td>
     </tr>
   );
