@@ -111,7 +111,7 @@ describe("a chart", () => {
       const box = (await chart(page, "From click to line").locator(".u-over").boundingBox())!;
       await page.touchscreen.tap(box.x + box.width * 0.6, box.y + box.height / 2);
       await until("the third bar is shown", async () =>
-        words(await seenOf(page, "From click to line")) === "1.0 s Lines 13");
+        words(await seenOf(page, "From click to line")) === "≤ 1.0 s Lines 13");
     }, { hasTouch: true, viewport: { width: 360, height: 800 } }));
 
   test.each([360, 2560])(
@@ -221,7 +221,12 @@ describe("the topic's page", () => {
       try {
         const old = /The processor does not answer this page, last seen \d+ s ago/;
         await chart(page, "Lag in seconds").getByText(old).waitFor();
-        await page.getByRole("region", { name: "Group dataset-writer" }).getByText(old).waitFor();
+        const group = page.getByRole("region", { name: "Group dataset-writer" });
+        await group.getByText(old).waitFor();
+        expect(words(await group.locator("caption").innerText())).toContain("as it was, 0 records behind");
+        expect(words(await group.getByRole("row", { name: /^3 / }).innerText())).toContain(
+          "○ was: everything is read",
+        );
         const ends = page.getByRole("region", { name: "Ends of the partitions" });
         expect(words(await ends.getByRole("row").nth(1).innerText())).toBe("3 2");
         await ends.getByText("By ingest’s word").waitFor();

@@ -134,6 +134,24 @@ function stateOf(one: GroupLag["partitions"][number]): Pick<PartitionRow, "state
   return lag > 0 ? { tone: "warn", state: "records wait" } : { tone: "ok", state: "everything is read" };
 }
 
+/** How far a group is behind in all; nobody knows it of partitions that no broker leads. */
+export function behindText({ lag, lagSeconds, partitions }: GroupLag): string {
+  const alone = partitions.filter(({ noLeader }) => noLeader).length;
+  const known = `${count(lag)} ${plural(lag, "record")} behind, ${count(Math.round(lagSeconds))} s`;
+  return alone === 0 ? known : `${known}, without ${count(alone)} that no broker leads`;
+}
+
+/** Rows of one table; a topic may have a thousand partitions. */
+export const ROWS_MAX = 100;
+
+/** As many as a page shows: of too many those first that are not as they should be. */
+export function rowsShown(rows: readonly PartitionRow[]): { shown: readonly PartitionRow[]; left: number } {
+  if (rows.length <= ROWS_MAX) return { shown: rows, left: 0 };
+  const order = ["bad", "warn", "quiet", "ok"];
+  const shown = rows.toSorted((a, b) => order.indexOf(a.tone) - order.indexOf(b.tone)).slice(0, ROWS_MAX);
+  return { shown, left: rows.length - shown.length };
+}
+
 /** Rows of the topic's ends, as ingest has them of the log. */
 export function endRows(ends: TopicEnds | null): { partition: number; end: string }[] {
   return (ends?.partitions ?? []).map(({ partition, endOffset }) => ({ partition, end: count(endOffset) }));

@@ -7,11 +7,14 @@ import { hourCharts, latencyChart } from "../core/figures.ts";
 import { count } from "../core/format.ts";
 import { staleChart } from "../core/chart.ts";
 import {
+  behindText,
   endRows,
   endsWords,
   oldWords,
   type PartitionRow,
   partitionRows,
+  ROWS_MAX,
+  rowsShown,
   shownAfter,
   spoolRows,
   type TopicAnswer,
@@ -99,8 +102,8 @@ function Group(
     old: string | null;
   },
 ) {
-  const { group: name, topic, lag, lagSeconds } = group;
-  const behind = `${count(lag)} waiting, ${count(Math.round(lagSeconds))} s behind`;
+  const { group: name, topic } = group;
+  const { shown, left } = rowsShown(partitionRows(group, consumers));
   return (
     <div
       class={old === null ? "scroll" : "scroll quiet"}
@@ -110,8 +113,10 @@ function Group(
     >
       <table class="partitions">
         <caption>
-          <strong class="mono">{name}</strong> reads <span class="mono">{topic}</span>: {behind}.
-          {old !== null && ` As it was: ${old}`}
+          <strong class="mono">{name}</strong>, of <span class="mono">{topic}</span>:{" "}
+          {old !== null && "as it was, "}
+          {behindText(group)}.{left > 0 && ` ${count(left)} more partitions: deno task lag.`}
+          {old !== null && ` ${old}`}
         </caption>
         <thead>
           <tr>
@@ -125,7 +130,7 @@ function Group(
           </tr>
         </thead>
         <tbody>
-          {partitionRows(group, consumers).map((row) => <Partition key={row.partition} {...{ row, old }} />)}
+          {shown.map((row) => <Partition key={row.partition} {...{ row, old }} />)}
         </tbody>
       </table>
     </div>
@@ -147,7 +152,8 @@ function Partition({ row, old }: { row: PartitionRow; old: string | null }) {
       <td data-name="Behind" class="mono right">{row.seconds}</td>
       <td data-name="Read by" class="break" title={row.detail}>{row.reader}</td>
       <td data-name="State" class={`break ${tone}`}>
-        <span aria-hidden="true">{SIGNS[tone]}</span> {row.state}
+        <span aria-hidden="true">{SIGNS[tone]}</span> {old !== null && "was: "}
+        {row.state}
       </td>
     </tr>
   );
@@ -166,7 +172,11 @@ function Ends(
       aria-label="Ends of the partitions"
     >
       <table>
-        <caption>By ingest’s word: {endsWords(ends, now)}.{old !== null && ` ${old}`}</caption>
+        <caption>
+          By ingest’s word: {endsWords(ends, now)}.
+          {rows.length > ROWS_MAX && ` The first ${ROWS_MAX} of ${count(rows.length)} partitions.`}
+          {old !== null && ` ${old}`}
+        </caption>
         <thead>
           <tr>
             <th scope="col">Partition</th>
@@ -174,7 +184,7 @@ function Ends(
           </tr>
         </thead>
         <tbody>
-          {rows.map(({ partition, end }) => (
+          {rows.slice(0, ROWS_MAX).map(({ partition, end }) => (
             <tr key={partition}>
               <th scope="row" class="mono">{partition}</th>
               <td class="mono right">{end}</td>
