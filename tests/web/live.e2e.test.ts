@@ -139,6 +139,7 @@ describe("on a phone", () => {
       await last.boundingBox(),
     ];
     expect(box!.y - (under!.y + under!.height)).toBeLessThan(40);
+    expect(box!.y + box!.height).toBeLessThanOrEqual(740);
     await button("Simulate Feature Usage").tap();
     await last.getByText("counted 1 of 5").waitFor();
     expect(await last.count()).toBe(1);

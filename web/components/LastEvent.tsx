@@ -25,11 +25,11 @@ export function LastEvent({ of }: { of: readonly string[] }) {
   const row = isNarrow.value ? newestOwn() : null;
   const shown = row?.event && of.includes(row.event) ? row : null;
   useEffect(() => {
-    // Only for a click just now: a page that was loaded again stays where it is.
+    // In sight while it grows, after a click just now: a page that was loaded again stays where it is.
     if (shown !== null && Date.now() - Date.parse(shown.capturedAt ?? "") < JUST_NOW_MS) {
       box.current?.scrollIntoView({ block: "nearest" });
     }
-  }, [shown?.id]);
+  }, [shown]);
   if (shown === null) return null;
   return (
     <section ref={box} class="last-event" aria-label="Your last event">
