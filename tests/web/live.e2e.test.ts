@@ -126,6 +126,9 @@ describe("on a phone", () => {
     await open(phone);
     const last = page.getByRole("region", { name: "Your last event" });
     expect(await last.count()).toBe(0);
+    await page.getByLabel("E-mail").fill("ada@example.org");
+    await button("Identify").tap();
+    await last.getByText("address known").waitFor();
     fakes.answerOfPosthog(503);
     await button("Simulate Generation Failure").tap();
     await last.locator(".stop.awaited", { hasText: "webhook" }).waitFor();
@@ -136,6 +139,7 @@ describe("on a phone", () => {
       await last.boundingBox(),
     ];
     expect(box!.y - (under!.y + under!.height)).toBeLessThan(40);
+    expect(box!.y + box!.height).toBeLessThanOrEqual(740);
     await button("Simulate Feature Usage").tap();
     await last.getByText("counted 1 of 5").waitFor();
     expect(await last.count()).toBe(1);

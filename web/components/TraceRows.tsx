@@ -112,7 +112,7 @@ function Prompts({ before, after }: { before: string | null; after: string | nul
       <p class="prompt">
         <span class="label">prompt</span>
         <span>
-          <LongText text={before} sanitised /> <span class="quiet">unchanged by the sanitiser</span>
+          <LongText text={before} /> <span class="quiet">unchanged by the sanitiser</span>
         </span>
       </p>
     );

@@ -83,6 +83,7 @@ function WhoIAm() {
           </>
         )}
       </p>
+      <LastEvent of={["$identify", "$set"]} />
     </form>
   );
 }
@@ -131,7 +132,7 @@ function Failure() {
         <datalist id="reasons">{REASONS.map((name) => <option key={name} value={name} />)}</datalist>
       </div>
       <button type="submit">Simulate Generation Failure</button>
-      <LastEvent of={GENERATION_FAILED} />
+      <LastEvent of={[GENERATION_FAILED]} />
     </form>
   );
 }
@@ -147,7 +148,7 @@ function Usage() {
   return (
     <div class="stack">
       <button type="button" onClick={use} aria-disabled={busy.value}>Simulate Feature Usage</button>
-      <LastEvent of={FEATURE_USED} />
+      <LastEvent of={[FEATURE_USED]} />
       {offer ? <OfferState offer={offer} row={ownOfferRow.value} /> : (
         <p class="note">
           {connection.value === "away"
