@@ -4,7 +4,7 @@ import type { Environment } from "../runtime/environment.ts";
 import type { FaultPoint } from "../runtime/fault_point.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
-import { enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
+import { diskFreeBytes, enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
 import { listen, type Listener } from "../runtime/listen.ts";
 import { retry } from "../runtime/retry.ts";
 import { Room } from "../runtime/room.ts";
@@ -126,6 +126,8 @@ export async function startIngest(config: IngestConfig, parts: IngestParts = {})
       publisher,
       drainer,
       spool,
+      spoolBytesMax: config.spoolBytesMax,
+      diskFreeBytes: () => diskFreeBytes(config.dataDir),
       inFlight,
       uncaught: parts.uncaught ?? (() => 0),
       breaches: () => settings.breaches.length,

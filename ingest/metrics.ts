@@ -20,6 +20,9 @@ export type MetricsSources = {
   readonly publisher: Publisher;
   readonly drainer: Drainer;
   readonly spool: Spool;
+  readonly spoolBytesMax: number;
+  /** Null: not known. */
+  readonly diskFreeBytes: () => number | null;
   readonly inFlight: Room;
   /** Errors of this process that nobody caught. */
   readonly uncaught: () => number;
@@ -34,7 +37,8 @@ const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 
 /** Ingest's Prometheus metrics, in a registry of their own; gauges are read from their sources at each scrape. */
 export function createIngestMetrics(sources: MetricsSources): IngestMetrics {
-  const { publisher, drainer, spool, inFlight, uncaught, breaches, server } = sources;
+  const { publisher, drainer, spool, spoolBytesMax, diskFreeBytes, inFlight, uncaught, breaches, server } =
+    sources;
   const registers = [new Registry()];
   const registry = registers[0]!;
   const webhooks = new Counter({
@@ -89,6 +93,12 @@ export function createIngestMetrics(sources: MetricsSources): IngestMetrics {
   fetched("ingest_refused_files", "Webhooks that lie in spool/refused.", () => spool.refused.records);
   fetched("ingest_spool_records", "Records in the spool, not yet on the log.", () => spool.pendingRecords);
   fetched("ingest_spool_bytes", "Bytes of the spool's files.", () => spool.bytes);
+  fetched("ingest_spool_max_bytes", "Bytes that the spool may have: SPOOL_MAX_BYTES.", () => spoolBytesMax);
+  fetched(
+    "ingest_disk_free_bytes",
+    "Bytes free on the disk of DATA_DIR; NaN where it cannot be known.",
+    () => diskFreeBytes() ?? NaN,
+  );
   fetched("ingest_in_flight_requests", "Requests not yet answered.", () => inFlight.requests);
   fetched("ingest_in_flight_bytes", "Bytes of bodies not yet answered.", () => inFlight.bytes);
   counted("ingest_uncaught_errors_total", "Errors that nobody caught.", uncaught);

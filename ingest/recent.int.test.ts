@@ -27,6 +27,7 @@ type Recent = {
   }[];
   published: number;
   spooled: number;
+  spoolBytes: number;
   refused: number;
   topic: { at: string | null; partitions: { partition: number; endOffset: number }[] };
 };
@@ -70,7 +71,13 @@ describe("GET /api/recent", () => {
   test("says where each webhook is durable, the newest first, and is the same after a kill -9", async () => {
     const first = spawn();
     const url = await first.url();
-    expect(await recentOf(url)).toMatchObject({ recent: [], published: 0, spooled: 0, refused: 0 });
+    expect(await recentOf(url)).toMatchObject({
+      recent: [],
+      published: 0,
+      spooled: 0,
+      spoolBytes: 0,
+      refused: 0,
+    });
     for (let n = 0; n < 20; n++) await post(url, n);
     const before = await recentOf(url);
     expect(before.recent[0]!.id).toBe(idOf(19));
@@ -116,6 +123,7 @@ describe("GET /api/recent", () => {
     const now = await recentOf(url);
     expect(now.recent).toMatchObject([spooled, { id: idOf(1), durable: "log" }]);
     expect(now.spooled).toBe(1);
+    expect(now.spoolBytes).toBeGreaterThan(100);
     await first.kill();
     log.giveBack();
 

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { systemClock, within } from "../runtime/clock.ts";
 import type { Environment } from "../runtime/environment.ts";
 import { listen } from "../runtime/listen.ts";
@@ -7,7 +8,7 @@ import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { consoleWarnings } from "../contract/door.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../contract/names.ts";
 import type { PipelineStatus } from "../contract/processor_api.ts";
-import { enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
+import { diskFreeBytes, enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
 import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { groupLag } from "../topic/group_lag.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
@@ -25,6 +26,7 @@ import { createDeadLetters } from "./dead_letters/service.ts";
 import type { LoopHealth, LoopMessage } from "./loop/loop.ts";
 import type { LoopName } from "./loop_messages.ts";
 import { type StandingPartition, standingText } from "./loop/standing.ts";
+import { readFigures } from "./figures.ts";
 import { History } from "./history.ts";
 import type { WindowFinding } from "./dataset/core/dedup_window.ts";
 import { createLineIds } from "./record/line_id.ts";
@@ -35,6 +37,7 @@ import { createEventLines } from "./status/event_lines.ts";
 import { createRebalanceLines, sayWhenCaughtUp } from "./status/group_lines.ts";
 import { createProcessorMetrics } from "./status/metrics.ts";
 import { topicConsumers } from "./status/consumers.ts";
+import { LastHour } from "./status/last_hour.ts";
 import { createStatusApi } from "./status/api.ts";
 import { TraceStart } from "./trace_start.ts";
 import { createTraceHub } from "./status/trace_hub.ts";
@@ -52,6 +55,7 @@ export type RunningProcessor = {
 };
 
 const STATUS_KEPT_MS = 250;
+const FIGURES_KEPT_MS = 2_000;
 /** An event stream has no end. */
 const SHUTDOWN_MS_MAX = 1_000;
 
@@ -87,6 +91,9 @@ export async function startProcessor(
   const dataset = new DatasetView(config.datasetDir);
   const standing = (group: string) => standingIn(group, { config, health });
   const status = statusSource({ log, letters: list, dataset, offers: () => offers.status(), standing });
+
+  const lastHour = new LastHour(join(config.dataDir, "figures.json"), { clock: systemClock, say });
+  const figures = kept(() => readFigures({ log, dataset, lastHour, clock: systemClock }), FIGURES_KEPT_MS);
 
   const letters = createDeadLetters({
     log,
@@ -133,6 +140,7 @@ export async function startProcessor(
             partitions: health.get(name)?.partitions ?? [],
           })),
       }),
+    figures: figures.look,
     eventOf: (uuid, options) => history.eventOf(uuid, options),
     offerOf: (distinctId) => offers.offerOf(distinctId),
     codeIsValid: (code) => offers.codeIsValid(code),
@@ -141,12 +149,27 @@ export async function startProcessor(
     mails: openMailList(config.dataDir, config.smtp === null || config.mailbox ? "maildir" : "smtp"),
     mailSource: (messageId) => readMail(config.dataDir, messageId),
     deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw }),
-    metrics: async () => await metrics.text(await status.look()),
+    metrics: async () => {
+      // A log that is away is no reason to say nothing of the rest.
+      const now = await status.look().catch(() => null);
+      return await metrics.text({
+        status: now,
+        ...dataset.figures(),
+        lettersByStep: list.everByStep(),
+        diskFreeBytes: diskFreeBytes(config.dataDir),
+      });
+    },
     showsRaw: config.showRaw,
     console: config.console,
     clock: systemClock,
   });
-  const { server, port, url } = listen((request, info) => app.fetch(request, info), {
+  const answer = async (request: Request, info: object) => {
+    const begun = performance.now();
+    const response = await app.fetch(request, info);
+    metrics.request(response.status, (performance.now() - begun) / 1_000);
+    return response;
+  };
+  const { server, port, url } = listen(answer, {
     host: config.host,
     port: config.port,
     portSetting: "PROCESSOR_PORT",
@@ -156,7 +179,7 @@ export async function startProcessor(
 
   const stopping = new AbortController();
   const events = createEventLines({ clock: systemClock, say });
-  const rebalances = createRebalanceLines(say);
+  const rebalances = createRebalanceLines(say, { rebalanced: metrics.rebalanced });
   const onMessage = ({ loop, name }: Seat) => (message: LoopMessage) => {
     if (message.kind === "steps") {
       trace.add(message.steps);
@@ -168,14 +191,24 @@ export async function startProcessor(
       if (!stopping.signal.aborted) rebalances.look(name, message.health);
       // Where a record is refused, a setting may have changed.
       if (message.health.is === "failing") settings.lookSoon();
+    } else if (message.kind === "latencies") {
+      lastHour.sawLines(message.counts);
+      metrics.lines(message.counts, message.sumMs);
     } else if (message.kind === "count") metrics.count(message.counter, message.by, message.label ?? loop);
     else say(message.level, `${name}: ${message.text}`, { loop: name, ...message.about });
   };
+  const keeping = lastHour.keep(stopping.signal);
   const running = prepare(config, { log, hashes, signal: stopping.signal, starting }).then(() => {
     starting.message = null;
     if (stopping.signal.aborted) return;
     void settings.run(stopping.signal);
-    void sayWhenCaughtUp(log, { groups: config.groups, clock: systemClock, say, signal: stopping.signal });
+    void sayWhenCaughtUp(log, {
+      groups: config.groups,
+      clock: systemClock,
+      say,
+      saw: ({ group, lagSeconds }) => lastHour.sawLag(group, lagSeconds),
+      signal: stopping.signal,
+    });
     for (const seat of seatsOf(config)) {
       loops.push(startLoop(seat.loop, { config, pipelineSecret: secret, report: onMessage(seat) }));
     }
@@ -195,6 +228,9 @@ export async function startProcessor(
     stopping.abort();
     for (const loop of loops) loop.drain();
     await running.catch(() => {});
+    await keeping;
+    // Loops that drained have written lines since.
+    await lastHour.save();
     await everything.disposeAsync();
   };
   return { url, port, ended: running, stop: () => stopped ??= stop() };
@@ -279,15 +315,20 @@ function statusSource(
       outcomes: { ...dataset.outcomes(), letters: letters.ever },
     };
   };
-  let last: { at: number; status: Promise<PipelineStatus> } | null = null;
+  return kept(read, STATUS_KEPT_MS);
+}
+
+/** One look serves everybody who asks within `ms`; one that failed, nobody else. */
+function kept<T>(read: () => Promise<T>, ms: number) {
+  let last: { readonly at: number; readonly found: Promise<T> } | null = null;
   const forget = () => last = null;
-  const look = () => {
+  const look = (): Promise<T> => {
     const at = performance.now();
-    if (last === null || at - last.at > STATUS_KEPT_MS) {
-      last = { at, status: read() };
-      last.status.catch(forget);
+    if (last === null || at - last.at > ms) {
+      last = { at, found: read() };
+      last.found.catch(forget);
     }
-    return last.status;
+    return last.found;
   };
   return { look, forget };
 }

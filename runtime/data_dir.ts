@@ -1,5 +1,6 @@
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { randomBytes } from "node:crypto";
+import { statfsSync } from "node:fs";
 import {
   type Access,
   GROUP_READS,
@@ -39,7 +40,7 @@ export function tryLockFile(path: string): HeldLock | null {
 
 /** What the services keep in DATA_DIR beside the dataset. Whatever has another name was put there by somebody else. */
 const OURS =
-  /^(log|spool|mail|kafka-members|posthog-stand-in|run\.json|\.?pipeline\.secret.*|offers\.db.*|(ingest|processor|backfill)\.lock)$/;
+  /^(log|spool|mail|kafka-members|posthog-stand-in|run\.json|figures\.json.*|\.?pipeline\.secret.*|offers\.db.*|(ingest|processor|backfill)\.lock)$/;
 
 /** A DATA_DIR that the owner's group may pass through, to a dataset in it: no umask makes it, so it was set on purpose. */
 const GROUP_PASSES = 0o710;
@@ -61,6 +62,16 @@ export function closeDataDir(dataDir: string): void {
     `Cannot take "${foreign}" from other users of this machine: it belongs to one of them, and holds or leads to ` +
       "personal data. Its owner can: chmod -R go= on it.",
   );
+}
+
+/** Bytes that this user may still write on the disk of DATA_DIR; null where Deno may not look (`--allow-sys=statfs`). */
+export function diskFreeBytes(dataDir: string): number | null {
+  try {
+    const { bavail, bsize } = statfsSync(dataDir);
+    return bavail * bsize;
+  } catch {
+    return null;
+  }
 }
 
 /** Who may read what a command leaves in a directory of its own: in DATA_DIR its owner alone. */

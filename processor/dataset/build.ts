@@ -29,6 +29,7 @@ import type { AdoptedCount, PartitionCount } from "./core/added_partitions.ts";
 import type { RecordMark } from "./core/record_mark.ts";
 import type { OutcomeCounts, PartitionStore, PendingLetter } from "./store.ts";
 import type { DedupWindow } from "./core/dedup_window.ts";
+import { type MinuteCount, receivedOf } from "./core/received.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import type { DeadLetterIndex } from "../dead_letters/positions.ts";
 import { DatasetReadError } from "./core/read_error.ts";
@@ -56,6 +57,7 @@ type Pending = {
   readonly additions: Additions;
   readonly letters: PendingLetter[];
   outcomes: OutcomeCounts;
+  readonly minutes: MinuteCount[];
 };
 
 /** By which counts of partitions a dataset goes: what its tree has noted, and what one partition has adopted. */
@@ -205,6 +207,7 @@ export class PartitionBuild {
     if (fileNumberOf(first.offset) !== fileNumberOf(Math.max(0, this.#next - 1))) await this.#write();
     this.#add(isErasure(readLabel(first.headers)) ? [this.#decideErasure(first)] : this.#decide(records));
     this.#pending.records += records.length;
+    this.#pending.minutes.push(...receivedOf(records));
     this.#last = markOf(records.at(-1)!);
   }
 
@@ -254,6 +257,7 @@ export class PartitionBuild {
       sanitiserVersion: SANITISER_VERSION,
       last: this.#last,
       outcomes: this.#pending.outcomes,
+      minutes: this.#pending.minutes,
     });
     this.parts.window.fedTo = this.#next;
     this.#pending = emptyChunk();
@@ -275,5 +279,5 @@ export class PartitionBuild {
 }
 
 function emptyChunk(): Pending {
-  return { records: 0, bytes: 0, additions: new Map(), letters: [], outcomes: NO_OUTCOMES };
+  return { records: 0, bytes: 0, additions: new Map(), letters: [], outcomes: NO_OUTCOMES, minutes: [] };
 }

@@ -1,6 +1,7 @@
 import { isErasure, readLabel } from "../../contract/envelope.ts";
 import { fileNumberOf } from "./core/path.ts";
 import type { Decision } from "./core/decision.ts";
+import type { CountedLine } from "./core/figures.ts";
 import type { OutcomeCounts, PendingLetter } from "./store.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
 
@@ -45,15 +46,19 @@ function erases({ headers }: TopicRecord): boolean {
 export type Decided = { readonly record: TopicRecord; readonly decision: Decision };
 
 /** What chunks add to each file, while they are gathered. */
-export type Additions = Map<string, { lines: string[]; placeholders: Record<string, number> }>;
+export type Additions = Map<
+  string,
+  { lines: string[]; placeholders: Record<string, number>; counted: CountedLine[] }
+>;
 
 /** What a chunk adds to each file, in the order of its records, behind what earlier ones have added to `additions`. */
 export function additionsOf(decided: readonly Decided[], additions: Additions = new Map()): Additions {
   for (const { decision: { outcome } } of decided) {
     if (outcome.is !== "line") continue;
     let addition = additions.get(outcome.path);
-    if (!addition) additions.set(outcome.path, addition = { lines: [], placeholders: {} });
+    if (!addition) additions.set(outcome.path, addition = { lines: [], placeholders: {}, counted: [] });
     addition.lines.push(outcome.line);
+    addition.counted.push({ reason: outcome.reason, promptLength: outcome.prompt.length });
     for (const entity of outcome.placeholders) {
       addition.placeholders[entity] = (addition.placeholders[entity] ?? 0) + 1;
     }

@@ -4,6 +4,7 @@ import type { TraceStep } from "../../contract/trace_step.ts";
 import type { Decided } from "./chunk.ts";
 import type { PartitionReporter } from "./context.ts";
 import { polledSteps, tailOf, writtenSteps } from "./trace.ts";
+import { countLatencies } from "../loop/latency.ts";
 import { type LoopCounter, type LoopReport, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
 
 /** Tells the process what partitions do: trace steps of the newest records, and counters once their chunk is durable. */
@@ -28,12 +29,24 @@ export function reportTo(
     written: (decided, recordsBefore) => {
       reportSteps(writtenSteps(decided, { at: now(), recordsBefore }));
       reportDeadLetters(decided, report);
+      reportLatencies(decided, { report, now: clock.now() });
       for (const [name, by] of countersOf(decided)) {
         const [counter, label] = name.split(" ") as [LoopCounter, string | undefined];
         report({ kind: "count", counter, by, ...(label === undefined ? {} : { label }) });
       }
     },
   };
+}
+
+/** Of lines that have become durable now. What a backfill brings happened long ago, and says nothing of the pipeline. */
+function reportLatencies(
+  decided: readonly Decided[],
+  { report, now }: { readonly report: LoopReport; readonly now: number },
+): void {
+  const times = decided.flatMap(({ record, decision: { outcome } }) =>
+    outcome.is === "line" && record.headers.source !== "backfill" ? [now - outcome.time] : []
+  );
+  if (times.length > 0) report({ kind: "latencies", ...countLatencies(times) });
 }
 
 /** Each of them, however many a chunk has: nobody else says it to who reads the log alone. */

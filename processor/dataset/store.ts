@@ -3,6 +3,8 @@ import type { FaultPoint } from "../../runtime/fault_point.ts";
 import type { ErasedSubjects, Erasure } from "../record/erasure.ts";
 import type { AdoptedCount, PartitionCount } from "./core/added_partitions.ts";
 import type { DedupWindow, WindowEntries } from "./core/dedup_window.ts";
+import type { CountedLine, LineFigures } from "./core/figures.ts";
+import type { MinuteCount } from "./core/received.ts";
 import type { RecordMark } from "./core/record_mark.ts";
 
 /**
@@ -19,6 +21,8 @@ export type FileEntry = {
   readonly placeholders: Readonly<Record<string, number>>;
   /** Sanitisers that wrote into it, in the order of their first line. */
   readonly sanitiserVersions: readonly string[];
+  /** Of the lines that were counted: an earlier version wrote lines without counting them. */
+  readonly figures?: LineFigures | undefined;
 };
 
 /** Entries by path below DATASET_DIR. */
@@ -40,7 +44,22 @@ export type OutcomeCounts = {
 };
 
 /** Of the records at `from` and above, below `to`. */
-export type Outcomes = OutcomeCounts & { readonly from: number; readonly to: number };
+export type Outcomes = OutcomeCounts & {
+  readonly from: number;
+  readonly to: number;
+  /** Of the others: those that were lines until an erasure took them out. */
+  readonly taken?: number | undefined;
+};
+
+/**
+ * How many records were received in which minute since 1970, of those at `from` and above, below `to`: the last so many minutes
+ * in the order in which a record of them came first or again.
+ */
+export type Received = {
+  readonly from: number;
+  readonly to: number;
+  readonly minutes: readonly MinuteCount[];
+};
 
 /** What of one partition's files is the dataset, and where its writer goes on. */
 export type PartitionManifest = {
@@ -57,12 +76,16 @@ export type PartitionManifest = {
   readonly last?: RecordMark | undefined;
   /** Of use only where `to` is the next offset: an earlier version moves that on and leaves this as it is. */
   readonly outcomes?: Outcomes | undefined;
+  /** Likewise. */
+  readonly received?: Received | undefined;
 };
 
 /** What a chunk adds to a file. */
 export type FileAddition = {
   readonly lines: readonly string[];
   readonly placeholders: Readonly<Record<string, number>>;
+  /** Of each line what is counted of it; undefined where nobody counts. */
+  readonly counted?: readonly CountedLine[];
 };
 
 /** Where a chunk that was appended and synced leads. */
@@ -75,10 +98,16 @@ export type Advance = {
   readonly last?: RecordMark | undefined;
   /** Of its records; undefined where nobody counts them. */
   readonly outcomes?: OutcomeCounts | undefined;
+  /** Likewise: by the minute in which they were received. */
+  readonly minutes?: readonly MinuteCount[] | undefined;
 };
 
 /** An erasure with its record's offset in this partition and the one behind it. */
-export type ErasureHere = Erasure & { readonly offset: number; readonly nextOffset: number };
+export type ErasureHere = Erasure & {
+  readonly offset: number;
+  readonly nextOffset: number;
+  readonly minutes?: readonly MinuteCount[] | undefined;
+};
 
 export type ErasureTools = {
   subject(distinctId: string): string;

@@ -480,6 +480,11 @@ describe("the manifest", () => {
       records: 2,
       placeholders: { EMAIL_ADDRESS: 3 },
       sanitiserVersions: [expect.any(String)],
+      figures: {
+        reasons: [["timeout", 1], ["<EMAIL_ADDRESS> said no", 1]],
+        otherReasons: 0,
+        promptLengths: [0, 1, 1, ...Array(11).fill(0)],
+      },
     });
   });
 

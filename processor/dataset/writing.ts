@@ -3,6 +3,7 @@ import { additionsOf, type Decided, NO_OUTCOMES, outcomesOf, pendingLettersOf } 
 import { readErasure, UNREADABLE_ERASURE_REASON } from "../record/erasure.ts";
 import { decide } from "./core/decision.ts";
 import { markOf } from "./core/record_mark.ts";
+import { receivedOf } from "./core/received.ts";
 import type { RecordMark } from "./core/record_mark.ts";
 import { SANITISER_VERSION } from "../sanitise/mod.ts";
 import { reportedFrom } from "./trace.ts";
@@ -43,6 +44,7 @@ export async function writeChunk(
     sanitiserVersion: SANITISER_VERSION,
     last: lastOf(chunk),
     outcomes: outcomesOf(decided),
+    minutes: receivedOf(chunk.records),
   });
   faultPoint("dataset.manifest");
   await letters.publish(decided.flatMap(letterOf));
@@ -64,7 +66,9 @@ export async function eraseByChunk(
   remember(window, record);
   const { subject, faultPoint, reporter } = context;
   const { nextOffset } = chunk;
-  await store.erase({ ...erasure, offset: record.offset, nextOffset }, { subject, heartbeat, faultPoint });
+  const minutes = receivedOf(chunk.records);
+  const here = { ...erasure, offset: record.offset, nextOffset, minutes };
+  await store.erase(here, { subject, heartbeat, faultPoint });
   reporter.erased();
   window.fedTo = nextOffset;
 }
@@ -86,6 +90,7 @@ async function setErasureAside(
     sanitiserVersion: SANITISER_VERSION,
     last: lastOf(chunk),
     outcomes: decided.length > 0 ? outcomesOf(decided) : { ...NO_OUTCOMES, others: 1 },
+    minutes: receivedOf(chunk.records),
   });
   await letters.publish(decided.flatMap(letterOf));
   window.fedTo = chunk.nextOffset;

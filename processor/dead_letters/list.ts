@@ -25,6 +25,8 @@ export class DeadLetterList {
   readonly #dismissed = new Map<string, string>();
   /** Letters that wait, by reason: status asks for them all the time, however many strangers have made. */
   readonly #waiting = new Map<string, number>();
+  /** Letters that there have been, by step. */
+  readonly #ever = new Map<string, number>();
   /** Raw end offset when a letter's redrive began. */
   readonly #begun = new Map<string, number>();
   /** Reads up to the topic's end of this moment; a topic that is not there yet holds nothing. */
@@ -57,6 +59,11 @@ export class DeadLetterList {
   /** Source positions that have had a letter. */
   get ever(): number {
     return this.#sources.size;
+  }
+
+  /** The same by step, in the letters' own words. */
+  everByStep(): ReadonlyMap<string, number> {
+    return this.#ever;
   }
 
   /** Where a redrive of this letter has begun without an end: the raw partition's end offset of that moment; else null. */
@@ -97,6 +104,7 @@ export class DeadLetterList {
       if (this.#sources.has(source)) return;
       this.#sources.set(source, entry.letter.id);
       this.#letters.set(entry.letter.id, entry.letter);
+      this.#ever.set(entry.letter.step, (this.#ever.get(entry.letter.step) ?? 0) + 1);
       this.#count(entry.letter.id, 1);
     } else if (entry.is === "erased") {
       const source = sourceText(entry.source);

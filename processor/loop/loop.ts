@@ -4,6 +4,7 @@ import type { FaultPoint } from "../../runtime/fault_point.ts";
 import type { KeyedHashes } from "../../contract/keyed_hash.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
+import type { LatencyCounts } from "./latency.ts";
 import type { StandingPartition } from "./standing.ts";
 
 /** What a loop tells the process it runs in. Plain data: it crosses from a Worker by message. */
@@ -14,6 +15,8 @@ export type LoopMessage =
   | { readonly kind: "forget" }
   /** Adds to a counter of `/metrics`. */
   | { readonly kind: "count"; readonly counter: LoopCounter; readonly by: number; readonly label?: string }
+  /** How long lines took from their event's own time on, by bucket, and their sum in ms. */
+  | { readonly kind: "latencies"; readonly counts: LatencyCounts; readonly sumMs: number }
   | { readonly kind: "log"; readonly level: Level; readonly text: string; readonly about?: About };
 
 /** `is: ready` makes the loop part of a 200 of `/readyz`; words say what it waits for or what is wrong. */

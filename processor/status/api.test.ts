@@ -26,6 +26,7 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     warnings: () => [],
     consumers: () => Promise.resolve({ groups: [] }),
     status: () => Promise.reject(new Error("the log is away")),
+    figures: () => Promise.reject(new Error("the log is away")),
     eventOf: () => Promise.resolve({ lookedAt: { partitions: [], facts: null } }),
     offerOf: () => Promise.resolve(null),
     codeIsValid: () => false,
@@ -241,6 +242,14 @@ describe("answers of the status API", () => {
   ])("GET %s is %i", async (path, status, body) => {
     const response = await get({}, path);
     expect([response.status, await response.json()]).toEqual([status, body]);
+  });
+
+  test("who reads the topic is told as it is asked, and a log that fails is a 503", async () => {
+    const groups = [{ group: "dataset-writer", complete: true, consumers: [] }];
+    const told = await get({ consumers: () => Promise.resolve({ groups }) }, "/api/topic");
+    expect([told.status, await told.json()]).toEqual([200, { groups }]);
+    const away = await get({ consumers: () => Promise.reject(new Error("away")) }, "/api/topic");
+    expect([away.status, (await away.json()).error.code]).toEqual([503, "unavailable"]);
   });
 
   test("the dataset comes in pages of 50, or as many as were asked for, from where a page ended", async () => {

@@ -5,6 +5,7 @@ import type {
   DatasetPage,
   DatasetTail,
   EventDetail,
+  Figures,
   MailListing,
   NoEvent,
   OfferView,
@@ -28,6 +29,7 @@ export type StatusSources = {
   readonly status: () => Promise<PipelineStatus>;
   /** Who reads the topic. */
   readonly consumers: () => Promise<TopicConsumers>;
+  readonly figures: () => Promise<Figures>;
   /** What has become of one event. */
   readonly eventOf: (uuid: string, options: { readonly withRaw: boolean }) => Promise<EventDetail | NoEvent>;
   readonly offerOf: (distinctId: string) => Promise<OfferView | null>;
@@ -90,6 +92,7 @@ export function createStatusApi(sources: StatusSources): Hono {
   );
   app.get("/api/status", async (c) => c.json(await sources.status()));
   app.get("/api/topic", async (c) => c.json(await sources.consumers()));
+  app.get("/api/figures", async (c) => c.json(await sources.figures()));
   app.get("/api/events", (c) => {
     if (sources.showsRaw && !isLocal(visitOf(c.req.raw, c.env))) {
       return c.json(problem("forbidden", "Raw prompts are shown to this machine only: unset SHOW_RAW."), 403);

@@ -1,6 +1,7 @@
 import type { Clock } from "../../runtime/clock.ts";
 import type { Log } from "../../runtime/log.ts";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import type { GroupLag } from "../../contract/processor_api.ts";
 import { groupLag } from "../../topic/group_lag.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import type { LoopHealth } from "../loop/loop.ts";
@@ -17,6 +18,7 @@ const GROUP_NAMES: readonly string[] = [DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GR
 /** Says which partitions a member reads, each time that it is ready with others than before. */
 export function createRebalanceLines(
   say: Log,
+  { rebalanced = () => {} }: { readonly rebalanced?: (group: string) => void } = {},
 ): { look(name: string, health: Pick<LoopHealth, "is" | "partitions">): void } {
   const before = new Map<string, string>();
   return {
@@ -27,6 +29,7 @@ export function createRebalanceLines(
       const was = before.get(name) ?? "none";
       if (now === was) return;
       before.set(name, now);
+      rebalanced(group);
       say("info", `rebalance: ${name} reads partitions ${now} now (before: ${was})`, {
         group,
         topic: WEBHOOKS_TOPIC,
@@ -68,10 +71,12 @@ export class CaughtUp {
 /** Looks until the signal aborts; a log that is away is looked at again. */
 export async function sayWhenCaughtUp(
   log: TopicLog,
-  { groups, clock, say, signal }: {
+  { groups, clock, say, saw, signal }: {
     readonly groups: readonly string[];
     readonly clock: Clock;
     readonly say: Log;
+    /** Gets each look at a group whose lag is known. */
+    readonly saw: (lag: GroupLag) => void;
     readonly signal: AbortSignal;
   },
 ): Promise<void> {
@@ -83,6 +88,7 @@ export async function sayWhenCaughtUp(
         const lag = await groupLag(log, { topic: WEBHOOKS_TOPIC, group, now, standing: () => [] });
         // Where no broker leads a partition, nobody knows what waits there.
         if (lag.partitions.some(({ noLeader }) => noLeader)) continue;
+        saw(lag);
         const words = caughtUp.look(lag);
         if (words !== null) say("info", `${group}: ${words}`, { group, topic: WEBHOOKS_TOPIC });
       } catch {

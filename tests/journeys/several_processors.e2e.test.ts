@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import type { GroupLag } from "../../contract/processor_api.ts";
+import type { GroupLag, TopicConsumers } from "../../contract/processor_api.ts";
 import { WEBHOOKS_PARTITIONS } from "../../contract/names.ts";
 import { partitionOf } from "../../topic/partitioner.ts";
 import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "../support/kafka_broker.ts";
@@ -139,6 +139,17 @@ describe("Processors that share the groups on Kafka", () => {
         expect(offsetsOf(byStatus, group)).toEqual(theirs);
         expect(offsetsOf(byCommand, group)).toEqual(theirs);
       }
+      // By the group's own description: this processor reads all of one, and nobody reads the other.
+      const { groups } = await (await fetch(`${writer.url}/api/topic`)).json() as TopicConsumers;
+      const all = Array.from({ length: WEBHOOKS_PARTITIONS }, (_, partition) => partition);
+      expect(groups).toEqual([
+        {
+          group: "dataset-writer",
+          complete: true,
+          consumers: [{ name: "dataset-writer", own: true, host: expect.any(String), partitions: all }],
+        },
+        { group: "discount-offers", complete: true, consumers: [] },
+      ]);
     },
     90_000,
   );

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import {
   type ChartFigures,
   drawnValues,
+  lonelyPlaces,
   placeAfter,
   placeAtRest,
   placeText,
@@ -11,7 +12,15 @@ import {
   valueText,
 } from "../../web/core/chart.ts";
 import { datasetCharts, hourCharts, latencyChart } from "../../web/core/figures.ts";
-import { oldWords, partitionRows, shownAfter, spoolRows, type TopicAnswer } from "../../web/core/topic.ts";
+import {
+  oldWords,
+  partitionRows,
+  ROWS_MAX,
+  rowsShown,
+  shownAfter,
+  spoolRows,
+  type TopicAnswer,
+} from "../../web/core/topic.ts";
 import { fullFigures } from "./figures.ts";
 
 const NOW = Date.UTC(2026, 0, 1, 12);
@@ -55,10 +64,12 @@ describe("a chart", () => {
       .toEqual([null, null, null, null]);
   });
 
-  test("shows the newest of a time and the first of names while nobody points anywhere", () => {
+  test("shows the newest of a time, the most of an order, the first of names while nobody points anywhere", () => {
     expect(placeAtRest(figures)).toBe(2);
     expect(placeAtRest({ ...figures, kind: "rows" })).toBe(0);
     expect(placeAtRest({ ...figures, kind: "bars", rest: "last" })).toBe(2);
+    const bars = { ...figures, kind: "bars", series: [{ name: "", values: [3, 9, null] }] } as const;
+    expect(placeAtRest(bars)).toBe(1);
     expect(placeAtRest({ ...figures, labels: [] })).toBe(0);
   });
 
@@ -82,6 +93,12 @@ describe("a chart", () => {
     const drawn = drawnValues({ kind: "bars", series: [{ name: "", values: [100_000, 1, 0, null] }] })[0]!;
     expect(drawn).toEqual([100_000, 1_200, 0, null]);
     expect(drawnValues({ ...figures })[0]).toEqual([0, null, 1_204]);
+  });
+
+  test("marks what no line leads to, so that it is seen", () => {
+    expect(lonelyPlaces([1, null, 2, 3, null, 0])).toEqual([0, 5]);
+    expect(lonelyPlaces([null, 4, null])).toEqual([1]);
+    expect(lonelyPlaces([])).toEqual([]);
   });
 
   test("keeps as much room as it needs, within a bound", () => {
@@ -109,7 +126,7 @@ describe("figures as charts", () => {
     expect(note({ count: 1, p99Ms: 42 })).toBe("p50 42 ms, p99 42 ms, of 1 line in the last hour.");
     expect(note({ count: 0 })).toContain("there is no p50");
     expect(latencyChart({ ...fullFigures(), latency: { ...latency, count: 0 } }).labels).toEqual([]);
-    expect(latencyChart(fullFigures()).labels).toEqual(["50 ms", "100 ms", "1.0 s", "> 1.0 s"]);
+    expect(latencyChart(fullFigures()).labels).toEqual(["≤ 50 ms", "≤ 100 ms", "≤ 1.0 s", "> 1.0 s"]);
   });
 
   test("a day without lines between two others has none; many such days are left out, and it says so", () => {
@@ -132,10 +149,24 @@ describe("figures as charts", () => {
 
   test("many kinds of placeholders are the most frequent and all others together", () => {
     const kinds = Array.from({ length: 9 }, (_, i) => [`KIND_${i}`, 9 - i] as const);
-    const days = [{ date: "2026-01-01", lines: 1, placeholders: Object.fromEntries(kinds) }];
+    const days = [
+      { date: "2026-01-01", lines: 1, placeholders: Object.fromEntries(kinds) },
+      { date: "2026-01-02", lines: 1, placeholders: {} },
+    ];
     const { series } = datasetCharts({ ...fullFigures(), days })[1]!;
     expect(series).toHaveLength(SERIES_MAX);
-    expect(series.at(-1)).toEqual({ name: "4 other kinds", values: [4 + 3 + 2 + 1] });
+    expect(series.at(-1)).toEqual({ name: "4 other kinds", values: [4 + 3 + 2 + 1, 0] });
+    // Of one day alone they are bars.
+    const alone = datasetCharts({ ...fullFigures(), days: days.slice(0, 1) })[1]!;
+    expect([alone.kind, alone.labels.at(-1), alone.series[0]!.values]).toEqual(["rows", "4 other kinds", [
+      9,
+      8,
+      7,
+      6,
+      5,
+      10,
+    ]]);
+    expect(alone.note).toContain("all on 2026-01-01");
     expect(datasetCharts({ ...fullFigures(), days: [] })[1]!.labels).toEqual([]);
   });
 
@@ -144,7 +175,7 @@ describe("figures as charts", () => {
     expect(reasons!.labels.slice(2)).toEqual(["none given", "all other reasons"]);
     expect(reasons!.series[0]!.values).toEqual([1_000, 200, 90, 2]);
     expect(reasons!.note).toContain("7 older lines are not among them");
-    expect(lengths!.labels).toEqual(["64", "1,024", "> 1,024"]);
+    expect(lengths!.labels).toEqual(["≤ 64", "≤ 1,024", "> 1,024"]);
   });
 });
 
@@ -201,6 +232,18 @@ describe("what the topic's page shows", () => {
     expect(rowOf({ openTransactionAt: 40 }).tone).toBe("warn");
   });
 
+  test("of a thousand partitions a hundred are shown, first those that do not flow", () => {
+    const partitions = Array.from({ length: 1_000 }, (_, number) => ({
+      ...partition,
+      partition: number,
+      lag: number === 998 ? 4 : 0,
+      ...(number === 999 ? { standing: { offset: 1, reason: "unknown codec" } } : {}),
+    }));
+    const { shown, left } = rowsShown(partitionRows({ ...group, partitions }, null));
+    expect([shown.length, left]).toEqual([ROWS_MAX, 900]);
+    expect(shown.slice(0, 4).map((row) => row.partition)).toEqual([999, 998, 0, 1]);
+  });
+
   test("what was said before stays, marked as old; web's own silence makes all of it old", () => {
     const seen = { ingest: "2026-01-01T11:59:00.000Z", processor: "2026-01-01T11:59:47.000Z" };
     const spool = { published: 7, spooled: 0, bytes: 0, refused: 0, ends: null };
@@ -224,7 +267,7 @@ describe("what the topic's page shows", () => {
 
   test("the spool is what ingest says of it, and nothing else", () => {
     const texts = spoolRows({ published: null, spooled: 1, bytes: 512, refused: 2, ends: null });
-    expect(texts.map(({ text }) => text)).toEqual(["1 record, 512 bytes of files", "2 records", "not known"]);
+    expect(texts.map(({ text }) => text)).toEqual(["1 record, 512 B of files", "2 records", "not known"]);
     expect(texts.map(({ warns }) => warns)).toEqual([true, true, false]);
   });
 });

@@ -284,7 +284,7 @@ export function startFakes(
     processorLives = new AbortController();
     return Deno.serve(
       { port, hostname: "127.0.0.1", onListen: () => {}, signal: processorLives.signal },
-      withFigures({
+      createStatusApi({
         hub: {
           add: hub.add,
           forget: hub.forget,
@@ -316,6 +316,7 @@ export function startFakes(
           }];
           return Promise.resolve({ groups: [{ group: "dataset-writer", complete: true, consumers }] });
         },
+        figures: () => Promise.resolve(figures),
         eventOf: (uuid, { withRaw }) => {
           const detail = details.get(uuid);
           if (!detail) return Promise.resolve({ lookedAt: { partitions: [], facts: null } });
@@ -345,7 +346,7 @@ export function startFakes(
         showsRaw,
         console: { publicHost: "localhost", allowedHosts: [], password, anonymous: false },
         clock: systemClock,
-      }, () => figures),
+      }).fetch,
     );
   };
   let processor = startProcessor(0);
@@ -410,13 +411,6 @@ export function startFakes(
       await Promise.all([posthog.shutdown(), ingest.shutdown(), processor.finished]);
     },
   };
-}
-
-/** The processor's API with figures that a test gives. */
-function withFigures(sources: StatusSources, figures: () => Figures) {
-  const api = createStatusApi(sources);
-  api.get("/api/figures", (c) => c.json(figures()));
-  return api.fetch;
 }
 
 /** As of a processor that has just begun, on an empty dataset. */

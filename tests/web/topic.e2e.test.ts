@@ -111,7 +111,7 @@ describe("a chart", () => {
       const box = (await chart(page, "From click to line").locator(".u-over").boundingBox())!;
       await page.touchscreen.tap(box.x + box.width * 0.6, box.y + box.height / 2);
       await until("the third bar is shown", async () =>
-        words(await seenOf(page, "From click to line")) === "1.0 s Lines 13");
+        words(await seenOf(page, "From click to line")) === "≤ 1.0 s Lines 13");
     }, { hasTouch: true, viewport: { width: 360, height: 800 } }));
 
   test.each([360, 2560])(
@@ -210,7 +210,7 @@ describe("the topic's page", () => {
       expect(words(await row.innerText())).toContain("3 0 2 2 61 s");
       fakes.held.clear();
       fakes.spool(4);
-      await page.getByText("4 records, 2,048 bytes of files").waitFor();
+      await page.getByText("4 records, 2.0 kB of files").waitFor();
       fakes.spool(0);
     }));
 

@@ -44,7 +44,7 @@ describe("/topic without script", () => {
       "Minute (UTC) dataset-writer discount-offers 13:00 not known 0 s 13:01 not known 0.5 s",
     );
     expect(text).toContain("this processor (dataset-writer)");
-    expect(text).toContain("Waits in the spool 0 records, 0 bytes of files");
+    expect(text).toContain("Waits in the spool 0 records, 0 B of files");
     expect(text).not.toContain("does not answer");
   });
 

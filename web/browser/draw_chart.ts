@@ -1,6 +1,6 @@
 /** Draws a chart's plot with uPlot, in the page's own colours. Loaded by pages that have a chart, after they were painted. */
 import uPlot from "uplot";
-import { type ChartFigures, DASHES, drawnValues, scaleEnd, valueText } from "../core/chart.ts";
+import { type ChartFigures, DASHES, drawnValues, lonelyPlaces, scaleEnd, valueText } from "../core/chart.ts";
 
 export type DrawnChart = {
   /** Other figures of the same kind, with the same number of series. */
@@ -56,6 +56,12 @@ export function drawChart(
     side: isRows ? 3 : 2,
     incrs: isRows ? [1] : [1, 2, 5, 10, 15, 30, 60],
     space: isRows ? 1 : () => 20 + widthOf(figures.labels.reduce((a, b) => b.length > a.length ? b : a, "")),
+    splits: (_, _axis, first, last, step) => {
+      const from = figures.anchor ?? 0;
+      const at = (i: number) => from + i * step;
+      const [low, high] = [Math.ceil((first - from) / step), Math.floor((last - from) / step)];
+      return Array.from({ length: Math.max(0, high - low + 1) }, (_, i) => at(low + i));
+    },
     values: (_, splits) => splits.map((split) => shortLabel(labelAt(split))),
     grid: { show: false },
     ticks: { show: false },
@@ -84,7 +90,7 @@ export function drawChart(
       // The last label is centred below the last place.
       padding: [
         TICK_PX,
-        (plot) => isRows ? 28 : kind === "bars" ? TICK_PX : 4 + widthOf(figures.labels.at(-1) ?? "") / 2,
+        () => isRows ? 28 : kind === "bars" ? TICK_PX : 4 + widthOf(figures.labels.at(-1) ?? "") / 2,
         0,
         0,
       ],
@@ -107,11 +113,21 @@ export function drawChart(
         ...first.series.map((_, i): uPlot.Series => ({
           stroke: colourOf(i),
           width: kind === "lines" ? 2 : 0,
-          ...(kind === "lines" ? { dash: [...DASHES[i]!], points: { size: 6, fill: colourOf(i) } } : {
-            fill: colourOf(i),
-            points: { show: false },
-            paths: uPlot.paths.bars!({ size: [0.66, isRows ? 16 : 48] }),
-          }),
+          ...(kind === "lines"
+            ? {
+              dash: [...DASHES[i]!],
+              points: {
+                size: 6,
+                fill: colourOf(i),
+                filter: (plot, series, all) =>
+                  all ? null : lonelyPlaces(plot.data[series] as (number | null)[]),
+              },
+            }
+            : {
+              fill: colourOf(i),
+              points: { show: false },
+              paths: uPlot.paths.bars!({ size: [0.66, isRows ? 16 : 48] }),
+            }),
         })),
       ],
       hooks: {

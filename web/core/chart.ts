@@ -19,8 +19,10 @@ export type ChartFigures = {
   readonly stale?: string | null;
   /** `lines` over time, `bars` in an order of their own, `rows` for names: bars from left to right. */
   readonly kind: "lines" | "bars" | "rows";
-  /** Which place is shown while nobody points anywhere; default: the last of `lines`, else the first. */
-  readonly rest?: "first" | "last";
+  /** Which place is shown while nobody points anywhere; default: the last of `lines`, the most of `bars`, the first of `rows`. */
+  readonly rest?: "first" | "last" | "most";
+  /** A place that has a label on the axis wherever there is room; default: the first. */
+  readonly anchor?: number;
   /** What the labels are, as the table's first head: `Minute (UTC)`. */
   readonly labelName: string;
   readonly labels: readonly string[];
@@ -74,12 +76,20 @@ export function placeAfter(key: string, { at, length }: { at: number; length: nu
 
 /** Whose numbers are shown while nobody points anywhere. */
 export function placeAtRest(
-  { kind, labels, rest = kind === "lines" ? "last" : "first" }: Pick<
-    ChartFigures,
-    "kind" | "labels" | "rest"
-  >,
+  { kind, labels, series, rest = REST[kind] }: Pick<ChartFigures, "kind" | "labels" | "series" | "rest">,
 ): number {
-  return rest === "last" ? Math.max(0, labels.length - 1) : 0;
+  if (rest === "last") return Math.max(0, labels.length - 1);
+  const values = rest === "most" ? series[0]?.values.map((value) => value ?? 0) ?? [] : [];
+  return Math.max(0, values.indexOf(Math.max(0, ...values)));
+}
+
+const REST = { lines: "last", bars: "most", rows: "first" } as const;
+
+/** Places of a line whose neighbours are not known: no line leads there, so that only a point shows them. */
+export function lonelyPlaces(values: readonly (number | null | undefined)[]): number[] {
+  return values.flatMap((value, i) =>
+    value != null && values[i - 1] == null && values[i + 1] == null ? [i] : []
+  );
 }
 
 /** Height in px: fixed before anything is drawn, so that nothing moves. */

@@ -18,6 +18,7 @@ export function hourCharts({ minutes }: Figures): { records: ChartFigures; lag: 
     kind: "lines",
     labelName: "Minute (UTC)",
     labels: minutes.map(({ at }) => at.slice(11, 16)),
+    anchor: Math.max(0, minutes.findIndex(({ at }) => at.slice(14, 16) === "00")),
     empty: "Nothing is known of the last hour yet.",
   } as const;
   return {
@@ -47,11 +48,11 @@ export function latencyChart({ latency }: Figures): ChartFigures {
     caption: "From click to line",
     note: latencyText(latency),
     kind: "bars",
-    labelName: "Took at most",
+    labelName: "Took",
     labels: latency.count === 0
       ? []
       : buckets.map(({ upToMs }, i) =>
-        upToMs === null ? `> ${duration(buckets[i - 1]?.upToMs ?? 0)}` : duration(upToMs)
+        upToMs === null ? `> ${duration(buckets[i - 1]?.upToMs ?? 0)}` : `≤ ${duration(upToMs)}`
       ),
     series: [{ name: "Lines", values: buckets.map(({ count }) => count) }],
     empty: "No line was written in the last hour.",
@@ -86,13 +87,7 @@ export function datasetCharts(figures: Figures): ChartFigures[] {
       rest: "last",
       series: [{ name: "Lines", values: days.map(({ lines }) => lines) }],
     },
-    {
-      ...byDay,
-      caption: "Placeholders by day",
-      note: `What the sanitiser put in place of personal data.${left}`,
-      kind: "lines",
-      series: placeholderSeries(days),
-    },
+    placeholderChart(days, { byDay, left }),
     {
       caption: "Lines by failure reason",
       note: `The most frequent first.${missing}`,
@@ -105,7 +100,7 @@ export function datasetCharts(figures: Figures): ChartFigures[] {
       caption: "Prompt length",
       note: `In UTF-16 units, as the line has it.${missing}`,
       kind: "bars",
-      labelName: "At most",
+      labelName: "Length",
       ...lengthBars(figures),
       empty: "No line yet.",
     },
@@ -129,9 +124,29 @@ function lengthBars({ promptLengths }: Figures): Pick<ChartFigures, "labels" | "
     labels: isEmpty
       ? []
       : promptLengths.map(({ upTo }, i) =>
-        upTo === null ? `> ${count(promptLengths[i - 1]?.upTo ?? 0)}` : count(upTo)
+        upTo === null ? `> ${count(promptLengths[i - 1]?.upTo ?? 0)}` : `≤ ${count(upTo)}`
       ),
     series: [{ name: "Lines", values: promptLengths.map(({ lines }) => lines) }],
+  };
+}
+
+/** A day alone has no line to draw: its kinds then are bars beside each other. */
+function placeholderChart(
+  days: Days,
+  { byDay, left }: { byDay: Pick<ChartFigures, "labelName" | "labels" | "empty">; left: string },
+): ChartFigures {
+  const caption = "Placeholders by day";
+  const series = placeholderSeries(days);
+  const note = "What the sanitiser put in place of personal data";
+  if (days.length !== 1) return { ...byDay, caption, note: `${note}.${left}`, kind: "lines", series };
+  return {
+    caption,
+    note: `${note}: all on ${days[0]!.date}.`,
+    kind: "rows",
+    labelName: "Kind",
+    labels: series.map(({ name }) => name),
+    series: [{ name: "Placeholders", values: series.map(({ values }) => values[0]!) }],
+    empty: byDay.empty,
   };
 }
 

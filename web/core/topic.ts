@@ -1,7 +1,7 @@
 /** What is known of the topic: by the processor, by ingest, and since when by neither. Pure. */
 import type { TopicEnds } from "../../contract/ingest_api.ts";
 import type { Figures, GroupLag, TopicConsumers } from "../../contract/processor_api.ts";
-import { ago, count, plural } from "./format.ts";
+import { ago, bytes, count, plural } from "./format.ts";
 import { lastSeen } from "./stations.ts";
 
 /** Ingest's own word. Null: it does not tell (an older one, or one that turns this page away). */
@@ -134,6 +134,17 @@ function stateOf(one: GroupLag["partitions"][number]): Pick<PartitionRow, "state
   return lag > 0 ? { tone: "warn", state: "records wait" } : { tone: "ok", state: "everything is read" };
 }
 
+/** Rows of one table; a topic may have a thousand partitions. */
+export const ROWS_MAX = 100;
+
+/** As many as a page shows: of too many those first that are not as they should be. */
+export function rowsShown(rows: readonly PartitionRow[]): { shown: readonly PartitionRow[]; left: number } {
+  if (rows.length <= ROWS_MAX) return { shown: rows, left: 0 };
+  const order = ["bad", "warn", "quiet", "ok"];
+  const shown = rows.toSorted((a, b) => order.indexOf(a.tone) - order.indexOf(b.tone)).slice(0, ROWS_MAX);
+  return { shown, left: rows.length - shown.length };
+}
+
 /** Rows of the topic's ends, as ingest has them of the log. */
 export function endRows(ends: TopicEnds | null): { partition: number; end: string }[] {
   return (ends?.partitions ?? []).map(({ partition, endOffset }) => ({ partition, end: count(endOffset) }));
@@ -146,11 +157,11 @@ export function endsWords(ends: TopicEnds | null, now: number): string {
 
 /** Ingest's spool in words. */
 export function spoolRows(
-  { published, spooled, bytes, refused }: SpoolKnown,
+  { published, spooled, bytes: bytesOnDisk, refused }: SpoolKnown,
 ): { name: string; text: string; warns: boolean }[] {
   const text = (value: number | null, of: string) =>
     value === null ? UNKNOWN : `${count(value)} ${plural(value, of)}`;
-  const size = bytes === null ? "" : `, ${count(bytes)} ${plural(bytes, "byte")} of files`;
+  const size = bytesOnDisk === null ? "" : `, ${bytes(bytesOnDisk)} of files`;
   return [
     { name: "Waits in the spool", text: text(spooled, "record") + size, warns: (spooled ?? 0) > 0 },
     { name: "Refused by the log for good", text: text(refused, "record"), warns: (refused ?? 0) > 0 },

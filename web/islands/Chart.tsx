@@ -85,7 +85,7 @@ export default function Chart(figures: ChartFigures) {
               <div ref={box} class="chart-box" />
             </div>
             <div class="chart-read" aria-hidden="true">
-              <span class="chart-label" title={labels[at]}>{labels[at]}</span>
+              <span class="chart-label" dir="auto" title={labels[at]}>{labels[at]}</span>
               <ul>
                 {series.map(({ name, values, unit }, i) => (
                   <li key={name} title={name}>

@@ -12,6 +12,8 @@ import {
   oldWords,
   type PartitionRow,
   partitionRows,
+  ROWS_MAX,
+  rowsShown,
   shownAfter,
   spoolRows,
   type TopicAnswer,
@@ -100,6 +102,7 @@ function Group(
   },
 ) {
   const { group: name, topic, lag, lagSeconds } = group;
+  const { shown, left } = rowsShown(partitionRows(group, consumers));
   const behind = `${count(lag)} waiting, ${count(Math.round(lagSeconds))} s behind`;
   return (
     <div
@@ -111,6 +114,7 @@ function Group(
       <table class="partitions">
         <caption>
           <strong class="mono">{name}</strong> reads <span class="mono">{topic}</span>: {behind}.
+          {left > 0 && ` ${count(left)} more partitions: deno task lag.`}
           {old !== null && ` As it was: ${old}`}
         </caption>
         <thead>
@@ -125,7 +129,7 @@ function Group(
           </tr>
         </thead>
         <tbody>
-          {partitionRows(group, consumers).map((row) => <Partition key={row.partition} {...{ row, old }} />)}
+          {shown.map((row) => <Partition key={row.partition} {...{ row, old }} />)}
         </tbody>
       </table>
     </div>
@@ -166,7 +170,11 @@ function Ends(
       aria-label="Ends of the partitions"
     >
       <table>
-        <caption>By ingest’s word: {endsWords(ends, now)}.{old !== null && ` ${old}`}</caption>
+        <caption>
+          By ingest’s word: {endsWords(ends, now)}.
+          {rows.length > ROWS_MAX && ` The first ${ROWS_MAX} of ${count(rows.length)} partitions.`}
+          {old !== null && ` ${old}`}
+        </caption>
         <thead>
           <tr>
             <th scope="col">Partition</th>
@@ -174,7 +182,7 @@ function Ends(
           </tr>
         </thead>
         <tbody>
-          {rows.map(({ partition, end }) => (
+          {rows.slice(0, ROWS_MAX).map(({ partition, end }) => (
             <tr key={partition}>
               <th scope="row" class="mono">{partition}</th>
               <td class="mono right">{end}</td>

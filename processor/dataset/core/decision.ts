@@ -26,8 +26,11 @@ export type RecordOutcome =
     readonly path: string;
     /** With its line feed. */
     readonly line: string;
-    /** As it stands in the line. */
+    /** As they stand in the line. */
     readonly prompt: string;
+    readonly reason: string | null;
+    /** When the event happened, in milliseconds since 1970. */
+    readonly time: number;
     /** One entity per replaced span, repeats included. */
     readonly placeholders: readonly string[];
   }
@@ -112,6 +115,8 @@ function decideTraining(
       distinct_id: rules.lineId(envelope.distinctId),
     }),
     prompt: texts.prompt,
+    reason: texts.reason,
+    time,
     placeholders: texts.placeholders,
   };
 }

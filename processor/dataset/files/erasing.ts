@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { dirname, join } from "node:path";
+import { isObject, orNull } from "../../../contract/envelope.ts";
 import type { FaultPoint } from "../../../runtime/fault_point.ts";
 import type { FileEntries, FileEntry } from "../store.ts";
 import {
@@ -9,6 +10,7 @@ import {
   syncDirectory,
   writeAll,
 } from "../../../runtime/durable_file.ts";
+import { type CountedLine, FigureCounter } from "../core/figures.ts";
 import { lineBlocksOf } from "./reader.ts";
 
 /**
@@ -93,12 +95,16 @@ async function copyWithout(
   });
   let { bytes, records } = { bytes: 0, records: 0 };
   const placeholders = { ...entry.placeholders };
+  const figures = new FigureCounter();
   try {
     for await (const lines of linesOf(path, { entry, rewrite })) {
       const kept: Uint8Array[] = [];
       for (const line of lines) {
         if (isTheirs(line, rewrite)) subtractPlaceholders(placeholders, line);
-        else kept.push(line);
+        else {
+          kept.push(line);
+          figures.add(countedOf(line));
+        }
       }
       const text = Buffer.concat(kept.flatMap((line) => [line, LINE_FEED]));
       writeAll(file, text);
@@ -109,7 +115,21 @@ async function copyWithout(
   } finally {
     file.close();
   }
-  return { bytes, records, placeholders, sanitiserVersions: entry.sanitiserVersions };
+  const { sanitiserVersions } = entry;
+  return { bytes, records, placeholders, sanitiserVersions, figures: figures.figures() };
+}
+
+/**
+ * Counted anew, so that no reason is left that only the erased had, and those come up that stood behind it. A line that is none
+ * of ours does not stop an erasure.
+ */
+function countedOf(line: Uint8Array): CountedLine {
+  const fields = orNull((): unknown => JSON.parse(new TextDecoder().decode(line)));
+  const { failure_reason: reason, input_prompt: prompt } = isObject(fields) ? fields : {};
+  return {
+    reason: typeof reason === "string" ? reason : null,
+    promptLength: typeof prompt === "string" ? prompt.length : 0,
+  };
 }
 
 function isTheirs(line: Uint8Array, { theirs }: Rewrite): boolean {

@@ -9,7 +9,9 @@ import type {
 } from "../../../contract/processor_api.ts";
 import { parseDatasetPath } from "../core/path.ts";
 import { SANITISER_VERSION } from "../../sanitise/mod.ts";
-import type { FileEntries, FileEntry } from "../store.ts";
+import type { MinuteCount } from "../core/received.ts";
+import type { FileEntries, FileEntry, PartitionManifest } from "../store.ts";
+import { type DatasetFigures, figuresOf } from "./figures.ts";
 import { manifestPartitions } from "./manifest.ts";
 import { entryIn, type PartitionSnapshot, SnapshotReader } from "./snapshot.ts";
 
@@ -74,6 +76,38 @@ export class DatasetView {
       }
     }
     return sum;
+  }
+
+  /** How far each partition is handled, and when what is handled was received; by partition. */
+  handled(): ReadonlyMap<number, HandledPartition> {
+    const snapshots = this.#withTree(({ snapshots }) => snapshots) ?? [];
+    return new Map(snapshots.flatMap(({ partition, manifest }) => {
+      if (manifest === null) return [];
+      const { firstOffset, nextOffset, last, received } = manifest;
+      const known = received?.to === nextOffset ? received : { from: nextOffset, minutes: [] };
+      return [[partition, { nextOffset, last, isWhole: known.from === firstOffset, minutes: known.minutes }]];
+    }));
+  }
+
+  /** What all lines come to. */
+  figures(): DatasetFigures {
+    return this.#withTree((look) => look.figures ??= figuresOf(look.snapshots)) ?? figuresOf([]);
+  }
+
+  /** Of all events together: the newest dates that have lines, the oldest first. */
+  days(daysMax: number): readonly Pick<Row, "date" | "records" | "placeholders">[] {
+    return this.#withTree((look) => {
+      const days: Row[] = [];
+      for (const key of keysOf(look).toReversed()) {
+        const row = rowOf(look, key);
+        if (row.files === 0) continue;
+        const last = days.at(-1);
+        if (last?.date === row.date) addRow(last, row);
+        else if (days.length === daysMax) break;
+        else days.push(row);
+      }
+      return days.reverse();
+    }) ?? [];
   }
 
   /** Dataset partitions by date and event, the newest date first. */
@@ -143,14 +177,24 @@ export class DatasetView {
   #lookAt(snapshots: readonly PartitionSnapshot[]): Look {
     const last = this.#last?.snapshots;
     if (last?.length === snapshots.length && last.every((one, n) => one === snapshots[n])) return this.#last!;
-    return this.#last = { snapshots, keys: null };
+    return this.#last = { snapshots, keys: null, figures: null };
   }
 }
 
+/** `isWhole`: all records of the dataset's were counted; else those alone that came after the oldest minute. */
+export type HandledPartition = Pick<PartitionManifest, "nextOffset" | "last"> & {
+  readonly isWhole: boolean;
+  readonly minutes: readonly MinuteCount[];
+};
+
 type Row = DatasetListing["partitions"][number];
 type Sums = { readonly records: number; readonly bytes: number; readonly files: number };
-/** Keys of the dataset partitions, ascending, once somebody has asked for them. */
-type Look = { readonly snapshots: readonly PartitionSnapshot[]; keys: readonly string[] | null };
+/** Keys of the dataset partitions, ascending, and what all comes to: once somebody has asked for them. */
+type Look = {
+  readonly snapshots: readonly PartitionSnapshot[];
+  keys: readonly string[] | null;
+  figures: DatasetFigures | null;
+};
 
 /** What entries come to; made once for entries that stay the same object, as sealed ones do. */
 type Summary = { readonly totals: Sums; readonly paths: ReadonlyMap<string, readonly string[]> };
@@ -222,6 +266,13 @@ function rowOf({ snapshots }: Look, key: string): Row {
   }
   row.paths.sort();
   return row;
+}
+
+function addRow(sum: Row, row: Row): void {
+  sum.records += row.records;
+  for (const [entity, count] of Object.entries(row.placeholders)) {
+    sum.placeholders[entity] = (sum.placeholders[entity] ?? 0) + count;
+  }
 }
 
 /** Text that sorts by date and event; what pages go on from. */

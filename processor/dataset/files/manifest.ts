@@ -3,7 +3,8 @@ import * as z from "zod";
 import { type ErasedSubjects } from "../../record/erasure.ts";
 import { parseDatasetPath, partitionPrefix } from "../core/path.ts";
 import { DatasetStateError } from "../core/state_error.ts";
-import type { DatasetIdentity, FileEntries, Outcomes, PartitionManifest } from "../store.ts";
+import { PROMPT_LENGTHS } from "../core/figures.ts";
+import type { DatasetIdentity, FileEntries, Outcomes, PartitionManifest, Received } from "../store.ts";
 import { GROUP_READS, readIfThere, replaceFile } from "../../../runtime/durable_file.ts";
 
 /**
@@ -33,6 +34,7 @@ export type Erasing = {
   readonly nextOffset: number;
   readonly files: FileEntries;
   readonly outcomes?: Outcomes | undefined;
+  readonly received?: Received | undefined;
 };
 
 const count = z.int().min(0);
@@ -44,6 +46,11 @@ const files = z.record(
     records: count,
     placeholders: z.record(z.string(), count),
     sanitiserVersions: z.array(z.string()),
+    figures: z.strictObject({
+      reasons: z.array(z.tuple([z.string().nullable(), count])),
+      otherReasons: count,
+      promptLengths: z.array(count).length(PROMPT_LENGTHS.length + 1),
+    }).optional(),
   }),
 );
 const outcomes = z.object({
@@ -53,7 +60,9 @@ const outcomes = z.object({
   duplicates: count,
   deadLetters: count,
   others: count,
+  taken: count.optional(),
 });
+const received = z.object({ from: count, to: count, minutes: z.array(z.tuple([z.int(), count])) });
 const manifest = z.looseObject({
   firstOffset: count,
   nextOffset: count,
@@ -62,10 +71,17 @@ const manifest = z.looseObject({
     z.object({ offset: count, step: z.enum(["parse", "sanitise", "erase"]), reason: z.string() }),
   )
     .default([]),
-  erasing: z.object({ nextOffset: count, files, outcomes: outcomes.optional() }).optional(),
+  erasing: z.object({
+    nextOffset: count,
+    files,
+    outcomes: outcomes.optional(),
+    received: received.optional(),
+  })
+    .optional(),
   counts: z.array(z.object({ count, from: count })).optional(),
   last: z.object({ offset: count, timestamp: z.int(), sha256: z.string() }).optional(),
   outcomes: outcomes.optional(),
+  received: received.optional(),
   sealed: z.object({ closed: z.array(count), open: z.array(count) }).optional(),
 });
 const sealed = z.looseObject({ files });

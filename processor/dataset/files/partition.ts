@@ -23,8 +23,11 @@ import type {
   Outcomes,
   PartitionStore,
   PendingLetter,
+  Received,
 } from "../store.ts";
 import type { DedupWindow } from "../core/dedup_window.ts";
+import { FigureCounter } from "../core/figures.ts";
+import { addReceived, type MinuteCount } from "../core/received.ts";
 import { putInPlace, rewriteWithout } from "./erasing.ts";
 import { manifestPaths, readErased, saveErased, saveManifest, type StoredManifest } from "./manifest.ts";
 import { SealedEntries } from "./sealed.ts";
@@ -37,7 +40,10 @@ const REMEMBERED_MAX = 100_000;
 
 const ALL_TIMES = { offset: 0, at: Infinity };
 
-/** Entries of a manifest above which they are sealed, beside those of the chunk in hand: about 75 KB, as a chunk's own. */
+/**
+ * Entries of a manifest above which they are sealed, beside those of the chunk in hand: about 150 KB, as a chunk's own; those
+ * with many reasons count for more.
+ */
 const MANIFEST_ENTRIES_MAX = 500;
 
 /** One partition's JSONL files and manifest; whoever opens it holds the partition's lock. */
@@ -131,6 +137,7 @@ export class JsonlPartition implements PartitionStore {
     }
     const { nextOffset, letters, last = this.manifest.last } = to;
     const outcomes = to.outcomes && this.#outcomes(to.outcomes, nextOffset);
+    const received = to.minutes && this.#received(to.minutes, nextOffset);
     await this.#save({
       ...this.manifest,
       nextOffset,
@@ -138,6 +145,7 @@ export class JsonlPartition implements PartitionStore {
       letters,
       ...(last ? { last } : {}),
       ...(outcomes ? { outcomes } : {}),
+      ...(received ? { received } : {}),
     });
     this.#appended.clear();
   }
@@ -157,7 +165,7 @@ export class JsonlPartition implements PartitionStore {
     // Without a file there is nothing to look through, nor to note: it is learnt again at the next opening.
     if (Object.keys(this.#entries()).length === 0) this.unswept = NOBODY;
     if (this.unswept.size === 0) return;
-    await this.#rewrite({ subjects: [], nextOffset: this.manifest.nextOffset }, tools);
+    await this.#rewrite({ subjects: [], nextOffset: this.manifest.nextOffset, minutes: [] }, tools);
   }
 
   async erase(erasure: ErasureHere, tools: ErasureTools): Promise<void> {
@@ -169,7 +177,7 @@ export class JsonlPartition implements PartitionStore {
 
   /** Without all lines of these subjects, and those of the unswept that are not after their erasures. */
   async #rewrite(
-    { subjects, nextOffset }: Pick<ErasureHere, "subjects" | "nextOffset">,
+    { subjects, nextOffset, minutes }: Pick<ErasureHere, "subjects" | "nextOffset" | "minutes">,
     { subject, heartbeat, faultPoint }: ErasureTools,
   ): Promise<void> {
     this.#files.close();
@@ -193,7 +201,12 @@ export class JsonlPartition implements PartitionStore {
       heartbeat,
       faultPoint,
     });
-    const erasing = { nextOffset, files, outcomes: this.#outcomesAfter(files, { entries, nextOffset }) };
+    const erasing = {
+      nextOffset,
+      files,
+      outcomes: this.#outcomesAfter(files, { entries, nextOffset }),
+      ...(minutes ? { received: this.#received(minutes, nextOffset) } : {}),
+    };
     await this.#save({ ...this.manifest, letters: this.#lettersLeft(), erasing });
     faultPoint("erase.manifest");
     await this.#finishErasing({ faultPoint });
@@ -234,7 +247,8 @@ export class JsonlPartition implements PartitionStore {
       await this.#sealed.close(Object.fromEntries(below));
       return Object.fromEntries(entries.filter(([path]) => fileNumberIn(path) >= fileNumber));
     }
-    if (entries.length <= this.#entriesMax) return null;
+    const weight = entries.reduce((sum, [, entry]) => sum + weightOf(entry), 0);
+    if (weight <= this.#entriesMax) return null;
     await this.#sealed.seal(files);
     return {};
   }
@@ -248,17 +262,24 @@ export class JsonlPartition implements PartitionStore {
     const files = Object.fromEntries(
       Object.entries(manifest.files).map(([path, entry]) => [path, erasing.files[path] ?? entry]),
     );
-    const { nextOffset, outcomes = manifest.outcomes } = erasing;
-    await this.#save({ ...manifest, files, nextOffset, letters: this.#lettersLeft(), outcomes });
+    const { nextOffset, outcomes = manifest.outcomes, received = manifest.received } = erasing;
+    await this.#save({ ...manifest, files, nextOffset, letters: this.#lettersLeft(), outcomes, received });
     removeIfThere(this.#paths.erasing, { recursive: true });
   }
 
   /** With what a chunk adds; begun anew where an earlier version has gone on without counting. */
-  #outcomes(counts: OutcomeCounts, to: number): Outcomes {
+  #outcomes(counts: OutcomeCounts, to: number, taken = 0): Outcomes {
     const { outcomes, nextOffset } = this.manifest;
-    return outcomes?.to === nextOffset
-      ? { from: outcomes.from, to, ...addOutcomes(outcomes, counts) }
-      : { from: nextOffset, to, ...counts };
+    if (outcomes?.to !== nextOffset) return { from: nextOffset, to, ...counts };
+    const sum = (outcomes.taken ?? 0) + taken;
+    return { from: outcomes.from, to, ...addOutcomes(outcomes, counts), ...(sum > 0 ? { taken: sum } : {}) };
+  }
+
+  /** Likewise. */
+  #received(counts: readonly MinuteCount[], to: number): Received {
+    const { received, nextOffset } = this.manifest;
+    const known = received?.to === nextOffset ? received : { from: nextOffset, minutes: [] };
+    return { from: known.from, to, minutes: addReceived(known.minutes, counts) };
   }
 
   /** The lines that an erasure takes out are others then, and so is its own record. */
@@ -275,7 +296,11 @@ export class JsonlPartition implements PartitionStore {
     // Of lines from before the counting there is none to take.
     const lines = isCounted ? Math.min(taken, manifest.outcomes!.lines) : 0;
     const own = nextOffset > manifest.nextOffset ? 1 : 0;
-    return this.#outcomes({ lines: -lines, duplicates: 0, deadLetters: 0, others: lines + own }, nextOffset);
+    return this.#outcomes(
+      { lines: -lines, duplicates: 0, deadLetters: 0, others: lines + own },
+      nextOffset,
+      lines,
+    );
   }
 
   #lettersLeft(): readonly PendingLetter[] {
@@ -315,12 +340,20 @@ function grown(
     placeholders[entity] = (placeholders[entity] ?? 0) + count;
   }
   const versions = entry.sanitiserVersions;
+  const figures = new FigureCounter(entry.figures);
+  for (const line of addition.counted ?? []) figures.add(line);
   return {
     bytes,
     records: entry.records + addition.lines.length,
     placeholders,
     sanitiserVersions: versions.includes(sanitiserVersion) ? versions : [...versions, sanitiserVersion],
+    figures: figures.figures(),
   };
+}
+
+/** Four reasons are about as many bytes as a plain entry: strangers choose how many there are, up to 20 a file. */
+function weightOf({ figures }: FileEntry): number {
+  return 1 + Math.max(0, (figures?.reasons.length ?? 0) - 4) / 4;
 }
 
 function fileNumberIn(path: string): number {

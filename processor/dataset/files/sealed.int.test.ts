@@ -56,7 +56,11 @@ async function write(
   const additions = new Map<string, FileAddition>(
     days.map((
       day,
-    ) => [pathOf(day, nextOffset - 1), { lines: [line(nextOffset, day)], placeholders: { PERSON: 1 } }]),
+    ) => [pathOf(day, nextOffset - 1), {
+      lines: [line(nextOffset, day)],
+      placeholders: { PERSON: 1 },
+      counted: [{ reason: `reason ${day}`, promptLength: day }],
+    }]),
   );
   await store.intend([...additions.keys()], faultPoint);
   store.append(additions);
@@ -124,6 +128,31 @@ describe("what a chunk writes to manifests", () => {
     // A closed file takes eight times what a manifest has: the third and the seventh of them are as full.
     expect(Math.max(...bytes.slice(60))).toBeLessThanOrEqual(Math.max(...bytes.slice(0, 20)) * 1.1);
     expect(Object.keys(readEntries(Deno.realPathSync(datasetDir)))).toHaveLength(800);
+  });
+
+  it("does not grow with the reasons that strangers make up either", async () => {
+    const store = await openPartition();
+    const bytes: number[] = [];
+    for (let n = 0; n < 100; n++) {
+      const path = pathOf(n, n);
+      const counted = Array.from(
+        { length: 30 },
+        (_, i) => ({ reason: `${i} ${"r".repeat(200)}`, promptLength: 9 }),
+      );
+      bytes.push(
+        await manifestBytes(async () => {
+          await store.intend([path]);
+          store.append(new Map([[path, { lines: ["\n"], placeholders: {} }]]));
+          await store.sync();
+          const additions = new Map([[path, { lines: ["\n"], placeholders: {}, counted }]]);
+          await store.advance({ nextOffset: n + 1, additions, letters: [], sanitiserVersion: "s1" });
+        }),
+      );
+    }
+    const entry = JSON.stringify(Object.values(store.manifest.files)[0]).length;
+    expect(entry).toBeLessThan(3_000);
+    // Such an entry counts for five, so that the manifest holds a fifth as many of them.
+    expect(bytes.toSorted((a, b) => a - b)[90]).toBeLessThan((2 * 2 * ENTRIES_MAX / 5 + 4) * entry);
   });
 
   it("is what it always was where a range has few files: one manifest, and one sealed file", async () => {
@@ -347,10 +376,15 @@ describe("DatasetView", () => {
       await write(store, chunk);
       expect(view.totals()).toEqual(new DatasetView(datasetDir).totals());
       expect(counted(view)).toEqual(counted(new DatasetView(datasetDir)));
+      expect(view.figures()).toEqual(new DatasetView(datasetDir).figures());
     }
     const { records, bytes, files } = view.list();
     expect(view.totals()).toEqual({ records, bytes, files });
     expect(records).toBe(450);
+    const { reasons, otherReasons, promptLengths, uncounted } = view.figures();
+    expect(reasons.reduce((sum, { lines }) => sum + lines, otherReasons)).toBe(450);
+    expect(promptLengths.reduce((sum, { lines }) => sum + lines, uncounted)).toBe(450);
+    expect([reasons.length, uncounted]).toEqual([20, 0]);
   });
 
   it("reads no sealed file again while nothing is sealed, and parses no manifest that stayed as it was", async () => {

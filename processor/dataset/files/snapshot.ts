@@ -12,6 +12,7 @@ import {
 
 /** What the manifest of a partition, its sealed entries and an erasure under way say together at one moment. */
 export type PartitionSnapshot = {
+  readonly partition: number;
   /** Null where there is none: then nothing of the partition is the dataset's. */
   readonly manifest: StoredManifest | null;
   /** Those that the manifest or its erasure names too are of before. The same object while nothing of it has changed. */
@@ -48,7 +49,7 @@ export class SnapshotReader {
       const bytes = readIfThere(path);
       if (bytes === null) {
         this.#kept.delete(partition);
-        return { manifest: null, sealed: {} };
+        return { partition, manifest: null, sealed: {} };
       }
       const kept = this.#kept.get(partition);
       const isSame = kept !== undefined && areEqual(bytes, kept.bytes);
@@ -56,13 +57,17 @@ export class SnapshotReader {
       const ids = this.#idsOf(partition, manifest);
       if (kept && ids === kept.ids) {
         if (isSame) return kept.snapshot;
-        return this.#keep(partition, { bytes, ids, snapshot: { manifest, sealed: kept.snapshot.sealed } });
+        return this.#keep(partition, {
+          bytes,
+          ids,
+          snapshot: { partition, manifest, sealed: kept.snapshot.sealed },
+        });
       }
       const sealed = this.#sealedOf(partition, manifest);
       // Entries that were sealed between the two looks may speak of files that this manifest has never known.
       if (!areEqual(bytes, readIfThere(path)) || ids !== this.#idsOf(partition, manifest)) continue;
       if (typeof sealed === "string") throw damaged(sealed, "it is missing");
-      return this.#keep(partition, { bytes, ids, snapshot: { manifest, sealed } });
+      return this.#keep(partition, { bytes, ids, snapshot: { partition, manifest, sealed } });
     }
   }
 
