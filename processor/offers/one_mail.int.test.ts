@@ -68,6 +68,7 @@ describe("a person with an address", () => {
         "counted",
         "earned",
         "mail accepted",
+        "noted",
       ]);
       expect(running.steps.find(({ step }) => step === "mail")).toMatchObject({ distinctId: "ada" });
     });

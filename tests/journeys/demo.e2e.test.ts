@@ -87,6 +87,7 @@ describe("deno task demo in a browser", () => {
       const page = await context.newPage();
       await page.goto(first.url);
       await identify(page, ADDRESS);
+      await page.locator(".row", { hasText: "$identify" }).getByText("address known").waitFor();
 
       await failGeneration(page);
       const [line, ...others] = datasetLines(dataDir);
@@ -101,6 +102,13 @@ describe("deno task demo in a browser", () => {
       await useTimes(page, 5);
       await untilMailed(page);
       expect(mailFiles(dataDir)).toHaveLength(1);
+      await page.locator(".row").first().getByText(ADDRESS).waitFor();
+      await page.getByRole("link", { name: "Mail 1 unread" }).waitFor();
+      const offerIn = (where: string) => page.locator(`${where} .offer strong`).innerText();
+      expect([await offerIn(".panel"), await offerIn(".offer-row")]).toEqual(
+        Array(2).fill("The mail was sent"),
+      );
+      expect(await page.locator(".row .stop.awaited").count()).toBe(0);
       expect(complaints).toEqual({ console: [], otherHosts: [] });
       const state = await context.storageState();
       await context.close();

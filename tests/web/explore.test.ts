@@ -49,6 +49,28 @@ describe("the search", () => {
     expect(found({ search: "prompt_missing" })).toEqual(["e3"]);
   });
 
+  test("finds an offer and its mail by their kind, their person and their words", () => {
+    const offer = { offer: "7", distinctId: "u3", at: AT } as const;
+    const mail = {
+      step: "mail",
+      outcome: "accepted",
+      words: "250 ok",
+      messageId: "m1",
+      nextAttemptAt: null,
+    } as const;
+    const both = rowsOf(
+      { step: "earned", id: "e9", dueAt: AT, addressKnown: true, ...offer },
+      { ...mail, ...offer },
+    );
+    const kept = (wanted: Partial<Wanted>, me: string[] = []) =>
+      keys(both.filter((row) => isWanted(row, { ...EVERYTHING, ...wanted }, new Set(me))));
+    expect(kept({ kind: "offers" })).toEqual(["mail m1", "offer 7"]);
+    expect(kept({ kind: "uses" })).toEqual([]);
+    expect(kept({ search: "250" })).toEqual(["mail m1", "offer 7"]);
+    expect(kept({ search: "discount mail" })).toEqual(["mail m1"]);
+    expect(kept({ onlyMine: true }, ["u3"])).toEqual(["mail m1", "offer 7"]);
+  });
+
   test("does not look into prompts as they were typed", () => {
     expect(found({ search: "Ada" })).toEqual([]);
   });

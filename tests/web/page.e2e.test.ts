@@ -921,7 +921,6 @@ describe("in a browser", () => {
     const own = [...sizes].filter(([path]) => !path.includes("slim"));
     expect(own.length).toBeGreaterThan(3);
     const bytes = own.reduce((sum, [, bytes]) => sum + bytes, 0);
-    console.log("BYTES", bytes, JSON.stringify([...sizes]));
     expect(bytes).toBeLessThanOrEqual(BUDGET_BYTES);
   });
 });

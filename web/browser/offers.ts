@@ -8,19 +8,28 @@ import { distinctId, ownIds } from "./person.ts";
 
 type ById = Readonly<Record<string, OfferView | null>>;
 
-/** By distinct_id; null: nobody of this id has used anything. What the page came with stands until the first look. */
-const offers = signal<ById>({});
+/** By distinct_id, null: nobody of this id has used anything. Null before the first look. */
+const offers = signal<ById | null>(null);
 
 /** The offer of this browser's own user. */
 export const ownOffer = computed(() =>
-  distinctId.value === null ? null : offers.value[distinctId.value] ?? null
+  distinctId.value === null ? null : offers.value?.[distinctId.value] ?? null
 );
 
-/** What is known of a row's person; one's own is the panel's, under whichever id it was earned. */
+/** The newest row of an offer of one's own. */
+export const ownOfferRow = computed((): OfferRow | null => {
+  const row = [...trace.value.values()].findLast((row) => row.kind === "offer" && isMine(row, ownIds.value));
+  return row?.kind === "offer" ? row : null;
+});
+
+/**
+ * What is known of a row's person; one's own is the panel's, under whichever id it was earned. `before`: what the page came
+ * with, true until the first look. Null where nobody has asked: of people further down in the list.
+ */
 export function offerOfRow(row: OfferRow, before: ById): OfferView | null {
   if (isMine(row, ownIds.value) && ownOffer.value !== null) return ownOffer.value;
   if (row.distinctId === null) return null;
-  return offers.value[row.distinctId] ?? before[row.distinctId] ?? null;
+  return (offers.value ?? before)[row.distinctId] ?? null;
 }
 
 /** What follows from a step may be noted a moment after it; and some things no step tells of. */

@@ -12,7 +12,7 @@ const ONE_COLUMN = "(max-width: 860px)";
  * On a phone the list is far below the button: what became of the click stands right under it, and grows. Shown where the
  * newest event of this browser is one of `of`.
  */
-export function LastEvent({ of }: { of: string }) {
+export function LastEvent({ of }: { of: readonly string[] }) {
   const isNarrow = useSignal(false);
   const box = useRef<HTMLElement>(null);
   useEffect(() => {
@@ -23,13 +23,13 @@ export function LastEvent({ of }: { of: string }) {
     return () => query.removeEventListener("change", look);
   }, []);
   const row = isNarrow.value ? newestOwn() : null;
-  const shown = row?.event === of ? row : null;
+  const shown = row?.event && of.includes(row.event) ? row : null;
   useEffect(() => {
-    // Only for a click just now: a page that was loaded again stays where it is.
+    // In sight while it grows, after a click just now: a page that was loaded again stays where it is.
     if (shown !== null && Date.now() - Date.parse(shown.capturedAt ?? "") < JUST_NOW_MS) {
       box.current?.scrollIntoView({ block: "nearest" });
     }
-  }, [shown?.id]);
+  }, [shown]);
   if (shown === null) return null;
   return (
     <section ref={box} class="last-event" aria-label="Your last event">

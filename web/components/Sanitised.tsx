@@ -7,7 +7,7 @@ export function Sanitised({ text }: { text: string }) {
   return (
     <>
       {parts.map((part, i) =>
-        i % 2 === 1 ? <mark key={i}>{part}</mark> : <Fragment key={i}>{part}</Fragment>
+        i % 2 === 1 ? <mark key={i} dir="ltr">{part}</mark> : <Fragment key={i}>{part}</Fragment>
       )}
     </>
   );

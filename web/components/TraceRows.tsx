@@ -9,10 +9,10 @@ import {
   backfillCommand,
   beganAt,
   type EventRow,
+  isOnItsWay,
   type MailRow,
   type OfferRow,
 } from "../core/trace.ts";
-import { AsOf } from "./AsOf.tsx";
 import { EventPath } from "./EventPath.tsx";
 import { LongText } from "./LongText.tsx";
 import { offerRowText } from "./offer_text.ts";
@@ -110,7 +110,7 @@ function Prompts({ before, after }: { before: string | null; after: string | nul
       <p class="prompt">
         <span class="label">prompt</span>
         <span>
-          <LongText text={before} sanitised /> <span class="quiet">unchanged by the sanitiser</span>
+          <LongText text={before} /> <span class="quiet">unchanged by the sanitiser</span>
         </span>
       </p>
     );
@@ -133,8 +133,9 @@ function Prompts({ before, after }: { before: string | null; after: string | nul
   );
 }
 
-/** What ingest or PostHog's stand-in says, as long as the processor has not read it. */
-function WhereItWaits({ row: { dropped, durable, polledAt, capturedAt } }: { row: EventRow }) {
+/** What ingest or PostHog's stand-in says, as long as the processor has not told of it. */
+function WhereItWaits({ row }: { row: EventRow }) {
+  const { dropped, durable, capturedAt } = row;
   if (dropped) {
     return (
       <p class="note bad">
@@ -145,11 +146,11 @@ function WhereItWaits({ row: { dropped, durable, polledAt, capturedAt } }: { row
       </p>
     );
   }
-  if (polledAt !== null || durable === null) return null;
+  if (!isOnItsWay(row) || durable === null) return null;
   return (
     <p class="note">
       {durable === "log"
-        ? "Durable in the topic, says ingest; the processor has not read it yet."
+        ? "Durable in the topic, says ingest; the processor has not told of it yet."
         : "Durable in ingest’s spool; it goes into the topic when the log takes it."}
     </p>
   );
@@ -170,9 +171,7 @@ export function OfferRowView({ row, own, offer }: { row: OfferRow; own: boolean;
         <Person id={row.distinctId} own={own} />
         <span class="when">{began && <Ago at={began} />}</span>
       </div>
-      <AsOf>
-        <OfferWords text={offerRowText(row, offer, knownAt())} />
-      </AsOf>
+      <OfferWords text={offerRowText(row, offer, knownAt())} />
     </li>
   );
 }

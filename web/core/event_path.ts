@@ -77,7 +77,7 @@ function topicStop(row: EventRow): Stop {
       ? `${where}, polled ${polledAt}`
       : row.ending
       ? where
-      : `${where}: durable, and not read by the processor yet`;
+      : `${where}: durable; the processor has not told of it yet`;
     return { label: positionText(position), at: polledAt, state: "done", title, station: TOPIC };
   }
   if (durable === "spool") {

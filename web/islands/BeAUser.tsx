@@ -1,7 +1,7 @@
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { connection } from "../browser/feed.ts";
-import { ownOffer, startOffers } from "../browser/offers.ts";
+import { ownOffer, ownOfferRow, startOffers } from "../browser/offers.ts";
 import {
   becomeSomebodyElse,
   distinctId,
@@ -83,6 +83,7 @@ function WhoIAm() {
           </>
         )}
       </p>
+      <LastEvent of={["$identify", "$set"]} />
     </form>
   );
 }
@@ -131,7 +132,7 @@ function Failure() {
         <datalist id="reasons">{REASONS.map((name) => <option key={name} value={name} />)}</datalist>
       </div>
       <button type="submit">Simulate Generation Failure</button>
-      <LastEvent of={GENERATION_FAILED} />
+      <LastEvent of={[GENERATION_FAILED]} />
     </form>
   );
 }
@@ -147,8 +148,8 @@ function Usage() {
   return (
     <div class="stack">
       <button type="button" onClick={use} aria-disabled={busy.value}>Simulate Feature Usage</button>
-      <LastEvent of={FEATURE_USED} />
-      {offer ? <OfferState offer={offer} /> : (
+      <LastEvent of={[FEATURE_USED]} />
+      {offer ? <OfferState offer={offer} row={ownOfferRow.value} /> : (
         <p class="note">
           {connection.value === "away"
             ? "The processor is away: uses are kept in the topic and counted when it is back."

@@ -21,7 +21,7 @@ export default function OfferLive({ id, initial }: { id: string; initial: OfferV
   const { code, timeline } = offer.value;
   return (
     <>
-      <OfferState offer={offer.value} />
+      <OfferState offer={offer.value} row={null} />
       <dl class="facts">
         <dt>Address</dt>
         <dd>{addressText(offer.value)}</dd>

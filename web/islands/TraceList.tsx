@@ -1,7 +1,7 @@
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { OfferView } from "../../contract/processor_api.ts";
-import { connection, startFeed, trace } from "../browser/feed.ts";
+import { connection, services, startFeed, trace } from "../browser/feed.ts";
 import { journey } from "../browser/journey.ts";
 import { recipientOf } from "../browser/mails.ts";
 import { offerOfRow, startOffers } from "../browser/offers.ts";
@@ -223,6 +223,14 @@ function NoRows({ known, clear }: { known: number; clear: () => void }) {
         </Empty>
       );
     default:
+      if (services.value?.ingest.topic?.records) {
+        return (
+          <Empty title="Of what is in the topic nothing has been told here.">
+            What comes from now on is shown step by step. An event whose uuid you know has its own page:{" "}
+            <code>/events/…</code>
+          </Empty>
+        );
+      }
       return (
         <Empty title="Nothing has happened yet.">
           Click “Simulate Generation Failure”: within a second its line stands in the dataset, and every step
