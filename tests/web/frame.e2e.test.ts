@@ -73,6 +73,50 @@ test.each([360, 720, 768, 1440, 2560])(
   },
 );
 
+test("by keyboard alone everything that can be used is reached once, seen, in the order of reading", async () => {
+  const page = await open("/");
+  for (const path of paths) {
+    await page.goto(web.origin + path);
+    await page.getByLabel("Colours").waitFor();
+    const wanted = await page.evaluate(() => {
+      const usable = document.querySelectorAll<HTMLElement>(
+        "a[href], button, input, select, textarea, summary, iframe, [tabindex='0']",
+      );
+      return [...usable].filter((one) =>
+        one.tabIndex >= 0 && one.checkVisibility() && one.closest("dialog") === null
+      )
+        .map((one) => [...document.querySelectorAll("*")].indexOf(one));
+    });
+    const reached: number[] = [];
+    for (let i = 0; i < wanted.length; i++) {
+      await page.keyboard.press("Tab");
+      const { index, isSeen } = await page.evaluate(() => {
+        const one = document.activeElement!;
+        const { width, height, right, bottom } = one.getBoundingClientRect();
+        return {
+          index: [...document.querySelectorAll("*")].indexOf(one),
+          isSeen: width > 0 && height > 0 && right > 0 && bottom > 0,
+        };
+      });
+      expect(isSeen, `${path}: ${index}`).toBe(true);
+      reached.push(index);
+    }
+    expect(reached, path).toEqual(wanted);
+  }
+});
+
+test("without script every page is read, and no button is there that does nothing", async () => {
+  const page = await open("/", { javaScriptEnabled: false });
+  for (const path of paths) {
+    await page.goto(web.origin + path);
+    expect(await page.locator("h1").isVisible(), path).toBe(true);
+    expect(await page.locator(".station", { hasText: "asking" }).count(), path).toBe(0);
+    expect(await page.locator("button:not(form[method=post] button):visible").allInnerTexts(), path).toEqual(
+      [],
+    );
+  }
+});
+
 describe("the switch of colours", () => {
   test("follows the system until somebody chooses, and keeps the choice without a cookie, from the first paint on", async () => {
     const page = await open("/", { colorScheme: "dark" });

@@ -240,7 +240,7 @@ describe("an offer", () => {
     offer.timeline.push({ at: soon(-1_000), what: `attempt 1 failed, next ${soon(60_000)}: 451 later` });
     await page.goto(`${web.origin}/offers/${encodeURIComponent(id)}`);
     await until("its page says the same", async () => await wordsOf(".offer") === said);
-    await page.getByText(/attempt 1 failed, next in [01]:\d\d: 451 later/).waitFor();
+    await page.getByText(/attempt 1 failed, next \d\d:\d\d:\d\d: 451 later/).waitFor();
     expect(await page.locator("main").innerText()).not.toMatch(ISO);
   });
 
@@ -258,7 +258,7 @@ describe("an offer", () => {
     expect(await row("Set aside: no JSON").innerText()).not.toContain("says ingest");
     await agreed(/^No address known/);
     await fakes.stopProcessor();
-    await agreed(/^As it was before the processor went away:\s+No address known/);
+    await agreed(/^As it was .+:\s+No address known/);
     // What a look of before says less is no contradiction either.
     fakes.restartProcessor();
     await row("Set aside: no JSON").waitFor();

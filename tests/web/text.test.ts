@@ -1,12 +1,38 @@
 import { describe, expect, test } from "vitest";
 import type { OfferView } from "../../contract/processor_api.ts";
 import { offerText } from "../../web/components/offer_text.ts";
-import { ago, bytes, count, countdown, duration, fileStem, shortId } from "../../web/core/format.ts";
+import {
+  ago,
+  bytes,
+  clockTime,
+  count,
+  countdown,
+  duration,
+  exactTime,
+  fileStem,
+  shortId,
+  utcOffset,
+  withExactTimes,
+} from "../../web/core/format.ts";
 import { heldUp } from "../../web/core/held_up.ts";
 import { type Services, staleWords, stations } from "../../web/core/stations.ts";
 
 const NOW = Date.UTC(2026, 0, 1, 12);
 const iso = (ms: number) => new Date(NOW + ms).toISOString();
+
+test("an exact time is written in the zone of whoever reads it, which it names", () => {
+  expect(exactTime(iso(250), "UTC")).toBe("2026-01-01 12:00:00.250 UTC");
+  expect(exactTime(iso(250), "Europe/Berlin")).toBe("2026-01-01 13:00:00.250 UTC+1");
+  expect(exactTime("2026-07-01T22:30:00.007Z", "Asia/Kolkata")).toBe("2026-07-02 04:00:00.007 UTC+5:30");
+  expect(exactTime("2026-01-01T00:00:00Z", "UTC")).toBe("2026-01-01 00:00:00.000 UTC");
+  expect([clockTime(iso(250), "UTC"), utcOffset(iso(0), "America/St_Johns")]).toEqual(
+    ["12:00:00.250", "UTC-3:30"],
+  );
+  expect([exactTime("never", "UTC"), clockTime("never", "UTC")]).toEqual(["never", "never"]);
+  expect(withExactTimes(`polled ${iso(250)}, twice`, "UTC")).toBe(
+    "polled 2026-01-01 12:00:00.250 UTC, twice",
+  );
+});
 
 test("numbers, sizes, times and ids are written in one way", () => {
   expect([count(1024), count(0)]).toEqual(["1,024", "0"]);
@@ -97,6 +123,27 @@ describe("stations()", () => {
       ...Array(4).fill("last seen 13 s ago"),
     ]);
     expect(list.map(({ word }) => word)).toEqual(["offline", ...Array(4).fill("unknown")]);
+  });
+
+  test("a page that has heard nothing for a while is grey before it has asked, and has no word of web's state", () => {
+    const at = (ms: number) => stations(services, { ...browser, heardAt: iso(ms) });
+    expect(at(-7_000)[4]!.word).toBe("behind");
+    expect(at(-600_000).map(({ word }) => word)).toEqual(["asking", ...Array(4).fill("unknown")]);
+    expect(at(-600_000).map(({ number }) => number)).toEqual([
+      "web last seen 10 min ago",
+      ...Array(4).fill("last seen 10 min ago"),
+    ]);
+    expect(staleWords(services, { ...browser, heardAt: iso(-600_000) })).toBeNull();
+  });
+
+  test("a topic that takes nothing from ingest is not ready, whatever the processor has read of it", () => {
+    const ingest = { ...services.ingest, state: "spooling", spooled: 3 } as const;
+    const topicOf = (topic: Services["ingest"]["topic"]) =>
+      words(stations({ ...services, ingest: { ...ingest, topic } }, browser))[3];
+    expect(topicOf(null)).toEqual(["Topic", "quiet", "not known", "100 records"]);
+    expect(topicOf({ records: 90, at: iso(-60_000) })).toEqual(
+      ["Topic", "quiet", "last seen 1 min ago", "100 records"],
+    );
   });
 
   test("every page says since when it is old, and passes over a service that is started again in a moment", () => {

@@ -1,6 +1,6 @@
 import type { OfferView } from "../../contract/processor_api.ts";
 import Ago from "../islands/Ago.tsx";
-import { knownAt } from "../browser/feed.ts";
+import { knownAt, oldSince } from "../browser/feed.ts";
 import { zone } from "../browser/now.ts";
 import { countdown, exactTime } from "../core/format.ts";
 import type { OfferRow } from "../core/trace.ts";
@@ -14,22 +14,27 @@ import { offerRowText, type OfferText, offerText } from "./offer_text.ts";
 export function OfferState({ offer, row }: { offer: OfferView; row: OfferRow | null }) {
   const isAhead = row !== null && (offer.offer ?? null) === null;
   return (
-    <AsOf>
-      <div class="offer-box">
-        <Dots uses={isAhead ? offer.threshold : offer.uses} threshold={offer.threshold} />
-        <OfferWords text={isAhead ? offerRowText(row, offer, knownAt()) : offerText(offer, knownAt())} />
-        {offer.state === "offered" && offer.messageId && (
-          <a class="button" href={`/mail/${encodeURIComponent(offer.messageId)}`}>Open the mail</a>
-        )}
-      </div>
-    </AsOf>
+    <div class="offer-box" data-since={oldWords()}>
+      <Dots uses={isAhead ? offer.threshold : offer.uses} threshold={offer.threshold} />
+      <OfferWords text={isAhead ? offerRowText(row, offer, knownAt()) : offerText(offer, knownAt())} />
+      {offer.state === "offered" && offer.messageId && (
+        <a class="button" href={`/mail/${encodeURIComponent(offer.messageId)}`}>Open the mail</a>
+      )}
+    </div>
   );
 }
 
-/** The words of panel, row and page, with the countdown or the time that they speak of. */
+/**
+ * The words of panel, row and page, with the countdown or the time that they speak of. While nobody can know how it is now,
+ * they say of when they are, and stand still.
+ */
 export function OfferWords({ text }: { text: OfferText }) {
+  const since = oldSince();
   return (
-    <div class={`offer tone-${text.tone}`}>
+    <div class={`offer tone-${text.tone}`} data-since={oldWords()}>
+      {since !== undefined && (
+        <p class="note warn">As it was {since === null ? "before" : <Ago at={since} />}:</p>
+      )}
       <p class="offer-state" dir="auto">
         <strong>{text.state}</strong>
         {text.until && (
@@ -43,6 +48,8 @@ export function OfferWords({ text }: { text: OfferText }) {
     </div>
   );
 }
+
+const oldWords = () => oldSince() === undefined ? undefined : oldSince() ?? "ever";
 
 function Dots({ uses, threshold }: { uses: number; threshold: number }) {
   return (

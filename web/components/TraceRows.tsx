@@ -13,7 +13,6 @@ import {
   type MailRow,
   type OfferRow,
 } from "../core/trace.ts";
-import { AsOf } from "./AsOf.tsx";
 import { EventPath } from "./EventPath.tsx";
 import { LongText } from "./LongText.tsx";
 import { offerRowText } from "./offer_text.ts";
@@ -168,9 +167,7 @@ export function OfferRowView({ row, own, offer }: { row: OfferRow; own: boolean;
         <Person id={row.distinctId} own={own} />
         <span class="when">{began && <Ago at={began} />}</span>
       </div>
-      <AsOf>
-        <OfferWords text={offerRowText(row, offer, knownAt())} />
-      </AsOf>
+      <OfferWords text={offerRowText(row, offer, knownAt())} />
     </li>
   );
 }

@@ -56,29 +56,33 @@ function clockOf(zone: string): Intl.DateTimeFormat {
   return clock;
 }
 
-function partsOf(at: string, zone: string): Partial<Record<Intl.DateTimeFormatPartTypes, string>> {
+type Parts = Partial<Record<Intl.DateTimeFormatPartTypes, string>>;
+
+function partsOf(at: string, zone: string): Parts {
   return Object.fromEntries(
     clockOf(zone).formatToParts(Date.parse(at)).map(({ type, value }) => [type, value]),
   );
 }
 
+const timeOfDay = ({ hour, minute, second, fractionalSecond }: Parts) =>
+  `${hour}:${minute}:${second}.${fractionalSecond}`;
+const offsetIn = ({ timeZoneName = "" }: Parts) => timeZoneName.replace("GMT", "UTC");
+
 /** `at` (ISO 8601) in a time zone (its IANA name), as `2026-11-27 15:03:12.250 UTC+1`. */
 export function exactTime(at: string, zone: string): string {
   if (Number.isNaN(Date.parse(at))) return at;
-  const { year, month, day } = partsOf(at, zone);
-  return `${year}-${month}-${day} ${clockTime(at, zone)} ${utcOffset(at, zone)}`;
+  const parts = partsOf(at, zone);
+  return `${parts.year}-${parts.month}-${parts.day} ${timeOfDay(parts)} ${offsetIn(parts)}`;
 }
 
 /** The time of day of `at` (ISO 8601) in a time zone, as `15:03:12.250`. */
 export function clockTime(at: string, zone: string): string {
-  if (Number.isNaN(Date.parse(at))) return at;
-  const { hour, minute, second, fractionalSecond } = partsOf(at, zone);
-  return `${hour}:${minute}:${second}.${fractionalSecond}`;
+  return Number.isNaN(Date.parse(at)) ? at : timeOfDay(partsOf(at, zone));
 }
 
 /** How far a time zone is from UTC at a time (ISO 8601), as `UTC+1`, `UTC-3:30` or `UTC`. */
 export function utcOffset(at: string, zone: string): string {
-  return (partsOf(at, zone).timeZoneName ?? "").replace("GMT", "UTC");
+  return offsetIn(partsOf(at, zone));
 }
 
 /** Time left until `at` (ISO 8601), as `1:43` or `2:03:00`; never below `0:00`. */

@@ -80,7 +80,7 @@ export default function TopicView({ initial }: { initial: TopicShown }) {
                 {oldIngest ??
                   "What ingest keeps on its disk while the log is away; it publishes it once the log is back."}
               </p>
-              <dl class={oldIngest === null ? "facts" : "facts quiet"}>
+              <dl class={oldIngest === null ? "facts" : "facts quiet"} data-since={oldIngest ?? undefined}>
                 {spoolRows(ingest).map(({ name, text, warns }) => (
                   <>
                     <dt key={name}>{name}</dt>
@@ -110,6 +110,7 @@ function Group(
       tabIndex={0}
       role="region"
       aria-label={`Group ${name}`}
+      data-since={old ?? undefined}
     >
       <table class="partitions">
         <caption>
@@ -170,6 +171,7 @@ function Ends(
       tabIndex={0}
       role="region"
       aria-label="Ends of the partitions"
+      data-since={old ?? undefined}
     >
       <table>
         <caption>
