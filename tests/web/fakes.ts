@@ -402,7 +402,9 @@ export function startFakes(
           const mail = mails.find(({ messageId }) => messageId === id);
           if (mail === undefined) return null;
           const isSent = id === MESSAGE_ID && mailSource !== "";
-          return new TextEncoder().encode(isSent ? mailSource : mailText({ to: mail.to, html: "<p>hello</p>" }));
+          return new TextEncoder().encode(
+            isSent ? mailSource : mailText({ to: mail.to, html: "<p>hello</p>" }),
+          );
         },
         deadLetters: deadLetterApi({ letters: deadLetters.letters, showsRaw }),
         metrics: () => Promise.resolve(""),
