@@ -69,7 +69,7 @@ async function started(page: ViewPage, keys: readonly string[] = []) {
 describe("the list of offers", () => {
   test("names people by their records, as the dataset does, and says why it does not", async () => {
     const people = [["ada", 0], ["carl@example.org", 1], ["mia", 0], ["gone", null]] as const;
-    const { log, ids, offers } = await started(
+    const { ids, offers } = await started(
       () => pageOf(people),
       ["ada", "carl@example.org"],
     );

@@ -7,7 +7,17 @@ import { spawnProgram } from "../support/run_command.ts";
 import { type Fakes, startFakes } from "./fakes.ts";
 
 const PROMPT = "call +44 7911 123456";
-const CONSOLE = ["/", "/dataset", "/mail", "/dead-letters", "/api/status", "/api/events", "/api/services"];
+const CONSOLE = [
+  "/",
+  "/dataset",
+  "/mail",
+  "/offers",
+  "/api/offers",
+  "/dead-letters",
+  "/api/status",
+  "/api/events",
+  "/api/services",
+];
 /** Files of the page, an address that is nowhere, and spellings that a router might take for a public one. */
 const REST = [
   "/styles.css",

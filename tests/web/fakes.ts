@@ -454,8 +454,14 @@ export function startFakes(
           export: () => piecesOf(),
         }),
         mails: (query) => Promise.resolve(listMails(query)),
-        mailSource: (id) =>
-          id === MESSAGE_ID && mailSource !== "" ? new TextEncoder().encode(mailSource) : null,
+        mailSource: (id) => {
+          const mail = mails.find(({ messageId }) => messageId === id);
+          if (mail === undefined) return null;
+          const isSent = id === MESSAGE_ID && mailSource !== "";
+          return new TextEncoder().encode(
+            isSent ? mailSource : mailText({ to: mail.to, html: "<p>hello</p>" }),
+          );
+        },
         deadLetters: deadLetterApi({ letters: deadLetters.letters, showsRaw }),
         metrics: () => Promise.resolve(""),
         showsRaw,
@@ -516,6 +522,12 @@ export function startFakes(
     },
     /** A mail that was sent, of which nothing but the list tells. */
     addMail,
+    /** As at the beginning, for what the pages of mails and offers show. */
+    forgetMailsAndOffers(): void {
+      mails.length = 0;
+      offers.clear();
+      this.view({ applied: 7, end: 7 });
+    },
     /** How far the view of the offers is; false: there is none yet. */
     view(now: OfferListing["facts"] | false): void {
       hasView = now !== false;

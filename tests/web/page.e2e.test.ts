@@ -177,7 +177,8 @@ describe("by HTTP", () => {
     expect(await current("/dataset/")).toEqual(["/dataset"]);
     expect(await current("/dataset")).toEqual(["/dataset"]);
     expect(await current(MAIL_PATH)).toEqual(["/mail", MAIL_PATH]);
-    expect(await current("/offers/user-1")).toEqual([]);
+    expect(await current("/offers")).toEqual(["/offers"]);
+    expect(await current("/offers/user-1")).toEqual(["/offers"]);
     expect(await current("/no/such/page")).toEqual([]);
   });
 

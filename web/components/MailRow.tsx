@@ -17,6 +17,9 @@ export function MailRow(
       </div>
       <div class="way">
         <span class="quiet break" dir="auto">{to}</span>
+        <span class="when">
+          <Ago at={sentAt} />
+        </span>
         <a
           class="download"
           href={`${path}/eml`}

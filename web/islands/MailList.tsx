@@ -17,7 +17,8 @@ const TYPING_MS = 200;
 
 /** The mails that were written as files, newest first, page by page; on the newest page one that is sent meanwhile comes in. */
 export default function MailList({ initial, query }: { initial: MailListing; query: MailQuery }) {
-  const listing = useSignal(initial);
+  /** What was answered, and to which question: what is typed meanwhile is another one. */
+  const answer = useSignal({ listing: initial, query });
   const search = useSignal(query.search);
   const before = useSignal(query.before);
   const field = useRef<HTMLInputElement>(null);
@@ -27,10 +28,11 @@ export default function MailList({ initial, query }: { initial: MailListing; que
 
   const look = async () => {
     const mine = ++asked.current;
-    const { path, order } = mailQuestion({ search: search.peek(), before: before.peek() });
-    const found = await getJson<MailListing>(path, { order });
+    const query = { search: search.peek(), before: before.peek() };
+    const { path, order } = mailQuestion(query);
+    const listing = await getJson<MailListing>(path, { order });
     // A newer question says more; and while the processor is away, what was known stays.
-    if (found !== null && mine === asked.current) listing.value = found;
+    if (listing !== null && mine === asked.current) answer.value = { listing, query };
   };
   const searchFor = (text: string) => {
     search.value = text;
@@ -53,7 +55,8 @@ export default function MailList({ initial, query }: { initial: MailListing; que
     return () => stops.forEach((stop) => stop());
   }, []);
 
-  const { mailer, mails, total, older } = listing.value;
+  const { listing, query: answered } = answer.value;
+  const { mailer, mails, total, older } = listing;
   const read = readMails.value;
   const unread = mails.filter((mail) => isUnread(mail, read)).length;
   const markAll = async () => markRead((await newestIds() ?? mails.map(idOf)).toReversed());
@@ -95,7 +98,7 @@ export default function MailList({ initial, query }: { initial: MailListing; que
       </form>
       <section aria-label="Mails">
         <p class="note" role="status">
-          {foundText(listing.value, { search: search.value, before: before.value })}
+          {foundText(listing, answered)}
           {unread > 0 && `; ${count(unread)} of these unread`}
         </p>
         {mails.length > 0 && (
@@ -103,7 +106,7 @@ export default function MailList({ initial, query }: { initial: MailListing; que
             {mails.map((mail) => <MailRow key={mail.messageId} mail={mail} unread={isUnread(mail, read)} />)}
           </ol>
         )}
-        <Pages search={search.value} before={before.value} older={older} />
+        <Pages {...answered} older={older} />
       </section>
     </AsItWas>
   );

@@ -39,7 +39,8 @@ export type OfferListProps = {
  * does the newest page; while somebody looks at a row, rows stay where they are, each as it is now.
  */
 export default function OfferList({ initial, query, at }: OfferListProps) {
-  const listing = useSignal(initial);
+  /** What was answered, and to which question: what is typed meanwhile is another one. */
+  const answer = useSignal({ listing: initial, query });
   const shown = useSignal(initial.offers);
   const readAt = useSignal(at);
   const hasFailed = useSignal(false);
@@ -49,18 +50,19 @@ export default function OfferList({ initial, query, at }: OfferListProps) {
   const asked = useRef(0);
   const again = useRef<ReturnType<typeof setTimeout>>();
 
-  const look = async ({ isAsked = false } = {}) => {
+  const look = async () => {
     const mine = ++asked.current;
-    const found = await getJson<OfferListing>(offerQuestion(wanted.peek()));
+    const query = wanted.peek();
+    const listing = await getJson<OfferListing>(offerQuestion(query));
     if (mine !== asked.current) return;
-    hasFailed.value = found === null;
-    if (found === null) return;
-    listing.value = found;
+    hasFailed.value = listing === null;
+    if (listing === null) return;
+    const isSame = offerSearch(query) === offerSearch(answer.peek().query);
+    answer.value = { listing, query };
     readAt.value = new Date().toISOString();
-    const isHeld = !isAsked &&
-      (wanted.peek().before !== null || rows.current?.matches(":hover, :focus-within"));
-    if (!isHeld) return void (shown.value = found.offers);
-    const byPerson = new Map(found.offers.map((one) => [one.person, one]));
+    const isHeld = isSame && (query.before !== null || rows.current?.matches(":hover, :focus-within"));
+    if (!isHeld) return void (shown.value = listing.offers);
+    const byPerson = new Map(listing.offers.map((one) => [one.person, one]));
     shown.value = shown.peek().map((one) => byPerson.get(one.person) ?? one);
   };
   const follow = () => {
@@ -74,7 +76,7 @@ export default function OfferList({ initial, query, at }: OfferListProps) {
     again.current = setTimeout(() => {
       // Whoever is looked for stays out of the address.
       history.replaceState(history.state, "", `/offers${offerSearch({ ...wanted.peek(), search: "" })}`);
-      look({ isAsked: true });
+      look();
     }, waitMs);
   };
   useEffect(() => {
@@ -93,14 +95,15 @@ export default function OfferList({ initial, query, at }: OfferListProps) {
     isFirst.current = false;
   });
 
-  const { offers, total, older, facts } = listing.value;
+  const { listing, query: answered } = answer.value;
+  const { offers, total, older, facts } = listing;
   const gone = processorGoneSince();
   const since = gone !== undefined || hasFailed.value ? readAt.value : undefined;
   const time = since === undefined ? now() : Date.parse(readAt.value);
   const behind = behindText(facts);
   const hasChanged = offers.some((one, i) => one.person !== shown.value[i]?.person);
-  const { state, search, before } = wanted.value;
-  const figures = funnel(listing.value);
+  const { state, search } = wanted.value;
+  const figures = funnel(listing);
   return (
     <AsItWas since={since}>
       {behind !== null && <p class="banner warn">{behind}</p>}
@@ -152,7 +155,7 @@ export default function OfferList({ initial, query, at }: OfferListProps) {
               <button type="submit" class="quiet-button">Search</button>
             </div>
           </form>
-          <p class="note" role="status">{foundText({ total, state, search })}</p>
+          <p class="note" role="status">{foundText(total, answered)}</p>
           {hasChanged && shown.value.length > 0 && (
             <p class="more">
               <button type="button" class="link" onClick={() => shown.value = offers}>
@@ -167,16 +170,16 @@ export default function OfferList({ initial, query, at }: OfferListProps) {
               ))}
             </ol>
           )}
-          {(before !== null || older !== null) && (
+          {(answered.before !== null || older !== null) && (
             <nav class="pages" aria-label="Pages of offers">
-              {before !== null && (
-                <a href={`/offers${offerSearch({ state, search: "", before: null })}`} aria-current="false">
+              {answered.before !== null && (
+                <a href={`/offers${offerSearch({ ...answered, before: null })}`} aria-current="false">
                   newest
                 </a>
               )}
               {older !== null && (
                 <a
-                  href={`/offers${offerSearch({ state, search: "", before: older })}#offers`}
+                  href={`/offers${offerSearch({ ...answered, before: older })}#offers`}
                   aria-current="false"
                 >
                   older
@@ -200,9 +203,7 @@ function stateOf(value: string): { state: OfferFilter | null } {
   return { state: offerPageQuery(new URLSearchParams({ state: value })).state };
 }
 
-function foundText(
-  { total, state, search }: { total: number; state: OfferFilter | null; search: string },
-): string {
+function foundText(total: number, { state, search }: OfferPageQuery): string {
   const where = state === null ? "" : ` ${STATE_NAMES[state]}`;
   if (search === "") return `${count(total)} ${plural(total, "person", "people")}${where}`;
   return total === 0

@@ -12,6 +12,8 @@ import {
 } from "./upstream.ts";
 
 const SEARCH_CHARS_MAX = 200;
+/** Hundreds of mails may have to be read for it. */
+export const SEARCH_MS_MAX = 4_000;
 const MAIL_BYTES_MAX = 5 * 1024 * 1024;
 const ANSWER_MS_MAX = 2_000;
 
@@ -42,7 +44,7 @@ export function mailQuery(form: URLSearchParams): MailQuery {
 /** Asks the processor for a page of mails; never rejects, what went wrong is in the answer. */
 export function listMails(query: MailQuery, processor: Processor): Promise<Answer<MailListing>> {
   const { path, order } = mailQuestion(query);
-  return askProcessor<MailListing>(path, { processor, ...(order && { order }) });
+  return askProcessor<MailListing>(path, { processor, limitMs: SEARCH_MS_MAX, ...(order && { order }) });
 }
 
 /** A mail as its `.eml` file, byte for byte, for a browser to save; what went wrong as it is said of other answers. */

@@ -1,4 +1,5 @@
 import type { MailListing } from "../../../../contract/processor_api.ts";
+import { SEARCH_MS_MAX } from "../../../server/mail.ts";
 import { answered, askProcessor, problem, readBounded, tooLarge } from "../../../server/upstream.ts";
 import { define, settings } from "../../../utils.ts";
 
@@ -12,7 +13,11 @@ export const handler = define.handlers({
     try {
       const order: unknown = JSON.parse(new TextDecoder().decode(body));
       return answered(
-        await askProcessor<MailListing>("/api/mails/search", { processor: settings(), order }),
+        await askProcessor<MailListing>("/api/mails/search", {
+          processor: settings(),
+          order,
+          limitMs: SEARCH_MS_MAX,
+        }),
       );
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
