@@ -9,17 +9,22 @@ export class RelayPause {
 
   constructor(private readonly clock: Pick<Clock, "monotonic">) {}
 
-  begin(message: string): void {
+  /** True where the trouble is a new one. */
+  begin(message: string): boolean {
     const now = this.clock.monotonic();
     // Mails in flight fail together: they are one trouble.
-    if (this.#pause !== null && now < this.#pause.until) return;
-    const ms = Math.min(BACK_OFF_MS_MAX, this.#pause === null ? BACK_OFF_MS_MIN : this.#pause.ms * 2);
+    if (this.#pause !== null && now < this.#pause.until) return false;
+    const before = this.#pause;
+    const ms = Math.min(BACK_OFF_MS_MAX, before === null ? BACK_OFF_MS_MIN : before.ms * 2);
     this.#pause = { until: now + ms, ms, message };
+    return before === null;
   }
 
-  /** The relay answered. */
-  end(): void {
+  /** The relay answered. True where there was trouble. */
+  end(): boolean {
+    const had = this.#pause !== null;
     this.#pause = null;
+    return had;
   }
 
   /** Null while there is no trouble; `leftMs` is not above 0 when it is time to try again. */

@@ -169,7 +169,7 @@ describe("a relay in trouble", () => {
     );
     await withOneDue(mailer, {
       environment: { MAIL_RETRY_DELAYS: "5s" },
-      async work({ health }) {
+      async work({ health, logged }) {
         for (let n = 1; n <= 3; n++) {
           await until("it was tried", () => mailer.mails.length === n);
           await until("it shows", () => health.get("sender")?.message?.includes("mail relay: ECONNREFUSED"));
@@ -179,6 +179,10 @@ describe("a relay in trouble", () => {
         }
         await until("it is sent", isIn("ada", "offered"));
         await until("it is ready again", () => health.get("sender")?.is === "ready");
+        expect(logged.filter((text) => text.includes("mail relay"))).toEqual([
+          "warn: mail relay: ECONNREFUSED; mails wait until it takes them again",
+          "info: mail relay: takes mails again",
+        ]);
       },
     });
     expect(outcomes()).toEqual({ accepted: 1, deferred: 0, refused: 0, unknown: 0 });

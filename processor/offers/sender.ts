@@ -284,9 +284,13 @@ class Sender {
       const is = outcome?.is === "answered" ? outcome.fact.fact : outcome?.is ?? "failed";
       span?.end({ attributes: { "pipeline.outcome": is }, failed: is === "accepted" ? null : is });
     }
-    if (outcome.is === "relay") return this.#relay.begin(outcome.serverAnswer);
+    if (outcome.is === "relay") {
+      if (!this.#relay.begin(outcome.serverAnswer)) return;
+      const text = `mail relay: ${outcome.serverAnswer}; mails wait until it takes them again`;
+      return report({ kind: "log", level: "warn", text });
+    }
     if (outcome.is === "void") return;
-    this.#relay.end();
+    if (this.#relay.end()) report({ kind: "log", level: "info", text: "mail relay: takes mails again" });
     const { fact, end } = outcome;
     if (outcome.isUnclear && fact.by !== null) this.#unclear.set(fact.by.claim, fact);
     report({ kind: "count", counter: "mails", by: 1, label: fact.fact });

@@ -169,7 +169,11 @@ async function printVerification(datasetDir: string, { json }: CommandLine): Pro
   const { files, records, bytes, findings, notPartOfTheDataset } = verification;
   if (json) printJson(verification);
   else {
-    print(`Verified ${grouped(records)} records, ${grouped(bytes)} bytes, in ${grouped(files)} files.`);
+    print(
+      `Verified ${grouped(records)} records, ${grouped(bytes)} bytes, in ${grouped(files)} ${
+        files === 1 ? "file" : "files"
+      }.`,
+    );
     if (notPartOfTheDataset.length > 0) {
       print(
         "\nNot part of the dataset: a writer is at work, or was killed and cuts it off when it starts again.",

@@ -4,7 +4,6 @@ import { knownAt, oldSince } from "../browser/feed.ts";
 import { zone } from "../browser/now.ts";
 import { countdown, exactTime } from "../core/format.ts";
 import type { OfferRow } from "../core/trace.ts";
-import { AsOf } from "./AsOf.tsx";
 import { offerRowText, type OfferText, offerText } from "./offer_text.ts";
 
 /**
