@@ -720,7 +720,7 @@ describe("in a browser", () => {
 
   test("all of it works by keyboard, in the order of reading", async () => {
     const order: string[] = [];
-    for (let i = 0; i < 12; i++) {
+    for (let i = 0; i < 13; i++) {
       await page.keyboard.press("Tab");
       order.push(
         await page.evaluate(() => {
@@ -733,6 +733,7 @@ describe("in a browser", () => {
       "Skip to content",
       "Pipeline",
       "Live",
+      "Topic",
       "Dataset",
       "Mail",
       "Dead letters 0",
