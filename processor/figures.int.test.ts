@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { MemoryLog } from "../tests/support/memory_log.ts";
 import { manualClock } from "../tests/support/manual_clock.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
@@ -99,11 +100,31 @@ test("a partition without a leader leaves open what may have come to it, and wha
   expect([found[10], found[9], found[0]]).toEqual([undefined, null, null]);
 });
 
-test("a log that is away is an error, and no row of zeros", async () => {
+test("while the log is away no minute is known, and all else is told", async () => {
   await receive(2, { ago: 9 });
   await write();
   log.partitions = () => Promise.reject(new Error("the log is away"));
-  await expect(look()).rejects.toThrow("the log is away");
+  const { minutes, days } = await look();
+  expect(new Set(minutes.map(({ records }) => records))).toEqual(new Set([null]));
+  expect(days.map(({ lines }) => lines)).toEqual([2]);
+});
+
+test("records that cannot be read leave open when they came", async () => {
+  await receive(2, { ago: 9 });
+  await write();
+  await receive(2, { ago: 1 });
+  log.appendUnreadable(WEBHOOKS_TOPIC, { partition: 3, records: 2, reason: "a codec" });
+  await receive(1, { ago: 1, partition: 2 });
+  expect(await records()).toMatchObject({ 9: null, 1: null, 0: null });
+});
+
+test("offsets that bring no record leave nothing open", async () => {
+  await receive(2, { ago: 9 });
+  await write();
+  log.endTransaction(WEBHOOKS_TOPIC, 3);
+  await receive(2, { ago: 1 });
+  log.endTransaction(WEBHOOKS_TOPIC, 3);
+  expect(await records()).toEqual({ 9: 2, 1: 2 });
 });
 
 test("what an earlier version handled without counting is not known", async () => {

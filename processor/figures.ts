@@ -12,8 +12,10 @@ const DAYS_MAX = 90;
 /** Records of a partition that wait for the writer and are read to be counted; of more nobody says when they came. */
 const WAITING_RECORDS_MAX = 2_000;
 const WAITING_BYTES_MAX = 4 * 1024 * 1024;
-/** So long the log may take for them all, in ms. */
-const WAITING_MS_MAX = 2_000;
+/** So long the log may take for all partitions, in ms. */
+const ASKED_MS_MAX = 2_000;
+
+const NOT_KNOWN = () => null;
 
 /** `GET /api/figures`: see {@link Figures}. What is counted of records and lines is the manifests', so that it survives a restart. */
 export async function readFigures(
@@ -24,7 +26,10 @@ export async function readFigures(
     readonly clock: Clock;
   },
 ): Promise<Figures> {
-  const received = await receivedByMinute(log, dataset);
+  // What cannot be asked now is not known; all else is told all the same.
+  const asked = receivedByMinute(log, dataset).catch(() => NOT_KNOWN);
+  const answer = await within(asked, { ms: ASKED_MS_MAX });
+  const received = answer === "late" ? NOT_KNOWN : answer;
   const seen = lastHour.minutes();
   const now = minuteOf(clock.now());
   const groups = [DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP];
@@ -70,11 +75,9 @@ async function receivedByMinute(
   const bounds = await boundsByPartition(log);
   // Behind the bounds: then no record lies between the two that neither has.
   const handled = dataset.handled();
-  const knowing = Promise.all(
+  const known = await Promise.all(
     bounds.map((one, partition) => knownOf(log, { bounds: one, handled: handled.get(partition) })),
   );
-  const known = await within(knowing, { ms: WAITING_MS_MAX });
-  if (known === "late") return () => null;
   return (minute) => {
     let sum = 0;
     for (const { after, until, counts } of known) {
@@ -120,7 +123,7 @@ function knownAfter({ isWhole, minutes }: HandledPartition, lastMinute: number):
   return minutes.length > 0 ? Math.min(...minutes.map(([minute]) => minute)) : lastMinute;
 }
 
-/** Those that the dataset's writer has not handled; null where they are too many to be read. */
+/** Those that the dataset's writer has not handled; null where they are too many, or not all of them can be read. */
 async function waitingRecords(
   log: TopicLog,
   { bounds: { partition, startOffset, endOffset: until }, nextOffset }: {
@@ -133,12 +136,19 @@ async function waitingRecords(
   if (from >= until) return [];
   const minutes: MinuteCount[] = [];
   let bytes = 0;
-  const unreadable = () => Promise.resolve("skip" as const);
+  let isWhole = true;
+  const unreadable = () => {
+    isWhole = false;
+    return Promise.resolve("skip" as const);
+  };
   const range = { partition, from, until, endsAtOpenTransaction: true, unreadable };
-  for await (const { records } of log.read(WEBHOOKS_TOPIC, range)) {
+  let reached = from;
+  for await (const { records, nextOffset } of log.read(WEBHOOKS_TOPIC, range)) {
     minutes.push(...receivedOf(records));
     bytes += records.reduce((sum, { value }) => sum + value.length, 0);
-    if (bytes > WAITING_BYTES_MAX) return null;
+    if (!isWhole || bytes > WAITING_BYTES_MAX) return null;
+    reached = nextOffset;
   }
-  return minutes;
+  // It ends before an open transaction.
+  return isWhole && reached >= until ? minutes : null;
 }

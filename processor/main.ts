@@ -13,7 +13,7 @@ import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { groupLag } from "../topic/group_lag.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { SettingsWatch } from "../topic/settings_watch.ts";
-import type { TopicLog } from "../topic/topic.ts";
+import { LogSetupError, LogUnavailableError, type TopicLog } from "../topic/topic.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import { FACTS_TOPIC_SPEC } from "./facts/topic.ts";
 import { openDatasetLocks } from "./dataset/files/locks.ts";
@@ -56,6 +56,8 @@ export type RunningProcessor = {
 
 const STATUS_KEPT_MS = 250;
 const FIGURES_KEPT_MS = 2_000;
+/** So long the log may take for a scrape, in ms: Prometheus gives up after 10 s by default. */
+const METRICS_MS_MAX = 3_000;
 /** An event stream has no end. */
 const SHUTDOWN_MS_MAX = 1_000;
 
@@ -151,9 +153,13 @@ export async function startProcessor(
     deadLetters: deadLetterApi({ letters, showsRaw: config.showRaw }),
     metrics: async () => {
       // A log that is away is no reason to say nothing of the rest.
-      const now = await status.look().catch(() => null);
+      const looking = status.look().catch((error) => {
+        if (error instanceof LogUnavailableError || error instanceof LogSetupError) return null;
+        throw error;
+      });
+      const now = await within(looking, { ms: METRICS_MS_MAX });
       return await metrics.text({
-        status: now,
+        status: now === "late" ? null : now,
         ...dataset.figures(),
         lettersByStep: list.everByStep(),
         diskFreeBytes: diskFreeBytes(config.dataDir),

@@ -23,6 +23,7 @@ const now = (given: Partial<MetricsNow> = {}): MetricsNow => ({
   status,
   ever: { records: 9, lines: 4, duplicates: 2 },
   placeholders: {},
+  promptLengths: [],
   lettersByStep: new Map(),
   diskFreeBytes: null,
   ...given,

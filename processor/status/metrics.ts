@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { PipelineStatus } from "../../contract/processor_api.ts";
+import type { Figures, PipelineStatus } from "../../contract/processor_api.ts";
 import type { SettingBreach } from "../../topic/topic.ts";
 import { addLatencies, LATENCY_BOUNDS_MS, type LatencyCounts, NO_LATENCIES } from "../loop/latency.ts";
 import type { LoopCounter } from "../loop/loop.ts";
@@ -25,6 +25,8 @@ export type MetricsNow = {
   readonly ever: { readonly records: number; readonly lines: number; readonly duplicates: number };
   /** Spans in the dataset's lines, by entity. */
   readonly placeholders: Readonly<Record<string, number>>;
+  /** Lines by the length of their prompt; each without those below it. */
+  readonly promptLengths: Figures["promptLengths"];
   /** Letters that the topic has had, by step. */
   readonly lettersByStep: ReadonlyMap<string, number>;
   /** Null: not known. */
@@ -91,6 +93,7 @@ export function createProcessorMetrics({ uncaught, breaches }: {
   const placeholders = gauge("dataset_placeholders", "Replaced spans in the dataset's lines, by entity.", [
     "entity",
   ]);
+  const prompts = gauge("dataset_prompts", "Lines by the length of their prompt in UTF-16 units.", ["up_to"]);
   const settings = gauge("topic_setting_breaches", "Settings that break a promise.", ["topic", "setting"]);
   const diskFree = gauge(
     "disk_free_bytes",
@@ -150,6 +153,7 @@ export function createProcessorMetrics({ uncaught, breaches }: {
       diskFree.set(now.diskFreeBytes ?? NaN);
       placeholders.reset();
       for (const [entity, spans] of Object.entries(now.placeholders)) placeholders.set({ entity }, spans);
+      for (const { upTo, lines } of now.promptLengths) prompts.set({ up_to: String(upTo ?? "more") }, lines);
       settings.reset();
       for (const { topic, setting } of breaches()) settings.set({ topic, setting }, 1);
       if (now.status === null) {

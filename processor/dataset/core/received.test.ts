@@ -28,6 +28,11 @@ describe("records by the minute in which they were received", () => {
     );
   });
 
+  test("are not forgotten while their minute goes on, whatever comes in between", () => {
+    const records = Array.from({ length: 200 }, (_, n) => [at(7), at(1_000_000 + n)]).flat();
+    expect(new Map(addReceived([], receivedOf(records))).get(7)).toBe(200);
+  });
+
   test("keep times from before 1970 apart", () => {
     expect(receivedOf([at(0), at(0, -1), at(-1)])).toEqual([[0, 1], [-1, 2]]);
   });
