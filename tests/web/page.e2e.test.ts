@@ -724,7 +724,7 @@ describe("in a browser", () => {
 
   test("all of it works by keyboard, in the order of reading", async () => {
     const order: string[] = [];
-    for (let i = 0; i < 12; i++) {
+    for (let i = 0; i < 13; i++) {
       await page.keyboard.press("Tab");
       order.push(
         await page.evaluate(() => {
@@ -737,6 +737,7 @@ describe("in a browser", () => {
       "Skip to content",
       "Pipeline",
       "Live",
+      "Topic",
       "Dataset",
       "Mail",
       "Dead letters 0",
