@@ -724,7 +724,7 @@ describe("in a browser", () => {
 
   test("all of it works by keyboard, in the order of reading", async () => {
     const order: string[] = [];
-    for (let i = 0; i < 13; i++) {
+    for (let i = 0; i < 14; i++) {
       await page.keyboard.press("Tab");
       order.push(
         await page.evaluate(() => {
@@ -739,6 +739,7 @@ describe("in a browser", () => {
       "Live",
       "Topic",
       "Dataset",
+      "Offers",
       "Mail",
       "Dead letters 0",
       "E-mail",

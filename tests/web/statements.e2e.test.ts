@@ -217,7 +217,7 @@ test.each(["processor", "ingest"] as const)(
         expect(await dark.innerText(), path).toMatch(/away\s+last seen /);
         expect(await dark.getAttribute("class"), path).toContain("tone-quiet");
         if (dead === "processor") {
-          await page.getByText(/^The processor is away, last seen .*newer\.$/)
+          await page.locator(".top").getByText(/^The processor is away, last seen .*newer\.$/)
             .waitFor();
         }
       }
@@ -240,7 +240,9 @@ test(
     await Promise.all(old.map(({ page }) => station(page, "Browser").getByText("live").waitFor()));
     await web.stop();
     for (const { page, path } of old) {
-      await page.getByText(/^Web does not answer, last seen .*: nothing on this page is newer\.$/).waitFor();
+      await page.locator(".top").getByText(
+        /^Web does not answer, last seen .*: nothing on this page is newer\.$/,
+      ).waitFor();
       expect(await page.locator(".station.tone-quiet", { hasText: "last seen" }).count(), path).toBe(5);
       expect(await page.locator(".station", { hasText: "ready" }).count(), path).toBe(0);
     }

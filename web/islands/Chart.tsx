@@ -49,7 +49,11 @@ export default function Chart(figures: ChartFigures) {
     drawn.current?.mark(to);
   };
   return (
-    <figure class={stale === null ? "chart" : "chart stale"} aria-labelledby={`${id}-caption`}>
+    <figure
+      class={stale === null ? "chart" : "chart stale"}
+      aria-labelledby={`${id}-caption`}
+      data-since={stale ?? undefined}
+    >
       <figcaption>
         <strong id={`${id}-caption`}>{caption}</strong>
         <span class="note">{stale ?? note ?? ""}</span>
