@@ -7,8 +7,8 @@ const PAGES = [
   { href: "/", name: "Live" },
   { href: "/topic", name: "Topic" },
   { href: "/dataset", name: "Dataset" },
-  { href: "/mail", name: "Mail" },
   { href: "/offers", name: "Offers" },
+  { href: "/mail", name: "Mail" },
   { href: "/dead-letters", name: "Dead letters" },
 ];
 
