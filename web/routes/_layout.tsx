@@ -9,7 +9,6 @@ const PAGES = [
   { href: "/", name: "Live" },
   { href: "/topic", name: "Topic" },
   { href: "/dataset", name: "Dataset" },
-  { href: "/offers", name: "Offers" },
   { href: "/mail", name: "Mail" },
   { href: "/offers", name: "Offers" },
   { href: "/dead-letters", name: "Dead letters" },
