@@ -288,7 +288,7 @@ describe("by HTTP", () => {
       fakes.dates.push(new Date(Date.UTC(2026, 0, 1) - day * 86_400_000).toISOString().slice(0, 10));
     }
     const days = (html: string) =>
-      [...html.matchAll(/<td class="mono">(\d{4}-\d\d-\d\d)</g)].map(([, day]) => day);
+      [...html.matchAll(/data-label="Date">(\d{4}-\d\d-\d\d)</g)].map(([, day]) => day);
     const link = (html: string, to: string) =>
       new RegExp(`href="(/dataset\\?[^"]*)"[^>]*>\\s*${to}\\s*<`).exec(html)?.[1];
     const first = await text("/dataset");

@@ -33,7 +33,7 @@ export default function LetterEdit(
   return (
     <form
       method="post"
-      action={`/dead-letters/${encodeURIComponent(id)}?edit=1#edit`}
+      action={`/dead-letters/${encodeURIComponent(id)}?edit=1#edited`}
       class="stack"
       onSubmit={send}
     >
@@ -51,8 +51,9 @@ export default function LetterEdit(
           aria-invalid={said.value !== null}
           ref={field}
           onInput={look}
-          defaultValue={value}
-        />
+        >
+          {value}
+        </textarea>
       </div>
       <p id="edit-problem" class="trouble" role="alert">{said.value}</p>
       <div class="buttons">

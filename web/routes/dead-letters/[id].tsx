@@ -82,12 +82,16 @@ async function resend(
   } catch (error) {
     return await stay(`This is no JSON: ${(error as Error).message}`, 422);
   }
+  // The processor too keeps records for who may see them.
+  const letter = await readLetter(id, { ...config, withRaw: true });
+  if (letter.ok && letter.value.withheld === "raw_not_shown") {
+    return refused(403, "Records are raw: they are edited with SHOW_RAW=1 only.");
+  }
   const answer = await resendLetter({ id, value }, config);
   if (!answer.ok) {
     if (answer.status === 413) {
       return await stay("The record is longer than 1 MiB, which is what ingest takes.", 413);
     }
-    if (answer.status === 403) return refused(403, "Records are raw: they are edited with SHOW_RAW=1 only.");
     return await stay(STAYED[failureOf(answer.status)], answer.status ?? 503);
   }
   const why = answer.value.letters[0]?.why ?? null;
@@ -233,7 +237,7 @@ function WhatNow({ letter }: { letter: DeadLetterDetail }) {
       <div class="buttons">
         {redrives < redrivesMax && <RedriveForm letter={id} label="Redrive" />}
         {isEditable(letter) && (
-          <form method="get" action={`/dead-letters/${encodeURIComponent(id)}#edit`}>
+          <form method="get" action={`/dead-letters/${encodeURIComponent(id)}#edited`}>
             <button type="submit" name="edit" value="1" class="quiet-button">Edit</button>
           </form>
         )}
