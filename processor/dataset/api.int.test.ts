@@ -370,13 +370,15 @@ describe("an export", () => {
     expect(await (await get("/export?format=jsonl")).text()).toBe(stdout);
   });
 
-  test("of a growing dataset is one of the lines that were there when it began, in every file of it", async () => {
+  test("of a growing dataset is one of the lines that were there when its card was written, in every file of it", async () => {
     await writeDataset(
       dataDir,
       Array.from({ length: 60 }, (_, n) => failure(n + 1, { distinctId: `user-${n % 30}` })),
     );
     const stream = exportStream(datasetDir, { format: "hf", now: NOW });
+    // The first piece with bytes comes once it is known what will follow.
     const pieces = [(await stream.next()).value!];
+    while (pieces.at(-1)!.length === 0) pieces.push((await stream.next()).value!);
     for (const file of Object.keys(readFiles(dataDir))) {
       await append(file, [line("later", { person: "user-0" })]);
     }
@@ -398,6 +400,17 @@ describe("an export", () => {
       if (format !== "hf") await reader.read();
       await reader.cancel();
       expect(filesBelow(dataDir)).toEqual(before);
+    }
+    expect((await bytesOf(await get("/export?format=jsonl"))).length).toBeGreaterThan(0);
+  });
+
+  test("whose head alone is asked for is none, and keeps nobody from the next", async () => {
+    await writeDataset(dataDir);
+    for (
+      const path of [...EXPORT_FORMATS.map((format) => `/export?format=${format}`), `/download?${of(FILE)}`]
+    ) {
+      const head = await api.request(path, { method: "HEAD" });
+      expect([head.status, head.body, head.headers.has("content-disposition")]).toEqual([200, null, true]);
     }
     expect((await bytesOf(await get("/export?format=jsonl"))).length).toBeGreaterThan(0);
   });

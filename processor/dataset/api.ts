@@ -1,4 +1,4 @@
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import {
   type DatasetPage,
   type DatasetTail,
@@ -112,7 +112,7 @@ export function datasetApi(sources: DatasetSources): Hono {
     const path = c.req.query("file") ?? "";
     const found = sources.file(path);
     if (found === null) return c.json(problem("not_found", NO_SUCH_FILE), 404);
-    return await download(found.blocks, {
+    return await download(c, found.blocks, {
       name: nameOf(path),
       type: "application/x-ndjson",
       bytes: found.bytes,
@@ -137,7 +137,7 @@ export function datasetApi(sources: DatasetSources): Hono {
     isExporting = true;
     const options = { format, chat: { system, dropControlTokens } };
     const made = untilEnded(sources.export(options), () => isExporting = false);
-    return await download(made, { ...DOWNLOADS[format], bytes: null });
+    return await download(c, made, { ...DOWNLOADS[format], bytes: null });
   });
   app.onError((error, c) => {
     if (!(error instanceof DatasetReadError)) throw error;
@@ -167,11 +167,15 @@ function nameOf(path: string): string {
  * end where its reader leaves before the first byte.
  */
 async function download(
+  c: Context,
   pieces: AsyncGenerator<Uint8Array>,
   { name, type, bytes }: { readonly name: string; readonly type: string; readonly bytes: number | null },
 ): Promise<Response> {
   let first: IteratorResult<Uint8Array> | null = await pieces.next();
-  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+  // Who asks for the head alone takes no body, and nobody cancels it either.
+  const isBare = c.req.method === "HEAD";
+  if (isBare) await pieces.return(undefined);
+  const body = isBare ? null : new ReadableStream<Uint8Array<ArrayBuffer>>({
     async pull(controller) {
       const { value, done } = first ?? await pieces.next();
       first = null;

@@ -114,6 +114,9 @@ describe("by HTTP", () => {
   test("an export ends in the processor when its reader leaves, and breaks off where the processor's does", async () => {
     take(["one"]);
     fakes.exports.held = true;
+    const head = await get("/api/dataset/export?format=parquet", { method: "HEAD" });
+    expect([head.status, await head.text()]).toEqual([200, ""]);
+    await until("nothing goes on for it", () => fakes.exports.ended === 1);
     const leave = new AbortController();
     const answer = await get("/api/dataset/export?format=parquet", { signal: leave.signal });
     await answer.body!.getReader().read();
@@ -123,7 +126,7 @@ describe("by HTTP", () => {
     expect([form.status, form.headers.get("location")]).toEqual([303, "/dataset?export=busy#export"]);
     expect(await text("/dataset?export=busy")).toContain("Another export is under way");
     leave.abort();
-    await until("it has ended", () => fakes.exports.ended === 1);
+    await until("it has ended", () => fakes.exports.ended === 2);
     const broken = await get("/api/dataset/export?format=parquet");
     fakes.exports.breaks = true;
     await expect(broken.arrayBuffer()).rejects.toThrow();

@@ -1,5 +1,4 @@
-import DeadLetterCount from "../islands/DeadLetterCount.tsx";
-import MailCount from "../islands/MailCount.tsx";
+import MenuCount from "../islands/MenuCount.tsx";
 import PageFoot from "../islands/PageFoot.tsx";
 import StatusStrip from "../islands/StatusStrip.tsx";
 import { RELAY_PATH } from "../server/relay.ts";
@@ -30,9 +29,12 @@ export default define.layout(function Layout({ Component, state, url }) {
                 <li key={href}>
                   <a href={href} aria-current={isWithin(url.pathname, href) ? "page" : "false"}>
                     {name}
-                    {href === "/mail" && <MailCount />}
+                    {href === "/mail" && <MenuCount of="mails" />}
                     {href === "/dead-letters" && (
-                      <DeadLetterCount initial={state.services?.status?.deadLetters.total ?? null} />
+                      <MenuCount
+                        of="dead letters"
+                        waiting={state.services?.status?.deadLetters.total ?? null}
+                      />
                     )}
                   </a>
                 </li>

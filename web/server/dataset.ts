@@ -11,12 +11,17 @@ const HANDED_BACK = ["content-type", "content-disposition", "content-length", "c
  * Hands a download of the processor on as fast as the browser takes it, and lets go of it when that leaves; where it breaks off
  * this does too. Errors are the processor's own, or 502 where it is away.
  */
-export async function download(path: string, processor: Processor): Promise<Response> {
+export async function download(
+  path: string,
+  { method, ...processor }: Processor & { readonly method: string },
+): Promise<Response> {
   const upstream = new AbortController();
   const limit = setTimeout(() => upstream.abort(), BEGIN_MS_MAX);
   let response: Response;
   try {
     response = await fetch(processor.processorUrl + path, {
+      // A head that is handed on as a GET would leave a body that nobody takes.
+      method: method === "HEAD" ? "HEAD" : "GET",
       headers: processorHeaders(processor),
       redirect: "manual",
       signal: upstream.signal,

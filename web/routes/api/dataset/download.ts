@@ -3,5 +3,5 @@ import { define, settings } from "../../../utils.ts";
 
 /** One file of the dataset, as its manifest has it. */
 export const handler = define.handlers({
-  GET: (ctx) => download(`/api/dataset/download${ctx.url.search}`, settings()),
+  GET: (ctx) => download(`/api/dataset/download${ctx.url.search}`, { ...settings(), method: ctx.req.method }),
 });
