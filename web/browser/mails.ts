@@ -3,13 +3,10 @@ import { computed, signal } from "@preact/signals";
 import type { MailListing } from "../../contract/processor_api.ts";
 import { onMail } from "./changes.ts";
 import { getJson } from "./feed.ts";
-import { now } from "./now.ts";
+import { followRead, readMails } from "./read_mails.ts";
 
 /** Null while the processor has not answered, and where no copy is kept (SMTP) without mails. */
 export const mails = signal<MailListing | null>(null);
-
-/** JSON array of message ids, written by the mail page. */
-const READ = "pipeline.mail.read";
 
 let started = false;
 
@@ -20,30 +17,20 @@ export function startMails(): void {
   const look = async () => mails.value = await getJson<MailListing>("/api/mails") ?? mails.value;
   look();
   onMail(look);
+  followRead();
 }
 
-/** How many have not been opened here; null while nothing is known. Looks again each second: the mail page tells nobody. */
+/** How many of the newest have not been opened in this browser; null while nothing is known. */
 export const unread = computed(() => {
-  if (mails.value === null) return null;
-  now();
-  const read = readIds();
-  return mails.value.mails.filter(({ messageId }) => !read.has(bare(messageId))).length;
+  const read = readMails.value;
+  if (mails.value === null || read === null) return null;
+  return mails.value.mails.filter(({ messageId }) => !read.has(messageId)).length;
 });
 
 /** To whom a mail went; null where no copy says so. */
 export function recipientOf(messageId: string | null): string | null {
   if (messageId === null) return null;
   return mails.value?.mails.find((mail) => bare(mail.messageId) === bare(messageId))?.to || null;
-}
-
-function readIds(): ReadonlySet<string> {
-  try {
-    const ids = JSON.parse(localStorage.getItem(READ) ?? "[]");
-    return new Set(Array.isArray(ids) ? ids.filter((id) => typeof id === "string").map(bare) : []);
-  } catch {
-    // No JSON, or no storage in this browser: nothing has been read.
-    return new Set();
-  }
 }
 
 /** Steps and files write an id with or without its brackets. */
