@@ -135,8 +135,8 @@ async function startAgain(name: keyof typeof NAMES): Promise<void> {
   services[name] = await startService(name, { ...env, [`${name.toUpperCase()}_PORT`]: port });
 }
 
-async function statementsOf(page: Page): Promise<Statement[]> {
-  return await page.evaluate(() => {
+async function statementsOf(page: Page, within = "body"): Promise<Statement[]> {
+  return await page.evaluate((within) => {
     const said = new Map<string, { text: string; since: boolean }>();
     const blockOf = (element: Element): Element => {
       let block = element;
@@ -149,7 +149,7 @@ async function statementsOf(page: Page): Promise<Statement[]> {
       const since = element.closest("[data-since]") !== null;
       if (text.trim() !== "") said.set(`${since} ${text}`, { text: text.trim().replace(/\s+/g, " "), since });
     };
-    for (const element of document.querySelectorAll<HTMLElement>("body *")) {
+    for (const element of document.querySelectorAll<HTMLElement>(`${within} *`)) {
       if (element.closest("script, noscript, style, option, select") || !element.checkVisibility()) continue;
       const owns = [...element.childNodes].some((node) =>
         node.nodeType === 3 && node.textContent!.trim() !== ""
@@ -160,7 +160,7 @@ async function statementsOf(page: Page): Promise<Statement[]> {
       }
     }
     return [...said.values()];
-  });
+  }, within);
 }
 
 async function byPage(
@@ -190,7 +190,9 @@ function findings(
 const moved = (opened: readonly Opened[]) => byPage(opened, movedOn);
 
 async function movedOn(page: Page): Promise<string[]> {
-  const texts = async () => (await statementsOf(page)).map(({ text }) => text.replace(WORDS_OF_TIME, ""));
+  const texts = async () =>
+    (await statementsOf(page, "main")).map(({ text }) => text).filter((text) => !text.includes("last seen"))
+      .map((text) => text.replace(WORDS_OF_TIME, ""));
   const before = new Set(await texts());
   const end = await page.evaluate(() => performance.now() + 2_000);
   await page.waitForFunction((end) => performance.now() > end, end);

@@ -28,6 +28,7 @@ test("an exact time is written in the zone of whoever reads it, which it names",
   expect([clockTime(iso(250), "UTC"), utcOffset(iso(0), "America/St_Johns")]).toEqual(
     ["12:00:00.250", "UTC-3:30"],
   );
+  expect([utcOffset(iso(0), "Etc/UTC"), utcOffset(iso(0), "Europe/London")]).toEqual(["UTC", "UTC"]);
   expect([exactTime("never", "UTC"), clockTime("never", "UTC")]).toEqual(["never", "never"]);
   expect(withExactTimes(`polled ${iso(250)}, twice`, "UTC")).toBe(
     "polled 2026-01-01 12:00:00.250 UTC, twice",

@@ -24,9 +24,9 @@ export const sent = signal(0);
 
 /** Since when what the processor told may have changed unheard, ISO 8601 (null: since ever); undefined while it tells. */
 export function oldSince(): string | null | undefined {
-  const silent = silentSince({ heardAt: heardAt.value, webSeenAt: webSeenAt.value, now: now() });
-  if (silent !== undefined) return silent;
-  return services.value?.processor.state === "away" ? services.value.seen.processor : undefined;
+  // Web may fall silent after the processor has.
+  if (services.value?.processor.state === "away") return services.value.seen.processor;
+  return silentSince({ heardAt: heardAt.value, webSeenAt: webSeenAt.value, now: now() });
 }
 
 /** Ms since 1970 at which what the processor told was so: now, or when it was last heard. */

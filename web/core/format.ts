@@ -66,7 +66,7 @@ function partsOf(at: string, zone: string): Parts {
 
 const timeOfDay = ({ hour, minute, second, fractionalSecond }: Parts) =>
   `${hour}:${minute}:${second}.${fractionalSecond}`;
-const offsetIn = ({ timeZoneName = "" }: Parts) => timeZoneName.replace("GMT", "UTC");
+const offsetIn = ({ timeZoneName = "" }: Parts) => timeZoneName.replace(/^GMT([+-]0$)?/, "UTC");
 
 /** `at` (ISO 8601) in a time zone (its IANA name), as `2026-11-27 15:03:12.250 UTC+1`. */
 export function exactTime(at: string, zone: string): string {
