@@ -154,3 +154,11 @@ test("after a restart no time of that reading is shown as one of the way", () =>
   const row = rowOf(polled(failure, fromLog), { ...written, at: at(900), fromLog: true });
   expect(stopsOf(row).map((stop) => stop.at)).toEqual([at(0), at(9), null, null]);
 });
+
+test("a use that was counted before the dataset's reader had polled it says nothing of clocks", () => {
+  const counted: TraceStep = { step: "counted", id: "e1", uses: 1, threshold: 5, at: at(10) };
+  const [row] = follow(new Map(), [counted, polled("feature_used")]).values();
+  expect(tookTo(4, row as EventRow)).toBe(null);
+  const [later] = follow(new Map(), [{ ...counted, at: at(15) }, polled("feature_used")]).values();
+  expect(tookTo(4, later as EventRow)).toBe("3 ms");
+});

@@ -168,7 +168,12 @@ export function tookTo(station: number, row: EventRow): string | null {
   return i > 0 ? legOf(stops[i - 1]!, stops[i]!) : null;
 }
 
-/** The time between two stops; null where one of them was not measured. */
+/**
+ * The time between two stops; null where one of them was not measured. The processor's groups read each by itself: what the
+ * offers did before the dataset's reader had polled the record says nothing of a way between the two.
+ */
 export function legOf(from: Stop, to: Stop): string | null {
-  return from.at !== null && to.at !== null ? duration(Date.parse(to.at) - Date.parse(from.at)) : null;
+  if (from.at === null || to.at === null) return null;
+  const ms = Date.parse(to.at) - Date.parse(from.at);
+  return ms < 0 && from.station === TOPIC && to.station === PROCESSOR ? null : duration(ms);
 }

@@ -58,7 +58,7 @@ export default define.page<typeof handler>(function Live({ data }) {
         {data.breaks && <BreakSomething />}
         <section class="feed" aria-labelledby="what-happened">
           <h2 id="what-happened">
-            What happened to it <span class="quiet">newest first</span>
+            What happened to it <span class="quiet">latest arrival first</span>
           </h2>
           <TraceList {...data.list} />
         </section>
