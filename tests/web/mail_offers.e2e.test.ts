@@ -207,7 +207,7 @@ describe("the mails", () => {
     await live();
     await fakes.stopProcessor();
     try {
-      await page.getByText(/^As it was .* ago: the processor does not answer\.$/).waitFor();
+      await page.getByText(/^As it was .* ago: nothing newer is known here\.$/).waitFor();
       expect(await texts(".mail-subject")).toHaveLength(2);
       await go("/mail");
       await page.getByText(/^Last seen .* ago\. Mails are on disk and safe/).waitFor();
@@ -410,7 +410,7 @@ describe("the offers", () => {
     await live();
     await fakes.stopProcessor();
     const old = page.locator("[data-since]");
-    await old.getByText(/^As it was .* ago: the processor does not answer\.$/).waitFor();
+    await old.getByText(/^As it was .* ago: nothing newer is known here\.$/).waitFor();
     expect(await old.locator("time.mono").count()).toBe(0);
     expect(await old.locator(".chart.stale").count()).toBe(1);
     const other = await context.newPage();

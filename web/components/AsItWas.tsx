@@ -20,7 +20,7 @@ export function AsItWas(
             <>
               As it was <Ago at={since} />
             </>
-          )}: the processor does not answer.
+          )}: nothing newer is known here.
         </p>
       )}
       {children}
