@@ -88,6 +88,11 @@ test("by keyboard alone everything that can be used is reached once, seen, in th
         .map((one) => [...document.querySelectorAll("*")].indexOf(one));
     });
     const reached: number[] = [];
+    // Inside a frame the focus is not this page's.
+    const frame = await page.evaluate(() =>
+      [...document.querySelectorAll("*")].findIndex((one) => one.tagName === "IFRAME")
+    );
+    if (frame >= 0) wanted.splice(wanted.indexOf(frame));
     for (let i = 0; i < wanted.length; i++) {
       await page.keyboard.press("Tab");
       const { index, isSeen } = await page.evaluate(() => {
@@ -110,7 +115,7 @@ test("without script every page is read, and no button is there that does nothin
   for (const path of paths) {
     await page.goto(web.origin + path);
     expect(await page.locator("h1").isVisible(), path).toBe(true);
-    expect(await page.locator(".station", { hasText: "asking" }).count(), path).toBe(0);
+    expect(await page.locator(".station", { hasText: /asking|connecting/ }).count(), path).toBe(0);
     expect(await page.locator("button:not(form[method=post] button):visible").allInnerTexts(), path).toEqual(
       [],
     );
