@@ -78,30 +78,31 @@ test("by keyboard alone everything that can be used is reached once, seen, in th
   for (const path of paths) {
     await page.goto(web.origin + path);
     await page.getByLabel("Colours").waitFor();
-    const wanted = await page.evaluate(() => {
-      const usable = document.querySelectorAll<HTMLElement>(
+    const count = await page.evaluate(() => {
+      const all = document.querySelectorAll<HTMLElement>(
         "a[href], button, input, select, textarea, summary, iframe, [tabindex='0']",
       );
-      return [...usable].filter((one) =>
+      const usable = [...all].filter((one) =>
         one.tabIndex >= 0 && one.checkVisibility() && one.closest("dialog") === null
-      )
-        .map((one) => [...document.querySelectorAll("*")].indexOf(one));
+      );
+      Object.assign(globalThis, { usable });
+      // Inside a frame the focus is not this page's.
+      const frame = usable.findIndex((one) => one.tagName === "IFRAME");
+      return frame < 0 ? usable.length : frame;
     });
     const reached: number[] = [];
-    for (let i = 0; i < wanted.length; i++) {
+    for (let i = 0; i < count; i++) {
       await page.keyboard.press("Tab");
-      const { index, isSeen } = await page.evaluate(() => {
+      const { place, isSeen } = await page.evaluate(() => {
+        const { usable } = globalThis as unknown as { usable: Element[] };
         const one = document.activeElement!;
         const { width, height, right, bottom } = one.getBoundingClientRect();
-        return {
-          index: [...document.querySelectorAll("*")].indexOf(one),
-          isSeen: width > 0 && height > 0 && right > 0 && bottom > 0,
-        };
+        return { place: usable.indexOf(one), isSeen: width > 0 && height > 0 && right > 0 && bottom > 0 };
       });
-      expect(isSeen, `${path}: ${index}`).toBe(true);
-      reached.push(index);
+      expect(isSeen, `${path}: ${place}`).toBe(true);
+      reached.push(place);
     }
-    expect(reached, path).toEqual(wanted);
+    expect(reached, path).toEqual(Array.from({ length: count }, (_, i) => i));
   }
 });
 
@@ -110,7 +111,7 @@ test("without script every page is read, and no button is there that does nothin
   for (const path of paths) {
     await page.goto(web.origin + path);
     expect(await page.locator("h1").isVisible(), path).toBe(true);
-    expect(await page.locator(".station", { hasText: "asking" }).count(), path).toBe(0);
+    expect(await page.locator(".station", { hasText: /asking|connecting/ }).count(), path).toBe(0);
     expect(await page.locator("button:not(form[method=post] button):visible").allInnerTexts(), path).toEqual(
       [],
     );

@@ -74,13 +74,13 @@ const RAW_TOPIC = "posthog.webhooks";
 /** Ms for which what the log said of the topic's ends is its state now. */
 const ENDS_TRUE_MS = 10_000;
 
-/** The five stations; before anything is known all but the first are `asking`. */
+/** The five stations; before anything is known all but the first are `not asked`. */
 export function stations(services: Services | null, browser: BrowserState): Station[] {
   if (silentSince(browser) !== undefined) return silent(services, browser);
   const { now } = browser;
   const others = services
     ? [posthog(services, now), ingest(services, now), topic(services, now), processor(services, now)]
-    : ["PostHog", "Ingest", "Topic", "Processor"].map((name) => ({ name, ...ASKING }));
+    : ["PostHog", "Ingest", "Topic", "Processor"].map((name) => ({ name, ...NOT_ASKED }));
   return [browserStation(browser), ...others];
 }
 
@@ -124,7 +124,8 @@ export function staleWords(services: Services | null, { webSeenAt, now }: Browse
 
 function browserStation({ sent, connection }: BrowserState): Station {
   const [tone, word, detail] = {
-    connecting: ["quiet", "connecting", "This page is connecting to the event stream."],
+    // True without script too.
+    connecting: ["quiet", "not connected", "Script opens the event stream, which brings every step."],
     live: ["ok", "live", "This page hears every step as it happens."],
     away: ["warn", "waiting", "The processor is away; this page reconnects by itself and misses nothing."],
     lost: ["warn", "reconnecting", "The event stream has ended; this page opens it again by itself."],
@@ -132,7 +133,13 @@ function browserStation({ sent, connection }: BrowserState): Station {
   return { name: "Browser", tone, word, number: `${count(sent)} captured`, port: null, detail };
 }
 
-const ASKING = { tone: "quiet", word: "asking", number: null, port: null, detail: "Not asked yet." } as const;
+const NOT_ASKED = {
+  tone: "quiet",
+  word: "not asked",
+  number: null,
+  port: null,
+  detail: "Not asked yet.",
+} as const;
 
 function posthog(services: Services, now: number): Station {
   const { name, state, port, delivered } = services.posthog;
