@@ -8,7 +8,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { noBrowser, startBrowser } from "../support/browser.ts";
 import { type Fakes, startFakes } from "./fakes.ts";
-import { fillPages, MENU_PATHS, thatAreThere } from "./full_pages.ts";
+import { fillPages, MENU_PATHS } from "./full_pages.ts";
 import { startWeb } from "./start_web.ts";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
@@ -55,7 +55,7 @@ async function expectNoComplaints(paths: readonly string[]): Promise<void> {
   for (const viewport of SIZES) {
     const context = await browser.newContext({ viewport, reducedMotion: "reduce" });
     const page = await context.newPage();
-    for (const path of await thatAreThere(paths, web.origin)) {
+    for (const path of paths) {
       await page.goto(web.origin + path);
       await page.locator(".station", { hasText: "Browser" }).getByText("live").waitFor();
       for (const colorScheme of ["light", "dark"] as const) {
@@ -88,7 +88,7 @@ describe("axe finds nothing", LIMIT, () => {
 
 async function expectAway(): Promise<void> {
   const page = await browser.newPage();
-  for (const path of await thatAreThere(MENU_PATHS, web.origin)) {
+  for (const path of MENU_PATHS) {
     await page.goto(web.origin + path);
     await page.locator(".station", { hasText: "Processor" }).getByText("away").waitFor();
     expect(await complaintsOf(page), path).toEqual([]);

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { noBrowser, startBrowser, watch } from "../support/browser.ts";
 import { until } from "../support/until.ts";
 import { type Fakes, startFakes } from "./fakes.ts";
-import { fillPages, thatAreThere } from "./full_pages.ts";
+import { fillPages } from "./full_pages.ts";
 import { startWeb } from "./start_web.ts";
 
 const DARK = "rgb(19, 21, 24)";
@@ -24,7 +24,7 @@ beforeAll(async () => {
   fakes = startFakes();
   web = await startWeb(fakes.environment);
   browser = await startBrowser();
-  paths = await thatAreThere(await fillPages(fakes), web.origin);
+  paths = await fillPages(fakes);
 });
 afterAll(async () => {
   if (noBrowser) return;
@@ -222,4 +222,22 @@ describe("a page that has heard nothing for a while", () => {
     await page.getByText("The processor does not answer.").waitFor();
     fakes.restartProcessor();
   });
+});
+
+test("a tab that nobody looks at leaves its connection to others, and goes on where it was", async () => {
+  const page = await open("/");
+  await station(page, "Browser").getByText("live").waitFor();
+  const before = fakes.listeners();
+  const look = (hidden: boolean) =>
+    page.evaluate((hidden) => {
+      Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, hidden);
+  await look(true);
+  await until("it has left", () => fakes.listeners() === before - 1);
+  const uuid = crypto.randomUUID();
+  fakes.take({ uuid, event: "feature_used", properties: { distinct_id: "user-3" } });
+  await look(false);
+  await page.locator(`[data-id="${uuid}"]`).waitFor();
+  expect(fakes.listeners()).toBe(before);
 });

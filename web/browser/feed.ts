@@ -41,6 +41,8 @@ const SERVICES_GAP_MS_MIN = 500;
 const SERVICES_EVERY_MS = 2_000;
 /** A web that is stopped rather than dead takes a question and never answers it. */
 const ANSWER_MS_MAX = 5_000;
+/** Who only looks into another tab for a moment loses nothing. */
+const HIDDEN_MS = 5_000;
 
 let started = false;
 
@@ -52,6 +54,7 @@ export function startFeed(): void {
   heardAt.value = new Date().toISOString();
   recalled = recall();
   listen();
+  leaveWhileHidden();
   if (recalled.size > 0) lookAtIngest({ alsoRecalled: true });
   setInterval(() => {
     if (document.hidden) return;
@@ -61,20 +64,48 @@ export function startFeed(): void {
   onSeenAgain(lookAtServices);
 }
 
+/** Null while nobody looks, and between two of them. */
+let source: EventSource | null = null;
+/** Of the last step that came. */
+let lastId = "";
+
 function listen(): void {
-  const source = new EventSource("/api/events");
-  source.addEventListener("here", () => connection.value = "live");
-  source.addEventListener("away", () => {
+  const opened = new EventSource(
+    lastId === "" ? "/api/events" : `/api/events?after=${encodeURIComponent(lastId)}`,
+  );
+  source = opened;
+  opened.addEventListener("here", () => connection.value = "live");
+  opened.addEventListener("away", () => {
     connection.value = "away";
     lookAtIngest();
   });
-  source.addEventListener("message", ({ data }) => add([JSON.parse(data) as TraceStep]));
-  source.addEventListener("error", () => {
+  opened.addEventListener("message", ({ data, lastEventId }) => {
+    lastId = lastEventId;
+    add([JSON.parse(data) as TraceStep]);
+  });
+  opened.addEventListener("error", () => {
     if (connection.value !== "away") connection.value = "lost";
     // An EventSource that has given up (web answered with an error) is opened again; otherwise it does so itself.
-    if (source.readyState !== EventSource.CLOSED) return;
-    source.close();
-    setTimeout(listen, 2_000);
+    if (opened.readyState !== EventSource.CLOSED) return;
+    if (source === opened) source = null;
+    setTimeout(listenAgain, 2_000);
+  });
+}
+
+function listenAgain(): void {
+  if (source === null && !document.hidden) listen();
+}
+
+/** A browser opens six connections to a host: a tab that nobody looks at leaves its own to others, and goes on where it was. */
+function leaveWhileHidden(): void {
+  let leaving: ReturnType<typeof setTimeout> | undefined;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(leaving);
+    if (!document.hidden) return listenAgain();
+    leaving = setTimeout(() => {
+      source?.close();
+      source = null;
+    }, HIDDEN_MS);
   });
 }
 

@@ -15,7 +15,7 @@ export default function MenuCount(props: { of: "mails" } | { of: "dead letters";
   }, []);
   const silent = silentSince({ heardAt: heardAt.value, webSeenAt: webSeenAt.value, now: now() });
   if (props.of === "mails") {
-    if (!unread.value || webSeenAt.value !== undefined) return null;
+    if (!unread.value || silent !== undefined) return null;
     return (
       <span class="tally warn">
         {` ${count(unread.value)}`}
