@@ -290,9 +290,10 @@ describe("an offer", () => {
     await page.getByRole("navigation").getByRole("link", { name: "Mail 1 unread" }).waitFor();
     await page.goto(`${web.origin}/dataset`);
     await page.getByRole("navigation").getByRole("link", { name: "Mail 1 unread" }).waitFor();
-    await page.evaluate((id) => localStorage.setItem("pipeline.mail.read", JSON.stringify([id])), MESSAGE_ID);
+    await page.goto(`${web.origin}/mail/${encodeURIComponent(MESSAGE_ID)}`);
     await page.getByRole("navigation").getByRole("link", { name: "Mail", exact: true }).waitFor();
     await page.evaluate(() => localStorage.setItem("pipeline.mail.read", "no JSON"));
+    await page.goto(`${web.origin}/dataset`);
     await page.getByRole("navigation").getByRole("link", { name: "Mail 1 unread" }).waitFor();
     expect(complaints).toEqual({ console: [], otherHosts: [] });
   });

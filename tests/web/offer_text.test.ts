@@ -68,7 +68,12 @@ const STATES: [string, TraceStep[], Partial<OfferView>, RegExp][] = [
     /tried again in$/,
   ],
   ["deferred, and due again", [EARNED, DEFERRED], { dueAt: iso(-1), failedTries: 1 }, /^The mail is due$/],
-  ["deferred for the last time", [EARNED, DEFERRED], { state: "failed", reason: "451 later" }, /not sent$/],
+  [
+    "deferred for the last time",
+    [EARNED, DEFERRED],
+    { state: "failed", reason: "451 later" },
+    /not sent$/,
+  ],
   [
     "deferred, then sent",
     [EARNED, DEFERRED, mail("accepted", "250 ok")],
@@ -88,8 +93,18 @@ const STATES: [string, TraceStep[], Partial<OfferView>, RegExp][] = [
     { state: "closed", reason: "mailbox_rewarded" },
     /is closed$/,
   ],
-  ["refused", [EARNED, REFUSED], { state: "failed", reason: "550 no" }, /not sent$/],
-  ["unknown", [EARNED, mail("unknown", "cut")], { state: "failed", reason: "delivery_unknown" }, /not sent$/],
+  [
+    "refused",
+    [EARNED, REFUSED],
+    { state: "failed", reason: "550 no" },
+    /not sent$/,
+  ],
+  [
+    "unknown",
+    [EARNED, mail("unknown", "cut")],
+    { state: "failed", reason: "delivery_unknown" },
+    /^Nobody can know whether the mail was sent$/,
+  ],
   ["refused, and reopened by an operator", [EARNED, REFUSED], { dueAt: iso(1_000) }, /mail due in$/],
 ];
 

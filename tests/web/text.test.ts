@@ -210,7 +210,7 @@ describe("stations()", () => {
 
   test("is complete before anybody was asked", () => {
     expect(stations(null, { sent: 0, connection: "connecting", now: NOW }).map(({ word }) => word)).toEqual(
-      ["not connected", "not asked", "not asked", "not asked", "not asked"],
+      ["not live", "not asked", "not asked", "not asked", "not asked"],
     );
   });
 });

@@ -125,7 +125,7 @@ export function staleWords(services: Services | null, { webSeenAt, now }: Browse
 function browserStation({ sent, connection }: BrowserState): Station {
   const [tone, word, detail] = {
     // True without script too.
-    connecting: ["quiet", "not connected", "Script opens the event stream, which brings every step."],
+    connecting: ["quiet", "not live", "Script opens the event stream, which brings every step."],
     live: ["ok", "live", "This page hears every step as it happens."],
     away: ["warn", "waiting", "The processor is away; this page reconnects by itself and misses nothing."],
     lost: ["warn", "reconnecting", "The event stream has ended; this page opens it again by itself."],
