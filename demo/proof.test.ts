@@ -16,6 +16,7 @@ type Counts = {
   others?: number;
   letters?: number;
   decidedLines?: number;
+  taken?: number;
   lag?: number;
 };
 
@@ -55,6 +56,7 @@ function reading(
         others,
         uncounted: 0,
         letters,
+        ...(given.taken ? { taken: given.taken } : {}),
       },
       mails: { accepted: 0, deferred: 0, refused: 0, unknown: 0 },
     },
@@ -95,6 +97,20 @@ describe("the proof's figures", () => {
     [{ lag: 4 }, "4 wait for the processor"],
   ])("while %j they say what is still on its way", (counts, words) => {
     expect(new Tally().add(reading(counts))).toMatchObject({ isQuiet: false, differs: [words], lost: 0 });
+  });
+
+  it("count lines that were written behind an erasure, which is no reason for a figure to stand still", () => {
+    const tally = new Tally();
+    const from = tally.add(reading({ delivered: 8, lines: 8 })).figures;
+    const erased = tally.add(reading({ delivered: 8, lines: 5, others: 4, taken: 3 }));
+    expect(erased).toMatchObject({ isQuiet: true, lost: 0, figures: { lines: 8, counted: 1, records: 9 } });
+    const later = reading({ delivered: 10, lines: 7, others: 4, taken: 3 });
+    const episode: Episode = { what: "out-of-order", from, until: null };
+    expect(episodeWords(episode, tally.add(later))).toMatch(/^2 sent .*: 2 lines, 1 counted, 0 lost/);
+    // A replay makes nothing of the erased, and a second erasure goes on from there.
+    tally.add(reading({ delivered: 10, lines: 7, others: 4 }));
+    const again = tally.add(reading({ delivered: 11, lines: 7, others: 6, taken: 1 }));
+    expect(again.figures).toMatchObject({ lines: 11, counted: 2, records: 13 });
   });
 
   it.each<[string, Counts, string]>([
