@@ -113,6 +113,19 @@ describe("the proof's figures", () => {
     expect(again.figures).toMatchObject({ lines: 11, counted: 2, records: 13 });
   });
 
+  it("call no repeat of somebody erased doubled when a replay makes nothing of it", () => {
+    const tally = new Tally();
+    tally.add(reading({ delivered: 8, repeated: 4, lines: 4, duplicates: 4 }));
+    tally.add(reading({ delivered: 8, repeated: 4, lines: 3, duplicates: 4, others: 2, taken: 1 }));
+    const replayed = tally.add(reading({ delivered: 8, repeated: 4, lines: 3, duplicates: 3, others: 3 }));
+    expect(replayed).toMatchObject({ isQuiet: true, differs: [], doubled: 0 });
+    expect(replayed.figures).toMatchObject({ lines: 4, duplicates: 4, counted: 1, records: 9 });
+    const later = tally.add(
+      reading({ delivered: 11, repeated: 6, lines: 5, duplicates: 4, others: 3 }),
+    );
+    expect(later).toMatchObject({ doubled: 1, figures: { duplicates: 5 } });
+  });
+
   it.each<[string, Counts, string]>([
     ["delivered and not in the log", { delivered: 6, lines: 5 }, "1 lost"],
     ["decided as a line that no file has", { delivered: 5, lines: 4, decidedLines: 5 }, "1 lost"],

@@ -91,6 +91,8 @@ export class Tally {
   #repeated = 0;
   #gone = 0;
   #taken = 0;
+  #forgotten = 0;
+  #duplicates = 0;
   #before: { readonly lost: number; readonly doubled: number } | null = null;
 
   /** `isMoving`: its figures may be of different moments, so that what is missing in one is not lost. */
@@ -108,20 +110,6 @@ export class Tally {
       raw.durable = raw.records;
     }
     const { outcomes } = processor ?? {};
-    if (processor !== null) {
-      if (outcomes && outcomes.records > 0) this.#takeOut(outcomes.taken ?? 0);
-      raw.lines = processor.dataset.records + this.#gone;
-      raw.deadLetters = outcomes?.letters ?? processor.deadLetters.total;
-      raw.duplicates = outcomes?.duplicates ?? 0;
-      // A replay decides no letter a second time: its record is one of the others then.
-      const lettersBefore = outcomes ? Math.max(0, outcomes.letters - outcomes.deadLetters) : 0;
-      raw.counted = Math.max(0, (outcomes?.others ?? 0) - lettersBefore - this.#gone);
-      raw.mails = processor.mails.accepted;
-    }
-    const { repeated, ...figures } = raw;
-    this.#figures = higher(this.#figures, figures);
-    this.#repeated = Math.max(this.#repeated, repeated);
-
     const spooled = ingest?.spooled ?? 0;
     const handled = outcomes ? outcomes.records + outcomes.uncounted : raw.records;
     const behind = processor === null ? 0 : Math.max(
@@ -136,6 +124,21 @@ export class Tally {
     const isQuiet = !isMoving && standIn !== null && ingest !== null && processor !== null &&
       waits.length === 0 &&
       handled <= raw.records;
+    if (processor !== null) {
+      if (outcomes && outcomes.records > 0) this.#takeOut(outcomes.taken ?? 0);
+      if (outcomes && isQuiet) this.#forget(outcomes.duplicates);
+      raw.lines = processor.dataset.records + this.#gone;
+      raw.deadLetters = outcomes?.letters ?? processor.deadLetters.total;
+      raw.duplicates = (outcomes?.duplicates ?? 0) + this.#forgotten;
+      // A replay decides no letter a second time: its record is one of the others then.
+      const lettersBefore = outcomes ? Math.max(0, outcomes.letters - outcomes.deadLetters) : 0;
+      raw.counted = Math.max(0, (outcomes?.others ?? 0) - lettersBefore - this.#gone - this.#forgotten);
+      raw.mails = processor.mails.accepted;
+    }
+    const { repeated, ...figures } = raw;
+    this.#figures = higher(this.#figures, figures);
+    this.#repeated = Math.max(this.#repeated, repeated);
+
     let lost = Math.max(0, raw.delivered - raw.records - spooled);
     if (processor && outcomes) {
       const held = processor.dataset.records;
@@ -159,6 +162,12 @@ export class Tally {
   #takeOut(taken: number): void {
     this.#gone += Math.max(0, taken - this.#taken);
     this.#taken = taken;
+  }
+
+  /** Only a replay makes fewer of them: repeats of the erased are among the others then. */
+  #forget(duplicates: number): void {
+    this.#forgotten += Math.max(0, this.#duplicates - duplicates);
+    this.#duplicates = duplicates;
   }
 }
 
