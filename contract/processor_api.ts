@@ -58,7 +58,8 @@ export type PipelineStatus = {
   /**
    * What became of the topic's records as the dataset's manifests say: each is a line, a repeat, a dead letter or another
    * event. `uncounted`: offsets that an earlier version handled without counting; `letters`: source positions that have had
-   * a letter, as the topic of letters says, also those redriven since.
+   * a letter, as the topic of letters says, also those redriven since. `taken`: lines that erasures have taken out, which are
+   * among the others now; missing where there are none.
    */
   outcomes?: {
     records: number;
@@ -68,6 +69,7 @@ export type PipelineStatus = {
     others: number;
     uncounted: number;
     letters: number;
+    taken?: number;
   };
   mails: { accepted: number; deferred: number; refused: number; unknown: number };
 };

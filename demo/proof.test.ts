@@ -16,6 +16,7 @@ type Counts = {
   others?: number;
   letters?: number;
   decidedLines?: number;
+  taken?: number;
   lag?: number;
 };
 
@@ -55,6 +56,7 @@ function reading(
         others,
         uncounted: 0,
         letters,
+        ...(given.taken ? { taken: given.taken } : {}),
       },
       mails: { accepted: 0, deferred: 0, refused: 0, unknown: 0 },
     },
@@ -95,6 +97,33 @@ describe("the proof's figures", () => {
     [{ lag: 4 }, "4 wait for the processor"],
   ])("while %j they say what is still on its way", (counts, words) => {
     expect(new Tally().add(reading(counts))).toMatchObject({ isQuiet: false, differs: [words], lost: 0 });
+  });
+
+  it("count lines that were written behind an erasure, which is no reason for a figure to stand still", () => {
+    const tally = new Tally();
+    const from = tally.add(reading({ delivered: 8, lines: 8 })).figures;
+    const erased = tally.add(reading({ delivered: 8, lines: 5, others: 4, taken: 3 }));
+    expect(erased).toMatchObject({ isQuiet: true, lost: 0, figures: { lines: 8, counted: 1, records: 9 } });
+    const later = reading({ delivered: 10, lines: 7, others: 4, taken: 3 });
+    const episode: Episode = { what: "out-of-order", from, until: null };
+    expect(episodeWords(episode, tally.add(later))).toMatch(/^2 sent .*: 2 lines, 1 counted, 0 lost/);
+    // A replay makes nothing of the erased, and a second erasure goes on from there.
+    tally.add(reading({ delivered: 10, lines: 7, others: 4 }));
+    const again = tally.add(reading({ delivered: 11, lines: 7, others: 6, taken: 1 }));
+    expect(again.figures).toMatchObject({ lines: 11, counted: 2, records: 13 });
+  });
+
+  it("call no repeat of somebody erased doubled when a replay makes nothing of it", () => {
+    const tally = new Tally();
+    tally.add(reading({ delivered: 8, repeated: 4, lines: 4, duplicates: 4 }));
+    tally.add(reading({ delivered: 8, repeated: 4, lines: 3, duplicates: 4, others: 2, taken: 1 }));
+    const replayed = tally.add(reading({ delivered: 8, repeated: 4, lines: 3, duplicates: 3, others: 3 }));
+    expect(replayed).toMatchObject({ isQuiet: true, differs: [], doubled: 0 });
+    expect(replayed.figures).toMatchObject({ lines: 4, duplicates: 4, counted: 1, records: 9 });
+    const later = tally.add(
+      reading({ delivered: 11, repeated: 6, lines: 5, duplicates: 4, others: 3 }),
+    );
+    expect(later).toMatchObject({ doubled: 1, figures: { duplicates: 5 } });
   });
 
   it.each<[string, Counts, string]>([

@@ -26,12 +26,13 @@ export type Figures = {
   readonly durable: number;
   /** Sum of the end offsets. */
   readonly records: number;
+  /** Also those that an erasure has taken out since. */
   readonly lines: number;
   /** Records that have had a letter, also those redriven since. */
   readonly deadLetters: number;
   /** Records whose event had come before, and that gave no second line. */
   readonly duplicates: number;
-  /** Records that are no training data: uses, identifications, and whoever was erased. */
+  /** Records that are no training data: uses, identifications, erasures, and who had been erased before. */
   readonly counted: number;
   readonly mails: number;
 };
@@ -88,6 +89,10 @@ export type Standing = {
 export class Tally {
   #figures = NONE;
   #repeated = 0;
+  #gone = 0;
+  #taken = 0;
+  #forgotten = 0;
+  #duplicates = 0;
   #before: { readonly lost: number; readonly doubled: number } | null = null;
 
   /** `isMoving`: its figures may be of different moments, so that what is missing in one is not lost. */
@@ -105,19 +110,6 @@ export class Tally {
       raw.durable = raw.records;
     }
     const { outcomes } = processor ?? {};
-    if (processor !== null) {
-      raw.lines = processor.dataset.records;
-      raw.deadLetters = outcomes?.letters ?? processor.deadLetters.total;
-      raw.duplicates = outcomes?.duplicates ?? 0;
-      // A replay decides no letter a second time: its record is one of the others then.
-      const lettersBefore = outcomes ? Math.max(0, outcomes.letters - outcomes.deadLetters) : 0;
-      raw.counted = Math.max(0, (outcomes?.others ?? 0) - lettersBefore);
-      raw.mails = processor.mails.accepted;
-    }
-    const { repeated, ...figures } = raw;
-    this.#figures = higher(this.#figures, figures);
-    this.#repeated = Math.max(this.#repeated, repeated);
-
     const spooled = ingest?.spooled ?? 0;
     const handled = outcomes ? outcomes.records + outcomes.uncounted : raw.records;
     const behind = processor === null ? 0 : Math.max(
@@ -132,11 +124,27 @@ export class Tally {
     const isQuiet = !isMoving && standIn !== null && ingest !== null && processor !== null &&
       waits.length === 0 &&
       handled <= raw.records;
+    if (processor !== null) {
+      if (outcomes && outcomes.records > 0) this.#takeOut(outcomes.taken ?? 0);
+      if (outcomes && isQuiet) this.#forget(outcomes.duplicates);
+      raw.lines = processor.dataset.records + this.#gone;
+      raw.deadLetters = outcomes?.letters ?? processor.deadLetters.total;
+      raw.duplicates = (outcomes?.duplicates ?? 0) + this.#forgotten;
+      // A replay decides no letter a second time: its record is one of the others then.
+      const lettersBefore = outcomes ? Math.max(0, outcomes.letters - outcomes.deadLetters) : 0;
+      raw.counted = Math.max(0, (outcomes?.others ?? 0) - lettersBefore - this.#gone - this.#forgotten);
+      raw.mails = processor.mails.accepted;
+    }
+    const { repeated, ...figures } = raw;
+    this.#figures = higher(this.#figures, figures);
+    this.#repeated = Math.max(this.#repeated, repeated);
+
     let lost = Math.max(0, raw.delivered - raw.records - spooled);
-    if (outcomes) {
+    if (processor && outcomes) {
+      const held = processor.dataset.records;
       // Lines from before the counting are in the files too.
-      lost += Math.max(0, outcomes.lines - raw.lines) + Math.max(0, outcomes.deadLetters - raw.deadLetters);
-      if (outcomes.uncounted === 0) lost += Math.max(0, raw.lines - outcomes.lines);
+      lost += Math.max(0, outcomes.lines - held) + Math.max(0, outcomes.deadLetters - raw.deadLetters);
+      if (outcomes.uncounted === 0) lost += Math.max(0, held - outcomes.lines);
     }
     let doubled = Math.max(0, repeated - raw.duplicates);
     if (isQuiet) this.#before ??= { lost, doubled };
@@ -148,6 +156,18 @@ export class Tally {
       ...doubled > 0 ? [`${doubled} doubled`] : [],
     ];
     return { figures: this.#figures, repeated: this.#repeated, differs, isQuiet, lost, doubled };
+  }
+
+  /** A replay gives the erased no line, so that of what was taken before it nothing is known any more. */
+  #takeOut(taken: number): void {
+    this.#gone += Math.max(0, taken - this.#taken);
+    this.#taken = taken;
+  }
+
+  /** Only a replay makes fewer of them: repeats of the erased are among the others then. */
+  #forget(duplicates: number): void {
+    this.#forgotten += Math.max(0, this.#duplicates - duplicates);
+    this.#duplicates = duplicates;
   }
 }
 

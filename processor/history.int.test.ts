@@ -54,6 +54,35 @@ async function stepsOf(processor: Service, isEnough: (steps: TraceStep[]) => boo
   }
 }
 
+test("an edited copy is told as whom it names now, and of who is erased as nobody's, whatever key it has", async () => {
+  const [ingest, processor] = [await start("ingest"), await start("processor")];
+  await post(ingest.url, posthogBody({ uuid: uuidOf(1), properties: { input_prompt: 7 } }));
+  await untilCaughtUp(processor.url);
+  const value = posthogBody({ uuid: uuidOf(1), event: "feature_used", distinctId: "somebody-else" });
+  const asked = await fetch(`${processor.url}/api/dead-letters/resend`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ id: "0:0", value }),
+  });
+  expect(await asked.json()).toMatchObject({ redriven: 1 });
+  await until("it is counted", async () => {
+    return outcomes(await eventOf(processor, uuidOf(1))).at(-1) === "counted";
+  });
+  const { offers } = await (await fetch(`${processor.url}/api/offers`)).json();
+  expect(offers).toMatchObject([{ distinctId: "somebody-else", uses: 1 }]);
+  const steps = await stepsOf(processor, (steps) => steps.some(({ step }) => step === "counted"));
+  expect(steps.filter(({ step }) => step === "polled")).toMatchObject([
+    { distinctId: "user-1" },
+    { distinctId: "somebody-else" },
+  ]);
+  const erased = await runProgram("tools/erase/main.ts", { args: ["somebody-else"], env: environment() });
+  expect(erased.code, erased.stderr).toBe(0);
+  await until("it is gone", async () => {
+    const { deliveries } = await eventOf(processor, uuidOf(1));
+    return deliveries.at(-1)!.outcome === "ignored" && deliveries.at(-1)!.raw === undefined;
+  });
+});
+
 test("an event is found by its uuid with every delivery, its line and its facts, and the same after a kill -9", async () => {
   const [ingest, first] = [await start("ingest"), await start("processor")];
   const line = posthogBody({

@@ -25,6 +25,7 @@ import {
   PERSON_PREFIX,
   subjectsOf,
 } from "./record/erasure.ts";
+import { namedIn } from "./record/known_id.ts";
 import { eventTime, isoTime } from "./record/event_time.ts";
 import { TEXT_BYTES_MAX } from "./sanitise/mod.ts";
 
@@ -221,7 +222,7 @@ export class History {
     const read = isTraining ? readEnvelope(record.value) : null;
     const envelope = read?.ok ? read.envelope : null;
     const event = label.event ?? envelope?.event ?? null;
-    const key = record.key === null ? null : new TextDecoder().decode(record.key);
+    const key = namedIn(record);
     const distinctId = envelope?.distinctId ?? key;
     const time = eventTime(envelope?.timestamp ?? null, record.timestamp);
     const erased = moment.erased(partition);

@@ -9,7 +9,7 @@ import type { TopicRecord } from "../topic/topic.ts";
 import { type CollectedSpan, type Collector, startCollector } from "./support/otel_collector.ts";
 import { datasetLines, firstUrl, mailFiles, post, posthogBody, untilCaughtUp } from "./support/pipeline.ts";
 import { LOGS, pipelinePerTest } from "./support/pipeline_per_test.ts";
-import { runProgram, spawnProgram } from "./support/run_command.ts";
+import { runProgram, runTask, spawnProgram } from "./support/run_command.ts";
 import { until } from "./support/until.ts";
 
 /** Spans as Deno's own exporter sends them: the services as real processes, a collector of the test. */
@@ -301,6 +301,18 @@ test("what web asks of others is not told to the collector: an address may say w
   expect(collector.text()).not.toContain(PERSON);
   await run({});
   expect(collector.text()).toContain(PERSON);
+});
+
+test("what a command prints is not told to the collector, whatever the environment turns on", async () => {
+  const { tasks } = JSON.parse(Deno.readTextFileSync(resolve(import.meta.dirname!, "../deno.json"))) as {
+    tasks: Record<string, string>;
+  };
+  const commands = Object.keys(tasks).filter((name) => /\btools\//.test(tasks[name]!));
+  expect(commands.length).toBeGreaterThan(9);
+  expect(commands.filter((name) => !tasks[name]!.startsWith("OTEL_SDK_DISABLED=true "))).toEqual([]);
+  const { code, stderr } = await runTask("dead-letters", { args: ["list", PERSON], env: collector.env });
+  expect([code, stderr.includes(PERSON)]).toEqual([2, true]);
+  expect(collector.text()).toBe("");
 });
 
 async function recordsIn(dataDir: string): Promise<readonly TopicRecord[]> {

@@ -295,15 +295,35 @@ describe("a file's download", () => {
     expect(await response.text() === text).toBe(true);
   });
 
+  test("breaks off before its end where somebody is erased meanwhile", async () => {
+    await writeDataset(dataDir, []);
+    await append(FILE, Array.from({ length: 3_000 }, () => line("x".repeat(1_000), { person: "gone" })));
+    const response = await get(`/download?${of(FILE)}`);
+    await erase("gone");
+    await expect(response.text()).rejects.toThrow("Cannot end this download: somebody was erased");
+    expect((await get("/export?format=jsonl")).status).toBe(200);
+  });
+
+  test("is one of 16 at a time, whatever their readers take of it", async () => {
+    await writeDataset(dataDir, []);
+    await append(FILE, Array.from({ length: 3_000 }, () => line("x".repeat(1_000))));
+    const path = `/download?${of(FILE)}`;
+    const stalled = await Promise.all(Array.from({ length: 16 }, () => get(path)));
+    expect(stalled.map(({ status }) => status)).toEqual(Array(16).fill(200));
+    const next = await get(path);
+    expect([next.status, (await next.json()).error.code]).toEqual([503, "busy"]);
+    for (const { body } of stalled) await body!.cancel();
+    expect((await bytesOf(await get(path))).length).toBeGreaterThan(3_000_000);
+  });
+
   test("is of a name that no other file of the dataset has, and that leads nowhere", async () => {
     await writeDataset(dataDir, manyRecords());
-    const names = await Promise.all(
-      Object.keys(readFiles(dataDir)).map(async (file) => {
-        const response = await get(`/download?${of(file)}`);
-        await response.body!.cancel();
-        return /filename="([\w.~-]+)"$/.exec(response.headers.get("content-disposition")!)![1];
-      }),
-    );
+    const names = [];
+    for (const file of Object.keys(readFiles(dataDir))) {
+      const response = await get(`/download?${of(file)}`);
+      await response.body!.cancel();
+      names.push(/filename="([\w.~-]+)"$/.exec(response.headers.get("content-disposition")!)![1]);
+    }
     expect(new Set(names).size).toBe(names.length);
   });
 

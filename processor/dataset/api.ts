@@ -8,10 +8,10 @@ import {
 } from "../../contract/processor_api.ts";
 import { DatasetReadError } from "./core/read_error.ts";
 import { parseDatasetPath } from "./core/path.ts";
-import { exportStream, type StreamOptions } from "./export/stream.ts";
+import { exportStream, fileStream, type StreamOptions } from "./export/stream.ts";
 import { FileLines, type LinesQuery } from "./files/lines.ts";
 import type { DatasetView, PageQuery } from "./files/listing.ts";
-import { blocksOf, CurrentFiles, openWhole } from "./files/reader.ts";
+import { CurrentFiles } from "./files/reader.ts";
 import { LineSearch } from "./files/search.ts";
 
 /** What the dataset's routes show; every part is asked at the time of the request. */
@@ -44,8 +44,7 @@ export function datasetSources(
     search: (text, from) => search.find(text, from),
     file(path) {
       const now = files.now();
-      const opened = now?.has(path) ? openWhole(now, path) : null;
-      return opened && { bytes: opened.entry.bytes, blocks: blocksOf(opened.file, opened.entry.bytes) };
+      return now && fileStream(now, path);
     },
     export: (options) => exportStream(datasetDir, { ...options, now: clock.now() }),
   };
@@ -59,15 +58,18 @@ const LIMIT = 50;
 const CURSOR = /^\d{4}-\d\d-\d\d\/.{1,1000}$/s;
 /** Characters of what is searched, and of a chat's system message. */
 const TEXT_MAX = 200;
+/** Files that are handed out at a time: each holds a few blocks of 1 MiB for as long as its reader takes. */
+const DOWNLOADS_MAX = 16;
 const SYSTEM_MAX = 10_000;
 
 /**
  * `/api/dataset`: what there is, lines of a file, a search over all lines, a file or the whole as a download. One export at a
- * time; it goes on as fast as its reader takes it, and ends when that leaves.
+ * time, and a few files; it goes on as fast as its reader takes it, and ends when that leaves.
  */
 export function datasetApi(sources: DatasetSources): Hono {
   const app = new Hono();
   let isExporting = false;
+  let downloads = 0;
   app.get("/", async (c) => {
     const file = c.req.query("file");
     if (file === undefined) {
@@ -110,9 +112,16 @@ export function datasetApi(sources: DatasetSources): Hono {
   });
   app.get("/download", async (c) => {
     const path = c.req.query("file") ?? "";
+    if (downloads >= DOWNLOADS_MAX) {
+      return c.json(
+        problem("busy", `Others are being handed out: ${DOWNLOADS_MAX} at a time. Try again in a moment.`),
+        503,
+      );
+    }
     const found = sources.file(path);
     if (found === null) return c.json(problem("not_found", NO_SUCH_FILE), 404);
-    return await download(c, found.blocks, {
+    downloads++;
+    return await download(c, untilEnded(found.blocks, () => downloads--), {
       name: nameOf(path),
       type: "application/x-ndjson",
       bytes: found.bytes,

@@ -59,6 +59,7 @@ describe("what became of the topic's records", () => {
       deadLetters: 0,
       others: 3,
       uncounted: 0,
+      taken: 2,
     });
     expect(new DatasetView(join(dataDir, "dataset")).totals().records).toBe(1);
   });

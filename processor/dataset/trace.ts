@@ -3,6 +3,7 @@ import { EMAIL_UNSUBSCRIBED, FEATURE_USED, isTold, saysWho } from "../../contrac
 import type { TraceStep } from "../../contract/trace_step.ts";
 import { PERSON_PREFIX } from "../record/erasure.ts";
 import { isoTime } from "../record/event_time.ts";
+import { namedIn } from "../record/known_id.ts";
 import type { Decided } from "./chunk.ts";
 import { TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
 
@@ -107,8 +108,9 @@ function whoIn(
   if (outcome.is === "ignored" && outcome.reason === "erased") return null;
   if (parsed) return { event: parsed.envelope.event, distinctId: lineId(parsed.envelope.distinctId) };
   const { event, source } = readLabel(record.headers);
-  if (event === undefined || !isTold(event) || record.key === null) return null;
-  const key = new TextDecoder().decode(record.key);
+  if (event === undefined || !isTold(event)) return null;
+  const key = namedIn(record);
+  if (key === null) return null;
   return { event, distinctId: source === "unsubscribe" ? `${PERSON_PREFIX}${key}` : lineId(key) };
 }
 

@@ -400,6 +400,18 @@ describe("an edited copy whose redrive was killed before its end", () => {
     },
   );
 
+  test("is not taken for one where it was the letter's own record that somebody had edited", async () => {
+    const id = await context.setAside({ id: "a", redrives: 1, headers: { id: "a", edited: "0:7" } });
+    const begun = { mark: "begun", letter: id, endOffset: 1 } as const;
+    await context.log.publish(DEAD_LETTER_TOPIC, [redriveMarkRecord(begun, 1)]);
+    const headers = { id: "a", redrives: "2", edited: "0:7" };
+    await context.log.publish("posthog.webhooks", [
+      { key: null, value: new Uint8Array(), headers, timestamp: 1, partition: 3 },
+    ]);
+    expect((await redrive({ ids: [id] })).body).toMatchObject({ alreadyThere: 1 });
+    expect((await get("/?all=1")).body.letters[0]).not.toHaveProperty("edited");
+  });
+
   test("is refused as worn out where there is no copy yet, and an edit sends one", async () => {
     const id = await killed(3);
     expect((await redrive({ ids: [id] })).body).toMatchObject({ redriven: 0, refused: 1 });

@@ -73,9 +73,10 @@ export async function whoGoesOn(
     const until = bounds[partition]!.endOffset;
     for await (const { records } of log.read(WEBHOOKS_TOPIC, { partition, from, until, unreadable })) {
       for (const record of records) {
-        const edited = editedIn(record.headers) !== null;
+        const edited = editedIn(record.headers);
         for (const { id } of goingOnIn(record, { byId, dedupWindow })) {
-          if (!found.has(id)) found.set(id, { edited });
+          // The copy of a letter that was itself of an edited record says which one that was.
+          if (!found.has(id)) found.set(id, { edited: edited === id });
         }
       }
     }

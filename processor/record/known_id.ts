@@ -1,7 +1,8 @@
-import { isScrubbed } from "../../contract/dead_letter.ts";
+import { editedIn, isScrubbed } from "../../contract/dead_letter.ts";
+import { readEnvelope } from "../../contract/envelope.ts";
 import type { KeyedHashes } from "../../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import type { TopicLog } from "../../topic/topic.ts";
+import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 
 /** Whose a record is, as the dataset has it, or why that is not said: `personal`: the distinct_id is personal data itself. */
 export type KnownId = { readonly id: string } | { readonly why: "personal" | "record_gone" };
@@ -11,6 +12,15 @@ export type WhoseRecord = {
   readonly subject: string;
   readonly position: { readonly partition: number; readonly offset: number };
 };
+
+/** Whom a record names: by its key, as ingest has given it; an edited copy keeps its source's, whoever it names now. */
+export function namedIn(
+  { key, value, headers }: Pick<TopicRecord, "key" | "value" | "headers">,
+): string | null {
+  const edited = editedIn(headers) === null ? null : readEnvelope(value);
+  if (edited?.ok) return edited.envelope.distinctId;
+  return key === null ? null : new TextDecoder().decode(key);
+}
 
 /** Reads the distinct_id of a subject off one of its records, since whoever keeps offers has keyed hashes only. */
 export async function knownId(
@@ -27,10 +37,10 @@ export async function knownId(
   const range = { partition, from: offset, until: offset + 1, unreadable, ...(signal ? { signal } : {}) };
   for await (const { records } of log.read(WEBHOOKS_TOPIC, range)) {
     const record = records.find((record) => record.offset === offset);
-    if (record === undefined || record.key === null || isScrubbed(record)) continue;
-    const distinctId = new TextDecoder().decode(record.key);
+    if (record === undefined || isScrubbed(record)) continue;
+    const distinctId = namedIn(record);
     // The topic may have been made again: then another's record lies there.
-    if (hashes.subject(distinctId) !== subject) continue;
+    if (distinctId === null || hashes.subject(distinctId) !== subject) continue;
     const id = lineId(distinctId);
     return id === distinctId ? { id } : { why: "personal" };
   }

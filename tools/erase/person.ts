@@ -1,4 +1,4 @@
-import { isScrubbed } from "../../contract/dead_letter.ts";
+import { editedIn, isScrubbed } from "../../contract/dead_letter.ts";
 import {
   isErasure,
   isObject,
@@ -60,8 +60,10 @@ export function ownershipOf(record: Readable, erased: Erased): Ownership {
   const label = readLabel(record.headers);
   if (isScrubbed(record) || label.source === "unsubscribe" || label.source === "erase") return null;
   const byKey = record.key !== null && erased.isTheirs(decoder.decode(record.key));
-  // Where ingest names the event, the key is the distinct_id: nothing has to be parsed to pass over everybody else.
-  if (!byKey && label.event !== undefined && record.key !== null) return null;
+  // Where ingest names the event, the key is the distinct_id: nothing has to be parsed to pass over everybody else. An
+  // edited copy keeps its source's key, whoever it names now.
+  const keyNames = label.event !== undefined && record.key !== null && editedIn(record.headers) === null;
+  if (!byKey && keyNames) return null;
   const outcome = readEnvelope(record.value);
   if (outcome.ok && erased.isTheirs(outcome.envelope.distinctId)) {
     return { is: "theirs", envelope: outcome.envelope };

@@ -34,9 +34,46 @@ export async function* exportStream(
   else if (format === "hf") yield* archive(files, { format, createdAt });
   else yield* oneFile(files, { format, chat, createdAt });
   if (files.isReplaced()) throw new DatasetReplacedError();
-  if (files.erasures() === erasures) return;
+  refuseErased(files, erasures, "export");
+}
+
+/**
+ * One file, whole; null where the dataset has none of this path. As an export it breaks off before its end where somebody was
+ * erased meanwhile, and does not begin where somebody is being erased.
+ */
+export function fileStream(
+  files: DatasetFiles,
+  path: string,
+): { readonly bytes: number; readonly blocks: AsyncGenerator<Uint8Array> } | null {
+  if (!files.has(path)) return null;
+  const erasures = files.erasures();
+  refuseWhileErasing(files);
+  const opened = openWhole(files, path);
+  if (opened === null) return null;
+  const { file, entry: { bytes } } = opened;
+  return { bytes, blocks: unlessErased(blocksOf(file, bytes), { files, erasures, bytes }) };
+}
+
+async function* unlessErased(
+  blocks: AsyncGenerator<Uint8Array>,
+  { files, erasures, bytes }: {
+    readonly files: DatasetFiles;
+    readonly erasures: string;
+    readonly bytes: number;
+  },
+): AsyncGenerator<Uint8Array> {
+  let left = bytes;
+  for await (const block of blocks) {
+    left -= block.length;
+    if (left === 0) refuseErased(files, erasures, "download");
+    yield block;
+  }
+}
+
+function refuseErased(files: DatasetFiles, before: string, what: "export" | "download"): void {
+  if (files.erasures() === before) return;
   throw new DatasetReadError(
-    "Cannot end this export: somebody was erased while it was made. Begin it again.",
+    `Cannot end this ${what}: somebody was erased while it was made. Begin it again.`,
   );
 }
 

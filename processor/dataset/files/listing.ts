@@ -61,6 +61,7 @@ export class DatasetView {
   /** What became of the topic's records, by the manifests; `uncounted` are those that an earlier version wrote. */
   outcomes(): Omit<NonNullable<PipelineStatus["outcomes"]>, "letters"> {
     const sum = { records: 0, lines: 0, duplicates: 0, deadLetters: 0, others: 0, uncounted: 0 };
+    let taken = 0;
     for (const { manifest } of this.#withTree(({ snapshots }) => snapshots) ?? []) {
       if (manifest === null) continue;
       const { firstOffset, nextOffset, outcomes } = manifest;
@@ -71,8 +72,9 @@ export class DatasetView {
         sum[kind] += known[kind];
         sum.records += known[kind];
       }
+      taken += known.taken ?? 0;
     }
-    return sum;
+    return taken > 0 ? { ...sum, taken } : sum;
   }
 
   /** How far each partition is handled, and when what is handled was received; by partition. */
