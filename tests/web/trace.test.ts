@@ -93,6 +93,21 @@ describe("follow()", () => {
     expect(row.ending?.kind).toBe("written");
   });
 
+  test("an event that was told before the history it is newer than stands on top of it, and a click stays the newest", () => {
+    const recalled: Told = { step: "durable", id: "mine", event: "feature_used", receivedAt: at(20), position: "3:50" };
+    const old = [0, 5].map((second): TraceStep => (
+      { ...polled, id: `old ${second}`, receivedAt: at(second), at: at(30), fromLog: true }
+    ));
+    const rows = follow(follow(new Map(), [recalled]), old);
+    expect([...rows.keys()]).toEqual(["old 0", "old 5", "mine"]);
+    // Whatever this browser's clock says.
+    const clicked = follow(rows, [{ ...captured, at: at(1) }]);
+    expect([...clicked.keys()].at(-1)).toBe("e1");
+    expect([...follow(clicked, [{ ...polled, at: at(31) }]).keys()].at(-1)).toBe("e1");
+    const redriven: TraceStep = { ...polled, id: "redriven", receivedAt: at(-60), at: at(32) };
+    expect([...follow(rows, [redriven]).keys()].at(-1)).toBe("redriven");
+  });
+
   test("knows whose offer it is from the use that earned it", () => {
     const rows = follow(new Map(), [polled, earned, sent]);
     expect(rows.get("offer 3:41")).toMatchObject({ distinctId: "u1", last: { outcome: "accepted" } });
@@ -101,7 +116,7 @@ describe("follow()", () => {
 
   test("a mail that arrives is a row of its own on top, once however often it is told, and no attempt that failed is one", () => {
     const deferred: TraceStep = { ...sent, outcome: "deferred", words: "451 later", at: at(59) };
-    const rows = follow(new Map(), [polled, earned, deferred, { ...polled, id: "e2" }, sent, sent]);
+    const rows = follow(new Map(), [polled, earned, deferred, { ...polled, id: "e2", at: at(59) }, sent, sent]);
     expect([...rows.keys()]).toEqual(["e1", "offer 3:41", "e2", "mail m1"]);
     const again = follow(rows, [{ ...sent, messageId: "m2", at: at(90) }]);
     expect([...again.keys()].at(-1)).toBe("mail m2");

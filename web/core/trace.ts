@@ -116,7 +116,7 @@ export type MailRow = {
 /** A row of the trace: an event on its way, a person's offer, or a mail. */
 export type TraceRow = EventRow | OfferRow | MailRow;
 
-/** Rows by key, in the order in which they began. */
+/** Rows by key, in the order in which they came. */
 export type Trace = ReadonlyMap<string, TraceRow>;
 
 /** Adds steps to a trace; rows that they do not touch stay the same objects. */
@@ -131,11 +131,37 @@ export function follow(trace: Trace, steps: readonly Told[]): Trace {
       rows.set(mail.key, mail);
     }
   }
-  for (const key of rows.keys()) {
-    if (rows.size <= ROWS_MAX) break;
-    rows.delete(key);
+  const ordered = inOrder(trace, rows);
+  for (const key of ordered.keys()) {
+    if (ordered.size <= ROWS_MAX) break;
+    ordered.delete(key);
   }
-  return rows;
+  return ordered;
+}
+
+/** New rows stand where they came: what ingest told, or this tab recalled, is often newer than the history that follows. */
+function inOrder(before: Trace, rows: Map<string, TraceRow>): Map<string, TraceRow> {
+  const order = [...before.keys()].map((key) => rows.get(key)!);
+  let moved = false;
+  for (const row of rows.values()) {
+    if (before.has(row.key)) continue;
+    const came = cameAt(row);
+    let at = order.length;
+    while (came !== null && at > 0 && (cameAt(order[at - 1]!) ?? "") > came) at--;
+    if (at < order.length) moved = true;
+    order.splice(at, 0, row);
+  }
+  return moved ? new Map(order.map((row) => [row.key, row])) : rows;
+}
+
+/**
+ * ISO 8601, by the services' clocks; null: one's own click, which nobody has received yet and nothing passes. A copy that is
+ * redriven comes when it is read; what was read from the log came when ingest received it.
+ */
+function cameAt(row: TraceRow): string | null {
+  if (row.kind !== "event") return beganAt(row);
+  const read = row.fromLog ? null : row.polledAt;
+  return read ?? row.receivedAt ?? row.dropped?.at ?? row.ending?.at ?? null;
 }
 
 function grow(rows: Trace, step: Told): TraceRow {
