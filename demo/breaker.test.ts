@@ -46,7 +46,9 @@ function control({ agreesAtLook = 2, refusal = null as string | null } = {}) {
     await clock.advance(500);
     for (let i = 0; i < 10; i++) await settle();
   };
-  return { breaker, press, lookAgain, said, asked };
+  /** What was killed runs again, a pause is over. */
+  const mend = () => on.clear();
+  return { breaker, press, lookAgain, mend, said, asked };
 }
 
 test("the menu names every switch beside its digit", () => {
@@ -54,13 +56,25 @@ test("the menu names every switch beside its digit", () => {
 });
 
 test("a digit behind the question breaks something, and once all agrees again the proof is said", async () => {
-  const { breaker, press, lookAgain, said, asked } = control();
+  const { breaker, press, lookAgain, mend, said, asked } = control();
   await press("1");
   expect(asked).toEqual([]);
   breaker.ask();
   await press("1");
   expect([asked, said]).toEqual([["kill-processor true"], ["broken: kill -9 the processor"]]);
   await lookAgain();
+  mend();
+  await lookAgain();
+  expect(said.at(-1)).toBe("7 sent: 7 lines, 0 lost");
+});
+
+test("no proof is said of a pause that is not over, also where nothing waits yet", async () => {
+  const { breaker, press, lookAgain, mend, said } = control({ agreesAtLook: 0 });
+  breaker.ask();
+  await press("3");
+  await lookAgain();
+  expect(said).toEqual(["broken: stop deliveries for 10 s"]);
+  mend();
   await lookAgain();
   expect(said.at(-1)).toBe("7 sent: 7 lines, 0 lost");
 });

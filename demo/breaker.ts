@@ -70,8 +70,9 @@ export class Breaker {
     const until = clock.monotonic() + PROOF_MS_MAX;
     while (!stop.aborted && mine === this.#broken) {
       await clock.wait(LOOK_MS, stop);
-      const { agree, words } = await this.#proof();
-      if (agree || clock.monotonic() > until) return say(words);
+      const { agree, words, switches } = await this.#proof();
+      // While it is broken, what was sent since may not even be on its way.
+      if (agree && !switches[what] || clock.monotonic() > until) return say(words);
     }
   }
 
