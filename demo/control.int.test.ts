@@ -90,6 +90,19 @@ it("calls nothing lost by ends of the topic that were asked before it was delive
   expect((await proof()).words).toBe("Not yet: 1 lost");
 });
 
+it("lays nothing on what was broken once all has agreed since", async () => {
+  const { clock, answers, ask } = start({
+    services: () => ({ kill: () => true, isReady: () => true }),
+  });
+  const words = async () => (await (await ask("/proof")).json()).words;
+  expect(await words()).toContain("4 sent");
+  await ask("/break/kill-processor", { method: "POST" });
+  expect(await words()).toContain("0 sent while the processor was dead");
+  await clock.advance(60_000);
+  answers["http://stand-in/api/deliveries"] = { ...STAND_IN, waiting: 1 };
+  expect(await words()).toBe("Not yet: 1 on its way from PostHog");
+});
+
 it("says what cannot be done now, and knows no other switch", async () => {
   const { ask } = start();
   const post = async (name: string, body = "") => {

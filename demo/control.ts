@@ -130,6 +130,8 @@ class Watch {
   #episode: Episode | null = null;
   /** When the episode began, by the monotonic clock. */
   #since = 0;
+  /** All has agreed since it was over: what does not agree now has nothing to do with it. */
+  #isSettled = false;
   #watching: Promise<void> = Promise.resolve();
   #broken = 0;
   /** What the stand-in has delivered, repeats too, and since when it says so. */
@@ -143,8 +145,8 @@ class Watch {
 
   async proof(): Promise<Proof> {
     const look = await this.#lookNow();
-    const { standing, away } = look;
-    const agree = away.length === 0 && standing.isQuiet && standing.differs.length === 0;
+    const { standing } = look;
+    const agree = isAgreed(look);
     return {
       ...standing.figures,
       agree,
@@ -177,6 +179,7 @@ class Watch {
     } else await this.#order(what, on);
     if (on) {
       this.#episode = { what, from: standing.figures, until: null };
+      this.#isSettled = false;
       this.#since = options.clock.monotonic();
     }
     await this.#lookNow(true);
@@ -216,7 +219,7 @@ class Watch {
     const episode = this.#episode;
     if (agree) return episode ? episodeWords(episode, standing) : totalWords(standing);
     const now = [...away, ...standing.differs].join(", ") || "not all has been read yet";
-    if (episode === null) return `Not yet: ${now}`;
+    if (episode === null || this.#isSettled) return `Not yet: ${now}`;
     const seconds = Math.round((this.options.clock.monotonic() - this.#since) / 1000);
     return `${begunWords(episode, standing, seconds)}. Not yet: ${now}`;
   }
@@ -264,6 +267,7 @@ class Watch {
     if (isWhole && this.#episode!.until === null) {
       this.#episode = { ...this.#episode!, until: standing.figures };
     }
+    if (this.#episode?.until && isAgreed(look)) this.#isSettled = true;
     return look;
   }
 
@@ -305,3 +309,7 @@ class Watch {
 }
 
 type Look = { readonly reading: Reading; readonly standing: Standing; readonly away: readonly string[] };
+
+function isAgreed({ standing, away }: Look): boolean {
+  return away.length === 0 && standing.isQuiet && standing.differs.length === 0;
+}

@@ -92,6 +92,9 @@ describe("the proof's figures", () => {
 
   it.each<[Counts, string]>([
     [{ waiting: 3 }, "3 on their way from PostHog"],
+    [{ waiting: 1 }, "1 on its way from PostHog"],
+    [{ spooled: 1 }, "1 waits in ingest's spool"],
+    [{ lag: 1 }, "1 waits for the processor"],
     [{ spooled: 2 }, "2 wait in ingest's spool"],
     [{ records: 7, delivered: 7, lines: 5 }, "2 wait for the processor"],
     [{ lag: 4 }, "4 wait for the processor"],

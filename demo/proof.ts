@@ -117,9 +117,9 @@ export class Tally {
       processor.log === "embedded" ? raw.records - handled : 0,
     );
     const waits = [
-      ...onItsWay > 0 ? [`${onItsWay} on their way from PostHog`] : [],
-      ...spooled > 0 ? [`${spooled} wait in ingest's spool`] : [],
-      ...behind > 0 ? [`${behind} wait for the processor`] : [],
+      ...onItsWay > 0 ? [`${onItsWay} on ${onItsWay === 1 ? "its" : "their"} way from PostHog`] : [],
+      ...spooled > 0 ? [`${waiting(spooled)} in ingest's spool`] : [],
+      ...behind > 0 ? [`${waiting(behind)} for the processor`] : [],
     ];
     const isQuiet = !isMoving && standIn !== null && ingest !== null && processor !== null &&
       waits.length === 0 &&
@@ -242,6 +242,10 @@ export function totalWords({ figures, lost, doubled }: Standing): string {
     `${doubled} doubled`,
   ];
   return `${sent} sent: ${parts.join(", ")}`;
+}
+
+function waiting(count: number): string {
+  return `${count} ${count === 1 ? "waits" : "wait"}`;
 }
 
 function counted(count: number, name: string): string {
