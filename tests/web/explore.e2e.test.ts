@@ -284,6 +284,22 @@ describe("an event's page", () => {
     await page.getByText("p3 @ 0").waitFor();
   });
 
+  test("lists its deliveries and facts on a phone, cut nowhere", async () => {
+    const [first] = detail.deliveries;
+    const letter = {
+      ...first!,
+      outcome: "dead_letter" as const,
+      reason: "properties.input_prompt is missing",
+    };
+    fakes.details.set(UUID, { ...detail, deliveries: [letter, first!] });
+    await page.setViewportSize({ width: 360, height: 740 });
+    await page.goto(`${web.origin}/events/${UUID}`);
+    const cut = page.locator("main .scroll:has(table)");
+    expect(await cut.count()).toBeGreaterThan(0);
+    expect(await cut.evaluateAll((all) => all.map((one) => one.scrollWidth - one.clientWidth)))
+      .toEqual(Array(await cut.count()).fill(0));
+  });
+
   test("says that more came of it, and stays as it is", async () => {
     const [first] = detail.deliveries;
     fakes.details.set(UUID, { ...detail, deliveries: [{ ...first!, outcome: "waiting" }], line: null });

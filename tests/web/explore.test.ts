@@ -44,6 +44,7 @@ describe("the search", () => {
     expect(found({ search: " E2 " })).toEqual(["e2"]);
     expect(found({ search: "feature" })).toEqual(["e2"]);
     expect(found({ search: "p3 @ 41" })).toEqual(["e1"]);
+    expect(found({ search: "p3@41" })).toEqual(["e1"]);
     expect(found({ search: "5:9" })).toEqual(["e2"]);
     expect(found({ search: "<person>" })).toEqual(["e1"]);
     expect(found({ search: "prompt_missing" })).toEqual(["e3"]);

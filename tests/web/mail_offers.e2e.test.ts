@@ -415,7 +415,7 @@ describe("the offers", () => {
     expect(await old.locator(".chart.stale").count()).toBe(1);
     const other = await context.newPage();
     expect((await other.goto(`${web.origin}/offers`))!.status()).toBe(503);
-    await other.getByText(/^Last seen .* ago\. Offers are kept in the log/).waitFor();
+    await other.getByText(/^Last seen .* ago\. Offers are kept in the log, and shown again once/).waitFor();
     await other.close();
     fakes.offers.set("new", offerOf("new"));
     fakes.restartProcessor();

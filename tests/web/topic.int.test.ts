@@ -45,6 +45,7 @@ describe("/topic without script", () => {
     );
     expect(text).toContain("this processor (dataset-writer)");
     expect(text).toContain("Waits in the spool 0 records, 0 B of files");
+    expect(text).toContain("Published since ingest began");
     expect(text).not.toContain("does not answer");
   });
 

@@ -94,7 +94,13 @@ describe("follow()", () => {
   });
 
   test("an event that was told before the history it is newer than stands on top of it, and a click stays the newest", () => {
-    const recalled: Told = { step: "durable", id: "mine", event: "feature_used", receivedAt: at(20), position: "3:50" };
+    const recalled: Told = {
+      step: "durable",
+      id: "mine",
+      event: "feature_used",
+      receivedAt: at(20),
+      position: "3:50",
+    };
     const old = [0, 5].map((second): TraceStep => (
       { ...polled, id: `old ${second}`, receivedAt: at(second), at: at(30), fromLog: true }
     ));
@@ -116,7 +122,14 @@ describe("follow()", () => {
 
   test("a mail that arrives is a row of its own on top, once however often it is told, and no attempt that failed is one", () => {
     const deferred: TraceStep = { ...sent, outcome: "deferred", words: "451 later", at: at(59) };
-    const rows = follow(new Map(), [polled, earned, deferred, { ...polled, id: "e2", at: at(59) }, sent, sent]);
+    const rows = follow(new Map(), [
+      polled,
+      earned,
+      deferred,
+      { ...polled, id: "e2", at: at(59) },
+      sent,
+      sent,
+    ]);
     expect([...rows.keys()]).toEqual(["e1", "offer 3:41", "e2", "mail m1"]);
     const again = follow(rows, [{ ...sent, messageId: "m2", at: at(90) }]);
     expect([...again.keys()].at(-1)).toBe("mail m2");

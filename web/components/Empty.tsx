@@ -22,7 +22,7 @@ export function Unavailable({ what, seenAt = null }: { what: string; seenAt?: st
           Last seen <Ago at={seenAt} />.{" "}
         </>
       )}
-      {what}; it is shown again once the processor is back. The strip above says which service is away.
+      {what}, and shown again once the processor is back. The strip above says which service is away.
     </Empty>
   );
 }

@@ -172,6 +172,6 @@ export function spoolRows(
   return [
     { name: "Waits in the spool", text: text(spooled, "record") + size, warns: (spooled ?? 0) > 0 },
     { name: "Refused by the log for good", text: text(refused, "record"), warns: (refused ?? 0) > 0 },
-    { name: "Published since it began", text: text(published, "record"), warns: false },
+    { name: "Published since ingest began", text: text(published, "record"), warns: false },
   ];
 }

@@ -188,7 +188,7 @@ function Deliveries({ detail, durable }: { detail: EventDetail | null; durable: 
     <section aria-labelledby="deliveries">
       <h2 id="deliveries">Deliveries</h2>
       <div class="scroll" tabIndex={0} role="region" aria-label="Deliveries of this event">
-        <table>
+        <table class="partitions">
           <caption class="hidden">When each delivery came, where it lies, and what became of it</caption>
           <thead>
             <tr>
@@ -200,32 +200,34 @@ function Deliveries({ detail, durable }: { detail: EventDetail | null; durable: 
           <tbody>
             {detail?.deliveries.map(({ receivedAt, partition, offset, outcome, reason, redrives }) => (
               <tr key={`${partition}:${offset}`}>
-                <td>
+                <td data-name="Received">
                   <Ago at={receivedAt} withClock />
                 </td>
-                <td class="mono">{positionText(`${partition}:${offset}`)}</td>
-                <td class={OUTCOMES[outcome].tone}>
-                  {outcome === "dead_letter"
-                    ? <a href={letterUrl(`${partition}:${offset}`)} aria-current="false">dead letter</a>
-                    : OUTCOMES[outcome].words}
-                  {reason && (
-                    <>
-                      : <span dir="auto">{reason}</span>
-                    </>
-                  )}
-                  {redrives > 0 && `, as redriven copy ${redrives}`}
+                <td data-name="Position" class="mono">{positionText(`${partition}:${offset}`)}</td>
+                <td data-name="What became of it" class={`break ${OUTCOMES[outcome].tone}`}>
+                  <span>
+                    {outcome === "dead_letter"
+                      ? <a href={letterUrl(`${partition}:${offset}`)} aria-current="false">dead letter</a>
+                      : OUTCOMES[outcome].words}
+                    {reason && (
+                      <>
+                        : <span dir="auto">{reason}</span>
+                      </>
+                    )}
+                    {redrives > 0 && `, as redriven copy ${redrives}`}
+                  </span>
                 </td>
               </tr>
             ))}
             {durable.map(({ receivedAt, partition, offset }) => (
               <tr key={`${receivedAt} ${partition}:${offset}`}>
-                <td>
+                <td data-name="Received">
                   <Ago at={receivedAt} withClock />
                 </td>
-                <td class="mono">
+                <td data-name="Position" class="mono">
                   {partition === null ? "none yet" : positionText(`${partition}:${offset}`)}
                 </td>
-                <td class="warn">
+                <td data-name="What became of it" class="break warn">
                   {partition === null ? "durable in ingest’s spool" : "durable in the topic, says ingest"}
                 </td>
               </tr>
@@ -266,7 +268,7 @@ function Became({ detail: { line, facts, deliveries } }: { detail: EventDetail }
         <section aria-labelledby="facts">
           <h2 id="facts">Facts</h2>
           <div class="scroll" tabIndex={0} role="region" aria-label="Facts of this event">
-            <table>
+            <table class="partitions">
               <caption>What the offers remember of it; people are keyed hashes there.</caption>
               <thead>
                 <tr>
@@ -279,8 +281,8 @@ function Became({ detail: { line, facts, deliveries } }: { detail: EventDetail }
                 {facts.map((fact, i) => (
                   <tr key={i}>
                     <th scope="row">{String(fact.fact)}</th>
-                    <td>{typeof fact.at === "string" && <Ago at={fact.at} />}</td>
-                    <td>
+                    <td data-name="When">{typeof fact.at === "string" && <Ago at={fact.at} />}</td>
+                    <td data-name="All of it" class="break">
                       <code class="break" dir="auto">{JSON.stringify(fact)}</code>
                     </td>
                   </tr>
