@@ -106,7 +106,7 @@ test("by keyboard alone everything that can be used is reached once, seen, in th
   }
 });
 
-test("without script every page is read, and no button is there that does nothing", async () => {
+test("without script every page is read, and no button or field is there that does nothing", async () => {
   const page = await open("/", { javaScriptEnabled: false });
   for (const path of paths) {
     await page.goto(web.origin + path);
@@ -118,6 +118,7 @@ test("without script every page is read, and no button is there that does nothin
     ).toEqual(
       [],
     );
+    expect(await page.locator(":is(input, select, textarea):not(form *):visible").count(), path).toBe(0);
   }
 });
 

@@ -17,7 +17,7 @@ export function ExploreBar(
   },
 ) {
   return (
-    <div class="explore" role="search" aria-label="Events">
+    <div class="explore scripted" role="search" aria-label="Events">
       <div class="field grow">
         <label for="search">Search events</label>
         <input
