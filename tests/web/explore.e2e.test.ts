@@ -329,6 +329,43 @@ describe("without the processor", () => {
     await row("generation_failed").getByText("p3 @ 0").waitFor();
   });
 
+  test("what it reads from the log when it is back is not announced as if it had arrived", async () => {
+    await fakes.stopProcessor();
+    await page.reload();
+    await station("Processor").getByText("away").waitFor();
+    fakes.restartProcessor();
+    await station("Processor").getByText("ready").waitFor();
+    await page.evaluate(() => {
+      const live = document.querySelector("[aria-live=polite]")!;
+      document.body.dataset.said = "";
+      new MutationObserver(() => document.body.dataset.said += `${live.textContent}\n`)
+        .observe(live, { childList: true, characterData: true, subtree: true });
+    });
+    const told = (id: string) => ({ id, fromLog: true as const, at: new Date().toISOString() });
+    const polled = {
+      step: "polled" as const,
+      event: "generation_failed",
+      distinctId: "u",
+      eventAt: RECEIVED,
+    };
+    const written = { step: "written" as const, file: FILE, line: 1, prompt: "old" };
+    fakes.add(["a", "b"].flatMap((id, i) => [
+      { ...polled, ...told(id), position: `3:${90 + i}`, receivedAt: RECEIVED },
+      { ...written, ...told(id) },
+    ]));
+    await page.getByText("read from the log").nth(1).waitFor();
+    fakes.add([{
+      step: "dead_lettered",
+      id: "c",
+      position: "3:99",
+      reason: "no JSON",
+      at: new Date().toISOString(),
+    }]);
+    const live = page.locator("[aria-live=polite]");
+    await live.getByText(/as a dead letter: no JSON/).waitFor({ state: "attached" });
+    expect(await page.evaluate(() => document.body.dataset.said)).not.toMatch(/arrived|written/);
+  });
+
   test("an event that PostHog gave up is said to be dropped, with the command that brings it back", async () => {
     fakes.answerOfPosthog(503);
     await button("Simulate Generation Failure").click();

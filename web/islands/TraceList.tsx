@@ -240,15 +240,20 @@ function NoRows({ known, clear }: { known: number; clear: () => void }) {
   }
 }
 
-/** Says each event once, when it has ended; not what the page began with, by the services' clock. */
+/** Says each event once, when it has ended; not what the page began with, by the services' clock, nor what was read from the log. */
 function Announcer({ began }: { began: TraceRow[] }) {
   const text = useSignal("");
   const said = useRef(new Set(began.filter((row) => endedAt(row) > -Infinity).map((row) => row.key)));
   const since = useRef(Math.max(-Infinity, ...began.map(endedAt)));
+  const awaited = useRef(new Set<string>());
   useSignalEffect(() => {
     const rows = [...trace.value.values()];
-    const ended = rows.filter((row) => !said.current.has(row.key) && endedAt(row) > since.current);
-    for (const row of ended) said.current.add(row.key);
+    const came = rows.filter((row) => !said.current.has(row.key) && endedAt(row) > since.current);
+    for (const row of came) said.current.add(row.key);
+    const ended = came.filter((row) =>
+      row.kind !== "event" || !row.fromLog || awaited.current.delete(row.key)
+    );
+    for (const row of rows) if (endedAt(row) === -Infinity) awaited.current.add(row.key);
     if (ended.length === 1) text.value = announcement(ended[0]!) ?? "";
     else if (ended.length > 1) text.value = `${ended.length} events arrived.`;
   });
