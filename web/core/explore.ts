@@ -58,7 +58,9 @@ function isOfKind(row: TraceRow, kind: Kind): boolean {
 function searchable(row: TraceRow): readonly (string | null)[] {
   if (row.kind === "mail") return [row.messageId, row.distinctId, "discount mail", row.words];
   if (row.kind === "offer") return [row.offer, row.distinctId, "discount offer", row.last?.words ?? null];
-  const positions = [row.position, ...row.repeats].flatMap((one) => one ? [one, positionText(one), positionText(one).replaceAll(" ", "")] : []);
+  const positions = [row.position, ...row.repeats].flatMap((one) =>
+    one ? [one, positionText(one), positionText(one).replaceAll(" ", "")] : []
+  );
   const reason = row.ending?.kind === "dead_lettered" ? row.ending.reason : null;
   return [row.id, row.event, row.distinctId, row.after, reason, ...positions];
 }
