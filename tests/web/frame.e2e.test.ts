@@ -47,8 +47,8 @@ async function open(path: string, options: BrowserContextOptions = {}): Promise<
 const ground = (page: Page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
 const station = (page: Page, name: string) => page.locator(".station", { hasText: name });
 
-/** 720 is a window of 1,440 at 200 %. */
-test.each([360, 720, 768, 1440, 2560])(
+/** 180 is a phone of 360, and 720 a window of 1,440, at 200 %. */
+test.each([180, 360, 720, 768, 1440, 2560])(
   "at %i px every page begins at one left edge and is no wider than the window",
   async (width) => {
     const page = await open("/", { viewport: { width, height: 800 } });
