@@ -330,7 +330,7 @@ test("secrets, data, tests and what was built outside stay out of every image", 
 function commandsOf(): { name: string; path: string }[] {
   const { tasks } = JSON.parse(read("deno.json")) as { tasks: Record<string, string> };
   return Object.entries(tasks).flatMap(([name, line]) => {
-    const path = /^deno run (?:-\S+ )+(tools\/\S+\.ts)/.exec(line)?.[1];
+    const path = /^(?:\w+=\S* )*deno run (?:-\S+ )+(tools\/\S+\.ts)/.exec(line)?.[1];
     return path && existsInRepository(path) ? [{ name, path }] : [];
   });
 }
