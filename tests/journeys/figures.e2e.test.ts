@@ -1,5 +1,6 @@
-import { parser } from "@prometheus-io/lezer-promql";
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { parser } from "@prometheus-io/lezer-promql";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import type { Figures } from "../../contract/processor_api.ts";
@@ -41,9 +42,9 @@ beforeAll(async () => {
   before = await look();
   // What a kill may lose is what came since the file was written last.
   await until("lag and latency are on disk", () => {
-    const { minutes } = JSON.parse(Deno.readTextFileSync(`${dataDir}/figures.json`)) as {
-      minutes: { latencies: number[] }[];
-    };
+    const file = `${dataDir}/figures.json`;
+    if (!existsSync(file)) return false;
+    const { minutes } = JSON.parse(Deno.readTextFileSync(file)) as { minutes: { latencies: number[] }[] };
     const kept = minutes.flatMap(({ latencies }) => latencies).reduce((sum, count) => sum + count, 0);
     return kept === before.figures.latency.count;
   }, { limitMs: 30_000 });
