@@ -158,6 +158,9 @@ describe("stations()", () => {
     expect(staleWords(away(iso(-13_000)), browser)).toBe(
       "The processor is away, last seen 13 s ago: nothing on this page that it told is newer.",
     );
+    expect(staleWords(away(null), browser)).toBe(
+      "The processor is away, not seen yet: it has told nothing of this page.",
+    );
     expect(staleWords(services, { ...browser, webSeenAt: iso(-2_000) })).toBe(
       "Web does not answer, last seen 2 s ago: nothing on this page is newer.",
     );
