@@ -119,7 +119,9 @@ export function staleWords(services: Services | null, { webSeenAt, now }: Browse
   if (services?.processor.state !== "away" || seen !== null && now - Date.parse(seen) < AWAY_MS_MIN) {
     return null;
   }
-  const told = seen === null ? "it has told nothing of this page" : "nothing on this page that it told is newer";
+  const told = seen === null
+    ? "it has told nothing of this page"
+    : "nothing on this page that it told is newer";
   return `The processor is away, ${lastSeen(seen, now)}: ${told}.`;
 }
 
