@@ -30,12 +30,18 @@ export function startClock(): void {
   onSeenAgain(tick);
 }
 
-/** Calls `look` when somebody sees the page again: its tab came to the front, or the way back led to it. */
-export function onSeenAgain(look: () => void): void {
-  document.addEventListener("visibilitychange", () => {
+/** Calls `look` when somebody sees the page again: its tab came to the front, or the way back led to it. Returns how to stop. */
+export function onSeenAgain(look: () => void): () => void {
+  const onVisible = () => {
     if (!document.hidden) look();
-  });
-  addEventListener("pageshow", (event) => {
-    if ((event as PageTransitionEvent).persisted) look();
-  });
+  };
+  const onShow = ({ persisted }: PageTransitionEvent) => {
+    if (persisted) look();
+  };
+  document.addEventListener("visibilitychange", onVisible);
+  addEventListener("pageshow", onShow);
+  return () => {
+    document.removeEventListener("visibilitychange", onVisible);
+    removeEventListener("pageshow", onShow);
+  };
 }

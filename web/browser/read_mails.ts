@@ -1,6 +1,6 @@
 /** Which mails somebody has opened in this browser. */
 import { signal } from "@preact/signals";
-import { onSeen } from "./seen.ts";
+import { onSeenAgain } from "./now.ts";
 import { keptRead, readIdsIn } from "../core/mails.ts";
 
 /** JSON array of message ids, those read last at its end. */
@@ -16,7 +16,7 @@ export function followRead(): () => void {
     if (key === READ || key === null) look();
   };
   addEventListener("storage", onStorage);
-  const stop = onSeen(look);
+  const stop = onSeenAgain(look);
   return () => {
     removeEventListener("storage", onStorage);
     stop();

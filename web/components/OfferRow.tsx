@@ -1,6 +1,7 @@
 import type { ListedPerson } from "../../contract/processor_api.ts";
 import Ago from "../islands/Ago.tsx";
-import { countdown, shortId } from "../core/format.ts";
+import { zone } from "../browser/now.ts";
+import { clockTime, countdown, exactTime, shortId, utcOffset } from "../core/format.ts";
 import { STATE_NAMES } from "../core/offer_funnel.ts";
 import { offerText } from "./offer_text.ts";
 
@@ -33,7 +34,9 @@ export function OfferRow(
         {waits && isNow && (
           <>
             {" "}
-            <time class="mono" dateTime={dueAt} title={`due ${dueAt}`}>{countdown(dueAt, now)}</time>
+            <time class="mono" dateTime={dueAt} title={`due ${exactTime(dueAt, zone.value)}`}>
+              {countdown(dueAt, now)}
+            </time>
           </>
         )}
         {(state === "failed" || state === "closed") && <span class="quiet">. {text.next}</span>}
@@ -52,8 +55,13 @@ function Moment({ name, at }: { name: string; at: string | null }) {
   if (at === null) return null;
   return (
     <li>
-      {name}{" "}
-      {name === "due at" ? <time dateTime={at} title={at}>{at.slice(11, 19)} UTC</time> : <Ago at={at} />}
+      {name} {name === "due at"
+        ? (
+          <time dateTime={at} title={exactTime(at, zone.value)}>
+            {clockTime(at, zone.value).slice(0, 8)} {utcOffset(at, zone.value)}
+          </time>
+        )
+        : <Ago at={at} />}
     </li>
   );
 }

@@ -1,11 +1,10 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { MailListing } from "../../contract/processor_api.ts";
-import { getJson } from "../browser/feed.ts";
+import { getJson, oldSince } from "../browser/feed.ts";
 import { onMail } from "../browser/changes.ts";
 import { onKeys } from "../browser/keys.ts";
 import { followRead, markRead, readMails } from "../browser/read_mails.ts";
-import { processorGoneSince } from "../browser/seen.ts";
 import { AsItWas } from "../components/AsItWas.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { MailRow } from "../components/MailRow.tsx";
@@ -62,7 +61,7 @@ export default function MailList({ initial, query }: { initial: MailListing; que
   const markAll = async () => markRead((await newestIds() ?? mails.map(idOf)).toReversed());
   if (total === 0) return <NoMail mailer={mailer} />;
   return (
-    <AsItWas since={processorGoneSince()}>
+    <AsItWas since={oldSince()}>
       <form
         class="explore"
         role="search"

@@ -2,10 +2,9 @@ import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { OFFER_FILTERS, type OfferFilter, type OfferListing } from "../../contract/processor_api.ts";
 import { onStep } from "../browser/changes.ts";
-import { getJson, services } from "../browser/feed.ts";
+import { getJson, oldSince, services } from "../browser/feed.ts";
 import { onKeys } from "../browser/keys.ts";
-import { now, startClock } from "../browser/now.ts";
-import { onSeen, processorGoneSince } from "../browser/seen.ts";
+import { now, onSeenAgain, startClock } from "../browser/now.ts";
 import { AsItWas } from "../components/AsItWas.tsx";
 import { Empty } from "../components/Empty.tsx";
 import { OfferRow } from "../components/OfferRow.tsx";
@@ -81,7 +80,7 @@ export default function OfferList({ initial, query, at }: OfferListProps) {
   };
   useEffect(() => {
     startClock();
-    const stops = [onStep(follow), onSeen(look), onKeys({ "/": () => field.current?.focus() })];
+    const stops = [onStep(follow), onSeenAgain(look), onKeys({ "/": () => field.current?.focus() })];
     return () => stops.forEach((stop) => stop());
   }, []);
   // Also what no step tells of, such as an opt-out, and that the processor is back.
@@ -97,8 +96,7 @@ export default function OfferList({ initial, query, at }: OfferListProps) {
 
   const { listing, query: answered } = answer.value;
   const { offers, total, older, facts } = listing;
-  const gone = processorGoneSince();
-  const since = gone !== undefined || hasFailed.value ? readAt.value : undefined;
+  const since = oldSince() !== undefined || hasFailed.value ? readAt.value : undefined;
   const time = since === undefined ? now() : Date.parse(readAt.value);
   const behind = behindText(facts);
   const hasChanged = offers.some((one, i) => one.person !== shown.value[i]?.person);
