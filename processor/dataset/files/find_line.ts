@@ -1,7 +1,7 @@
-import { Buffer } from "node:buffer";
 import { orNull } from "../../../contract/envelope.ts";
 import { DatasetReadError } from "../core/read_error.ts";
 import { escapeLine } from "../../sanitise/mod.ts";
+import { readRange } from "./lines.ts";
 import { DatasetFiles } from "./reader.ts";
 
 /** What tells a line from others of its file; `text` gives the whole of it, asked for only where several fit. */
@@ -60,13 +60,7 @@ export class LineFinder {
       using file = opened.file;
       const bytes = Math.min(opened.entry.bytes, opened.size);
       const from = Math.max(0, bytes - this.bytesMax);
-      const block = Buffer.alloc(bytes - from);
-      file.seekSync(from, Deno.SeekMode.Start);
-      for (let filled = 0; filled < block.length;) {
-        const read = file.readSync(block.subarray(filled));
-        if (read === null) break;
-        filled += read;
-      }
+      const block = readRange(file, { from, bytes: bytes - from });
       const begin = from === 0 ? 0 : block.indexOf(10) + 1;
       const lines = block.toString("utf8", begin).split("\n").slice(0, -1);
       return { lines, records: opened.entry.records, isWhole: from === 0 };
