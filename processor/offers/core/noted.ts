@@ -8,22 +8,18 @@ import type { SourceRecord } from "./product_event.ts";
  * What the offers made of records, for the trace, beside counted uses: what each brought that was not known, of a use that
  * it is not counted, and of an event that says who somebody is also that it brought nothing.
  *
- * @param facts Those that the records have brought.
+ * @param records Of one partition, in their order.
+ * @param facts Those that they and records before them have brought.
  */
 export function notedSteps(
   records: readonly SourceRecord[],
   { facts, at }: { readonly facts: readonly Fact[]; readonly at: string },
 ): readonly TraceStep[] {
-  const brought = new Map<string, Fact["fact"][]>();
-  for (const fact of facts) {
-    if (!("position" in fact)) continue;
-    const key = keyOf(fact.position);
-    brought.set(key, [...brought.get(key) ?? [], fact.fact]);
-  }
+  const brought = Map.groupBy(facts, (fact) => "position" in fact ? fact.position.offset : -1);
   return records.flatMap((record): readonly TraceStep[] => {
     const { id, event } = readLabel(record.headers);
     if (id === undefined || event === undefined || !isTold(event)) return [];
-    const facts = brought.get(keyOf(record)) ?? [];
+    const facts = brought.get(record.offset)?.map(({ fact }) => fact) ?? [];
     const what = new Set(facts.flatMap((fact) => NOTED[fact] ?? []));
     if (event === FEATURE_USED && !facts.includes("counted")) what.add("not_counted");
     return what.size > 0 || saysWho(event) ? [{ step: "noted", id, what: [...what], at }] : [];
@@ -37,7 +33,3 @@ const NOTED: Readonly<Partial<Record<Fact["fact"], Noted>>> = {
   opted_out: "opt_out",
   unproven: "unproven",
 };
-
-function keyOf({ partition, offset }: { readonly partition: number; readonly offset: number }): string {
-  return `${partition}:${offset}`;
-}
