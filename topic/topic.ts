@@ -121,20 +121,24 @@ export type PartitionHandler = {
   assigned(partition: number, control: { readonly signal: AbortSignal }): Promise<number | null>;
   /**
    * Handles a batch; at most one is in flight per partition, batches of different partitions may overlap. When it
-   * resolves with `handled` its effects are durable and `nextOffset` of the batch is committed. `reassign` commits
-   * nothing and begins the partition anew with `assigned`. `heartbeat` is called between the steps of a long batch.
-   * A rejection is a bug: it ends the consumption, whose `ended` rejects with it.
+   * resolves with `handled` its effects are durable and `nextOffset` of the batch is committed. `pending`: its effects are
+   * not durable yet, so nothing is committed for it before {@link Consumption.commit} says so; the next batch comes all the
+   * same. `reassign` commits nothing and begins the partition anew with `assigned`. `heartbeat` is called between the
+   * steps of a long batch. A rejection is a bug: it ends the consumption, whose `ended` rejects with it.
    */
   handle(
     batch: RecordBatch,
     control: { readonly signal: AbortSignal; heartbeat(): Promise<void> },
-  ): Promise<"handled" | "reassign">;
+  ): Promise<"handled" | "pending" | "reassign">;
   /**
    * The partition stands at records that cannot be read. `skip` passes over them; `wait` (also where this is missing)
    * leaves it standing, seen in `state()`, and asks again every 5 s, when they are also read again. Other partitions flow.
    */
   unreadable?(records: UnreadableRecords): Promise<"skip" | "wait">;
-  /** The partition has gone from this member, or the consumption stops; awaited, and never during its `handle`. */
+  /**
+   * The partition has gone from this member, or the consumption stops; awaited, and never during its `handle`. What it
+   * gives to {@link Consumption.commit} is committed still where the partition is this member's.
+   */
   revoked(partition: number): Promise<void>;
 };
 
@@ -167,6 +171,18 @@ export type Consumption = {
     /** Partitions that stand at records which cannot be read; missing where there are none. */
     readonly standing?: readonly UnreadableRecords[];
   };
+  /**
+   * The effects of everything handled below `nextOffset` are durable now: it is committed soon, with the rest, and before
+   * the group is left. Ignored where the partition is not this member's (any more), and where it is not above what was
+   * committed since the partition was assigned.
+   */
+  commit(partition: number, nextOffset: number): void;
+  /**
+   * Begins a partition anew with `assigned` between two batches, as `reassign` of its handler does after one; what was
+   * handled and is not durable is thus handled again also where no other record comes. Ignored where the partition is
+   * not this member's, and while it is being assigned.
+   */
+  reassign(partition: number): void;
   /** Lets batches in flight finish, commits them, revokes every partition and leaves the group. May be called twice. */
   stop(): Promise<void>;
   /** Resolves after `stop`; rejects if a handler threw. */

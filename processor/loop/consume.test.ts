@@ -105,6 +105,38 @@ describe("consumeGroup()", () => {
     await running;
   });
 
+  it("waits no longer after a batch that is pending: that too ends a row of failures", async () => {
+    const clock = manualClock();
+    const draining = new AbortController();
+    const troubles: Trouble[] = [];
+    const answers = ["fails", "pending", "fails", "pending"];
+    const running = consumeGroup(log, {
+      topic: TOPIC,
+      group: "g",
+      handler: {
+        ...handlerOf(() => {}),
+        handle: () =>
+          answers.shift() === "pending"
+            ? Promise.resolve("pending")
+            : Promise.reject(new LogUnavailableError("away")),
+      },
+      clock,
+      signal: draining.signal,
+      random: () => 0.5,
+      trouble: (trouble) => troubles.push(trouble),
+    });
+    for (const left of [2, 0]) {
+      await log.publish(TOPIC, [record("a")]);
+      await until("it waits", () => clock.pending === 1);
+      await clock.advance(75);
+      await until("it is pending", () => answers.length === left);
+    }
+    expect(troubles.map(({ attempt, waitMs }) => [attempt, waitMs])).toEqual([[1, 75], [1, 75]]);
+    expect(await log.committed(TOPIC, "g")).toEqual([null]);
+    draining.abort();
+    await running;
+  });
+
   it("hands nothing over of a topic that was made again meanwhile before the partition has come anew", async () => {
     const clock = manualClock();
     const draining = new AbortController();

@@ -135,7 +135,7 @@ function withBackOff(
       try {
         if (await topicId() !== topicIds.get(batch.partition)) return "reassign";
         const answer = await handler.handle(batch, control);
-        if (answer === "handled") waits.delete(batch.partition);
+        if (answer !== "reassign") waits.delete(batch.partition);
         return answer;
       } catch (error) {
         note(batch.partition, error);

@@ -2,7 +2,7 @@ import type { Clock } from "../../runtime/clock.ts";
 import type { About, Level } from "../../runtime/log.ts";
 import type { FaultPoint } from "../../runtime/fault_point.ts";
 import type { KeyedHashes } from "../../contract/keyed_hash.ts";
-import type { TopicLog } from "../../topic/topic.ts";
+import type { RecordBatch, TopicLog } from "../../topic/topic.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import type { LatencyCounts } from "./latency.ts";
 import type { StandingPartition } from "./standing.ts";
@@ -42,8 +42,21 @@ export type LoopCounter =
 /** How a loop speaks; the main file relays it from the loop's Worker. */
 export type LoopReport = (message: LoopMessage) => void;
 
-/** Most trace steps that a loop tells per chunk: under load only the newest are shown, and only 1,000 are kept. */
+/** Most trace steps that a loop tells per chunk: under load only the newest are shown. */
 export const TRACE_STEPS_PER_CHUNK_MAX = 100;
+
+/**
+ * Records behind a chunk in its partition above which a loop makes no steps of single records: what would push them out
+ * of what is kept is on its way, and whoever catches up should do nothing else.
+ */
+export const TRACE_RECORDS_BEHIND_MAX = 1_000;
+
+/** True where steps of this batch's records are worth making. */
+export function isNearTheEnd(
+  { nextOffset, endOffset }: Pick<RecordBatch, "nextOffset" | "endOffset">,
+): boolean {
+  return endOffset - nextOffset <= TRACE_RECORDS_BEHIND_MAX;
+}
 
 /** What every loop of the processor gets. It runs until `signal` aborts, drains, and resolves; it rejects where it must stop loudly. */
 export type LoopDependencies = {

@@ -113,6 +113,9 @@ export class SimulatedLog implements TopicLog {
     this.processor.group = group;
     return {
       state: () => ({ is: "joined", partitions: [...group.owned] }),
+      // The offers' handlers are done when they answer.
+      commit: () => {},
+      reassign: () => {},
       stop: () => Promise.resolve(),
       ended: group.ended,
     };

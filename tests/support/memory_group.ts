@@ -88,6 +88,10 @@ class Member implements Consumption {
   joined = false;
   leave: () => Promise<void> = () => Promise.resolve();
   readonly #owned = new Map<number, { readonly taken: AbortController; readonly done: Promise<void> }>();
+  /** Up to where each was committed since it was assigned. */
+  readonly #reached = new Map<number, number>();
+  /** Aborts where a partition is to begin anew. */
+  readonly #anew = new Map<number, AbortController>();
   readonly #standing = new Map<number, UnreadableRecords>();
   readonly #options: ConsumeOptions;
   readonly #committed: Map<number, number>;
@@ -122,6 +126,16 @@ class Member implements Consumption {
     return this.#leaving.signal;
   }
 
+  commit(partition: number, nextOffset: number): void {
+    if (!this.#owned.has(partition) || nextOffset <= (this.#reached.get(partition) ?? -1)) return;
+    this.#reached.set(partition, nextOffset);
+    this.#committed.set(partition, nextOffset);
+  }
+
+  reassign(partition: number): void {
+    this.#anew.get(partition)?.abort();
+  }
+
   stop(): Promise<void> {
     this.#leaving.abort();
     this.#stopping ??= this.leave().then(() => this.#resolve());
@@ -153,6 +167,8 @@ class Member implements Consumption {
     const { handler } = this.#options;
     try {
       while (!taken.aborted) {
+        this.#anew.delete(partition);
+        this.#reached.delete(partition);
         const wanted = await handler.assigned(partition, { signal: taken });
         if (!taken.aborted) await this.#flow(partition, { from: this.#startFor(partition, wanted), taken });
       }
@@ -175,22 +191,26 @@ class Member implements Consumption {
   /** Hands over batch after batch until the partition is taken away or the handler wants it assigned anew. */
   async #flow(partition: number, { from, taken }: { from: number; taken: AbortSignal }): Promise<void> {
     const { handler, batchRecordsMax: recordsMax, batchBytesMax: bytesMax } = this.#options;
+    const anew = new AbortController();
+    this.#anew.set(partition, anew);
+    const ends = AbortSignal.any([taken, anew.signal]);
     let next = from;
-    while (!taken.aborted) {
+    while (!ends.aborted) {
       // One turn of the event loop per batch: a handler that waits for nothing must not keep everybody else waiting.
       await new Promise<void>((resolve) => setImmediate(resolve));
-      if (taken.aborted) return;
+      if (ends.aborted) return;
       const batch = this.topic.poll(partition, { from: next, recordsMax, bytesMax }) ??
-        await this.#passOver(partition, { from: next, taken });
+        await this.#passOver(partition, { from: next, taken: ends });
       if (batch === "again") continue;
       if (!batch) {
-        await this.topic.changed(taken);
+        await this.topic.changed(ends);
         continue;
       }
       const heartbeat = () => Promise.resolve();
-      if (await handler.handle(batch, { signal: taken, heartbeat }) === "reassign") return;
+      const answer = await handler.handle(batch, { signal: taken, heartbeat });
+      if (answer === "reassign") return;
       next = batch.nextOffset;
-      this.#committed.set(partition, next);
+      if (answer === "handled") this.commit(partition, next);
     }
   }
 

@@ -67,6 +67,92 @@ export const GROUP_CONTRACT = {
     expect((await c.log.committed(topic, group))[1]).toBe((await ends(c.log, topic))[1]);
   },
 
+  "what its handler calls pending is committed as far as it says later, and comes again from there": async (
+    c,
+  ) => {
+    const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
+    const positions = await c.log.publish(topic, numbered(10, { partition: 1 }));
+    const first = c.consume({ topic, group, batchRecordsMax: 3 }, {
+      handle: () => Promise.resolve("pending"),
+    });
+    await until("all are handed over", () => first.records.length === 10);
+    expect(await c.log.committed(topic, group)).toEqual([null, null]);
+    const behind = (n: number) => positions[n]!.offset + 1;
+    first.consumption.commit(1, behind(3));
+    await until("it is committed", async () => (await c.log.committed(topic, group))[1] === behind(3));
+    first.consumption.commit(1, behind(6));
+    first.consumption.commit(1, behind(5));
+    await first.consumption.stop();
+    expect(await c.log.committed(topic, group)).toEqual([null, behind(6)]);
+
+    const second = c.consume({ topic, group });
+    await until("the rest has come again", () => second.records.length >= 3);
+    await second.consumption.stop();
+    expect(texts(second.records)).toEqual(["7", "8", "9"]);
+  },
+
+  "a batch that is handled commits what was pending before it": async (c) => {
+    const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
+    await c.log.publish(topic, numbered(9));
+    let batches = 0;
+    const { records, consumption } = c.consume({ topic, group, batchRecordsMax: 3 }, {
+      handle: () => Promise.resolve(++batches < 3 ? "pending" : "handled"),
+    });
+    await until("all are handed over", () => records.length >= 9);
+    await untilCommitted(c.log, topic, group);
+    consumption.commit(0, records[0]!.offset + 1);
+    await consumption.stop();
+    expect(await c.log.committed(topic, group)).toEqual(await ends(c.log, topic));
+  },
+
+  "what a handler commits while it is revoked is committed before the group is left": async (c) => {
+    const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
+    const positions = await c.log.publish(topic, numbered(5));
+    const { records, consumption } = c.consume({ topic, group }, {
+      handle: () => Promise.resolve("pending"),
+      revoked: async () => {
+        await new Promise((resolve) => setImmediate(resolve));
+        consumption.commit(0, positions[2]!.offset + 1);
+      },
+    });
+    await until("all are handed over", () => records.length === 5);
+    await consumption.stop();
+    expect(await c.log.committed(topic, group)).toEqual([positions[2]!.offset + 1]);
+  },
+
+  "what is committed for a partition that is not this member's changes nothing": async (c) => {
+    const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
+    const positions = await c.log.publish(topic, numbered(5));
+    const first = c.consume({ topic, group }, { handle: () => Promise.resolve("pending") });
+    await until("all are handed over", () => first.records.length === 5);
+    first.consumption.commit(7, 3);
+    await first.consumption.stop();
+    first.consumption.commit(0, positions[2]!.offset + 1);
+    const second = c.consume({ topic, group });
+    await until("all have come again", () => second.records.length === 5);
+    await untilCommitted(c.log, topic, group);
+    await second.consumption.stop();
+    expect(texts(second.records)).toEqual(["0", "1", "2", "3", "4"]);
+  },
+
+  "a partition begins anew when it is asked to, also where no record comes": async (c) => {
+    const [topic, group] = [await c.topic({ partitions: 2 }), c.name("group")];
+    const positions = await c.log.publish(topic, numbered(4, { partition: 1 }));
+    const { calls, records, consumption } = c.consume({ topic, group }, {
+      assigned: (partition) => Promise.resolve(partition === 1 ? positions[1]!.offset : null),
+      handle: () => Promise.resolve("pending"),
+    });
+    await until("all are handed over", () => records.length === 3);
+    consumption.reassign(1);
+    consumption.reassign(7);
+    await until("they come again", () => records.length === 6);
+    await consumption.stop();
+    expect(texts(records)).toEqual(["1", "2", "3", "1", "2", "3"]);
+    expect(calls.filter((call) => call.endsWith(" 0"))).toEqual(["assigned 0", "revoked 0"]);
+    expect(calls.filter((call) => call === "assigned 1")).toHaveLength(2);
+    expect(calls.filter((call) => call === "revoked 1")).toHaveLength(1);
+  },
+
   "two groups of one topic each get everything": async (c) => {
     const topic = await c.topic();
     await c.log.publish(topic, numbered(9, { partition: 0 }));

@@ -101,7 +101,7 @@ class Log {
 /** A handler that notes what is asked of it; `gates` hold up a step of a partition until they are resolved. */
 function observed(
   start: (partition: number) => number | null = () => null,
-  answer: () => "handled" | "reassign" = () => "handled",
+  answer: () => "handled" | "pending" | "reassign" = () => "handled",
 ) {
   const calls: string[] = [];
   const gates = new Map<string, PromiseWithResolvers<void>>();
@@ -137,7 +137,7 @@ function observed(
 async function member(
   { start, answer, options = {}, prepare }: {
     start?: (partition: number) => number | null;
-    answer?: () => "handled" | "reassign";
+    answer?: () => "handled" | "pending" | "reassign";
     options?: Partial<KafkaConsumptionOptions>;
     prepare?: (group: Group, log: Log) => void;
   } = {},
@@ -174,6 +174,54 @@ describe("A member of a group", () => {
     const { group } = await member({ start: () => 7 });
     group.callbacks!.owns([0]);
     await until("the start is committed", () => group.offsets[0] === 7);
+  });
+
+  test("commits what its handler says later, and not once the partition is another member's", async () => {
+    const { group, log, consumption, calls, hold } = await member({ answer: () => "pending" });
+    log.add(0, "a", "b", "c");
+    group.callbacks!.owns([0]);
+    await called(calls, "handle 0:2");
+    expect(group.committed).toEqual([]);
+    consumption.commit(0, 2);
+    consumption.commit(0, 1);
+    await until("it is committed", () => group.offsets[0] === 2);
+    const release = hold("revoked 0");
+    group.callbacks!.owns([]);
+    await called(calls, "revoked 0");
+    consumption.commit(0, 3);
+    release();
+    await consumption.stop();
+    expect(group.committed).toEqual([{ 0: 2 }]);
+  });
+
+  test("commits what its handler says while it is revoked for a partition that came back at once", async () => {
+    const { group, log, consumption, calls, hold } = await member({ answer: () => "pending" });
+    log.add(0, "a");
+    group.callbacks!.owns([0]);
+    await called(calls, "handle 0:0");
+    const release = hold("revoked 0");
+    group.callbacks!.owns([]);
+    group.callbacks!.owns([0]);
+    await called(calls, "revoked 0");
+    consumption.commit(0, 1);
+    await until("it is committed", () => group.offsets[0] === 1);
+    release();
+    await until("it has come again", () => calls.filter((call) => call === "assigned 0").length === 2);
+  });
+
+  test("begins a partition anew when asked to, after the batch in hand", async () => {
+    const { group, log, consumption, calls, hold } = await member({
+      start: () => 0,
+      answer: () => "pending",
+    });
+    log.add(0, "a", "b");
+    const release = hold("handle 0");
+    group.callbacks!.owns([0]);
+    await called(calls, "handle 0:0");
+    consumption.reassign(0);
+    release();
+    await called(calls, "handle 0:1");
+    expect(calls).toEqual(["assigned 0", "handle 0:0", "assigned 0", "handle 0:0", "handle 0:1"]);
   });
 
   test("tries a commit that failed again", async () => {
@@ -218,7 +266,7 @@ describe("A member of a group", () => {
 
   test("fetches no more than it may keep in memory while its handler is slow", async () => {
     const { group, log, calls, hold } = await member();
-    log.valueBytes = 1024 * 1024;
+    log.valueBytes = 256 * 1024;
     log.add(0, ...Array.from({ length: 50 }, () => "x"));
     const release = hold("handle 0");
     group.callbacks!.owns([0]);

@@ -97,6 +97,19 @@ export class KafkaConsumption implements Consumption {
     return { is: this.#joined ? "joined" : "joining", partitions, ...standing };
   }
 
+  commit(partition: number, nextOffset: number): void {
+    // One that came back at once is in its former life still, and is committed for the new one.
+    const owned = this.#owned.get(partition) ?? this.#leaving.get(partition);
+    if (owned && nextOffset > (owned.nextOffset ?? -1)) this.#commitLater(owned, nextOffset);
+  }
+
+  reassign(partition: number): void {
+    const owned = this.#owned.get(partition);
+    if (!owned) return;
+    owned.isToBeginAnew = true;
+    owned.wake();
+  }
+
   stop(): Promise<void> {
     return this.#stopping ??= this.#stopNow();
   }
@@ -192,6 +205,7 @@ export class KafkaConsumption implements Consumption {
       while (!gone.signal.aborted) {
         const start = await handler.assigned(partition, { signal: gone.signal });
         if (gone.signal.aborted) break;
+        owned.isToBeginAnew = false;
         owned.startAt(await this.#position(partition, { start, signal: gone.signal }));
         if (start !== null) this.#commitLater(owned, start);
         this.#wake();
@@ -203,23 +217,22 @@ export class KafkaConsumption implements Consumption {
     }
   }
 
-  /** Hands batches over until the partition has gone or has to begin anew. */
+  /** Hands batches over until the partition has gone or is to begin anew. */
   async #flow(owned: OwnedPartition): Promise<void> {
     const { handler, batchRecordsMax, batchBytesMax } = this.options;
     const { signal } = owned.gone;
     while (!signal.aborted) {
       const batch = await owned.next(batchRecordsMax, batchBytesMax);
-      if (batch === null) return;
+      if (batch === null) return owned.stopFetching();
       this.#wake();
       if ("reason" in batch) {
         await this.#stand(owned, batch);
         continue;
       }
       owned.standing = null;
-      if (await handler.handle(batch, { signal, heartbeat: yieldTurn }) === "reassign") {
-        return owned.stopFetching();
-      }
-      this.#commitLater(owned, batch.nextOffset);
+      const answer = await handler.handle(batch, { signal, heartbeat: yieldTurn });
+      if (answer === "reassign") return owned.stopFetching();
+      if (answer === "handled") this.#commitLater(owned, batch.nextOffset);
     }
   }
 

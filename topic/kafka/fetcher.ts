@@ -46,7 +46,7 @@ export type FetchedRecords = {
 };
 
 /** Bytes asked for per partition and in all; a single larger record still comes whole. */
-const PARTITION_BYTES_MAX = 2 * 1024 * 1024;
+const PARTITION_BYTES_MAX = 1024 * 1024;
 const FETCH_BYTES_MAX = 8 * 1024 * 1024;
 /** How long a broker may take beyond what it was asked to wait, in ms. */
 const ANSWER_MS_MAX = 3_000;

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { createRequire } from "node:module";
 import { expect, test } from "vitest";
 import { protocolError } from "./client_parts.ts";
@@ -46,4 +47,41 @@ test("an error of a partition says which one, and has the protocol's name", () =
   const error = protocolError(6, { request: "Fetch", about: "partition 4" });
   expect(error).toMatchObject({ type: "NOT_LEADER_FOR_PARTITION" });
   expect(error.message).toMatch(/^partition 4: /);
+});
+
+test("the chunks of an answer go as soon as it is joined, and nothing goes that is a part of an answer or of a larger buffer", () => {
+  repairClient();
+  const Connection = createRequire(import.meta.url)("kafkajs/src/network/connection");
+  const answers: string[] = [];
+  const kept: Uint8Array[] = [];
+  const connection = Object.assign(Object.create(Connection.prototype), {
+    chunks: [],
+    bytesBuffered: 0,
+    bytesNeeded: 4,
+    requestQueue: {
+      fulfillRequest: ({ payload }: { readonly payload: Uint8Array }) => {
+        kept.push(payload);
+        answers.push(new TextDecoder().decode(payload));
+      },
+    },
+  });
+  const answer = (text: string) => {
+    const bytes = new Uint8Array(8 + text.length);
+    new DataView(bytes.buffer).setInt32(0, 4 + text.length);
+    bytes.set(new TextEncoder().encode(text), 8);
+    return bytes;
+  };
+  const alone = Buffer.from(answer("alone").buffer);
+  const [first, second] = [answer("in three parts").slice(0, 10), answer("in three parts").slice(10, 15)];
+  const third = new Uint8Array([...answer("in three parts").slice(15), ...answer("next")]);
+  const pool = new Uint8Array(100);
+  pool.set(answer("part of a pool"), 50);
+  const inPool = pool.subarray(50, 72);
+  for (const chunk of [alone, first, second, third, inPool.subarray(0, 9), inPool.subarray(9)]) {
+    connection.processData(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length));
+  }
+  expect(answers).toEqual(["alone", "in three parts", "next", "part of a pool"]);
+  expect(kept.map((payload) => new TextDecoder().decode(payload))).toEqual(answers);
+  const left = [alone, first, second, third, pool].map(({ buffer }) => buffer.byteLength);
+  expect(left).toEqual([13, 0, 0, 0, 100]);
 });

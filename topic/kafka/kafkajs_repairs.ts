@@ -1,4 +1,5 @@
 import { zstdCompressSync } from "node:zlib";
+import { giveBack } from "../../runtime/give_back.ts";
 import { inside } from "./client_parts.ts";
 import { answerInWords } from "./produce_answer.ts";
 
@@ -10,6 +11,7 @@ export function repairClient(): void {
   commitOnlyWhatIsAssigned();
   keepWhoHasALeader();
   answerInWords();
+  giveChunksBack();
 }
 
 let isRepaired = false;
@@ -86,6 +88,24 @@ function keepWhoHasALeader(): void {
     const hasAny = withLeaders.some(({ partitionMetadata }) => partitionMetadata.length > 0);
     await original(hasAny ? { ...metadata, topicMetadata: withLeaders } : metadata);
     return metadata;
+  };
+}
+
+/**
+ * An answer of a megabyte comes in chunks of 64 KiB, which the client joins: each byte that is read would lie twice in memory
+ * until the garbage collector looks, which it does after 64 MB of them.
+ */
+function giveChunksBack(): void {
+  const Connection = inside("network/connection") as {
+    prototype: { processData(this: { readonly chunks: readonly Uint8Array[] }, data: Uint8Array): unknown };
+  };
+  const original = Connection.prototype.processData;
+  Connection.prototype.processData = function (data) {
+    const { chunks } = this;
+    const answered = original.call(this, data);
+    // Of a single one the answer is a part.
+    if (chunks !== this.chunks && chunks.length > 1) chunks.forEach(giveBack);
+    return answered;
   };
 }
 

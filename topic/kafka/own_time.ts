@@ -1,4 +1,4 @@
-import type { RecordToPublish, TopicRecord } from "../topic.ts";
+import type { RecordHeaders, RecordToPublish } from "../topic.ts";
 
 /**
  * A broker refuses times that are too far from its own (`message.timestamp.before.max.ms`, `after.max.ms`: an hour ahead
@@ -61,12 +61,13 @@ export function atTakenTimes(
   });
 }
 
-/** The record as it was published: with its own time, and without the header that kept it. */
-export function withOwnTime(record: TopicRecord): TopicRecord {
-  const text = record.headers[OWN_TIME_HEADER];
-  if (text === undefined) return record;
-  const own = Date.parse(text);
-  if (Number.isNaN(own) || new Date(own).toISOString() !== text) return record;
-  const { [OWN_TIME_HEADER]: _, ...headers } = record.headers;
-  return { ...record, timestamp: own, headers };
+/** A record's own time and the headers that it was published with; null where no header keeps one. */
+export function ownTimeIn(
+  headers: RecordHeaders,
+): { readonly timestamp: number; readonly headers: RecordHeaders } | null {
+  const { [OWN_TIME_HEADER]: text, ...others } = headers;
+  if (text === undefined) return null;
+  const timestamp = Date.parse(text);
+  if (Number.isNaN(timestamp) || new Date(timestamp).toISOString() !== text) return null;
+  return { timestamp, headers: others };
 }

@@ -3,7 +3,7 @@ import { type RecordSet, roomFor } from "./records/record_set.ts";
 import type { RecordBatch, TopicRecord, UnreadableRecords } from "../topic.ts";
 
 /** Bytes fetched ahead per partition, as they are packed: while a batch is handled the next is on its way. */
-const AHEAD_BYTES_MAX = 4 * 1024 * 1024;
+const AHEAD_BYTES_MAX = 1024 * 1024;
 
 /** A partition that a member of a group owns now, and what has been fetched ahead of it, packed as it came. */
 export class OwnedPartition {
@@ -18,6 +18,8 @@ export class OwnedPartition {
   fetchFrom = 0;
   /** Why its records cannot be had now. */
   trouble: string | null = null;
+  /** Its handler wants it assigned anew. */
+  isToBeginAnew = false;
   /** Fetches that failed in a row. */
   failures = 0;
   /** Where it stands, because they cannot be read. */
@@ -87,10 +89,10 @@ export class OwnedPartition {
 
   /**
    * The next batch within the bounds as soon as there is one, without records where only the position has moved; or
-   * what stands in the way. Null where the partition has gone.
+   * what stands in the way. Null where the partition has gone, or is to begin anew.
    */
   async next(recordsMax: number, bytesMax: number): Promise<RecordBatch | UnreadableRecords | null> {
-    while (!this.gone.signal.aborted) {
+    while (!this.gone.signal.aborted && !this.isToBeginAnew) {
       const next = this.#take(recordsMax, bytesMax);
       if (next !== null) return next;
       await new Promise<void>((resolve) => this.#arrived = resolve);

@@ -66,9 +66,10 @@ const SIZES = "select id, length(value) as size from record where id >= ? and id
 type RecordRow = [
   id: number,
   timestamp: number | null,
-  key: Uint8Array | null,
-  value: Uint8Array,
+  keyBytes: number | null,
+  valueBytes: number,
   headers: string | null,
+  bytes: Uint8Array | null,
 ];
 
 /** Up to the first row that cannot be decoded: somebody else has written it, or the disk has changed it. */
@@ -79,7 +80,13 @@ function recordsBetween(
 ): { readonly records: readonly TopicRecord[]; readonly unreadable: UnreadableRecords | null } {
   const low = id * OFFSETS_PER_PARTITION;
   const records: TopicRecord[] = [];
-  for (const [row, timestamp, key, value, text] of connection.all<RecordRow>(ROWS, ...range)) {
+  const rows = connection.all<RecordRow>(ROWS, ...range);
+  const bytes = rows.pop()![5]!;
+  let end = 0;
+  const take = (length: number) => bytes.subarray(end, end += length);
+  for (const [row, timestamp, keyBytes, valueBytes, text] of rows) {
+    const key = keyBytes === null ? null : take(keyBytes);
+    const value = take(valueBytes);
     const headers = text === null ? NO_HEADERS : headersIn(text);
     const at = { partition: number, offset: row - low };
     if (timestamp !== null && headers !== null) records.push({ ...at, timestamp, key, value, headers });
@@ -94,9 +101,17 @@ function recordsBetween(
   return { records, unreadable: null };
 }
 
-/** SQLite's integers have 64 bits: one that JavaScript cannot say would fail the whole query. */
-const ROWS = `select id, case when timestamp = ${TIME} then timestamp end, key, value, headers ` +
-  "from record where id >= ? and id <= ? order by id";
+/**
+ * The rows, and behind them one blob of all keys and values in their order: an ArrayBuffer for each of them would cost more
+ * than everything else in a row. One statement, so that both are of one moment.
+ *
+ * SQLite's integers have 64 bits: one that JavaScript cannot say would fail the whole query.
+ */
+const ROWS =
+  `select * from (select id, case when timestamp = ${TIME} then timestamp end, length(key), length(value), headers, null ` +
+  "from record where id >= ?1 and id <= ?2 order by id) " +
+  "union all select null, null, null, null, null, cast(group_concat(bytes, '') as blob) " +
+  "from (select ifnull(key, x'') || value as bytes from record where id >= ?1 and id <= ?2 order by id)";
 
 /** As the port bounds them, in bytes. */
 const UNREADABLE_BYTES_MAX = 1024 * 1024;

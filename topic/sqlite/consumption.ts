@@ -37,6 +37,13 @@ export class SqliteConsumption implements Consumption {
   readonly #standing = new Map<number, UnreadableRecords>();
   /** What cannot be done just now, by attempt: one loop's success says nothing about another's failure. */
   readonly #failing = new Map<symbol, string>();
+  /** By partition: up to where it was committed, or is to be, since it was assigned. */
+  readonly #reached = new Map<number, number>();
+  /** Of them what {@link commit} has brought and is not committed yet. */
+  readonly #due = new Set<number>();
+  #committing: Promise<void> | null = null;
+  /** By partition: aborts where it is to begin anew. */
+  readonly #anew = new Map<number, AbortController>();
   #failure: { readonly error: unknown } | null = null;
 
   constructor(private readonly options: ConsumeOptions, private readonly source: ConsumptionSource) {
@@ -51,6 +58,18 @@ export class SqliteConsumption implements Consumption {
     const standing = this.#standing.size > 0 ? { standing: [...this.#standing.values()] } : {};
     if (reason !== undefined) return { is: "away", partitions, reason, ...standing };
     return { is: partitions.length > 0 ? "joined" : "joining", partitions, ...standing };
+  }
+
+  commit(partition: number, nextOffset: number): void {
+    if (!this.#owned.has(partition) || nextOffset <= (this.#reached.get(partition) ?? -1)) return;
+    this.#reached.set(partition, nextOffset);
+    this.#due.add(partition);
+    this.#committing ??= this.#commitDue().catch((error) => this.#fail(error))
+      .finally(() => this.#committing = null);
+  }
+
+  reassign(partition: number): void {
+    this.#anew.get(partition)?.abort();
   }
 
   async stop(): Promise<void> {
@@ -105,6 +124,7 @@ export class SqliteConsumption implements Consumption {
     } catch (error) {
       this.#fail(error);
     }
+    await this.#committing;
     this.#owned.delete(partition.number);
     this.#standing.delete(partition.number);
   }
@@ -117,6 +137,8 @@ export class SqliteConsumption implements Consumption {
   /** Where the handler wants to begin; null when the consumption stops meanwhile. */
   async #startOffset(partition: FilePartition): Promise<number | null> {
     const { signal } = this.#leaving;
+    this.#anew.delete(partition.number);
+    this.#reached.delete(partition.number);
     let wanted: number | null;
     try {
       wanted = await this.options.handler.assigned(partition.number, { signal });
@@ -148,7 +170,9 @@ export class SqliteConsumption implements Consumption {
   /** Batch after batch until the handler asks for a new assignment or the consumption stops. */
   async #flow(partition: FilePartition, from: number): Promise<void> {
     const { reader } = this.source;
-    const { signal } = this.#leaving;
+    const anew = new AbortController();
+    this.#anew.set(partition.number, anew);
+    const signal = AbortSignal.any([this.#leaving.signal, anew.signal]);
     for (let next = from;;) {
       // One turn of the event loop per batch: a handler that never waits must not hold up the other partitions.
       await pause(0);
@@ -157,7 +181,7 @@ export class SqliteConsumption implements Consumption {
       if (polled === null) return;
       let { batch } = polled;
       if (polled.unreadable !== null) {
-        if (!(await this.#passesOver(polled.unreadable))) continue;
+        if (!(await this.#passesOver(polled.unreadable, signal))) continue;
         // Without a record, so that whoever keeps a position moves on and the group commits.
         batch = { ...batch, nextOffset: polled.unreadable.nextOffset };
       } else {
@@ -168,15 +192,15 @@ export class SqliteConsumption implements Consumption {
           continue;
         }
       }
-      if (await this.options.handler.handle(batch, HANDLE_CONTROL) === "reassign") return;
+      const answer = await this.options.handler.handle(batch, HANDLE_CONTROL);
+      if (answer === "reassign") return;
       next = batch.nextOffset;
-      await this.#commit(partition, next);
+      if (answer === "handled") await this.#commit(partition.number, next);
     }
   }
 
   /** True where the handler passes over; else false after a while of standing, when it is to be read again. */
-  async #passesOver(unreadable: UnreadableRecords): Promise<boolean> {
-    const { signal } = this.#leaving;
+  async #passesOver(unreadable: UnreadableRecords, signal: AbortSignal): Promise<boolean> {
     if (await this.options.handler.unreadable?.(unreadable) === "skip") {
       this.#standing.delete(unreadable.partition);
       return true;
@@ -195,11 +219,21 @@ export class SqliteConsumption implements Consumption {
     }));
   }
 
-  async #commit(partition: FilePartition, nextOffset: number): Promise<void> {
+  async #commitDue(): Promise<void> {
+    for (const partition of this.#due) {
+      this.#due.delete(partition);
+      await this.#commit(partition, this.#reached.get(partition)!);
+    }
+  }
+
+  async #commit(partition: number, nextOffset: number): Promise<void> {
     const { topic, group } = this.options;
-    await this.#retryingWhileBusy(() =>
-      this.source.offsets.commit(group, topic, { partition: partition.number, nextOffset })
-    );
+    this.#reached.set(partition, nextOffset);
+    await this.#retryingWhileBusy(async () => {
+      // What was tried again meanwhile must not take back what came behind it.
+      if (this.#reached.get(partition)! > nextOffset) return;
+      await this.source.offsets.commit(group, topic, { partition, nextOffset });
+    });
   }
 
   /** Repeats what the log could not do, and shows it as `away` meanwhile; null when the consumption stops first. */

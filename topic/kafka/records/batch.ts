@@ -1,6 +1,4 @@
-import { Buffer } from "node:buffer";
-import type { TopicRecord } from "../../topic.ts";
-import { OWN_TIME_HEADER, withOwnTime } from "../own_time.ts";
+import { OWN_TIME_HEADER } from "../own_time.ts";
 import { ByteReader, MalformedError } from "./byte_reader.ts";
 import { unpack } from "./codecs.ts";
 import { crc32c } from "./crc32c.ts";
@@ -109,8 +107,6 @@ export class BatchRecords {
   readonly unpackedBytes: number;
   readonly #reader: ByteReader;
   readonly #headers: BatchHeaders;
-  /** One search of the whole batch spares every record the look at its headers. */
-  readonly #mayHaveOwnTimes: boolean;
   #left: number;
 
   constructor(
@@ -127,9 +123,6 @@ export class BatchRecords {
     this.unpackedBytes = bytes.length;
     this.#reader = new ByteReader(bytes);
     this.#headers = new BatchHeaders(bytes);
-    this.#mayHaveOwnTimes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).includes(
-      OWN_TIME_HEADER,
-    );
     this.#left = batch.count;
     if (this.#left <= 0) this.#checkEnd();
   }
@@ -145,7 +138,7 @@ export class BatchRecords {
   }
 
   /** Null behind the last; throws {@link MalformedError} where the bytes are no record. */
-  next(): TopicRecord | null {
+  next(): KafkaRecord | null {
     if (this.#left <= 0) return null;
     this.#left--;
     const reader = this.#reader;
@@ -159,7 +152,7 @@ export class BatchRecords {
     const key = nullable(reader);
     const value = nullable(reader);
     const headersAt = reader.at;
-    const headers = passOverHeaders(reader) > 0 ? this.#headers : null;
+    const headers = passOverHeaders(reader);
     if (reader.at !== end) {
       throw new MalformedError(`the record at offset ${offset} is not as long as it says`);
     }
@@ -170,10 +163,10 @@ export class BatchRecords {
       timestamp ?? baseTimestamp + delta,
       key,
       value,
-      headers,
+      headers.count > 0 ? this.#headers : null,
       headersAt,
     );
-    return this.#mayHaveOwnTimes ? withOwnTime(record) : record;
+    return headers.mayHaveOwnTime ? record.asPublished() : record;
   }
 }
 
@@ -182,13 +175,23 @@ function nullable(reader: ByteReader): Uint8Array | null {
   return length < 0 ? null : reader.take(length);
 }
 
-/** Looks only at the lengths, so that decoding them later cannot fail; answers how many there are. */
-function passOverHeaders(reader: ByteReader): number {
+/** Looks only at the lengths, so that decoding them later cannot fail; and at what may be the one name that changes the record. */
+function passOverHeaders(reader: ByteReader): { readonly count: number; readonly mayHaveOwnTime: boolean } {
   const count = reader.varint();
+  let mayHaveOwnTime = false;
   for (let i = 0; i < count; i++) {
-    reader.skip(reader.varint());
     const length = reader.varint();
-    if (length > 0) reader.skip(length);
+    const at = reader.skip(length);
+    if (length === OWN_TIME_HEADER.length && isOwnTime(reader.bytes, at)) mayHaveOwnTime = true;
+    const valueLength = reader.varint();
+    if (valueLength > 0) reader.skip(valueLength);
   }
-  return count;
+  return { count, mayHaveOwnTime };
+}
+
+function isOwnTime(bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < OWN_TIME_HEADER.length; i++) {
+    if (bytes[at + i] !== OWN_TIME_HEADER.charCodeAt(i)) return false;
+  }
+  return true;
 }

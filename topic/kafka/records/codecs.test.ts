@@ -1,9 +1,10 @@
-import { constants, gzipSync, zstdCompressSync } from "node:zlib";
+import { constants, gunzipSync, gzipSync, zstdCompressSync } from "node:zlib";
 import { Buffer } from "node:buffer";
 import { describe, expect, test } from "vitest";
 import { CODEC_NAMES, unpack } from "./codecs.ts";
 import { crc32c } from "./crc32c.ts";
 import { MalformedError } from "./byte_reader.ts";
+import { inOnePiece } from "./one_piece.ts";
 import { TooLargeError } from "./too_large.ts";
 
 const WORDS = "some words, some words, some words, and more words";
@@ -99,6 +100,50 @@ test("LZ4 blocks may be left as they are, and frames may be joined or passed ove
   const passedOver = [0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 9];
   const frames = new Uint8Array([...stored, ...passedOver, ...PACKED["lz4"]!.bytes]);
   expect(new TextDecoder().decode(unpack(frames, 3, 100))).toBe("hi" + WORDS);
+});
+
+describe("Unpacking to one piece", () => {
+  /** How large the pieces were of which room was made for what these packed bytes hold. */
+  const pieces = (packed: Uint8Array) => {
+    const made: number[] = [];
+    inOnePiece(
+      (bytes, options) => {
+        made.push(options.chunkSize);
+        return gunzipSync(bytes, options);
+      },
+      packed,
+      100_000_000,
+    );
+    return made;
+  };
+  const repeated = (times: number) => gzipSync(WORDS.repeat(times));
+
+  test("a batch like the one before fits into the piece that is made for it", () => {
+    inOnePiece(gunzipSync, repeated(2_000), 100_000_000);
+    const [size] = pieces(repeated(2_000));
+    expect(size).toBeGreaterThan(2_000 * WORDS.length);
+    expect(size).toBeLessThan(1.2 * 2_000 * WORDS.length);
+  });
+
+  test("the piece has a bound whatever the batch before has become, and what is given back holds no more than twice itself", () => {
+    inOnePiece(gunzipSync, gzipSync(new Uint8Array(20_000_000)), 100_000_000);
+    const [size] = pieces(gzipSync(new Uint8Array(10_000)));
+    expect(size).toBeLessThanOrEqual(512 * 1024);
+    for (const [codec, pack] of [[1, gzipSync], [4, zstdCompressSync]] as const) {
+      for (const words of [1, 3, 400, 20]) {
+        const unpacked = unpack(pack(WORDS.repeat(words)), codec, 100_000_000);
+        expect(new TextDecoder().decode(unpacked)).toBe(WORDS.repeat(words));
+        expect(unpacked.buffer.byteLength).toBeLessThanOrEqual(2 * unpacked.length);
+      }
+    }
+  });
+
+  test("one letter over and over, packed alone, does not decide for the batches behind it", () => {
+    const zeros = gzipSync(new Uint8Array(100_000));
+    expect(unpack(zeros, 1, 100_000).length).toBe(100_000);
+    expect(() => unpack(zeros, 1, 99_999)).toThrow(TooLargeError);
+    expect(unpack(repeated(1), 1, 50)).toEqual(new TextEncoder().encode(WORDS));
+  });
 });
 
 test("a codec that has no name is an error", () => {

@@ -1,5 +1,6 @@
 import { gunzipSync } from "node:zlib";
 import { MalformedError } from "./byte_reader.ts";
+import { inOnePiece } from "./one_piece.ts";
 import { unpackLz4 } from "./lz4.ts";
 import { unpackSnappy } from "./snappy.ts";
 import { TooLargeError } from "./too_large.ts";
@@ -17,7 +18,7 @@ export function unpack(packed: Uint8Array, codec: number, bytesMax: number): Uin
     case "none":
       return packed;
     case "gzip":
-      return bounded(() => gunzipSync(packed, { maxOutputLength: bytesMax }), bytesMax);
+      return bounded(() => inOnePiece(gunzipSync, packed, bytesMax), bytesMax);
     case "snappy":
       return unpackSnappy(packed, bytesMax);
     case "lz4":

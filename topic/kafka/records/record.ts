@@ -1,10 +1,14 @@
 import type { RecordHeaders, TopicRecord } from "../../topic.ts";
+import { ownTimeIn } from "../own_time.ts";
 import { ByteReader } from "./byte_reader.ts";
 
 const EMPTY = new Uint8Array(0);
 const NO_HEADERS: RecordHeaders = Object.freeze({});
 
-/** A record whose key and value are views of its batch, and whose headers are decoded when they are first looked at. */
+/**
+ * A record whose key and value are views of its batch; its own, so that a copy of the record has them. Headers are decoded when
+ * they are looked at, and stay with the batch for as long as no other record's are.
+ */
 export class KafkaRecord implements TopicRecord {
   readonly value: Uint8Array;
   private known: RecordHeaders | null;
@@ -24,7 +28,17 @@ export class KafkaRecord implements TopicRecord {
   }
 
   get headers(): RecordHeaders {
-    return this.known ??= this.batch!.at(this.headersAt);
+    return this.known ?? this.batch!.at(this.headersAt);
+  }
+
+  /** The record as it was published, where one of its headers keeps its own time. */
+  asPublished(): KafkaRecord {
+    const own = ownTimeIn(this.headers);
+    if (own === null) return this;
+    const { partition, offset, key, value, batch, headersAt } = this;
+    const record = new KafkaRecord(partition, offset, own.timestamp, key, value, batch, headersAt);
+    record.known = own.headers;
+    return record;
   }
 }
 
@@ -32,6 +46,9 @@ export class KafkaRecord implements TopicRecord {
 export class BatchHeaders {
   /** Texts of the record before, by place: names mostly come again, and many values do. */
   readonly #texts: KnownText[] = [];
+  /** Those looked at last, and where they begin. */
+  #last: RecordHeaders = NO_HEADERS;
+  #lastAt = -1;
   readonly #reader: ByteReader;
 
   constructor(bytes: Uint8Array) {
@@ -40,6 +57,7 @@ export class BatchHeaders {
 
   /** Of one name that comes twice the last counts; one without a value is none. */
   at(at: number): RecordHeaders {
+    if (at === this.#lastAt) return this.#last;
     const reader = this.#reader;
     reader.at = at;
     const headers: Record<string, string> = {};
@@ -50,7 +68,8 @@ export class BatchHeaders {
       if (length < 0) delete headers[name];
       else headers[name] = this.#text(length, 2 * place + 1);
     }
-    return headers;
+    this.#lastAt = at;
+    return this.#last = headers;
   }
 
   #text(length: number, place: number): string {

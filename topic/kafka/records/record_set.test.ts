@@ -54,6 +54,12 @@ describe("Records of a batch", () => {
     expect(second).toMatchObject({ offset: 8, timestamp: 999, key: null, headers: {} });
   });
 
+  test("keep key and value in a copy, as whoever publishes one again with another time or headers makes it", () => {
+    const [record] = setOf(batch({ records: [{ key: "k", value: "v" }] })).take(roomFor(9, 9));
+    const copy = { ...record!, headers: {} };
+    expect([text(copy.key), text(copy.value)]).toEqual(["k", "v"]);
+  });
+
   test("a tombstone's value is empty", () => {
     const [record] = setOf(batch({ records: [{ key: "k", value: null }] })).take(roomFor(9, 9));
     expect([text(record!.key), text(record!.value)]).toEqual(["k", ""]);

@@ -1,4 +1,4 @@
-import type { TopicRecord, UnreadableRecords } from "../../topic.ts";
+import type { UnreadableRecords } from "../../topic.ts";
 import {
   BATCH_LENGTH_MIN,
   BatchHead,
@@ -10,6 +10,7 @@ import {
 } from "./batch.ts";
 import { ByteReader, MalformedError } from "./byte_reader.ts";
 import { OldMessages, oldTimestamp } from "./old_messages.ts";
+import type { KafkaRecord } from "./record.ts";
 
 /** A transaction that its producer took back: its records from `firstOffset` on, up to the control batch that says so. */
 export type AbortedTransaction = { readonly producerId: number; readonly firstOffset: number };
@@ -96,8 +97,8 @@ export class RecordSet {
   }
 
   /** Takes what there is room for, up to the first entry that cannot be read. */
-  take(room: Room): TopicRecord[] {
-    const records: TopicRecord[] = [];
+  take(room: Room): KafkaRecord[] {
+    const records: KafkaRecord[] = [];
     try {
       while (this.#unreadable === null && (this.#open !== null || this.#openNext(room))) {
         if (room.records <= 0 || room.bytes <= 0) break;
@@ -118,7 +119,7 @@ export class RecordSet {
   }
 
   /** Brokers take batches whose records say any offset; by one that is too high everything behind it would count as read. */
-  #checkOrder({ offset }: TopicRecord): void {
+  #checkOrder({ offset }: KafkaRecord): void {
     const { magic, firstOffset, lastOffset } = this.#entry!;
     const first = magic < 2 ? 0 : firstOffset;
     const isRepeated = offset >= this.#from && offset < this.#position;

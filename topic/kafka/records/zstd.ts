@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { zstdDecompressSync } from "node:zlib";
 import { ByteReader, MalformedError } from "./byte_reader.ts";
+import { inOnePiece } from "./one_piece.ts";
 
 /**
  * The frames of Zstandard (RFC 8878, 3.1), each to be unpacked alone: of several the runtime gives back the first, of one
@@ -27,7 +28,7 @@ export function unpackZstd(packed: Uint8Array, bytesMax: number): Uint8Array {
   const frames = framesOf(packed);
   let left = bytesMax;
   const unpacked = frames.map((frame) => {
-    const bytes = zstdDecompressSync(frame, { maxOutputLength: Math.max(1, left) });
+    const bytes = inOnePiece(zstdDecompressSync, frame, Math.max(1, left));
     left -= bytes.length;
     return bytes;
   });
