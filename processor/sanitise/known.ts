@@ -1,6 +1,6 @@
 import { remembering } from "../../runtime/remember.ts";
 import { digitsOf } from "./checks.ts";
-import { type CountedText, words } from "./counted_text.ts";
+import { type CountedText, type Looks, words } from "./counted_text.ts";
 import { fold } from "./fold.ts";
 import type { Entity, Report, Traits } from "./rules.ts";
 import { NAMES_AND_WORDS } from "./words.ts";
@@ -29,6 +29,27 @@ export function hasKnownValues({ emails, names, phones, ips }: KnownValues): boo
   return emails.length + names.length + phones.length + ips.length > 0;
 }
 
+/** False where no known value can stand in folded text, which costs a look for each value's first word. */
+export function mayHoldKnownValues(
+  text: string,
+  { known, traits: { ascii, digits }, looks }: {
+    readonly known: KnownValues;
+    readonly traits: Traits;
+    readonly looks: Looks;
+  },
+): boolean {
+  const { firsts } = soughtIn(known);
+  looks.spend((firsts.length + 1) * text.length);
+  if (digits >= PHONE_DIGITS_MIN && known.phones.length > 0) return true;
+  // What is beyond ASCII may be hidden, and the rest is then looked at as ASCII.
+  return holdsOne(bareAscii(text).text, firsts) || !ascii && holdsOne(bare(text).text, firsts);
+}
+
+function holdsOne(text: string, words: readonly string[]): boolean {
+  for (let i = 0; i < words.length; i++) if (text.includes(words[i]!)) return true;
+  return false;
+}
+
 /** Finds known values in folded text. */
 export function findKnownValues(
   text: CountedText,
@@ -38,10 +59,12 @@ export function findKnownValues(
   const whole = text.whole();
   const view = ascii || ASCII.test(whole) ? bareAscii(whole) : bare(whole);
   let spaced: Bare | null = null;
-  for (const { first, value, wantedFrom } of soughtIn(known)) {
+  const { firsts, values, names, ips } = soughtIn(known);
+  for (let i = 0; i < values.length; i++) {
     text.looks.spend(view.text.length);
-    if (!view.text.includes(first)) continue;
-    const wanted = wantedFrom(value);
+    if (!view.text.includes(firsts[i]!)) continue;
+    const value = values[i]!;
+    const wanted = i < names ? wantedEmail(value) : i < ips ? wantedName(value) : wantedIp(value);
     if (wanted === null) continue;
     spaced ??= withSingleSpaces(view);
     findWhole(text, { view: spaced, wanted, whole }, report);
@@ -74,6 +97,7 @@ const WANTED_MAX = 10_000;
 const REMEMBERED_UNITS_MAX = 320;
 const wantedEmail = wantedAs("EMAIL_ADDRESS", /[\p{L}\p{N}_.+-]/u);
 const wantedName = wantedAs("PERSON", /[\p{L}\p{N}]/u);
+const wantedIp = (value: string) => value.includes(":") ? wantedIpv6(value) : wantedIpv4(value);
 const wantedIpv6 = wantedAs("IP_ADDRESS", /[\p{L}\p{N}_.:]/u);
 /** A port may follow it. */
 const wantedIpv4 = wantedAs("IP_ADDRESS", /[\p{L}\p{N}_.]/u);
@@ -102,35 +126,59 @@ function bareValue(value: string): string {
   return (ASCII.test(folded) ? bareAscii(folded) : bare(folded)).text.trim();
 }
 
-/** `first`: the value's first word. Most texts lack it, so that no more of the value need be made ready. */
+/**
+ * What is looked for, e-mail addresses first, and of each its first word: most texts lack it, so that no more of the value
+ * need be made ready.
+ */
 type Sought = {
-  readonly first: string;
-  readonly value: string;
-  readonly wantedFrom: (value: string) => Wanted | null;
+  readonly known: KnownValues;
+  readonly values: readonly string[];
+  readonly firsts: readonly string[];
+  /** Index of the first name, and of the first address of the network. */
+  readonly names: number;
+  readonly ips: number;
 };
 
 /** The values looked for last: a record's texts are sanitised one after the other. */
-let last: { readonly known: KnownValues; readonly sought: readonly Sought[] } | null = null;
+let last: Sought | null = null;
 
-function soughtIn(known: KnownValues): readonly Sought[] {
-  if (last?.known === known) return last.sought;
-  const sought: Sought[] = [];
-  const add = (value: string, wantedFrom: Sought["wantedFrom"]) => {
-    const text = bareValue(value);
-    const end = text.search(/\s/);
-    sought.push({ first: end < 0 ? text : text.slice(0, end), value, wantedFrom });
-  };
-  for (const email of known.emails) add(email, wantedEmail);
+function soughtIn(known: KnownValues): Sought {
+  if (last?.known === known) return last;
+  const values = [...known.emails];
   for (const name of known.names) {
-    add(name, wantedName);
+    values.push(name);
     // As lists of people have it.
-    const parts = /^(\S{2,40}) (\S{2,40})$/.exec(name);
-    if (parts !== null) add(`${parts[2]}, ${parts[1]}`, wantedName);
+    const space = name.indexOf(" ");
+    if (space > 0 && FIRST_AND_LAST.test(name)) {
+      values.push(`${name.slice(space + 1)}, ${name.slice(0, space)}`);
+    }
   }
-  for (const ip of known.ips) add(ip, ip.includes(":") ? wantedIpv6 : wantedIpv4);
-  last = { known, sought };
-  return sought;
+  const ips = values.length;
+  for (const ip of known.ips) values.push(ip);
+  return last = { known, values, firsts: values.map(firstWord), names: known.emails.length, ips };
 }
+
+const FIRST_AND_LAST = /^\S{2,40} \S{2,40}$/;
+
+/** The first word of a value as it is looked for. */
+function firstWord(value: string): string {
+  // Printable ASCII folds to itself.
+  for (let at = 0; at <= value.length; at++) {
+    const code = value.charCodeAt(at);
+    if (code > 32 && code < 127) continue;
+    if (at === value.length || code === 32 && at > 0) return value.slice(0, at).toLowerCase();
+    break;
+  }
+  return value.length > REMEMBERED_UNITS_MAX ? bareFirstWord(value) : rememberedFirstWord(value);
+}
+
+function bareFirstWord(value: string): string {
+  const text = bareValue(value);
+  const end = text.search(/\s/);
+  return end < 0 ? text : text.slice(0, end);
+}
+
+const rememberedFirstWord = remembering(bareFirstWord, { entriesMax: WANTED_MAX });
 
 /** Lower case without accents; `at` leads back where dropping accents moved anything. */
 type Bare = { readonly text: string; readonly at: Int32Array | null };

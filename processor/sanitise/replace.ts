@@ -1,6 +1,6 @@
 import { CountedText, type Looks } from "./counted_text.ts";
 import { fold, stripControls } from "./fold.ts";
-import { findKnownValues, hasKnownValues, type KnownValues } from "./known.ts";
+import { findKnownValues, hasKnownValues, type KnownValues, mayHoldKnownValues } from "./known.ts";
 import { ENTITIES, type Entity, isBare, type Report, RULES, type Traits, traitsOf } from "./rules.ts";
 
 /** Where something personal stands in the text that was given, in UTF-16 units; `end` is exclusive. */
@@ -57,9 +57,14 @@ const ROUNDS_MAX = 8;
  * text brought along are: folded text holds no other, so it can be part of no match and no context reaches over it.
  * That is why sanitising the result again finds nothing new.
  */
-function findAll(text: string, { known, traits: given, looks }: Means): Span[] {
+function findAll(text: string, { known, traits: whole, looks }: Means): Span[] {
   looks.spend(text.length);
-  if (isBare(given) && !hasKnownValues(known)) return [];
+  const brought = text.includes("<") ? text.replace(PLACEHOLDER, blanks) : text;
+  // A placeholder's own letters ask for no rule: a text that has been sanitised is looked at as it was then.
+  const given = brought === text ? whole : traitsOf(brought);
+  // Hiding a part of the text takes words away, so that what it cannot hold now it will not hold later.
+  const holdsKnown = hasKnownValues(known) && mayHoldKnownValues(brought, { known, traits: given, looks });
+  if (isBare(given) && !holdsKnown) return [];
   const hits: Span[] = [];
   const found: Span[] = [];
   /** By rule: how much had been hidden when it last ran. */
@@ -69,14 +74,13 @@ function findAll(text: string, { known, traits: given, looks }: Means): Span[] {
   const report: Report = (entity, start, end) => {
     if (end > start) found.push({ start, end, entity });
   };
-  const brought = text.includes("<") ? text.replace(PLACEHOLDER, blanks) : text;
   let traits = given;
-  let masked = new CountedText(brought, looks, brought === text ? traits.runs : null, traits.longs);
+  let masked = new CountedText(brought, looks, traits.runs, traits.longs);
   // The last rule of a round that found something, −1 for known values: those behind it saw the text as it is now, and
   // found nothing.
   for (let round = 0, last = RULES.length - 1; round < ROUNDS_MAX; round++) {
     let finder = NONE;
-    if (hasKnownValues(known)) {
+    if (holdsKnown) {
       findKnownValues(masked, { known, traits }, report);
       if (found.length > 0) {
         masked = hide(masked, hits, found);
@@ -96,6 +100,7 @@ function findAll(text: string, { known, traits: given, looks }: Means): Span[] {
     if (finder === NONE) break;
     last = finder;
     traits = traitsOf(masked.whole());
+    if (isBare(traits) && !holdsKnown) break;
   }
   return inOrder(hits);
 }
