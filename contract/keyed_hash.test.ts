@@ -14,6 +14,19 @@ test("createHmacSha256() answers what node:crypto's createHmac does, for any key
   );
 });
 
+test("createHmacSha256() answers what createHmac does for any text, short or long, one after the other", () => {
+  const hmac = createHmacSha256("a key");
+  const text = fc.array(fc.string({ unit: "binary" }), { maxLength: 8 }).map((parts) => parts.join("\ud800"));
+  fc.assert(
+    fc.property(
+      fc.oneof(text, fc.integer({ min: 250, max: 260 }).map((length) => "€".repeat(length))),
+      (text) => {
+        expect(hmac(text).toString("hex")).toBe(createHmac("sha256", "a key").update(text).digest("hex"));
+      },
+    ),
+  );
+});
+
 test.each([63, 64, 65, 128])("createHmacSha256() keeps to RFC 2104 at a key of %i bytes", (length) => {
   const key = Buffer.alloc(length, 7);
   expect(createHmacSha256(key)("x").toString("hex")).toBe(

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { idFromBody } from "../contract/envelope.ts";
 import { manualClock } from "../tests/support/manual_clock.ts";
 import { until } from "../tests/support/until.ts";
@@ -63,6 +63,33 @@ describe("a good event", () => {
     const values = (await ingest.webhooks()).filter(({ value }) => value.length === 1024 * 1024);
     expect(values.map(({ value }) => new TextDecoder().decode(value) === text)).toEqual([true, true]);
   });
+});
+
+test("a webhook that comes whole is answered without a Request, a Response, Headers or a stream being made", async () => {
+  const made: string[] = [];
+  const names = ["Request", "Response", "Headers", "ReadableStream"] as const;
+  for (const name of names) {
+    vi.stubGlobal(
+      name,
+      new Proxy(globalThis[name], {
+        construct: (target, args, self) => (made.push(name), Reflect.construct(target, args, self)),
+      }),
+    );
+  }
+  try {
+    const id = "0190a000-0000-7000-8000-bbbbbbbbbbbb";
+    const body = webhookBody(id);
+    const { hostname, port } = new URL(ingest.url);
+    using connection = await Deno.connect({ hostname, port: Number(port) });
+    const head = `POST /api/webhooks HTTP/1.1\r\nhost: ${hostname}\r\ncontent-type: application/json\r\n`;
+    await connection.write(new TextEncoder().encode(`${head}content-length: ${body.length}\r\n\r\n${body}`));
+    const answer = new Uint8Array(1024);
+    const length = await connection.read(answer);
+    expect(new TextDecoder().decode(answer.subarray(0, length!))).toContain(`{"status":"ok","id":"${id}"}`);
+    expect(made).toEqual([]);
+  } finally {
+    vi.unstubAllGlobals();
+  }
 });
 
 const deep = (depth: number) =>

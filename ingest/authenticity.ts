@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { hash, timingSafeEqual } from "node:crypto";
 import type { Clock } from "../runtime/clock.ts";
+import type { HeaderReader } from "../runtime/http/request.ts";
 import { createHmacSha256 } from "../contract/keyed_hash.ts";
 import type { Refusal } from "./webhook.ts";
 
@@ -12,9 +13,9 @@ export type Authenticity = {
   /** Whether headers in which nothing is wrong prove who sends them: a static secret does, a signature only with the body. */
   readonly headersProve: boolean;
   /** Static secret; presence, form and age of a signature. */
-  checkHeaders(headers: Headers): Refusal | null;
+  checkHeaders(headers: HeaderReader): Refusal | null;
   /** The signature over the body as it came. */
-  checkBody(headers: Headers, body: Uint8Array): Refusal | null;
+  checkBody(headers: HeaderReader, body: Uint8Array): Refusal | null;
 };
 
 export type AuthenticityOptions = {
@@ -66,7 +67,7 @@ export function createAuthenticity(options: AuthenticityOptions): Authenticity {
   };
 }
 
-function checkSecret(headers: Headers, expected: Buffer): Refusal | null {
+function checkSecret(headers: HeaderReader, expected: Buffer): Refusal | null {
   const bearer = /^bearer +(.+)$/i.exec(headers.get("authorization") ?? "")?.[1];
   const plain = headers.get("x-webhook-secret");
   if (bearer === undefined && plain === null) {
@@ -79,7 +80,7 @@ function checkSecret(headers: Headers, expected: Buffer): Refusal | null {
   return right ? null : refuse("secret_wrong", "the secret of this request is not the one of this ingest");
 }
 
-function checkSigned(headers: Headers, now: number): Refusal | null {
+function checkSigned(headers: HeaderReader, now: number): Refusal | null {
   const timestamp = headers.get("webhook-timestamp");
   if (timestamp === null || !headers.get("webhook-id") || !headers.get("webhook-signature")) {
     return refuse("signature_missing", "expected webhook-id, webhook-timestamp and webhook-signature");
@@ -96,7 +97,7 @@ function checkSigned(headers: Headers, now: number): Refusal | null {
   return null;
 }
 
-function signaturesOf(headers: Headers): readonly Buffer[] {
+function signaturesOf(headers: HeaderReader): readonly Buffer[] {
   return (headers.get("webhook-signature") ?? "").split(" ", SIGNATURES_MAX)
     .filter((one) => one.startsWith("v1,"))
     // A header sent twice comes joined by commas; base64 itself holds none.

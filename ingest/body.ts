@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { takeArrived } from "../runtime/http/request.ts";
+import { headersIn, takeArrived } from "../runtime/http/request.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Place } from "../runtime/room.ts";
 import type { IngestLimits } from "./config.ts";
@@ -152,6 +152,6 @@ class Watch {
 
 /** Null where the sender sends in chunks. HTTP holds a sender to it; one that does both is refused by the server. */
 export function declaredLength(request: Request): number | null {
-  const length = request.headers.get("content-length");
+  const length = headersIn(request).get("content-length");
   return length === null ? null : Number(length);
 }

@@ -27,12 +27,16 @@ export class Deadlines {
 
   async #watch(): Promise<void> {
     this.#watching = true;
-    for (const deadline of this.#open) {
-      const left = deadline.at - this.clock.monotonic();
-      // Those that are met in the meantime leave the set: an iteration over a Set passes over what was deleted.
+    for (let first = this.#first(); first !== undefined; first = this.#first()) {
+      const left = first.at - this.clock.monotonic();
+      // An iterator must not wait with it: through it V8 keeps all that the set has held since it last moved.
       if (left > 0) await this.clock.wait(left);
-      if (this.#open.delete(deadline)) deadline.late();
+      if (this.#open.delete(first)) first.late();
     }
     this.#watching = false;
+  }
+
+  #first(): Deadline | undefined {
+    for (const deadline of this.#open) return deadline;
   }
 }

@@ -270,6 +270,28 @@ async function post(url: string, name: string): Promise<number> {
   return (await drained(response)).status;
 }
 
+/** Makes much that dies soon, as a busy ingest does, and says how large the space for it has grown, in MiB. */
+const BUSY = `
+  import v8 from "node:v8";
+  let kept = [];
+  for (let i = 0; i < 5_000_000; i++) {
+    kept.push({ i });
+    if (kept.length > 200_000) kept = [];
+  }
+  const space = v8.getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space");
+  console.log(space.space_size / 1024 ** 2);`;
+
+test("V8 keeps to the bounds that the task's file gives it: without them the young space alone takes 64 MiB", async () => {
+  const file = new URL("../runtime/telemetry/ingest.env", import.meta.url).pathname;
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", `--env-file=${file}`, BUSY],
+    env: { NO_COLOR: "1" },
+  }).output();
+  const mebibytes = Number(new TextDecoder().decode(stdout));
+  expect(mebibytes).toBeGreaterThan(0);
+  expect(mebibytes).toBeLessThanOrEqual(16);
+});
+
 async function drained(response: Response): Promise<Response> {
   await response.body?.cancel();
   return response;

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { type Clock, systemClock } from "../runtime/clock.ts";
 import type { Environment } from "../runtime/environment.ts";
-import type { FaultPoint } from "../runtime/fault_point.ts";
+import { type FaultPoint, faultPointFrom } from "../runtime/fault_point.ts";
 import { createKeyedHashes } from "../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../contract/names.ts";
 import { diskFreeBytes, enterDataDir, pipelineSecret } from "../runtime/data_dir.ts";
@@ -10,7 +10,6 @@ import { retry } from "../runtime/retry.ts";
 import { Room } from "../runtime/room.ts";
 import { type RunningService, runService } from "../runtime/service.ts";
 import type { Uncaught } from "../runtime/uncaught.ts";
-import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
 import { SettingsWatch } from "../topic/settings_watch.ts";

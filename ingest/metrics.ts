@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry } from "../runtime/telemetry/prometheus.ts";
 import type { Room } from "../runtime/room.ts";
 import type { Drainer } from "./spool/drainer.ts";
 import type { HttpServer } from "../runtime/http/server.ts";

@@ -17,9 +17,12 @@ const LOOKED_AT_MAX = 2_400;
 /** Milliseconds for which the topic's ends are taken as they are. */
 const ENDS_FRESH_MS = 250;
 
+/** As it is kept: its time in milliseconds, which most of them take along without ever being shown. */
+type KeptWebhook = Omit<RecentWebhook, "receivedAt"> & { readonly receivedAt: number };
+
 /** Keeps the last {@link RECENT_MAX}; what went from the spool to the log is one and the same entry. */
 export class RecentWebhooks {
-  #newestLast: RecentWebhook[] = [];
+  #newestLast: KeptWebhook[] = [];
   /** Entries that say spool, or a few more that are kept no longer: where there is none, a published record needs no search. */
   #spooled = 0;
 
@@ -49,7 +52,8 @@ export class RecentWebhooks {
 
   /** The last ones, newest first. */
   list(): readonly RecentWebhook[] {
-    return this.#newestLast.slice(-RECENT_MAX).reverse();
+    return this.#newestLast.slice(-RECENT_MAX).reverse()
+      .map((entry) => ({ ...entry, receivedAt: isoOf(entry.receivedAt) }));
   }
 
   /**
@@ -60,7 +64,7 @@ export class RecentWebhooks {
     const bounds = await log.bounds(topic);
     const perPartition = Math.min(RECENT_MAX, Math.ceil(LOOKED_AT_MAX / Math.max(1, bounds.length)));
     const known = new Set(this.#newestLast.map(positionText));
-    const found: RecentWebhook[] = [];
+    const found: KeptWebhook[] = [];
     for (const one of bounds) {
       const looking = { topic, bounds: one, recordsMax: perPartition, bytesMax: PARTITION_BYTES_MAX, signal };
       for (const record of (await tailOf(log, looking)).records) {
@@ -72,11 +76,11 @@ export class RecentWebhooks {
     // Published while this was read: it stands there already.
     const now = new Set(this.#newestLast.map(positionText));
     this.#newestLast = [...found.filter((entry) => !now.has(positionText(entry))), ...this.#newestLast]
-      .sort((a, b) => a.receivedAt < b.receivedAt ? -1 : a.receivedAt > b.receivedAt ? 1 : 0)
+      .sort((a, b) => a.receivedAt - b.receivedAt)
       .slice(-RECENT_MAX);
   }
 
-  #add(entry: RecentWebhook): void {
+  #add(entry: KeptWebhook): void {
     this.#newestLast.push(entry);
     // Not one by one: that would move all of them for each webhook.
     if (this.#newestLast.length < 2 * RECENT_MAX) return;
@@ -88,16 +92,16 @@ export class RecentWebhooks {
 function entryOf(
   { timestamp, headers }: Pick<EnvelopeRecord, "timestamp" | "headers">,
   where: Pick<RecentWebhook, "durable" | "partition" | "offset">,
-): RecentWebhook {
+): KeptWebhook {
   const { id, event } = readLabel(headers);
-  return { id: id ?? null, event: event ?? null, receivedAt: isoOf(timestamp), ...where };
+  return { id: id ?? null, event: event ?? null, receivedAt: timestamp, ...where };
 }
 
 function isoOf(timestamp: number): string {
   return new Date(Math.abs(timestamp) <= 8.64e15 ? timestamp : 0).toISOString();
 }
 
-function positionText({ partition, offset, id, receivedAt }: RecentWebhook): string {
+function positionText({ partition, offset, id, receivedAt }: KeptWebhook): string {
   return partition === null ? `${id} ${receivedAt}` : `${partition}:${offset}`;
 }
 

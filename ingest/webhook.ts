@@ -1,4 +1,5 @@
 import { decodeJson, type EnvelopeRecord, parseEnvelope, toRecord } from "../contract/envelope.ts";
+import type { HeaderReader } from "../runtime/http/request.ts";
 
 /** Why ingest says no; `code` is stable, `message` is for people and never quotes the request. */
 export type Refusal = {
@@ -32,7 +33,10 @@ const JSON_TYPE =
   /^(?:application\/json|[\w.!#$&^-]+\/[\w.!#$&^+-]+\+json)\s*(?:;\s*charset="?utf-?8"?\s*)?;?\s*$/i;
 
 /** Refuses what the headers alone show to be unreadable: content type, content encoding, declared length. */
-export function checkContent(headers: Headers, { bodyBytesMax }: { bodyBytesMax: number }): Refusal | null {
+export function checkContent(
+  headers: HeaderReader,
+  { bodyBytesMax }: { bodyBytesMax: number },
+): Refusal | null {
   const type = headers.get("content-type");
   if (type !== "application/json" && !isJsonType(type)) {
     return {
@@ -64,7 +68,7 @@ export function tooLarge(bodyBytesMax: number): Refusal {
  * @param receivedAt Milliseconds since 1970, UTC.
  */
 export function readWebhook(
-  headers: Headers,
+  headers: HeaderReader,
   body: Uint8Array,
   { receivedAt }: { receivedAt: number },
 ): WebhookOutcome {

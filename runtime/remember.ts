@@ -16,3 +16,13 @@ export function remembering<T extends string | boolean | object | null>(
     return given;
   };
 }
+
+/** Makes something at the first call, and answers the same to all others; what failed is made again. */
+export function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () =>
+    made ??= make().catch((error) => {
+      made = undefined;
+      throw error;
+    });
+}

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, test } from "vitest";
 import { type ManualClock, manualClock } from "../../tests/support/manual_clock.ts";
 import { until as untilIn } from "../../tests/support/until.ts";
 import type { Handler } from "./connection.ts";
+import { textResponse } from "./response.ts";
 import { HTTP_LIMITS, HttpServer } from "./server.ts";
 
 const until = (look: () => boolean) => untilIn("the sockets to be so far", look);
@@ -185,6 +186,42 @@ describe("HttpServer", () => {
     const old = await exchange("GET /stream HTTP/1.0\r\nhost: a\r\n\r\n");
     expect(old).toMatch(/\r\n\r\npiece 1;piece 2;piece 3;$/);
     expect(old).not.toContain("chunked");
+  });
+
+  it("a text leaves as its bytes, whatever it and the head are made of, and no stream is made of it", async () => {
+    const answers = [["plain", "1"], ["ünï ✓ 🎉", "1"], ["plain", "caf\xe9"], ["", "ÿ"]] as const;
+    let streams = 0;
+    serve((request) => {
+      const [text, header] = answers[Number(request.url.at(-1))]!;
+      const response = textResponse(text, { headers: { "x-header": header } });
+      return Object.defineProperty(response, "body", { get: () => (streams++, null) });
+    });
+    for (const [index, [text, header]] of answers.entries()) {
+      const bytes = new TextDecoder("latin1").decode(new TextEncoder().encode(text));
+      const answer = await exchange(LAST.replace("/ ", `/${index} `));
+      expect(answer).toContain(`\r\nx-header: ${header}\r\n`);
+      expect(answer.endsWith(`\r\ncontent-length: ${bytes.length}\r\n\r\n${bytes}`)).toBe(true);
+    }
+    expect(streams).toBe(0);
+  });
+
+  it("an answer that is a text is a Response to whoever looks further, and what is changed in it is sent", async () => {
+    const text = () =>
+      textResponse('{"a":1}', { status: 202, headers: { "content-type": "application/json" } });
+    const real = new Response('{"a":1}', { status: 202, headers: { "content-type": "application/json" } });
+    const looked = ({ status, statusText, ok, url, type, redirected, bodyUsed }: Response) => //
+    ({ status, statusText, ok, url, type, redirected, bodyUsed });
+    expect(text()).toBeInstanceOf(Response);
+    expect(looked(text())).toEqual(looked(real));
+    expect([await text().json(), await text().clone().text()]).toEqual([{ a: 1 }, '{"a":1}']);
+
+    serve(() => {
+      const response = text();
+      response.headers.set("connection", "close");
+      response.headers.append("x-later", "1");
+      return response;
+    });
+    expect(await exchange(GET)).toMatch(/^HTTP\/1\.1 202 Accepted\r\n[^]*x-later: 1\r\n[^]*\r\n\r\n{"a":1}$/);
   });
 
   it("to HEAD, 204 and 304 no body", async () => {
