@@ -41,10 +41,19 @@ async function visiting(
     const complaints = watch(context, { origin: web.origin });
     const page = await context.newPage();
     await page.addInitScript(() => {
-      const seen = globalThis as unknown as { shift: number };
-      seen.shift = 0;
+      type Shift = PerformanceEntry & {
+        readonly sources: readonly { node: Element | null; previousRect: DOMRect; currentRect: DOMRect }[];
+      };
+      const seen = globalThis as unknown as { shifts: string[] };
+      seen.shifts = [];
+      const place = ({ x, y, width, height }: DOMRect) => `${x},${y} ${width}x${height}`;
       new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) seen.shift += (entry as unknown as { value: number }).value;
+        for (const { sources, startTime } of list.getEntries() as Shift[]) {
+          for (const { node, previousRect, currentRect } of sources) {
+            const name = `${node?.nodeName} ${(node as HTMLElement | null)?.className}`;
+            seen.shifts.push(`${name}: ${place(previousRect)} -> ${place(currentRect)} at ${startTime} ms`);
+          }
+        }
       }).observe({ type: "layout-shift", buffered: true });
     });
     await page.goto(web.origin + path);
@@ -133,7 +142,7 @@ describe("a chart", () => {
         await page.evaluate(() =>
           new Promise((done) => requestAnimationFrame(() => setTimeout(done)))
         );
-        expect(await page.evaluate(() => (globalThis as unknown as { shift: number }).shift)).toBe(0);
+        expect(await page.evaluate(() => (globalThis as unknown as { shifts: string[] }).shifts)).toEqual([]);
         expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(width);
       }, { viewport: { width, height: 900 } }),
   );

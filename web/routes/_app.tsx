@@ -1,6 +1,9 @@
 import { asset } from "fresh/runtime";
 import { define } from "../utils.ts";
 
+/** A browser that is busy would paint half a page, and move what it has painted when the rest comes. */
+const PAINTED_WHOLE = { rel: "expect", href: "#foot", blocking: "render" };
+
 export default define.page(function App({ Component, state }) {
   return (
     <html lang="en">
@@ -16,6 +19,7 @@ export default define.page(function App({ Component, state }) {
         <script src={asset("/scheme.js")} />
         <link rel="icon" type="image/svg+xml" href={asset("/favicon.svg")} />
         <link rel="stylesheet" href={asset("/styles.css")} />
+        <link {...PAINTED_WHOLE} />
       </head>
       <body>
         <Component />

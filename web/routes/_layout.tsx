@@ -48,7 +48,7 @@ export default define.layout(function Layout({ Component, state, url }) {
       <main id="content">
         <Component />
       </main>
-      <footer class="foot">
+      <footer id="foot" class="foot">
         <PageFoot />
       </footer>
     </>
