@@ -64,6 +64,7 @@ ENV DATA_DIR=/data OTEL_DENO_CONSOLE=ignore OTEL_EXPORTER_OTLP_TIMEOUT=2000
 VOLUME /data
 # No subprocess, no native library: the rights of `deno task processor`. --allow-write has no path, because the dataset is
 # reached by a link and Deno makes links for nobody with less; the user and the read-only file system say what can be
-# written. --allow-sys: statfs tells whether /data lies on a network file system.
-ENTRYPOINT ["deno", "run", "--no-prompt", "--node-modules-dir=manual", "--allow-env", "--allow-net", "--allow-read", "--allow-write", "--allow-sys=statfs"]
+# written. --allow-sys: statfs tells whether /data lies on a network file system; the rest is what the AWS SDK asks, where
+# DATASET_URL is set: whose ~/.aws it may read, and the system that it names to the server.
+ENTRYPOINT ["deno", "run", "--no-prompt", "--node-modules-dir=manual", "--allow-env", "--allow-net", "--allow-read", "--allow-write", "--allow-sys=statfs,uid,homedir,osRelease"]
 CMD ["ingest/main.ts"]

@@ -6,8 +6,9 @@ import { firstUrl, startService } from "../tests/support/pipeline.ts";
 import { spawnProgram } from "../tests/support/run_command.ts";
 
 /**
- * How many durable webhooks a second does ingest take, and how long does one wait, against a bare Hono route that reads
- * the same body and forgets it? Same machine, same client, one run, rounds in turn; the ratio is the figure that travels.
+ * How many durable webhooks a second does ingest take, how long does one wait, and what processor time and memory do they
+ * cost, against a bare Hono route that reads the same body and forgets it? Same machine, same client, one run, rounds in
+ * turn; the ratios are the figures that travel. Time and memory are told on Linux.
  *
  * `deno run -A bench/ingest.ts [--connections 64] [--seconds 5] [--rounds 3] [--kafka]`
  *
@@ -31,6 +32,9 @@ type Figures = {
   readonly p99Ms: number;
   readonly failed: number;
 };
+
+/** Figures of a round, and the processor time that the server took for each answer, in µs; NaN where it is not known. */
+type Round = Figures & { readonly cpuMicros: number };
 
 const USAGE = "Usage: deno task bench ingest [--connections 64] [--seconds 5] [--rounds 3] [--kafka]";
 /** Different users, so that records spread over the partitions. */
@@ -72,21 +76,27 @@ async function bench(): Promise<void> {
     DATA_DIR: join(directory, "data"),
     INGEST_PORT: "0",
     ...kafka,
-  });
+  }, { flags: ["--env-file=runtime/telemetry/ingest.env"] });
   try {
-    const measure = await hasWrk() ? wrk(directory) : ownClient;
+    const client = await hasWrk() ? wrk(directory) : ownClient;
+    const measure = async (server: Server, s: number): Promise<Round> => {
+      const before = cpuSeconds(server);
+      const figures = await client(load(server, s));
+      const cpuMicros = (cpuSeconds(server) - before) / (figures.perSecond * s) * 1e6;
+      return { ...figures, cpuMicros };
+    };
     const bodies = Array.from({ length: BODIES }, (_, index) => body(index));
-    const load = (server: { readonly url: string }, s: number): Load => ({
+    const load = (server: Server, s: number): Load => ({
       url: `${server.url}/api/webhooks`,
       connections,
       seconds: s,
       bodies,
     });
-    for (const server of [bare, ingest]) await measure(load(server, 1));
-    const results = { bare: [] as Figures[], ingest: [] as Figures[] };
+    for (const server of [bare, ingest]) await measure(server, 1);
+    const results = { bare: [] as Round[], ingest: [] as Round[] };
     for (let round = 0; round < rounds; round++) {
-      results.bare.push(await measure(load(bare, seconds)));
-      results.ingest.push(await measure(load(ingest, seconds)));
+      results.bare.push(await measure(bare, seconds));
+      results.ingest.push(await measure(ingest, seconds));
     }
     console.log(
       `client: ${await hasWrk() ? "wrk" : "built in (slower than wrk)"}, ${connections} connections, ` +
@@ -97,12 +107,37 @@ async function bench(): Promise<void> {
     print("durable webhooks", durable, results.ingest);
     console.log(
       `ratio             ${(durable.perSecond / plain.perSecond).toFixed(2)} of the bare route's rate, ` +
-        `${(durable.p99Ms / plain.p99Ms).toFixed(1)} times its p99`,
+        `${(durable.p99Ms / plain.p99Ms).toFixed(1)} times its p99, ` +
+        `${(durable.cpuMicros / plain.cpuMicros).toFixed(1)} times its processor time`,
+    );
+    console.log(
+      `memory of ingest  at most ${Math.round(residentMb(ingest))} MB at ${Math.round(durable.perSecond)}/s`,
     );
   } finally {
     await Promise.all([bare.stop(), ingest.stop()]);
     await broker?.stop();
     await Deno.remove(directory, { recursive: true });
+  }
+}
+
+type Server = { readonly url: string; readonly pid: number };
+
+/** What a process has computed so far, in the kernel as well; NaN where nobody says. Linux counts in hundredths. */
+function cpuSeconds({ pid }: Server): number {
+  const fields = procText(`${pid}/stat`)?.split(") ").at(-1)?.split(" ") ?? [];
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** The most memory that a process has held at once; NaN where nobody says. */
+function residentMb({ pid }: Server): number {
+  return Number(/VmHWM:\s+(\d+) kB/.exec(procText(`${pid}/status`) ?? "")?.[1]) / 1000;
+}
+
+function procText(path: string): string | null {
+  try {
+    return Deno.readTextFileSync(`/proc/${path}`);
+  } catch {
+    return null;
   }
 }
 
@@ -135,6 +170,7 @@ async function startBare() {
   const child = spawnProgram("bench/ingest.ts", { args: ["--bare"] });
   return {
     url: await firstUrl(child.stdout, () => ""),
+    pid: child.pid,
     async stop() {
       child.kill("SIGTERM");
       await child.status;
@@ -211,18 +247,19 @@ async function ownClient({ url, connections, seconds, bodies }: Load): Promise<F
   return { perSecond: took.length / seconds, p50Ms: at(0.5), p99Ms: at(0.99), failed };
 }
 
-function median(rounds: readonly Figures[]): Figures {
+function median(rounds: readonly Round[]): Round {
   return rounds.toSorted((a, b) => a.perSecond - b.perSecond)[Math.floor(rounds.length / 2)]!;
 }
 
-function print(name: string, figures: Figures, rounds: readonly Figures[]): void {
+function print(name: string, figures: Round, rounds: readonly Round[]): void {
   const rates = rounds.map(({ perSecond }) => Math.round(perSecond));
   const failed = rounds.reduce((sum, round) => sum + round.failed, 0);
   console.log(
     `${name.padEnd(17)} ${Math.round(figures.perSecond)}/s (rounds: ${Math.min(...rates)}–${
       Math.max(...rates)
     }), ` +
-      `p50 ${figures.p50Ms.toFixed(2)} ms, p99 ${figures.p99Ms.toFixed(2)} ms` +
+      `p50 ${figures.p50Ms.toFixed(2)} ms, p99 ${figures.p99Ms.toFixed(2)} ms, ` +
+      `${figures.cpuMicros.toFixed(0)} µs of processor time each` +
       (failed > 0 ? `, ${failed} FAILED` : ""),
   );
 }

@@ -14,17 +14,26 @@ export const READER_TITLES: Readonly<Record<DatasetReader, string>> = {
 };
 
 /**
- * A snippet (SQL for DuckDB, Python for the others) that reads the dataset at `place`, a directory, into `lines`: the five
- * columns of a line as what they are, the time as one in UTC, everything else as text or null. No type is guessed of the
- * data: a sample of it may hold only nulls, or ids that look like numbers.
+ * A snippet (SQL for DuckDB, Python for the others) that reads the dataset at `place`, a directory or `s3://bucket/prefix`,
+ * into `lines`: the five columns of a line as what they are, the time as one in UTC, everything else as text or null. No
+ * type is guessed of the data: a sample of it may hold only nulls, or ids that look like numbers.
  */
 export function readerSnippet(reader: DatasetReader, place: string): string {
+  if (place.startsWith("s3://")) return BUCKET_SNIPPETS[reader];
   return SNIPPETS[reader](place.replace(/(?<=.)\/+$/, ""));
 }
 
 const TEXTS = ["event", "failure_reason", "input_prompt", "distinct_id"] as const;
 /** A line may be larger than what these readers take by default; ingest takes 1 MiB, which may double where it is escaped. */
 const BLOCK_BYTES = 16 * 1024 * 1024;
+
+/** Python that knows the objects, and how fsspec finds the bucket. */
+const FILES = 'files = [json.loads(line)["path"] for line in open("files.jsonl", encoding="utf-8")]';
+const FSSPEC = `style = "path" if os.environ.get("S3_FORCE_PATH_STYLE") == "1" else "auto"
+s3 = {
+    "endpoint_url": os.environ.get("AWS_ENDPOINT_URL"),
+    "config_kwargs": {"s3": {"addressing_style": style}},
+}`;
 
 const SNIPPETS: Readonly<Record<DatasetReader, (place: string) => string>> = {
   duckdb: (place) =>
@@ -103,6 +112,112 @@ lines = spark.read.schema(schema).json(
 )
 lines.show()`,
 };
+
+/** Of a bucket: by the list that `dataset files` prints, and with the environment that the services have. */
+const BUCKET_SNIPPETS: Readonly<Record<DatasetReader, string>> = {
+  duckdb: `${listed("--")}
+install httpfs; load httpfs; install aws; load aws;
+-- Another server than AWS: add endpoint 'localhost:9000', url_style 'path', use_ssl false to the brackets.
+create or replace secret dataset_bucket (type s3, provider credential_chain);
+set variable files = (
+  select list(path) from read_json('files.jsonl', format = 'newline_delimited', columns = {path: 'VARCHAR'})
+);
+create or replace temp view lines as select * from read_json(
+  getvariable('files'), format = 'newline_delimited', hive_partitioning = false,
+  columns = {timestamp: 'TIMESTAMPTZ', ${TEXTS.map((name) => `${name}: 'VARCHAR'`).join(", ")}}
+);
+from lines;`,
+
+  pandas: `${listed("#")}
+# No read_json: it makes numbers of ids like 00012345 and 1e5, and nothing of NaN. Needs s3fs, and zstandard for .zst.
+import fsspec, json, os, pandas
+
+${FILES}
+${FSSPEC}
+
+def lines_of(file):
+    with fsspec.open(file, "rt", encoding="utf-8", newline="\\n", compression="infer", **s3) as opened:
+        yield from map(json.loads, opened)
+
+lines = pandas.DataFrame(
+    (line for file in files for line in lines_of(file)),
+    columns=${python(["timestamp", ...TEXTS])},
+    dtype="string",
+)
+lines["timestamp"] = pandas.to_datetime(lines["timestamp"], utc=True, format="ISO8601")
+print(lines)`,
+
+  pyarrow: `${listed("#")}
+# block_size: with the default of 1 MiB pyarrow hangs or fails where a line is longer. No pyarrow.dataset: it takes .zst as
+# it is stored.
+import json, os, pyarrow, pyarrow.fs, pyarrow.json
+
+${FILES}
+scheme, _, endpoint = os.environ.get("AWS_ENDPOINT_URL", "https://").partition("://")
+s3 = pyarrow.fs.S3FileSystem(scheme=scheme, endpoint_override=endpoint.rstrip("/") or None)
+schema = pyarrow.schema(
+    [("timestamp", pyarrow.timestamp("ms", "UTC"))]
+    + [(name, pyarrow.string()) for name in ${python(TEXTS)}]
+)
+
+def table_of(file):
+    with s3.open_input_stream(file.removeprefix("s3://")) as stream:
+        return pyarrow.json.read_json(
+            stream,
+            read_options=pyarrow.json.ReadOptions(block_size=${BLOCK_BYTES}),
+            parse_options=pyarrow.json.ParseOptions(explicit_schema=schema),
+        )
+
+lines = pyarrow.concat_tables([schema.empty_table(), *map(table_of, files)])
+print(lines)`,
+
+  polars: `${listed("#")}
+import json, os, polars
+
+${FILES}
+endpoint = os.environ.get("AWS_ENDPOINT_URL")
+s3 = {"aws_endpoint_url": endpoint, "aws_allow_http": "true"} if endpoint else {}
+schema = {name: polars.String for name in ${python(["timestamp", ...TEXTS])}}
+lines = polars.scan_ndjson(files, schema=schema, storage_options=s3).with_columns(
+    polars.col("timestamp").str.to_datetime("%Y-%m-%dT%H:%M:%S%.3fZ", time_unit="ms", time_zone="UTC")
+)
+print(lines.collect())`,
+
+  datasets: `${listed("#")}
+# Needs s3fs, and zstandard for .zst.
+import json, os
+from datasets import Features, Value, load_dataset
+
+${FILES}
+${FSSPEC}
+features = Features(
+    {"timestamp": Value("timestamp[ms, tz=UTC]")}
+    | {name: Value("string") for name in ${python(TEXTS)}}
+)
+lines = load_dataset("json", data_files=files, features=features, split="train", storage_options=s3)
+print(lines)`,
+
+  spark: `${listed("#")}
+# Needs org.apache.hadoop:hadoop-aws of Spark's own Hadoop version among its packages.
+import json, os
+from pyspark.sql import SparkSession
+
+${FILES}
+builder = SparkSession.builder
+if "AWS_ENDPOINT_URL" in os.environ:
+    builder = builder.config("spark.hadoop.fs.s3a.endpoint", os.environ["AWS_ENDPOINT_URL"])
+if os.environ.get("S3_FORCE_PATH_STYLE") == "1":
+    builder = builder.config("spark.hadoop.fs.s3a.path.style.access", "true")
+schema = "timestamp TIMESTAMP, ${TEXTS.map((name) => `${name} STRING`).join(", ")}"
+lines = builder.getOrCreate().read.schema(schema).json(["s3a" + file.removeprefix("s3") for file in files])
+lines.show()`,
+};
+
+function listed(comment: string): string {
+  return `${comment} First, in a shell: deno task --quiet dataset files --json > files.jsonl
+${comment} That list is exact: what a bucket lists may be there a moment before its commit, or be left over. Objects of an
+${comment} older list may be gone, after an erasure at once; then make it anew.`;
+}
 
 function torn(comment: string, whatFollows: string): string {
   return `${comment} Beside a running writer a file may end in half a line; ${whatFollows}. \`deno task dataset files\` says how many

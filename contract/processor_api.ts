@@ -53,6 +53,8 @@ export type PipelineStatus = {
   log: "embedded" | "kafka";
   groups: GroupLag[];
   dataset: { records: number; bytes: number; files: number };
+  /** Why what is said of the dataset is older than this answer, or 0 where nothing was known yet; missing where it is not. */
+  datasetProblem?: string;
   offers: Record<OfferState, number>;
   deadLetters: { total: number; byReason: Record<string, number> };
   /**

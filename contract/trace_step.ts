@@ -4,8 +4,9 @@
  */
 
 /**
- * Times are ISO 8601, UTC. `fromLog`: told by a processor that has started since, from the topic's end and the manifest; `at` is
- * then when it was read, and says nothing of when it happened. `position` is `partition:offset` in the raw topic. */
+ * Times are ISO 8601, UTC. `fromLog`: told by a processor that has started since, from the topics' ends and the manifest; `at` is
+ * then when it was read, and says nothing of when it happened, but for `earned` and `mail`, whose facts have a time of their
+ * own. `position` is `partition:offset` in the raw topic. */
 export type TraceStep =
   | {
     readonly step: "polled";
@@ -79,6 +80,7 @@ export type TraceStep =
     readonly dueAt: string;
     readonly addressKnown: boolean;
     readonly at: string;
+    readonly fromLog?: true;
   }
   | {
     readonly step: "mail";
@@ -90,6 +92,7 @@ export type TraceStep =
     readonly messageId: string | null;
     readonly nextAttemptAt: string | null;
     readonly at: string;
+    readonly fromLog?: true;
   };
 
 /** `not_counted`: a use that is known already, or beyond those that an offer takes. */

@@ -30,7 +30,84 @@ describe("The processor's settings", () => {
     expect(datasetWriters).toBe(2);
   });
 
+  it("have no bucket without DATASET_URL, whatever else is set for AWS", () => {
+    const environment = {
+      AWS_ENDPOINT_URL: "no address",
+      AWS_REGION: "eu-west-1",
+      DATASET_OBJECT_BYTES: "1",
+    };
+    expect(readProcessorConfig(environment).objects).toBeNull();
+  });
+
+  it("name a bucket, and are plain data for the Workers", () => {
+    const { objects } = readProcessorConfig({ DATASET_URL: "s3://training-data" });
+    expect(objects).toEqual({
+      bucket: "training-data",
+      prefix: "",
+      endpoint: null,
+      region: null,
+      forcePathStyle: false,
+      objectBytes: 64 * 1024 * 1024,
+      objectAgeMs: 30_000,
+      compression: "none",
+    });
+    const all = readProcessorConfig({
+      DATASET_URL: "s3://training-data/teams/a//",
+      AWS_ENDPOINT_URL: "http://minio:9000/",
+      S3_FORCE_PATH_STYLE: "1",
+      DATASET_OBJECT_BYTES: "1MiB",
+      DATASET_OBJECT_AGE: "5s",
+      DATASET_COMPRESSION: "zstd",
+    }).objects;
+    expect(structuredClone(all)).toEqual({
+      bucket: "training-data",
+      prefix: "teams/a",
+      endpoint: "http://minio:9000",
+      region: "us-east-1",
+      forcePathStyle: true,
+      objectBytes: 1024 * 1024,
+      objectAgeMs: 5_000,
+      compression: "zstd",
+    });
+  });
+
+  it("take the endpoint and the region that are named for S3", () => {
+    const { objects } = readProcessorConfig({
+      DATASET_URL: "s3://training-data",
+      AWS_ENDPOINT_URL: "http://elsewhere:1",
+      AWS_ENDPOINT_URL_S3: "https://s3.example",
+      AWS_REGION: "eu-central-1",
+    });
+    expect(objects).toMatchObject({ endpoint: "https://s3.example", region: "eu-central-1" });
+  });
+
   test.each([
+    [
+      "a dataset in two places",
+      { DATASET_URL: "s3://abc", DATASET_DIR: "d" },
+      /^Cannot use DATASET_URL with DATASET_DIR/,
+    ],
+    [
+      "a bucket of another kind",
+      { DATASET_URL: "gs://abc/d" },
+      /^Cannot read DATASET_URL: its scheme is gs.*s3:\/\//,
+    ],
+    ["a bucket that is no address", { DATASET_URL: "abc/d" }, /it is no address.*AWS_ENDPOINT_URL/],
+    ["no bucket", { DATASET_URL: "s3:///d" }, /it names no bucket/],
+    ["a bucket that cannot be", { DATASET_URL: "s3://My_Bucket/d" }, /cannot be called "My_Bucket"/],
+    ["a login in it", { DATASET_URL: "s3://key:word@abc/d" }, /^(?!.*word).*it has a login/],
+    ["a prefix that leads out", { DATASET_URL: "s3://abc/a/../b" }, /has the prefix "a\/\.\.\/b"/],
+    ["a prefix with a hole", { DATASET_URL: "s3://abc/a//b" }, /has the prefix "a\/\/b"/],
+    ["a prefix with a query", { DATASET_URL: "s3://abc/a?b" }, /has the prefix "a\?b"/],
+    ["a long prefix", { DATASET_URL: `s3://abc/${"a".repeat(401)}` }, /longer than 400 characters/],
+    [
+      "an endpoint that is none",
+      { DATASET_URL: "s3://abc", AWS_ENDPOINT_URL: "minio:9000" },
+      /^Cannot read AWS_ENDPOINT_URL/,
+    ],
+    ["objects of a byte", { DATASET_URL: "s3://abc", DATASET_OBJECT_BYTES: "1" }, /between 4KiB and 256MiB/],
+    ["objects of a day", { DATASET_URL: "s3://abc", DATASET_OBJECT_AGE: "1d" }, /between 100ms and 1h/],
+    ["another packing", { DATASET_URL: "s3://abc", DATASET_COMPRESSION: "lz4" }, /none or gzip or zstd/],
     ["several writers on the embedded log", { DATASET_WRITERS: "2" }, /KAFKA_BROKERS/],
     ["no writer", { DATASET_WRITERS: "0" }, /DATASET_WRITERS/],
     ["an unknown group", { PROCESSOR_GROUPS: "offers" }, /dataset-writer or discount-offers/],

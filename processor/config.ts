@@ -15,6 +15,7 @@ import {
 } from "./offers/core/dkim.ts";
 import { DISCOUNT_TEXT_DEFAULT, readDiscountText } from "./offers/core/discount_text.ts";
 import type { OfferPolicy } from "./offers/policy.ts";
+import { type ObjectsConfig, readObjectsConfig } from "./dataset/objects/config.ts";
 import { type LogConfig, readLogConfig } from "../topic/log_config.ts";
 import { readLog } from "../runtime/log.ts";
 
@@ -23,6 +24,8 @@ export type ProcessorConfig = {
   readonly log: LogConfig;
   readonly dataDir: string;
   readonly datasetDir: string;
+  /** The dataset lies in a bucket, and not in `datasetDir`; null: it does not. */
+  readonly objects: ObjectsConfig | null;
   readonly host: string;
   readonly port: number;
   readonly groups: readonly ProcessorGroup[];
@@ -75,6 +78,7 @@ export function readProcessorConfig(environment: Environment): ProcessorConfig {
     log: readLogConfig(env, dataDir),
     dataDir,
     datasetDir: resolve(env.text("DATASET_DIR", join(dataDir, "dataset"))),
+    objects: readObjectsConfig(env),
     host,
     port: env.port("PROCESSOR_PORT", 3001),
     groups: readGroups(env),

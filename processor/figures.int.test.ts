@@ -7,9 +7,9 @@ import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics
 import { NoLeaderError } from "../topic/topic.ts";
 import { failure, personIn, publish } from "./dataset/fixtures/records.ts";
 import { writeAllOf } from "./dataset/fixtures/run.ts";
-import { DatasetView } from "./dataset/files/listing.ts";
 import { readManifest, saveManifest } from "./dataset/files/manifest.ts";
-import { datasetRoot } from "./dataset/files/reader.ts";
+import { CurrentFiles, datasetRoot } from "./dataset/files/reader.ts";
+import { DatasetView } from "./dataset/reading/listing.ts";
 import { readFigures } from "./figures.ts";
 import { countLatencies } from "./loop/latency.ts";
 import { LastHour } from "./status/last_hour.ts";
@@ -46,7 +46,12 @@ async function look(given: { seen?: (hour: LastHour) => void } = {}) {
   const clock = manualClock(NOW);
   const lastHour = new LastHour(join(dataDir, "figures.json"), { clock, say: () => {} });
   given.seen?.(lastHour);
-  return await readFigures({ log, dataset: new DatasetView(datasetDir()), lastHour, clock });
+  return await readFigures({
+    log,
+    dataset: new DatasetView(new CurrentFiles(datasetDir())),
+    lastHour,
+    clock,
+  });
 }
 
 /** Records of each minute that is not 0, by how many minutes ago it was; `null` where it is not known. */

@@ -3,7 +3,7 @@ import type { Figures } from "../contract/processor_api.ts";
 import { type Clock, within } from "../runtime/clock.ts";
 import { NoLeaderError, type PartitionBounds, type TopicLog } from "../topic/topic.ts";
 import { type MinuteCount, receivedOf } from "./dataset/core/received.ts";
-import type { DatasetView, HandledPartition } from "./dataset/files/listing.ts";
+import type { DatasetView, HandledPartition } from "./dataset/reading/listing.ts";
 import { addLatencies, LATENCY_BOUNDS_MS, latencyQuantile, NO_LATENCIES } from "./loop/latency.ts";
 import { type LastHour, minuteOf, MINUTES_SHOWN } from "./status/last_hour.ts";
 
@@ -34,7 +34,7 @@ export async function readFigures(
   const now = minuteOf(clock.now());
   const groups = [DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP];
   const minutes = Array.from({ length: MINUTES_SHOWN }, (_, i) => now - MINUTES_SHOWN + 1 + i);
-  const { placeholders: _, ever: __, ...figures } = dataset.figures();
+  const { placeholders: _, ever: __, ...figures } = await dataset.figures();
   return {
     minutes: minutes.map((minute) => ({
       at: new Date(minute * 60_000).toISOString(),
@@ -46,7 +46,7 @@ export async function readFigures(
     latency: latencyOf(
       [...seen.values()].map(({ latencies }) => latencies).reduce(addLatencies, NO_LATENCIES),
     ),
-    days: dataset.days(DAYS_MAX).map(({ date, records, placeholders }) => ({
+    days: (await dataset.days(DAYS_MAX)).map(({ date, records, placeholders }) => ({
       date,
       lines: records,
       placeholders,
@@ -74,7 +74,7 @@ async function receivedByMinute(
 ): Promise<(minute: number) => number | null> {
   const bounds = await boundsByPartition(log);
   // Behind the bounds: then no record lies between the two that neither has.
-  const handled = dataset.handled();
+  const handled = await dataset.handled();
   const known = await Promise.all(
     bounds.map((one, partition) => knownOf(log, { bounds: one, handled: handled.get(partition) })),
   );

@@ -2,7 +2,14 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { EventDetail } from "../contract/processor_api.ts";
 import type { TraceStep } from "../contract/trace_step.ts";
 import { until } from "../tests/support/until.ts";
-import { post, posthogBody, type Service, startService, untilCaughtUp } from "../tests/support/pipeline.ts";
+import {
+  offerOf,
+  post,
+  posthogBody,
+  type Service,
+  startService,
+  untilCaughtUp,
+} from "../tests/support/pipeline.ts";
 import { runProgram } from "../tests/support/run_command.ts";
 
 /** Real services, killed with -9 and started again on what they left. */
@@ -185,6 +192,82 @@ test("a restarted processor tells the newest events once more, marked as read fr
   );
   expect(later.findIndex((step) => !("fromLog" in step))).toBe(again.length);
   expect(later.filter((step) => step.step === "polled" && step.id === uuidOf(50))).toHaveLength(1);
+});
+
+test("a restarted processor tells of offers and mails too, with their own times, in their order, and of nobody who was erased", async () => {
+  const env = { DISCOUNT_WAIT: "1s" };
+  const [ingest, first] = [await start("ingest"), await start("processor", env)];
+  const isSent = (id: string) => async () => (await offerOf(first.url, id))?.state === "offered";
+  for (const [i, distinctId] of ["ada", "grace-hopper"].entries()) {
+    for (let n = 0; n < 5; n++) {
+      const email = `${distinctId}@example.org`;
+      await post(
+        ingest.url,
+        posthogBody({ uuid: uuidOf(10 * i + n), event: "feature_used", distinctId, email }),
+      );
+    }
+  }
+  await until("ada's mail is sent", isSent("ada"));
+  await until("the other mail is sent", isSent("grace-hopper"));
+  await post(ingest.url, posthogBody({ uuid: uuidOf(30), event: "feature_used", distinctId: "bob" }));
+  await untilCaughtUp(first.url);
+  const of = (all: readonly TraceStep[]) => all.filter(({ step }) => step === "earned" || step === "mail");
+  const isLast = (step: TraceStep) => "id" in step && step.id === uuidOf(30);
+  // A mail is told a moment after the view says that it was sent.
+  const live = await stepsOf(first, (steps) => of(steps).length >= 4);
+  const erased = await runProgram("tools/erase/main.ts", { args: ["grace-hopper"], env: environment() });
+  expect([erased.code, erased.stderr]).toEqual([0, ""]);
+  await untilCaughtUp(first.url);
+  const { earnedAt, sentAt, messageId, offer } = (await offerOf(first.url, "ada"))!;
+  await first.kill();
+
+  const second = await start("processor", env);
+  const steps = await stepsOf(second, (all) => all.some(isLast));
+  expect(of(live).map(({ step }) => step).sort()).toEqual(["earned", "earned", "mail", "mail"]);
+  const whose = { offer, distinctId: "ada", fromLog: true };
+  expect(of(steps)).toEqual([
+    { step: "earned", ...whose, id: uuidOf(4), dueAt: expect.any(String), addressKnown: true, at: earnedAt },
+    {
+      step: "mail",
+      ...whose,
+      outcome: "accepted",
+      words: expect.any(String),
+      messageId,
+      nextAttemptAt: null,
+      at: sentAt,
+    },
+  ]);
+  expect(JSON.stringify(steps)).not.toContain("grace-hopper");
+  const places = [
+    steps.findIndex((step) => step.step === "polled" && step.id === uuidOf(4)),
+    steps.findIndex(({ step }) => step === "earned"),
+    steps.findIndex(({ step }) => step === "mail"),
+    steps.findIndex(isLast),
+  ];
+  expect(places).toEqual(places.toSorted((a, b) => a - b));
+});
+
+test("of every event that is told its own time is told too, live and after a restart, and none that is no time", async () => {
+  const [ingest, first] = [await start("ingest"), await start("processor")];
+  const events = ["feature_used", "$identify", "email_unsubscribed", "signed_up", "generation_failed"];
+  for (const [n, event] of events.entries()) {
+    await post(ingest.url, posthogBody({ uuid: uuidOf(n), event, timestamp: AT }));
+  }
+  await post(ingest.url, posthogBody({ uuid: uuidOf(0), event: "feature_used", timestamp: AT }));
+  await post(ingest.url, posthogBody({ uuid: uuidOf(9), event: "feature_used", timestamp: "yesterday" }));
+  const timesIn = async (processor: Service) => {
+    const steps = await stepsOf(
+      processor,
+      (all) => all.filter(({ step }) => step === "polled").length >= events.length + 2,
+    );
+    return steps.flatMap((step) => step.step === "polled" ? [`${step.event} ${step.eventAt}`] : []).sort();
+  };
+  const times = [...events, "feature_used"].map((event) => `${event} ${AT}`);
+  const all = [...times, "feature_used null"].sort();
+  expect(await timesIn(first)).toEqual(all);
+  await untilCaughtUp(first.url);
+  await first.kill();
+  expect(await timesIn(await start("processor"))).toEqual(all);
 });
 
 test("of a person who was erased nothing is told, neither by uuid nor after a restart", async () => {

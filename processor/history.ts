@@ -5,15 +5,12 @@ import { DISCOUNT_OFFERS_GROUP, FACTS_TOPIC, WEBHOOKS_TOPIC } from "../contract/
 import type { DeliveryOutcome, EventDetail, NoEvent } from "../contract/processor_api.ts";
 import { FEATURE_USED, isTold } from "../contract/product_events.ts";
 import type { TraceStep } from "../contract/trace_step.ts";
-import { ifThere } from "../runtime/durable_file.ts";
 import { tailOf } from "../topic/tail.ts";
 import { LogSetupError, type TopicLog, type TopicRecord } from "../topic/topic.ts";
 import { decide } from "./dataset/core/decision.ts";
 import { ignoredBecause } from "./dataset/trace.ts";
-import { datasetPath } from "./dataset/core/path.ts";
-import { type FoundLine, LineFinder } from "./dataset/files/find_line.ts";
-import { manifestPartitions, readErased, readManifest } from "./dataset/files/manifest.ts";
-import { datasetRoot } from "./dataset/files/reader.ts";
+import { type FoundLine, LineFinder } from "./dataset/reading/find_line.ts";
+import { type CurrentDataset, known } from "./dataset/reading/reader.ts";
 import type { WindowFinding } from "./dataset/core/dedup_window.ts";
 import type { DeadLetterList } from "./dead_letters/list.ts";
 import {
@@ -25,9 +22,11 @@ import {
   PERSON_PREFIX,
   subjectsOf,
 } from "./record/erasure.ts";
-import { namedIn } from "./record/known_id.ts";
+import { namedIn, ownTimeIn } from "./record/known_id.ts";
 import { eventTime, isoTime } from "./record/event_time.ts";
 import { TEXT_BYTES_MAX } from "./sanitise/mod.ts";
+import { offersTold, type WhoseOffer } from "./offer_history.ts";
+import type { ListedOffer } from "./offers/sqlite/status_reader.ts";
 
 /**
  * What has become of events, read from where it is kept: topic, windows, manifests, letters, facts. Nothing is kept here, so
@@ -35,18 +34,22 @@ import { TEXT_BYTES_MAX } from "./sanitise/mod.ts";
  */
 export type HistoryOptions = {
   readonly log: TopicLog;
-  readonly datasetDir: string;
+  readonly dataset: CurrentDataset;
   readonly trainingEvents: readonly string[];
   readonly dedupWindow: number;
   readonly hashes: KeyedHashes;
   readonly lineId: (distinctId: string) => string;
   readonly letters: DeadLetterList;
+  /** An offer as the view has it, by the offset of its `earned`; null where it does not hold, or is gone. */
+  readonly offerById: (offer: number) => OfferKnown | null;
   /** Where ids occur in the windows of this process's writers. */
   readonly lookFor: (ids: readonly string[]) => Promise<readonly WindowFinding[]>;
   readonly showRaw: boolean;
 };
 
-/** Events that the trace begins with after a start. */
+type OfferKnown = Pick<ListedOffer, "subject" | "position" | "addressKnown">;
+
+/** Events, offers and mails that the trace begins with after a start, together. */
 export const REFILLED_MAX = 200;
 const REFILL_BYTES_MAX = 2 * 1024 * 1024;
 const REFILL_LINE_BYTES_MAX = 2 * 1024 * 1024;
@@ -58,6 +61,7 @@ const FACTS_BYTES_MAX = 8 * 1024 * 1024;
 /** Bytes of a file's end in which an event's line is looked for. */
 const LINE_BYTES_MAX = 16 * 1024 * 1024;
 const DELIVERIES_MAX = 100;
+const OFFERS_READ_AT_ONCE = 8;
 
 type Place = { readonly id: string; readonly offset: number; readonly redrives: number };
 
@@ -69,7 +73,7 @@ type Delivery = {
   readonly distinctId: string | null;
   readonly reason?: string;
   readonly eventAt: string | null;
-  readonly line: { readonly file: string; readonly found: FoundLine } | null;
+  readonly line: FoundLine | null;
   readonly envelope: PosthogEnvelope | null;
 };
 
@@ -96,7 +100,7 @@ export class History {
       for (const { offset } of found) {
         if (deliveries.length >= DELIVERIES_MAX) break;
         const record = await recordAt(log, { partition, offset });
-        if (record) deliveries.push(this.#deliveryOf(record, found, moment));
+        if (record) deliveries.push(await this.#deliveryOf(record, found, moment));
       }
     }
     if (deliveries.length === 0) return nothing;
@@ -110,8 +114,8 @@ export class History {
       deliveries: deliveries.map((one) => deliveryView(one, withRaw)),
       line: line && {
         file: line.file,
-        line: line.found.is === "line" ? line.found.line : null,
-        text: line.found.is === "line" ? line.found.text : null,
+        line: line.is === "line" ? line.line : null,
+        text: line.is === "line" ? line.text : null,
       },
       facts,
       lookedAt: { partitions: lookedAt, facts: looked },
@@ -119,38 +123,88 @@ export class History {
   }
 
   /**
-   * Steps of the newest events that were handled before, oldest first: marked as read from the log.
+   * Steps of the newest events that were handled before, and of the newest offers and mails, oldest first: marked as read
+   * from the log.
    *
    * @param told Asked last: positions whose steps were told live meanwhile.
    */
   async newestSteps(told: () => ReadonlySet<string>, at: string): Promise<TraceStep[]> {
     const { log } = this.options;
     const bounds = await log.bounds(WEBHOOKS_TOPIC);
-    const tails = await Promise.all(bounds.map((one) =>
-      tailOf(log, {
-        topic: WEBHOOKS_TOPIC,
-        bounds: one,
-        recordsMax: REFILLED_MAX,
-        bytesMax: Math.ceil(REFILL_BYTES_MAX / bounds.length),
-      })
-    ));
-    const newest = tails.flatMap(({ records }) => records)
-      .sort((a, b) => a.timestamp - b.timestamp || a.offset - b.offset)
-      .slice(-REFILLED_MAX);
-    const ids = newest.map(idOf);
+    const [offers, ...tails] = await Promise.all([
+      offersTold(log),
+      ...bounds.map((one) =>
+        tailOf(log, {
+          topic: WEBHOOKS_TOPIC,
+          bounds: one,
+          recordsMax: REFILLED_MAX,
+          bytesMax: Math.ceil(REFILL_BYTES_MAX / bounds.length),
+        })
+      ),
+    ]);
+    const records = tails.flatMap(({ records }) => records)
+      .sort((a, b) => a.timestamp - b.timestamp || a.offset - b.offset);
+    // An offer has the time of the event that earned it, and stands behind it.
+    const all = [
+      ...records.map((record) => ({ at: record.timestamp, record, offer: null })),
+      ...offers.map((offer) => ({ at: offer.at, record: null, offer })),
+    ].sort((a, b) => a.at - b.at).slice(-REFILLED_MAX);
+    const newest = all.flatMap(({ record }) => record ?? []);
+    const ids = new Map(newest.map((record) => [record, idOf(record)]));
     const findings = new Map(
-      (await this.options.lookFor([...new Set(ids)])).map((one) => [one.partition, one]),
+      (await this.options.lookFor([...new Set(ids.values())])).map((one) => [one.partition, one]),
     );
     const moment = await this.#moment(REFILL_LINE_BYTES_MAX);
-    const live = told();
-    return newest.flatMap((record, i) => {
-      const { partition, offset } = record;
-      if (live.has(`${partition}:${offset}`)) return [];
-      const inWindow = findings.get(partition)?.found.filter(({ id }) => id === ids[i]);
-      const others = inWindow ??
-        newest.filter((other, n) => ids[n] === ids[i] && other.partition === partition).map(placeOf);
-      return this.#stepsOf(this.#deliveryOf(record, others, moment), at);
+    const whose = await this.#whoseOffers(all.flatMap(({ offer }) => offer?.offer ?? []), {
+      records,
+      moment,
     });
+    const deliveries = new Map<TopicRecord, Delivery>();
+    for (const { record } of all) {
+      if (record === null) continue;
+      const { partition } = record;
+      const inWindow = findings.get(partition)?.found.filter(({ id }) => id === ids.get(record));
+      const others = inWindow ??
+        newest.filter((other) => ids.get(other) === ids.get(record) && other.partition === partition)
+          .map(placeOf);
+      deliveries.set(record, await this.#deliveryOf(record, others, moment));
+    }
+    const live = told();
+    return all.flatMap(({ record, offer }) => {
+      if (record === null) {
+        const found = whose.get(offer.offer) ?? null;
+        return found === null ? [] : [offer.stepOf(found)];
+      }
+      if (live.has(`${record.partition}:${record.offset}`)) return [];
+      return this.#stepsOf(deliveries.get(record)!, at);
+    });
+  }
+
+  /** Whose offers these are, by the offer; null of one that does not hold, or of whose person nothing may be told. */
+  async #whoseOffers(
+    offers: readonly number[],
+    { records, moment }: { readonly records: readonly TopicRecord[]; readonly moment: Moment },
+  ): Promise<ReadonlyMap<number, WhoseOffer | null>> {
+    const { log, offerById, hashes, lineId } = this.options;
+    const read = new Map(records.map((record) => [`${record.partition}:${record.offset}`, record]));
+    const whoseOffer = async (id: number): Promise<WhoseOffer | null> => {
+      const offer = offerById(id);
+      if (offer === null) return null;
+      const { position: { partition, offset }, subject, addressKnown } = offer;
+      const record = read.get(`${partition}:${offset}`) ?? await recordAt(log, { partition, offset });
+      const distinctId = record === null || isScrubbed(record) ? null : namedIn(record);
+      if (record === null || distinctId === null || hashes.subject(distinctId) !== subject) return null;
+      const { timestamp: time } = record;
+      if (isErased(moment.erased(partition), { subjects: [subject], offset, time })) return null;
+      return { id: idOf(record), distinctId: lineId(distinctId), addressKnown };
+    };
+    const found = new Map<number, WhoseOffer | null>();
+    const left = [...new Set(offers)];
+    while (left.length > 0) {
+      const some = left.splice(0, OFFERS_READ_AT_ONCE);
+      for (const [i, one] of (await Promise.all(some.map(whoseOffer))).entries()) found.set(some[i]!, one);
+    }
+    return found;
   }
 
   #stepsOf(
@@ -173,8 +227,8 @@ export class History {
     if (outcome === "dead_letter" && reason) {
       steps.push({ step: "dead_lettered", ...common, position, reason });
     }
-    if (line?.found.is === "line") {
-      const { found: { line: number, prompt }, file } = line;
+    if (line?.is === "line") {
+      const { line: number, prompt, file } = line;
       steps.push({ step: "written", ...common, file, line: number, prompt });
     }
     if (outcome === "ignored") {
@@ -214,7 +268,7 @@ export class History {
     return { places, lookedAt };
   }
 
-  #deliveryOf(record: TopicRecord, places: readonly Place[], moment: Moment): Delivery {
+  async #deliveryOf(record: TopicRecord, places: readonly Place[], moment: Moment): Promise<Delivery> {
     const { partition, offset } = record;
     const { trainingEvents, lineId, hashes, letters, dedupWindow } = this.options;
     const label = readLabel(record.headers);
@@ -235,14 +289,14 @@ export class History {
       : distinctId === null
       ? null
       : lineId(distinctId);
-    const eventAt = envelope ? isoTime(time, envelope.timestamp) : null;
+    const eventAt = envelope ? isoTime(time, envelope.timestamp) : ownTimeIn(record);
     const shown = { ...known, distinctId: who, eventAt, envelope };
     if (offset >= (moment.nextOffsets.get(partition) ?? 0)) return { ...shown, outcome: "waiting" };
     const repeats = places.some((other) =>
       other.offset < offset && other.offset >= offset - dedupWindow && other.redrives >= label.redrives
     );
-    // A repeat is told by its label alone, as live: the first delivery has told the rest.
-    if (repeats) return { ...known, distinctId: who, outcome: "duplicate" };
+    // A repeat is told by its label and its time alone, as live: the first delivery has told the rest.
+    if (repeats) return { ...known, distinctId: who, outcome: "duplicate", eventAt: ownTimeIn(record) };
     const reason = letters.reasonAt({ topic: WEBHOOKS_TOPIC, partition, offset });
     if (reason !== null) return { ...shown, outcome: "dead_letter", reason };
     if (
@@ -252,17 +306,15 @@ export class History {
       const isCounted = event === FEATURE_USED && offset < (moment.countedTo[partition] ?? 0);
       return { ...shown, outcome: isCounted ? "counted" : event === FEATURE_USED ? "waiting" : "ignored" };
     }
-    const file = datasetPath(envelope.event, { timestamp: eventAt!, partition, offset });
-    const found = moment.lines.find({
-      path: file,
-      timestamp: eventAt!,
+    const found = await moment.lines.find({
+      record: { timestamp: eventAt!, partition, offset },
       event: envelope.event,
       distinctId: who!,
       text: () => this.#lineOf(record),
     });
     // A line that is nowhere in the whole file was taken out, or a later rule of the sanitiser refused it.
-    const isLine = found.is === "line" || !found.isWhole;
-    return { ...shown, outcome: isLine ? "line" : "ignored", line: isLine ? { file, found } : null };
+    const isLine = found?.is === "line" || found?.isWhole === false;
+    return { ...shown, outcome: isLine ? "line" : "ignored", line: isLine ? found : null };
   }
 
   #lineOf(record: TopicRecord): string {
@@ -277,17 +329,17 @@ export class History {
   }
 
   async #moment(lineBytesMax: number): Promise<Moment> {
-    const { log, datasetDir, letters } = this.options;
-    const [countedTo] = await Promise.all([
+    const { log, dataset, letters } = this.options;
+    const [countedTo, reader] = await Promise.all([
       log.committed(WEBHOOKS_TOPIC, DISCOUNT_OFFERS_GROUP),
+      known(dataset),
       letters.catchUp(),
     ]);
-    const root = datasetRoot(datasetDir);
-    const partitions = root === null ? [] : ifThere(() => manifestPartitions(root)) ?? [];
+    const partitions = reader?.partitions() ?? [];
     const nextOffsets = new Map(
-      partitions.map((one) => [one, readManifest(root!, one)?.nextOffset ?? 0] as const),
+      partitions.map((one) => [one, reader!.snapshot(one).manifest?.nextOffset ?? 0] as const),
     );
-    const own = new Map(partitions.map((one) => [one, readErased(root!, one)] as const));
+    const own = new Map(partitions.map((one) => [one, reader!.erasedIn(one)] as const));
     const nobody = own.values().every(({ size }) => size === 0);
     const erased = (partition: number) =>
       nobody ? NOBODY : [...own].reduce<ErasedSubjects>(
@@ -303,7 +355,7 @@ export class History {
         return known;
       },
       countedTo,
-      lines: new LineFinder(datasetDir, lineBytesMax),
+      lines: new LineFinder(reader, lineBytesMax),
     };
   }
 

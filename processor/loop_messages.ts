@@ -8,7 +8,6 @@ export type LoopName = "dataset-writer" | "discount-offers" | "offer-view" | "of
 export type ToWorker =
   | {
     readonly order: "run";
-    readonly loop: LoopName;
     readonly config: ProcessorConfig;
     readonly pipelineSecret: string;
   }

@@ -5,7 +5,6 @@ import {
   erasure,
   handClock,
   hashes,
-  mailsIn,
   newPlace,
   type Place,
   settled,
@@ -14,7 +13,7 @@ import {
   webhook,
   whileRunning,
 } from "./offers/fixtures/run.ts";
-import { openOfferStatus } from "./offers/sqlite/open.ts";
+import { openOfferStatus } from "./offers/sqlite/open_status.ts";
 import { createLineIds } from "./record/line_id.ts";
 import { createOfferList } from "./status/offer_list.ts";
 
@@ -54,7 +53,7 @@ test("the list names who used, earned and opted out, agrees with the status, and
     expect(listing.facts.applied).toBe(listing.facts.end);
     expect(JSON.stringify(listing)).not.toContain("@example.org");
     clock.move(180_000);
-    await until("the mail is there", () => mailsIn(place).length === 1);
+    await until("the mail's answer is applied", () => offers.status().mails.accepted === 1);
     await settled(place, running);
     expect(await shown()).toContain("user-1: offered, 5");
     await place.publish(erasure([hashes.subject("user-1")], START + 240_000));

@@ -6,6 +6,7 @@ import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics
 import type { TopicLog } from "../topic/topic.ts";
 import type { ProcessorConfig } from "./config.ts";
 import { manifestPartitions, readManifest } from "./dataset/files/manifest.ts";
+import type { ObjectsConfig } from "./dataset/objects/config.ts";
 import { committedBefore, confirmSecret } from "./facts/identity.ts";
 import { retrying } from "./loop/consume.ts";
 import { log as say } from "../runtime/log.ts";
@@ -23,7 +24,7 @@ export async function prepare(
   await retrying(async () => {
     await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
     await log.ensureTopic(DEAD_LETTER_TOPIC_SPEC);
-    const ranBefore = await committedBefore(log) ?? ranBeforeByDataset(config);
+    const ranBefore = await committedBefore(log) ?? await ranBeforeByDataset(config);
     const identity = await confirmSecret(log, { ranBefore, hashes, clock: systemClock });
     if (identity.is === "lost") {
       say(
@@ -43,11 +44,25 @@ export async function prepare(
 }
 
 /** Next offsets of the dataset's manifests: they show that the pipeline has run where committed offsets have expired. */
-function ranBeforeByDataset({ datasetDir }: ProcessorConfig): Record<number, number> | null {
+async function ranBeforeByDataset(
+  { datasetDir, objects }: ProcessorConfig,
+): Promise<Record<number, number> | null> {
+  if (objects) return await ranBeforeByBucket(objects);
   const partitions = ifThere(() => manifestPartitions(datasetDir)) ?? [];
   const found = partitions.flatMap((partition) => {
     const manifest = readManifest(datasetDir, partition);
     return manifest === null ? [] : [[partition, manifest.nextOffset] as const];
   });
   return found.length === 0 ? null : Object.fromEntries(found);
+}
+
+async function ranBeforeByBucket(objects: ObjectsConfig): Promise<Record<number, number> | null> {
+  const { openBucket } = await import("./dataset/open.ts");
+  using bucket = await openBucket(objects, { clock: systemClock });
+  const live = await bucket.live();
+  const found: Record<number, number> = {};
+  for (const partition of await live?.partitions() ?? []) {
+    found[partition] = (await live!.manifest(partition))!.nextOffset;
+  }
+  return Object.keys(found).length === 0 ? null : found;
 }

@@ -1,3 +1,4 @@
+import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP } from "../contract/names.ts";
 import type { ProcessorConfig } from "./config.ts";
 import type { WindowFinding } from "./dataset/core/dedup_window.ts";
 import type { LoopMessage } from "./loop/loop.ts";
@@ -13,19 +14,59 @@ export type RunningLoop = {
   readonly ended: Promise<void>;
 };
 
-/** Starts one loop; `report` gets what it tells. */
+const MODULES: Readonly<Record<LoopName, URL>> = {
+  "dataset-writer": new URL("./workers/dataset_writer.ts", import.meta.url),
+  "discount-offers": new URL("./workers/discount_offers.ts", import.meta.url),
+  "offer-view": new URL("./workers/offer_view.ts", import.meta.url),
+  "offer-sender": new URL("./workers/offer_sender.ts", import.meta.url),
+};
+
+/** A loop that runs here, by the name that its health and its log lines carry. */
+export type Seat = { readonly loop: LoopName; readonly name: string };
+
+/** The view runs in every processor: any of them answers for an offer. */
+export function seatsOf({ groups, datasetWriters }: ProcessorConfig): readonly Seat[] {
+  const one = (loop: LoopName): Seat => ({ loop, name: loop });
+  const writers = Array.from(
+    { length: groups.includes(DATASET_WRITER_GROUP) ? datasetWriters : 0 },
+    (_, i): Seat =>
+      i === 0 ? one("dataset-writer") : { loop: "dataset-writer", name: `dataset-writer ${i + 1}` },
+  );
+  const offers = groups.includes(DISCOUNT_OFFERS_GROUP) ? [one("discount-offers"), one("offer-sender")] : [];
+  return [...writers, one("offer-view"), ...offers];
+}
+
+/** A Worker that loads what its loop needs, and does nothing before its order. */
+export type LoadedLoop = {
+  readonly worker: Worker;
+  /** Rejects with what the Worker dies of, whenever that is; never resolves. */
+  readonly failed: Promise<never>;
+};
+
+/** Begins to load a loop, which {@link startLoop} starts; `module` is the one of its Worker. */
+export function loadLoop(loop: LoopName, module: URL = MODULES[loop]): LoadedLoop {
+  const worker = new Worker(module.href, { type: "module", name: loop });
+  const { promise: failed, reject } = Promise.withResolvers<never>();
+  // It may fail before somebody starts it.
+  failed.catch(() => {});
+  worker.onerror = (event) => {
+    event.preventDefault();
+    reject(new Error(event.message));
+  };
+  return { worker, failed };
+}
+
+/** Starts one loop, `loaded` before or now; `report` gets what it tells. */
 export function startLoop(
   loop: LoopName,
-  { config, pipelineSecret, report }: {
+  { config, pipelineSecret, report, loaded = loadLoop(loop) }: {
     readonly config: ProcessorConfig;
     readonly pipelineSecret: string;
     readonly report: (message: LoopMessage) => void;
+    readonly loaded?: LoadedLoop | undefined;
   },
 ): RunningLoop {
-  const worker = new Worker(new URL("./worker_main.ts", import.meta.url).href, {
-    type: "module",
-    name: loop,
-  });
+  const { worker, failed } = loaded;
   const asked = new Map<number, (findings: readonly WindowFinding[]) => void>();
   let asks = 0;
   let isOver = false;
@@ -47,14 +88,13 @@ export function startLoop(
       else reject(Object.assign(new Error(data.message), { name: "LoopStoppedError", stack: data.stack }));
       over();
     };
-    worker.onerror = (event) => {
-      event.preventDefault();
-      reject(new Error(event.message));
+    failed.catch((error) => {
+      reject(error);
       over();
-    };
+    });
   });
   const send = (message: ToWorker) => worker.postMessage(message);
-  send({ order: "run", loop, config, pipelineSecret });
+  send({ order: "run", config, pipelineSecret });
   const find = (ids: readonly string[]) =>
     new Promise<readonly WindowFinding[]>((resolve) => {
       if (isOver) return resolve([]);

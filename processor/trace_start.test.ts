@@ -77,6 +77,33 @@ describe("the trace of a start", () => {
     expect(busy.told).toHaveLength(2_001);
   });
 
+  test("tells of an offer once what was told live while it was read", async () => {
+    const hub: TraceStep[] = [];
+    const trace = new TraceStart(
+      { add: (steps: readonly TraceStep[]) => void hub.push(...steps) } as TraceHub,
+    );
+    const of = (offer: string, more: { fromLog?: true } = {}): TraceStep[] => [
+      { step: "earned", id: "e", offer, distinctId: "d", dueAt: "t", addressKnown: true, at: "t", ...more },
+      {
+        step: "mail",
+        offer,
+        distinctId: "d",
+        outcome: "accepted",
+        words: "250 ok",
+        messageId: `m${offer}`,
+        nextAttemptAt: null,
+        at: "t",
+        ...more,
+      },
+    ];
+    const [earned, mail] = of("1", { fromLog: true });
+    trace.add([of("1")[1]!, ...of("2")]);
+    const newestSteps = () => Promise.resolve([earned!, mail!, ...of("2", { fromLog: true })]);
+    const signal = new AbortController().signal;
+    await trace.begin({ newestSteps }, { clock: manualClock(), signal, isReady: () => true });
+    expect(hub).toEqual([earned, of("1")[1], ...of("2")]);
+  });
+
   test("tells nothing that was read before an erasure, and reads once more", async () => {
     const { told, trace, clock, reading, again, begun, ready } = start();
     trace.add([step("1")]);

@@ -3,7 +3,7 @@ import type { TraceStep } from "../contract/trace_step.ts";
 import type { History } from "./history.ts";
 import type { TraceHub } from "./status/trace_hub.ts";
 
-/** So long a start waits for the writers' windows, and for what is read, in ms; then the trace begins without. */
+/** So long a start waits for the writers' windows and the offers' view, and for what is read, in ms; then the trace begins without. */
 const READY_MS_MAX = 10_000;
 const READ_MS_MAX = 10_000;
 const LOOK_EVERY_MS = 50;
@@ -41,7 +41,7 @@ export class TraceStart {
     { clock, signal, isReady }: {
       readonly clock: Clock;
       readonly signal: AbortSignal;
-      /** True once the windows of this process are open. */
+      /** True once the windows of this process are open, and its view of the offers is up to date. */
       readonly isReady: () => boolean;
     },
   ): Promise<void> {
@@ -56,7 +56,9 @@ export class TraceStart {
         history.newestSteps(told, new Date(clock.now()).toISOString()).catch(() => []),
         { ms: READ_MS_MAX, clock },
       );
-      if (!this.#forgotten) return this.#release(read === "late" ? [] : read);
+      if (this.#forgotten) continue;
+      const live = new Set((this.#held ?? []).flatMap((step) => offerTold(step) ?? []));
+      return this.#release(read === "late" ? [] : read.filter((step) => !live.has(offerTold(step) ?? "")));
     }
     this.#release([]);
   }
@@ -68,4 +70,10 @@ export class TraceStart {
     if (steps.length > 0) this.hub.add(steps);
     if (held.length > 0) this.hub.add(held);
   }
+}
+
+/** What a step says of an offer; null where it speaks of none. */
+function offerTold(step: TraceStep): string | null {
+  if (step.step === "earned") return `${step.offer} earned`;
+  return step.step === "mail" ? `${step.offer} ${step.outcome} ${step.messageId}` : null;
 }

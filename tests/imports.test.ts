@@ -8,7 +8,8 @@ import { type Arrow, arrowsOf, onCircles, rowOf, SOURCES, textOf } from "./suppo
 const LOG = ["runtime", "runtime/telemetry", "contract", "topic", "topic/open_topic.ts"];
 const BELOW_SUBJECTS = [...LOG, "processor/record", "processor/facts", "processor/loop"];
 const SUBJECT = [...BELOW_SUBJECTS, "processor/sanitise", "processor/dead_letters"];
-const CORE = ["contract", "processor/record", "processor/sanitise", "processor/facts/facts.ts"];
+const FACTS = ["processor/facts/facts.ts", "processor/facts/encode.ts"];
+const CORE = ["contract", "processor/record", "processor/sanitise", ...FACTS];
 const DOORS = ["dataset/mod.ts", "offers/mod.ts", "dead_letters/mod.ts", "sanitise/mod.ts", "config.ts"];
 const TOOL = ["tools/command.ts", ...BELOW_SUBJECTS, ...DOORS.map((door) => `processor/${door}`)];
 
@@ -23,7 +24,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
   "ingest": LOG,
 
-  "processor/config.ts": [...LOG, "processor/offers/policy.ts", "processor/offers/core"],
+  "processor/config.ts": [
+    ...LOG,
+    "processor/dataset/objects/config.ts",
+    "processor/offers/policy.ts",
+    "processor/offers/core",
+  ],
   "processor/sanitise": ["runtime/remember.ts"],
   "processor/record": [...LOG, "processor/sanitise"],
   "processor/facts": [...LOG, "processor/record"],
@@ -84,8 +90,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** A package, and the only row that knows it. */
 const ONLY_HERE: Readonly<Record<string, string>> = {
+  "@aws-sdk/client-s3": "processor/dataset",
   kafkajs: "topic/kafka",
   "@opentelemetry/api": "runtime/telemetry",
+  "prom-client": "runtime/telemetry",
 };
 
 /** A file at the top of tools, or a folder, is a command; no command imports another. */
@@ -96,7 +104,8 @@ function toolsOf(paths: readonly string[]): string[] {
 
 const ROWS = Object.keys(MAY_IMPORT);
 const isOurs = ({ to }: Arrow) => /\.tsx?$/.test(to);
-const isMain = (path: string) => /(^|\/)(worker_)?main\.tsx?$/.test(path);
+const isMain = (path: string) => /(^|\/)main\.tsx?$/.test(path);
+const isWorker = (path: string) => /^processor\/workers\/(?!run\.ts$)/.test(path);
 const isCore = (path: string) => /^processor\/(\w+\/core|sanitise)\//.test(path);
 const asLine = ({ from, to }: Arrow) => `${from} → ${to}`;
 
@@ -105,7 +114,7 @@ function isAllowed(arrow: Arrow, all: readonly Arrow[]): boolean {
   const [row, other] = [rowOf(from, ROWS), rowOf(to, ROWS)];
   if (!isOurs(arrow)) return (ONLY_HERE[to] ?? row) === row;
   // One file starts the processor's Workers, for its main and for who does its work.
-  if (isMain(to)) return arrow.kind === "worker" && (isMain(from) || from === "processor/start_loop.ts");
+  if (isMain(to) || isWorker(to)) return arrow.kind === "worker" && from === "processor/start_loop.ts";
   if (other === "") return row === "bench" && to.startsWith("tests/support/");
   if (row === "web" && other === "contract") return !all.some((next) => next.from === to);
   return row === other || MAY_IMPORT[row]!.includes(other) || MAY_IMPORT[row]!.includes(to);
@@ -130,6 +139,17 @@ describe("who may import whom", () => {
     expect(onCircles(rows.filter(({ from, to }) => from !== to))).toEqual([]);
   });
 
+  test("the client of a bucket is loaded later, by whoever has one: nobody outside `objects/` is led to it at once", () => {
+    const atOnce = ARROWS.filter(({ kind }) => kind === "value");
+    const led = new Set(["@aws-sdk/client-s3"]);
+    for (let before = 0; before < led.size;) {
+      before = led.size;
+      for (const { from, to } of atOnce) if (led.has(to)) led.add(from);
+    }
+    expect(led.size).toBeGreaterThan(2);
+    expect([...led].filter((path) => !/^(@|processor\/dataset\/objects\/)/.test(path))).toEqual([]);
+  });
+
   test("what decides has no clock, no chance, no Deno and no promise", () => {
     const impure =
       /\bDeno\.|\basync (function|\()|\bawait |\bPromise[<.(]|Math\.random|random(UUID|Bytes)|Date\.now\(|new Date\(\)/;
@@ -152,7 +172,7 @@ describe("the rules catch", () => {
     ["processor/dataset/writer.ts", 'export { x } from "../offers/core/offer.ts";'],
     ["processor/dataset/core/line.ts", 'import type { TopicLog } from "../../../topic/topic.ts";'],
     ["processor/offers/core/offer.ts", 'import type { X } from "../store.ts";'],
-    ["processor/loop/loop.ts", 'new Worker(new URL("../worker_main.ts", import.meta.url).href);'],
+    ["processor/loop/loop.ts", 'new Worker(new URL("../workers/offer_view.ts", import.meta.url).href);'],
     ["processor/main.ts", 'import { lag } from "../tools/lag.ts";'],
     ["tools/lag.ts", 'import { offersCommand } from "./offers.ts";'],
     ["tools/erase/main.ts", 'import {\n  type A,\n  b,\n} from "../../processor/dataset/writer.ts";'],

@@ -20,6 +20,7 @@ import { exportDataset } from "../tools/dataset/export/export.ts";
 import { takeMemberSlot } from "../topic/kafka/member_slot.ts";
 import { openTopicLog } from "../topic/open_topic.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../topic/raw_topics.ts";
+import { DatasetFiles } from "../processor/dataset/files/reader.ts";
 
 /** DATA_DIR as other users of the machine see it, by an umask that takes nothing from them. */
 
@@ -233,7 +234,7 @@ test.each(["parquet", "chat-jsonl", "hf"] as const)(
       ]] as const
     ) {
       const access = accessOf(to, dataDir);
-      await exportDataset(join(dataDir, "dataset"), {
+      await exportDataset(new DatasetFiles(join(dataDir, "dataset")), {
         format,
         to,
         access,

@@ -22,7 +22,7 @@ import {
   whyNever,
   WORN_OUT,
 } from "../processor/dead_letters/mod.ts";
-import { faultPointFrom } from "../runtime/stop_at_fault_point.ts";
+import { faultPointFrom } from "../runtime/fault_point.ts";
 import type { RecordToPublish, TopicLog } from "../topic/topic.ts";
 import {
   ago,

@@ -5,7 +5,7 @@ import { type ProcessorConfig, readCommandConfig } from "../processor/config.ts"
 import { within } from "../runtime/clock.ts";
 import { publishFacts } from "../processor/facts/topic.ts";
 import { knownId } from "../processor/record/known_id.ts";
-import { createLineIds } from "../processor/record/line_id.ts";
+import { createLineIdsLater } from "../processor/record/line_id_later.ts";
 import {
   ago,
   agoExactly,
@@ -162,7 +162,7 @@ async function knownIds(
   { config, hashes }: { readonly config: ProcessorConfig; readonly hashes: KeyedHashes },
 ): Promise<readonly Known[]> {
   const known: Known[] = offers.slice(0, -NAMED_MAX).map(() => ({ why: "not_looked_up" }));
-  const lineId = createLineIds(hashes.subject);
+  const lineId = createLineIdsLater(hashes.subject);
   const looking = withLog(config, async (log) => {
     for (const offer of offers.slice(-NAMED_MAX)) {
       known.push(await knownId(log, { ...offer, hashes, lineId }));

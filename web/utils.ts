@@ -85,7 +85,10 @@ function address(name: string, otherwise: string): string {
   return value.replace(/\/+$/, "");
 }
 
+/** A bucket where one is named: snippets read that by the list of its objects. */
 function datasetDir(): string {
+  const url = Deno.env.get("DATASET_URL");
+  if (url) return url;
   const path = Deno.env.get("DATASET_DIR") || `${Deno.env.get("DATA_DIR") || "data"}/dataset`;
   return path.replace(/^\.\//, "").replace(/\/+$/, "");
 }

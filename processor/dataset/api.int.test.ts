@@ -1,3 +1,4 @@
+import { added } from "./fixtures/added.ts";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { LineHits } from "../../contract/processor_api.ts";
@@ -6,9 +7,9 @@ import { runProgram } from "../../tests/support/run_command.ts";
 import { datasetApi, datasetSources } from "./api.ts";
 import { EXPORT_FORMATS } from "./export/copy.ts";
 import { exportStream } from "./export/stream.ts";
-import { DatasetView } from "./files/dataset.ts";
-import { CurrentFiles } from "./files/reader.ts";
-import { LineSearch } from "./files/search.ts";
+import { CurrentFiles, DatasetFiles } from "./files/reader.ts";
+import { DatasetView } from "./reading/listing.ts";
+import { LineSearch } from "./reading/search.ts";
 import { failure } from "./fixtures/records.ts";
 import { hashes, readFiles } from "./fixtures/run.ts";
 import {
@@ -33,7 +34,8 @@ beforeEach(async () => {
   datasetDir = join(dataDir, "dataset");
   monotonic = 0;
   const clock = { now: () => NOW, monotonic: () => monotonic };
-  api = datasetApi(datasetSources(datasetDir, { view: new DatasetView(datasetDir), clock }));
+  const current = new CurrentFiles(datasetDir);
+  api = datasetApi(datasetSources(current, { view: new DatasetView(current), clock }));
 });
 afterEach(() => Deno.remove(dataDir, { recursive: true }));
 
@@ -45,12 +47,12 @@ const bytesOf = async (response: Response) => new Uint8Array(await response.arra
 /** Adds lines to a file, as the writer does; what is `torn` lies behind them and beyond the manifest. */
 async function append(path: string, lines: readonly string[], torn: readonly string[] = []): Promise<void> {
   const store = await openPartition(dataDir, Number(/p(\d+)-/.exec(path)![1]));
-  const additions = new Map([[path, { lines, placeholders: {} }]]);
+  const additions = new Map([[path, added(lines)]]);
   await store.intend([path]);
   store.append(additions);
   await store.sync();
   await store.advance({ ...store.manifest, additions, sanitiserVersion: "1" });
-  if (torn.length > 0) store.append(new Map([[path, { lines: torn, placeholders: {} }]]));
+  if (torn.length > 0) store.append(new Map([[path, added(torn)]]));
   store.close();
 }
 
@@ -372,7 +374,13 @@ describe("an export", () => {
     await writeDataset(dataDir);
     const to = join(dataDir, "export");
     const chat = { system: "Be brief.", dropControlTokens: true };
-    await exportDataset(datasetDir, { format, chat, to, now: NOW, signal: new AbortController().signal });
+    await exportDataset(new DatasetFiles(datasetDir), {
+      format,
+      chat,
+      to,
+      now: NOW,
+      signal: new AbortController().signal,
+    });
     const response = await get(`/export?format=${format}&system=Be+brief.&drop-control-tokens=on`);
     const bytes = await bytesOf(response);
     const [, name] = /^attachment; filename="([\w.-]+)"$/.exec(response.headers.get("content-disposition")!)!;
@@ -395,7 +403,7 @@ describe("an export", () => {
       dataDir,
       Array.from({ length: 60 }, (_, n) => failure(n + 1, { distinctId: `user-${n % 30}` })),
     );
-    const stream = exportStream(datasetDir, { format: "hf", now: NOW });
+    const stream = exportStream(new DatasetFiles(datasetDir), { format: "hf", now: NOW });
     // The first piece with bytes comes once it is known what will follow.
     const pieces = [(await stream.next()).value!];
     while (pieces.at(-1)!.length === 0) pieces.push((await stream.next()).value!);

@@ -6,47 +6,50 @@ import {
   type DownloadFormat,
   type LineHits,
 } from "../../contract/processor_api.ts";
+import { once } from "../../runtime/remember.ts";
 import { DatasetReadError } from "./core/read_error.ts";
 import { parseDatasetPath } from "./core/path.ts";
 import { exportStream, fileStream, type StreamOptions } from "./export/stream.ts";
-import { FileLines, type LinesQuery } from "./files/lines.ts";
-import type { DatasetView, PageQuery } from "./files/listing.ts";
-import { CurrentFiles } from "./files/reader.ts";
-import { LineSearch } from "./files/search.ts";
+import { FileLines, type LinesQuery } from "./reading/lines.ts";
+import type { DatasetView, PageQuery } from "./reading/listing.ts";
+import { type CurrentDataset, existing, known } from "./reading/reader.ts";
 
 /** What the dataset's routes show; every part is asked at the time of the request. */
 export type DatasetSources = {
-  readonly page: (query: PageQuery) => DatasetPage;
+  readonly page: (query: PageQuery) => Promise<DatasetPage>;
   readonly lines: (query: LinesQuery) => Promise<DatasetTail | null>;
   /** "busy": too many search; null: `from` is no place to go on from. */
   readonly search: (text: string, from: string | null) => Promise<LineHits | "busy" | null>;
   /** A whole file; null where there is none of this path. */
-  readonly file: (path: string) => Download | null;
+  readonly file: (path: string) => Promise<Download | null>;
   readonly export: (options: Omit<StreamOptions, "now">) => AsyncGenerator<Uint8Array<ArrayBuffer>>;
 };
 
 type Download = { readonly bytes: number; readonly blocks: AsyncGenerator<Uint8Array> };
 
-/** The sources of the dataset on this disk. */
+/** The sources of the dataset, wherever it lies. */
 export function datasetSources(
-  datasetDir: string,
+  dataset: CurrentDataset,
   { view, clock }: {
     readonly view: DatasetView;
     readonly clock: { readonly now: () => number; readonly monotonic: () => number };
   },
 ): DatasetSources {
-  const files = new CurrentFiles(datasetDir);
-  const lines = new FileLines(files);
-  const search = new LineSearch(files, clock.monotonic);
+  const lines = new FileLines(dataset);
+  const search = once(async () =>
+    new (await import("./reading/search.ts")).LineSearch(dataset, clock.monotonic)
+  );
   return {
     page: (query) => view.page(query),
     lines: (query) => lines.page(query),
-    search: (text, from) => search.find(text, from),
-    file(path) {
-      const now = files.now();
-      return now && fileStream(now, path);
+    search: async (text, from) => await (await search()).find(text, from),
+    file: async (path) => {
+      const now = await known(dataset);
+      return now && await fileStream(now, path);
     },
-    export: (options) => exportStream(datasetDir, { ...options, now: clock.now() }),
+    async *export(options) {
+      yield* exportStream(await existing(dataset), { ...options, now: clock.now() });
+    },
   };
 }
 
@@ -77,7 +80,7 @@ export function datasetApi(sources: DatasetSources): Hono {
       const [before = null, after = null] = [c.req.query("before"), c.req.query("after")];
       const isKnown = [before, after].every((cursor) => cursor === null || CURSOR.test(cursor));
       if (isWhole(limit, LIMIT_MAX) && isKnown && !(before && after)) {
-        return c.json(sources.page({ limit, before, after }));
+        return c.json(await sources.page({ limit, before, after }));
       }
       const message =
         `Expected limit from 1 to ${LIMIT_MAX}, and before or after as "older" and "newer" of a page have it.`;
@@ -118,9 +121,15 @@ export function datasetApi(sources: DatasetSources): Hono {
         503,
       );
     }
-    const found = sources.file(path);
-    if (found === null) return c.json(problem("not_found", NO_SUCH_FILE), 404);
     downloads++;
+    const found = await sources.file(path).catch((error) => {
+      downloads--;
+      throw error;
+    });
+    if (found === null) {
+      downloads--;
+      return c.json(problem("not_found", NO_SUCH_FILE), 404);
+    }
     return await download(c, untilEnded(found.blocks, () => downloads--), {
       name: nameOf(path),
       type: "application/x-ndjson",

@@ -1,40 +1,27 @@
 import type { FaultPoint } from "../../runtime/fault_point.ts";
-import { isErasure, readLabel } from "../../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { fileNumberOf } from "./core/path.ts";
 import {
   type ErasedSubjects,
   type Erasure,
   joinErased,
+  NOBODY,
   readErasure,
   UNREADABLE_ERASURE_REASON,
   withErasure,
 } from "../record/erasure.ts";
-import { decide, type Rules } from "./core/decision.ts";
+import { decide, type RecordOutcome, type Rules } from "./core/decision.ts";
 import { SANITISER_VERSION } from "../sanitise/mod.ts";
-import {
-  type Additions,
-  additionsOf,
-  addOutcomes,
-  chunksOf,
-  type Decided,
-  NO_OUTCOMES,
-  outcomesOf,
-  pendingLettersOf,
-} from "./chunk.ts";
+import { erases, Gathered } from "./chunk.ts";
 import { remember, type RulesContext, rulesOf, warmWindow } from "./opening.ts";
 import { type MovedIds, type MovedIdsReader, NO_MOVED_IDS } from "./moved_ids.ts";
-import { markOf } from "./core/record_mark.ts";
 import type { AdoptedCount, PartitionCount } from "./core/added_partitions.ts";
-import type { RecordMark } from "./core/record_mark.ts";
-import type { OutcomeCounts, PartitionStore, PendingLetter } from "./store.ts";
+import type { PartitionStore, PendingLetter } from "./store.ts";
+import type { StoredDataset } from "./reading/stored_dataset.ts";
 import type { DedupWindow } from "./core/dedup_window.ts";
-import { type MinuteCount, receivedOf } from "./core/received.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import type { DeadLetterIndex } from "../dead_letters/positions.ts";
 import { DatasetReadError } from "./core/read_error.ts";
-import { readErased, readManifest, saveErased } from "./files/manifest.ts";
-import { JsonlPartition } from "./files/partition.ts";
 
 /** What all partitions of a replay share. */
 export type BuildContext = Omit<RulesContext, "letters"> & {
@@ -50,25 +37,15 @@ export type BuildContext = Omit<RulesContext, "letters"> & {
   readonly handled: (records: readonly TopicRecord[]) => void;
 };
 
-/** What is decided and not written yet. */
-type Pending = {
-  records: number;
-  bytes: number;
-  readonly additions: Additions;
-  readonly letters: PendingLetter[];
-  outcomes: OutcomeCounts;
-  readonly minutes: MinuteCount[];
-};
-
 /** By which counts of partitions a dataset goes: what its tree has noted, and what one partition has adopted. */
 export type Counts = {
   readonly counts: readonly PartitionCount[];
   readonly adopted: readonly AdoptedCount[];
 };
 
-/** Records and bytes of lines after which a chunk is written. */
+/** Records and UTF-16 units of lines after which a chunk is written. */
 const CHUNK_RECORDS = 10_000;
-const CHUNK_BYTES = 8 * 1024 * 1024;
+const CHUNK_UNITS = 8 * 1024 * 1024;
 
 /**
  * One partition of a dataset that is being rebuilt, by the live writer's own parts: the same cutting, the same window,
@@ -76,9 +53,9 @@ const CHUNK_BYTES = 8 * 1024 * 1024;
  * told, and that its chunks are larger. Its manifest is the checkpoint: an interrupted build goes on from there.
  */
 export class PartitionBuild {
-  #pending = emptyChunk();
+  /** What is decided and not written yet. */
+  #pending = new Gathered();
   #moved: MovedIds = NO_MOVED_IDS;
-  #last: RecordMark | undefined;
   /** Next offset of what has been decided; the manifest's is what has been written. */
   #next: number;
 
@@ -95,11 +72,11 @@ export class PartitionBuild {
   }
 
   /**
-   * In a tree that nobody else writes; begun at `firstOffset`, without a line of those who are erased by then: by records
+   * In a dataset that nobody else writes; begun at `firstOffset`, without a line of those who are erased by then: by records
    * of this partition and, as `elsewhere` says, of others.
    */
   static async openIn(
-    root: string,
+    dataset: StoredDataset,
     { partition, firstOffset, erasures, elsewhere, counts, context }: {
       readonly partition: number;
       readonly firstOffset: number;
@@ -109,15 +86,8 @@ export class PartitionBuild {
       readonly context: BuildContext;
     },
   ): Promise<PartitionBuild> {
-    const begun = readManifest(root, partition);
-    if (!begun) {
-      // Known before the first line: nothing of the erased is written, not even for a moment.
-      const own = erasures.reduce<ErasedSubjects>(withErasure, readErased(root, partition));
-      const value = joinErased(own, elsewhere);
-      if (value.size > 0) await saveErased(root, { partition, value });
-    }
-    const manifest = begun ?? { firstOffset, nextOffset: firstOffset, files: {}, letters: [] };
-    const store = new JsonlPartition(root, { partition, manifest, keepsLetters: true });
+    const erased = joinErased(erasures.reduce<ErasedSubjects>(withErasure, NOBODY), elsewhere);
+    const store = await dataset.build(partition, { firstOffset, erased });
     return await PartitionBuild.open(partition, { store, counts, context });
   }
 
@@ -161,11 +131,13 @@ export class PartitionBuild {
     const { unreadable } = letters;
     for await (const batch of log.read(WEBHOOKS_TOPIC, { partition, from: this.#next, until, unreadable })) {
       await this.#refuseGap(batch.records[0]?.offset ?? batch.nextOffset);
-      for (const chunk of chunksOf(batch.records, { nextOffset: batch.nextOffset, recordsMax: Infinity })) {
-        await this.#take(chunk.records);
-        this.#next = chunk.nextOffset;
+      for (const record of batch.records) {
+        if (fileNumberOf(record.offset) !== fileNumberOf(Math.max(0, this.#next - 1))) await this.#write();
+        this.#take(record);
+        this.#next = record.offset + 1;
       }
-      if (this.#pending.records >= CHUNK_RECORDS || this.#pending.bytes >= CHUNK_BYTES) await this.#write();
+      this.#next = batch.nextOffset;
+      if (this.#pending.records >= CHUNK_RECORDS || this.#pending.units >= CHUNK_UNITS) await this.#write();
       for (const record of batch.records) {
         if (!inTime(record)) continue;
         counted.records++;
@@ -175,6 +147,7 @@ export class PartitionBuild {
     }
     this.#next = until;
     await this.#write();
+    await this.store.flush("now");
     return counted;
   }
 
@@ -189,6 +162,7 @@ export class PartitionBuild {
       letters: [...known, ...letters.filter(({ offset }) => !own.has(offset))],
       sanitiserVersion: SANITISER_VERSION,
     });
+    await store.flush("now");
   }
 
   /** Keeps the window beside the manifest, so that the live writer need not read the log for it. */
@@ -200,67 +174,44 @@ export class PartitionBuild {
     this.store.close();
   }
 
-  /** One chunk of the live writer's cutting: either one erasure or none, and of one file's range. */
-  async #take(records: readonly TopicRecord[]): Promise<void> {
-    const [first] = records;
-    if (!first) return;
-    if (fileNumberOf(first.offset) !== fileNumberOf(Math.max(0, this.#next - 1))) await this.#write();
-    this.#add(isErasure(readLabel(first.headers)) ? [this.#decideErasure(first)] : this.#decide(records));
-    this.#pending.records += records.length;
-    this.#pending.minutes.push(...receivedOf(records));
-    this.#last = markOf(records.at(-1)!);
-  }
-
-  #decide(records: readonly TopicRecord[]): readonly Decided[] {
+  #take(record: TopicRecord): void {
     const { window, rules, context } = this.parts;
-    return records.flatMap((record) => {
-      if (context.inTime(record)) return [{ record, decision: decide(record, rules) }];
+    if (erases(record)) this.#takeErasure(record);
+    else if (context.inTime(record)) this.#pending.add(record, decide(record, rules));
+    else {
       remember(window, record);
-      return [];
-    });
+      this.#pending.pass(record);
+    }
   }
 
   /** Its persons' lines were never written: every erasure was known before. One that cannot be read is set aside. */
-  #decideErasure(record: TopicRecord): Decided {
+  #takeErasure(record: TopicRecord): void {
     const { window, context } = this.parts;
     const id = remember(window, record);
     const isLetter = readErasure(record.value) === null &&
       !context.letters.has(this.partition, record.offset) &&
       context.inTime(record);
-    const outcome = isLetter
-      ? { is: "dead_letter", step: "erase", reason: UNREADABLE_ERASURE_REASON } as const
-      : { is: "ignored", reason: "other_event" } as const;
-    return { record, decision: { id, outcome, parsed: null } };
-  }
-
-  #add(decided: readonly Decided[]): void {
-    const { additions, letters } = this.#pending;
-    letters.push(...pendingLettersOf(decided));
-    additionsOf(decided, additions);
-    this.#pending.outcomes = addOutcomes(this.#pending.outcomes, outcomesOf(decided));
-    for (const { decision: { outcome } } of decided) {
-      if (outcome.is === "line") this.#pending.bytes += outcome.line.length;
-    }
+    const outcome: RecordOutcome = isLetter
+      ? { is: "dead_letter", step: "erase", reason: UNREADABLE_ERASURE_REASON }
+      : { is: "ignored", reason: "other_event" };
+    this.#pending.add(record, { id, outcome });
   }
 
   async #write(): Promise<void> {
     const { store } = this;
-    const { additions, letters } = this.#pending;
     if (this.#next === store.manifest.nextOffset) return;
+    const advance = this.#pending.advanceTo(this.#next, SANITISER_VERSION);
+    const { additions, letters } = advance;
     await store.intend([...additions.keys()], this.parts.context.faultPoint);
     store.append(additions);
     await store.sync();
     await store.advance({
-      nextOffset: this.#next,
-      additions,
+      ...advance,
       letters: letters.length > 0 ? [...store.manifest.letters, ...letters] : store.manifest.letters,
-      sanitiserVersion: SANITISER_VERSION,
-      last: this.#last,
-      outcomes: this.#pending.outcomes,
-      minutes: this.#pending.minutes,
     });
+    await store.flush("due");
     this.parts.window.fedTo = this.#next;
-    this.#pending = emptyChunk();
+    this.#pending = new Gathered();
     this.parts.context.faultPoint("replay.chunk");
   }
 
@@ -276,8 +227,4 @@ export class PartitionBuild {
         `raise the retention, or rebuild what is left with --to DIR.`,
     );
   }
-}
-
-function emptyChunk(): Pending {
-  return { records: 0, bytes: 0, additions: new Map(), letters: [], outcomes: NO_OUTCOMES, minutes: [] };
 }

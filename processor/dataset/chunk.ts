@@ -1,93 +1,105 @@
 import { isErasure, readLabel } from "../../contract/envelope.ts";
+import { AddedLines } from "./core/added_lines.ts";
 import { fileNumberOf } from "./core/path.ts";
-import type { Decision } from "./core/decision.ts";
-import type { CountedLine } from "./core/figures.ts";
-import type { OutcomeCounts, PendingLetter } from "./store.ts";
+import type { Decision, RecordOutcome } from "./core/decision.ts";
+import { countMinute } from "./core/received.ts";
+import { markOf } from "./core/record_mark.ts";
+import type { Letter } from "../dead_letters/positions.ts";
+import type { Advance, OutcomeCounts } from "./store.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
 
-/** Records that are written in one go. A chunk is either one erasure or holds none, and never crosses a file's range. */
-export type Chunk = {
-  readonly records: readonly TopicRecord[];
-  readonly nextOffset: number;
-  readonly erases: boolean;
-};
-
-/** Cuts records into chunks; the last one ends at `nextOffset`, above gaps behind its last record. */
-export function chunksOf(
-  records: readonly TopicRecord[],
-  { nextOffset, recordsMax }: { readonly nextOffset: number; readonly recordsMax: number },
-): readonly Chunk[] {
-  const chunks: Chunk[] = [];
-  let begin = 0;
-  for (let end = 1; end <= records.length; end++) {
-    if (end < records.length && end - begin < recordsMax && !isCut(records[end - 1]!, records[end]!)) {
-      continue;
-    }
-    const part = records.slice(begin, end);
-    chunks.push({
-      records: part,
-      nextOffset: end === records.length ? nextOffset : part.at(-1)!.offset + 1,
-      erases: erases(part[0]!),
-    });
-    begin = end;
-  }
-  return records.length > 0 ? chunks : [{ records, nextOffset, erases: false }];
+/**
+ * True where a chunk ends before this record: one of another file's range begins there, or the erasure that it is, which
+ * stands alone.
+ */
+export function beginsAnew(record: TopicRecord, before: TopicRecord): boolean {
+  return fileNumberOf(record.offset) !== fileNumberOf(before.offset) || erases(record);
 }
 
-function isCut(left: TopicRecord, right: TopicRecord): boolean {
-  return fileNumberOf(left.offset) !== fileNumberOf(right.offset) || erases(left) || erases(right);
-}
-
-function erases({ headers }: TopicRecord): boolean {
+/** True for an erasure's record. */
+export function erases({ headers }: TopicRecord): boolean {
   return headers.source !== undefined && isErasure(readLabel(headers));
 }
 
-/** A record with what was decided about it. */
-export type Decided = { readonly record: TopicRecord; readonly decision: Decision };
+/** A record with what was decided about it, and which of the lines that its chunk adds to a file is its own; 0 where it gives none. */
+export type Decided = { readonly record: TopicRecord; readonly decision: Decision; readonly line: number };
 
-/** What chunks add to each file, while they are gathered. */
-export type Additions = Map<
-  string,
-  { lines: string[]; placeholders: Record<string, number>; counted: CountedLine[] }
->;
+/** Why a record that is no line, no letter and no repeat gives nothing. */
+export type IgnoredReason = Extract<RecordOutcome, { is: "ignored" }>["reason"];
 
-/** What a chunk adds to each file, in the order of its records, behind what earlier ones have added to `additions`. */
-export function additionsOf(decided: readonly Decided[], additions: Additions = new Map()): Additions {
-  for (const { decision: { outcome } } of decided) {
-    if (outcome.is !== "line") continue;
-    let addition = additions.get(outcome.path);
-    if (!addition) additions.set(outcome.path, addition = { lines: [], placeholders: {}, counted: [] });
-    addition.lines.push(outcome.line);
-    addition.counted.push({ reason: outcome.reason, promptLength: outcome.prompt.length });
-    for (const entity of outcome.placeholders) {
-      addition.placeholders[entity] = (addition.placeholders[entity] ?? 0) + 1;
+/**
+ * What records come to, one after the other: bytes and numbers, since objects that live until their chunk is durable cost
+ * the garbage collector more than all else.
+ */
+export class Gathered {
+  records = 0;
+  /** UTF-16 units of the lines. */
+  units = 0;
+  /** By path below DATASET_DIR, in the order of their first line. */
+  readonly additions = new Map<string, AddedLines>();
+  readonly letters: (Letter & { readonly id: string })[] = [];
+  readonly outcomes = { ...NO_OUTCOMES };
+  readonly ignored = new Map<IgnoredReason, number>();
+  readonly minutes: [minute: number, records: number][] = [];
+  /** When the events of lines happened, in milliseconds since 1970; what a backfill brings says nothing of the pipeline. */
+  readonly lineTimes: number[] = [];
+  #last: TopicRecord | null = null;
+
+  /** A record of which only its place counts. */
+  pass(record: TopicRecord): void {
+    this.records++;
+    this.#last = record;
+    countMinute(this.minutes, record.timestamp);
+  }
+
+  /** Answers which of the lines that are added to its file is the record's own; 0 where it gives none. */
+  add(record: TopicRecord, { id, outcome }: Pick<Decision, "id" | "outcome">): number {
+    this.pass(record);
+    switch (outcome.is) {
+      case "line":
+        this.outcomes.lines++;
+        if (record.headers.source !== "backfill") this.lineTimes.push(outcome.time);
+        return this.#addLine(outcome);
+      case "duplicate":
+        this.outcomes.duplicates++;
+        return 0;
+      case "dead_letter":
+        this.outcomes.deadLetters++;
+        this.letters.push({ id, record, step: outcome.step, reason: outcome.reason });
+        return 0;
+      case "ignored":
+        this.outcomes.others++;
+        this.ignored.set(outcome.reason, (this.ignored.get(outcome.reason) ?? 0) + 1);
+        return 0;
     }
   }
-  return additions;
+
+  /** Where all of it leads once it is durable. */
+  advanceTo(nextOffset: number, sanitiserVersion: string): Advance {
+    const { additions, outcomes, minutes } = this;
+    return {
+      nextOffset,
+      additions,
+      letters: this.letters.map(({ record: { offset }, step, reason }) => ({ offset, step, reason })),
+      sanitiserVersion,
+      last: this.#last === null ? undefined : markOf(this.#last),
+      outcomes,
+      minutes,
+    };
+  }
+
+  #addLine({ path, line, prompt, reason, placeholders }: Extract<RecordOutcome, { is: "line" }>): number {
+    let added = this.additions.get(path);
+    if (!added) this.additions.set(path, added = new AddedLines());
+    this.units += line.length;
+    return added.add(line, { reason, promptLength: prompt.length, placeholders });
+  }
 }
 
-/** The letters of a chunk as its manifest keeps them. */
-export function pendingLettersOf(decided: readonly Decided[]): readonly PendingLetter[] {
-  return decided.flatMap(({ record, decision: { outcome } }) =>
-    outcome.is === "dead_letter"
-      ? [{ offset: record.offset, step: outcome.step, reason: outcome.reason }]
-      : []
-  );
-}
-
-/** How many of these records became what. */
-export function outcomesOf(decided: readonly Decided[]): OutcomeCounts {
-  const counts = { lines: 0, duplicates: 0, deadLetters: 0, others: 0 };
-  for (const { decision: { outcome } } of decided) counts[COUNTED_AS[outcome.is]]++;
-  return counts;
-}
-
-const COUNTED_AS = {
-  line: "lines",
-  duplicate: "duplicates",
-  dead_letter: "deadLetters",
-  ignored: "others",
-} as const;
+/** What is told of a chunk once it is durable; without its lines, which others hold until then. */
+export type Counted = Pick<Gathered, "records" | "outcomes" | "ignored" | "lineTimes"> & {
+  readonly letters: readonly (Letter & { readonly id: string })[];
+};
 
 /** Both together. */
 export function addOutcomes(a: OutcomeCounts, b: OutcomeCounts): OutcomeCounts {
@@ -99,4 +111,4 @@ export function addOutcomes(a: OutcomeCounts, b: OutcomeCounts): OutcomeCounts {
   };
 }
 
-export const NO_OUTCOMES: OutcomeCounts = { lines: 0, duplicates: 0, deadLetters: 0, others: 0 };
+const NO_OUTCOMES: OutcomeCounts = { lines: 0, duplicates: 0, deadLetters: 0, others: 0 };

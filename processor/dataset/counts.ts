@@ -46,7 +46,8 @@ export async function countAsNoted(
 }
 
 /** True where a record's key goes elsewhere by this count: the topic may have more partitions by now. */
-export function isMisplaced({ key, partition, headers }: TopicRecord, count: number): boolean {
-  // Headers last: those of a record are decoded when they are first looked at.
-  return key !== null && partitionOf(key, count) !== partition && headers.source !== "erase";
+export function isMisplaced(record: TopicRecord, count: number): boolean {
+  const { key, partition } = record;
+  // Headers last: they are decoded when somebody looks.
+  return key !== null && partitionOf(key, count) !== partition && record.headers.source !== "erase";
 }

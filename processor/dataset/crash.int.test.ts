@@ -2,6 +2,12 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { readDeadLetterEntry } from "../../contract/dead_letter.ts";
 import { DATASET_WRITER_GROUP, DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../../contract/names.ts";
+import {
+  DATASET_PLACES,
+  type DatasetPlace,
+  type DatasetPlaces,
+  openPlaces,
+} from "../../tests/support/dataset_place.ts";
 import { until } from "../../tests/support/until.ts";
 import { openTopicLog } from "../../topic/open_topic.ts";
 import { WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_topics.ts";
@@ -10,8 +16,9 @@ import { erasure, failure, personIn, use } from "./fixtures/records.ts";
 import { hashes, readManifests, SECRET, sums } from "./fixtures/run.ts";
 
 /**
- * Real processes on the real embedded log. Each stops itself between two effects, is killed with -9 where it stands,
- * and another one goes on with another chunk size. The oracle is a run that nothing has stopped.
+ * Real processes on the real embedded log, their dataset in a directory or in the bucket of a real server. Each stops itself
+ * between two effects, is killed with -9 where it stands, and another one goes on with another chunk size. The oracle is a
+ * run into a directory that nothing has stopped.
  */
 
 const RUNNER = new URL("./fixtures/writer_process.ts", import.meta.url).pathname;
@@ -31,37 +38,46 @@ const RECORDS: readonly RecordToPublish[] = Array.from({ length: 150 }, (_, n) =
   return failure(which, { distinctId, timestamp, prompt: `write to a${n}@b.example about ${"ü".repeat(n)}` });
 });
 
+type World = { readonly dataDir: string; readonly place: DatasetPlace };
+
 const temporary: string[] = [];
 let untouched: Awaited<ReturnType<typeof look>>;
+let untouchedOnDisk: ReturnType<typeof lookOnDisk>;
 
 beforeAll(async () => {
-  const dataDir = await newDataDir();
-  await finish(startProcess(dataDir, { chunkRecords: 500 }), dataDir);
-  untouched = await look(dataDir);
+  const directories = await openPlaces({ isBucket: false });
+  const world = await newWorld(directories);
+  await finish(startProcess(world, { chunkRecords: 500 }), world);
+  untouched = await look(world);
+  untouchedOnDisk = lookOnDisk(world);
 });
 afterAll(async () => {
   for (const directory of temporary) await Deno.remove(directory, { recursive: true });
 });
 
-async function newDataDir(): Promise<string> {
+async function newWorld(places: DatasetPlaces): Promise<World> {
   const dataDir = await Deno.makeTempDir();
   temporary.push(dataDir);
   const log = await openTopicLog({ kind: "embedded", dataDir }, "ingest");
   await log.ensureTopic(WEBHOOKS_TOPIC_SPEC);
   await log.publish(WEBHOOKS_TOPIC, RECORDS);
   await log.close();
-  return dataDir;
+  return { dataDir, place: places.at(dataDir) };
 }
 
 type Running = ReturnType<typeof startProcess>;
 
 function startProcess(
-  dataDir: string,
+  { dataDir, place }: World,
   { chunkRecords, faultPoint }: { readonly chunkRecords: number; readonly faultPoint?: string },
 ) {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", RUNNER, SECRET, String(chunkRecords), String(MANIFEST_ENTRIES)],
-    env: { DATA_DIR: dataDir, ...(faultPoint === undefined ? {} : { FAULT_POINT: faultPoint }) },
+    env: {
+      DATA_DIR: dataDir,
+      ...place.env,
+      ...(faultPoint === undefined ? {} : { FAULT_POINT: faultPoint }),
+    },
     stdin: "null",
     stdout: "inherit",
     stderr: "piped",
@@ -78,8 +94,34 @@ function startProcess(
   return { child, exited, stderr: () => stderr, code: () => code };
 }
 
-/** Waits until everything is committed, then ends the process in good order. */
-async function finish(running: Running, dataDir: string): Promise<void> {
+/** Starts one and waits until it has stopped itself at the fault point. */
+async function stopAt(
+  world: World,
+  options: { readonly chunkRecords: number; readonly faultPoint: string },
+): Promise<Running> {
+  const running = startProcess(world, options);
+  const name = options.faultPoint.split(":")[0]!;
+  await until(`it has stopped at ${name}`, () => {
+    if (running.code() !== null) {
+      throw new Error(`It ended (${running.code()}) before ${name}: ${running.stderr()}`);
+    }
+    return running.stderr().includes(`fault point ${name}\n`);
+  });
+  if (Deno.build.os === "linux") {
+    // The words come first, the stop a moment later.
+    await until("it is stopped", () => / T /.test(Deno.readTextFileSync(`/proc/${running.child.pid}/stat`)));
+  }
+  return running;
+}
+
+async function killAt(...args: Parameters<typeof stopAt>): Promise<void> {
+  const stopped = await stopAt(...args);
+  stopped.child.kill("SIGKILL");
+  await stopped.exited;
+}
+
+/** Waits until everything is committed and what a crash has left is gone, then ends the process in good order. */
+async function finish(running: Running, { dataDir, place }: World): Promise<void> {
   const log = await openTopicLog({ kind: "embedded", dataDir }, "command");
   await until("the group has committed everything", async () => {
     if (running.code() !== null) throw new Error(`The writer ended (${running.code()}): ${running.stderr()}`);
@@ -92,16 +134,17 @@ async function finish(running: Running, dataDir: string): Promise<void> {
     );
   });
   await log.close();
+  await until("nothing lies beside what is named", async () => !(await place.beside())?.length);
   running.child.kill("SIGTERM");
   await running.exited;
   expect(running.code()).toBe(0);
 }
 
 /**
- * Everything that a crash must not change: bytes, what the manifests say of them, and which positions have letters.
+ * What a crash must not change, wherever the dataset lies: each file's lines in their order, and which positions have letters.
  * Where a record of hers failed below the erasure, a partition that has heard of it from another one writes no letter.
  */
-async function look(dataDir: string) {
+async function look({ dataDir, place }: World) {
   const log = await openTopicLog({ kind: "embedded", dataDir }, "command");
   const letters = new Set<string>();
   const until = (await log.bounds(DEAD_LETTER_TOPIC))[0]!.endOffset;
@@ -114,91 +157,103 @@ async function look(dataDir: string) {
     }
   }
   await log.close();
+  return { files: await place.files(), letters: [...letters].sort() };
+}
+
+/** On a disk also every byte that lies there, and what the manifests say. */
+function lookOnDisk({ dataDir }: World) {
   const manifests = Object.fromEntries(
     Object.entries(readManifests(dataDir)).map((
       [name, { nextOffset, files }],
     ) => [name, { nextOffset, files }]),
   );
-  return { sums: sums(dataDir), manifests, letters: [...letters].sort() };
+  return { sums: sums(dataDir), manifests };
 }
 
 describe("a run that nothing stops", () => {
   it("holds lines of several days, letters, and nothing of the erased person", () => {
-    expect(Object.keys(untouched.sums).length).toBeGreaterThan(6);
+    expect(untouched.files.size).toBeGreaterThan(6);
     expect(untouched.letters.length).toBeGreaterThan(5);
-    expect(untouched.manifests["p00003.json"]!.nextOffset).toBeGreaterThan(50);
+    expect(untouchedOnDisk.manifests["p00003.json"]!.nextOffset).toBeGreaterThan(50);
   });
 });
 
-describe("a writer that is killed with -9 between two effects", () => {
-  const places = [
-    "dataset.sealed:1",
-    "dataset.sealed:6",
-    "dataset.unsealed:1",
-    "dataset.unsealed:7",
-    "dataset.intended:2",
-    "dataset.appended:1",
-    "dataset.appended:9",
-    "dataset.synced:5",
-    "dataset.manifest:4",
-    "dataset.letters:6",
-    "dataset.committed:3",
-    "erase.temp:1",
-    "erase.temp:2",
-    "erase.manifest:1",
-    "erase.renamed:1",
-    "erase.renamed:3",
-  ];
-  it.each(places)(
-    "at %s leaves the bytes, counts and letters of a run without a crash",
-    async (faultPoint) => {
-      const dataDir = await newDataDir();
-      const stopped = startProcess(dataDir, { chunkRecords: 7, faultPoint });
-      const name = faultPoint.split(":")[0]!;
-      await until(`it has stopped at ${name}`, () => {
-        if (stopped.code() !== null) {
-          throw new Error(`It ended (${stopped.code()}) before ${name}: ${stopped.stderr()}`);
-        }
-        return stopped.stderr().includes(`fault point ${name}\n`);
-      });
-      if (Deno.build.os === "linux") {
-        // The words come first, the stop a moment later.
-        await until(
-          "it is stopped",
-          () => / T /.test(Deno.readTextFileSync(`/proc/${stopped.child.pid}/stat`)),
-        );
-      }
-      stopped.child.kill("SIGKILL");
-      await stopped.exited;
-      await finish(startProcess(dataDir, { chunkRecords: 11 }), dataDir);
-      expect(await look(dataDir)).toEqual(untouched);
-    },
-  );
+const ON_DISK = [
+  "dataset.sealed:1",
+  "dataset.sealed:6",
+  "dataset.unsealed:1",
+  "dataset.unsealed:7",
+  "dataset.intended:2",
+  "dataset.appended:1",
+  "dataset.appended:9",
+  "dataset.synced:5",
+  "dataset.manifest:4",
+  "dataset.letters:6",
+  "dataset.committed:3",
+  "erase.temp:1",
+  "erase.temp:2",
+  "erase.manifest:1",
+  "erase.renamed:1",
+  "erase.renamed:3",
+];
+/** Before it nothing of a chunk is outside of the process. */
+const IN_A_BUCKET = [
+  "dataset.objects_put:1",
+  "dataset.commit_created:4",
+  "dataset.letters:1",
+  "erase.temp:1",
+  "erase.manifest:1",
+];
 
-  it("several times in a row, each time a little further on, loses and doubles nothing", async () => {
-    const dataDir = await newDataDir();
-    for (
-      const faultPoint of ["dataset.appended:3", "dataset.manifest:3", "dataset.synced:4", "erase.manifest:1"]
-    ) {
-      const stopped = startProcess(dataDir, { chunkRecords: 5, faultPoint });
-      await until(`it has stopped at ${faultPoint}`, () => stopped.stderr().includes("fault point"));
-      stopped.child.kill("SIGKILL");
-      await stopped.exited;
+describe.each(DATASET_PLACES)(
+  "a writer into $name that is killed with -9 between two effects",
+  ({ isBucket, why }) => {
+    if (why !== null) {
+      it("leaves what a run without a crash leaves", (running) => running.skip(why));
+      return;
     }
-    await finish(startProcess(dataDir, { chunkRecords: 500 }), dataDir);
-    expect(await look(dataDir)).toEqual(untouched);
-  });
+    let places: DatasetPlaces;
+    beforeAll(async () => void (places = await openPlaces({ isBucket })));
+    afterAll(() => places.stop());
 
-  it("holds its partitions while it is only stopped: a second one waits, and goes on once it is gone", async () => {
-    const dataDir = await newDataDir();
-    const stopped = startProcess(dataDir, { chunkRecords: 7, faultPoint: "dataset.appended:4" });
-    await until("it has stopped", () => stopped.stderr().includes("fault point"));
-    const lock = Deno.openSync(join(dataDir, "dataset.locks", "p00003.lock"), { read: true, write: true });
-    expect(lock.tryLockSync(true)).toBe(false);
-    lock.close();
-    stopped.child.kill("SIGKILL");
-    await stopped.exited;
-    await finish(startProcess(dataDir, { chunkRecords: 3 }), dataDir);
-    expect(await look(dataDir)).toEqual(untouched);
-  });
-});
+    const goesOn = async (world: World, chunkRecords: number) => {
+      await finish(startProcess(world, { chunkRecords }), world);
+      expect(await look(world)).toEqual(untouched);
+      if (!isBucket) expect(lookOnDisk(world)).toEqual(untouchedOnDisk);
+    };
+
+    it.each(isBucket ? IN_A_BUCKET : ON_DISK)(
+      "at %s leaves the bytes, counts and letters of a run without a crash",
+      async (faultPoint) => {
+        const world = await newWorld(places);
+        await killAt(world, { chunkRecords: 7, faultPoint });
+        await goesOn(world, 11);
+      },
+    );
+
+    it("several times in a row, each time a little further on, loses and doubles nothing", async () => {
+      const world = await newWorld(places);
+      const onDisk = ["dataset.appended:3", "dataset.manifest:3", "dataset.synced:4", "erase.manifest:1"];
+      // What one was killed at has not happened, so the next one meets it; other partitions may be anywhere by then.
+      const inABucket = ["erase.temp:1", "erase.manifest:1", "dataset.commit_created:1"];
+      for (const faultPoint of isBucket ? inABucket : onDisk) {
+        await killAt(world, { chunkRecords: 5, faultPoint });
+      }
+      await goesOn(world, 500);
+    });
+
+    if (isBucket) return;
+
+    it("holds its partitions while it is only stopped: a second one waits, and goes on once it is gone", async () => {
+      const world = await newWorld(places);
+      const stopped = await stopAt(world, { chunkRecords: 7, faultPoint: "dataset.appended:4" });
+      const path = join(world.dataDir, "dataset.locks", "p00003.lock");
+      const lock = Deno.openSync(path, { read: true, write: true });
+      expect(lock.tryLockSync(true)).toBe(false);
+      lock.close();
+      stopped.child.kill("SIGKILL");
+      await stopped.exited;
+      await goesOn(world, 3);
+    });
+  },
+);

@@ -2,10 +2,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { MemoryLog } from "../../tests/support/memory_log.ts";
 import { DEAD_LETTER_TOPIC_SPEC, WEBHOOKS_TOPIC_SPEC } from "../../topic/raw_topics.ts";
-import { DatasetView } from "./files/listing.ts";
 import { readManifest, saveManifest } from "./files/manifest.ts";
-import { datasetRoot } from "./files/reader.ts";
+import { CurrentFiles, datasetRoot } from "./files/reader.ts";
 import { erasure, failure, personIn, publish, RECEIVED_AT, use } from "./fixtures/records.ts";
+import { DatasetView } from "./reading/listing.ts";
 import { hashes, readManifests, writeAllOf, type WriterSettings } from "./fixtures/run.ts";
 
 /** What the manifests count of lines beside their number, over everything that rewrites manifests. */
@@ -32,9 +32,9 @@ async function newLog(): Promise<MemoryLog> {
   return made;
 }
 
-const view = () => new DatasetView(join(dataDir, "dataset"));
+const view = () => new DatasetView(new CurrentFiles(join(dataDir, "dataset")));
 const root = () => datasetRoot(join(dataDir, "dataset"))!;
-const handled = () => view().handled().get(PARTITION)!;
+const handled = async () => (await view().handled()).get(PARTITION)!;
 const erase = (distinctId: string) =>
   erasure([hashes.subject(distinctId)], { at: "2026-01-01T00:00:00.000Z", partition: PARTITION });
 /** Everything below `_manifest/`. */
@@ -88,17 +88,17 @@ describe("what is counted of lines", () => {
       failure(30, { distinctId: carl, reason: "timeout", prompt: "p".repeat(100) }),
     ]);
     await writeAllOf({ log, dataDir });
-    expect(view().figures()).toMatchObject({ otherReasons: 1, uncounted: 0 });
+    expect(await view().figures()).toMatchObject({ otherReasons: 1, uncounted: 0 });
     await publish(log, [erase(jane)]);
     await writeAllOf({ log, dataDir });
-    expect(view().figures()).toMatchObject({
+    expect(await view().figures()).toMatchObject({
       reasons: [{ reason: "timeout", lines: 1 }],
       otherReasons: 0,
       uncounted: 0,
       // What was written is not less by it.
       ever: { records: 22, lines: 21, duplicates: 0 },
     });
-    expect(view().figures().promptLengths.filter(({ lines }) => lines > 0)).toEqual([{
+    expect((await view().figures()).promptLengths.filter(({ lines }) => lines > 0)).toEqual([{
       upTo: 128,
       lines: 1,
     }]);
@@ -117,13 +117,19 @@ describe("what is counted of lines", () => {
       Object.entries(manifest.files).map(([path, { figures: _, ...entry }]) => [path, entry]),
     );
     await saveManifest(root(), { partition: PARTITION, value: { ...manifest, files } });
-    expect(view().figures()).toMatchObject({ reasons: [], uncounted: 4 });
+    expect(await view().figures()).toMatchObject({ reasons: [], uncounted: 4 });
     await write(5, carl);
-    expect(view().figures()).toMatchObject({ reasons: [{ reason: "timeout", lines: 2 }], uncounted: 4 });
-    expect(handled()).toMatchObject({ isWhole: false, minutes: [[RECEIVED_AT / 60_000, 2]] });
+    expect(await view().figures()).toMatchObject({
+      reasons: [{ reason: "timeout", lines: 2 }],
+      uncounted: 4,
+    });
+    expect(await handled()).toMatchObject({ isWhole: false, minutes: [[RECEIVED_AT / 60_000, 2]] });
     await publish(log, [erase(jane)]);
     await writeAllOf({ log, dataDir });
-    expect(view().figures()).toMatchObject({ reasons: [{ reason: "timeout", lines: 4 }], uncounted: 0 });
+    expect(await view().figures()).toMatchObject({
+      reasons: [{ reason: "timeout", lines: 4 }],
+      uncounted: 0,
+    });
   });
 
   it("is refused where the manifest is damaged, as everything else of it", async () => {
@@ -131,7 +137,7 @@ describe("what is counted of lines", () => {
     await writeAllOf({ log, dataDir });
     const path = join(root(), "_manifest", "p00003.json");
     Deno.writeTextFileSync(path, Deno.readTextFileSync(path).replace('["timeout",1]', '["timeout",-1]'));
-    expect(() => view().figures()).toThrow(/Cannot read ".*p00003\.json": it is damaged/);
+    await expect(view().figures()).rejects.toThrow(/Cannot read ".*p00003\.json": it is damaged/);
   });
 });
 
@@ -147,7 +153,7 @@ describe("when records were received", () => {
     ]);
     await writeAllOf({ log, dataDir });
     const minute = RECEIVED_AT / 60_000;
-    expect(handled()).toMatchObject({
+    expect(await handled()).toMatchObject({
       isWhole: true,
       nextOffset: 5,
       minutes: [[minute, 3], [minute + 1, 1], [Date.UTC(2026, 0, 1) / 60_000, 1]],
@@ -162,7 +168,7 @@ describe("when records were received", () => {
       partition: PARTITION,
       value: { ...value, received: { ...value.received!, to: 1 } },
     });
-    expect(handled()).toMatchObject({ isWhole: false, minutes: [] });
+    expect(await handled()).toMatchObject({ isWhole: false, minutes: [] });
   });
 });
 
@@ -184,8 +190,8 @@ describe("days", () => {
     );
     await writeAllOf({ log, dataDir, config });
     const day = (date: string) => ({ date, records: 2, placeholders: { EMAIL_ADDRESS: 2 } });
-    expect(view().days(90)).toMatchObject(["2025-11-01", "2025-11-02", "2025-11-03"].map(day));
-    expect(view().days(2)).toMatchObject(["2025-11-02", "2025-11-03"].map(day));
-    expect(new DatasetView(join(dataDir, "none")).days(90)).toEqual([]);
+    expect(await view().days(90)).toMatchObject(["2025-11-01", "2025-11-02", "2025-11-03"].map(day));
+    expect(await view().days(2)).toMatchObject(["2025-11-02", "2025-11-03"].map(day));
+    expect(await new DatasetView(new CurrentFiles(join(dataDir, "none"))).days(90)).toEqual([]);
   });
 });

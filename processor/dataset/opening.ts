@@ -4,11 +4,13 @@ import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
 import { isErased, subjectsOf } from "../record/erasure.ts";
 import type { Rules } from "./core/decision.ts";
+import type { Counted } from "./chunk.ts";
 import type { PartitionContext } from "./context.ts";
 import type { DatasetTree, PartitionLock, PartitionManifest, PartitionStore } from "./store.ts";
 import type { Letter } from "../dead_letters/positions.ts";
 import { countsToAdopt } from "./core/added_partitions.ts";
 import { DedupWindow } from "./core/dedup_window.ts";
+import { Waiting } from "./core/waiting.ts";
 import { countAsNoted } from "./counts.ts";
 import type { MovedIds } from "./moved_ids.ts";
 import { refuseOtherLog, refuseOtherRecords, refuseOtherTopic } from "./topic_check.ts";
@@ -28,11 +30,29 @@ export type OpenPartition = {
   sweepAt: number;
   /** Next offset of the window's copy on disk; -1 where there is none. */
   windowSavedAt: number;
+  /** What is written and not durable yet; nothing on a disk. */
+  readonly waiting: Waiting<WrittenChunk>;
+  /** Everything below is durable, its letters are published, and it was told. */
+  settledTo: number;
+  /** Of that, what the group was told of beside the answers to its batches. */
+  committedTo: number;
+  /** True once it is nobody's: what is still under way for it ends. */
+  isLetGo: boolean;
+};
+
+/** A chunk that was advanced to, and what is to be done once it is durable. */
+export type WrittenChunk = {
+  readonly nextOffset: number;
+  readonly letters: Counted["letters"];
+  /** Of the records that it holds. */
+  readonly bytes: number;
+  /** Tells of it, when its letters are published. */
+  readonly settled: (letters: Counted["letters"]) => void;
 };
 
 /**
- * Opens a partition under its lock, in this order: manifest, is it this topic's, its letters, everybody's letters, files
- * cut back, what other partitions have erased and where keys lay before, window. What failed is thereby decided once,
+ * Opens a partition under its lock, in this order: manifest, is it this topic's, taken from whoever wrote it before (who
+ * may have gone on meanwhile), everybody's letters, its own, files cut back, what other partitions have erased and where keys lay before, window. What failed is thereby decided once,
  * with the offset, also if the code is another one now. Null where `signal` aborted first.
  *
  * @param known The window that this process has in hand; used if it ends where the manifest does.
@@ -51,14 +71,18 @@ export async function openUnder(
   const topicId = await refuseOtherTopic(tree, log);
   const partitions = await countAsNoted(tree, { ...context, signal });
   if (partitions === null) return null;
-  const bounds = await log.boundsOf(WEBHOOKS_TOPIC, partition);
-  const store = await context.dataset.open(partition, bounds.startOffset);
+  let bounds = await log.boundsOf(WEBHOOKS_TOPIC, partition);
+  const store = await context.dataset.open(partition, bounds.startOffset, { tree });
   try {
+    // Another host may have written on since the bounds were asked for: then they are of before.
+    if (store.manifest.nextOffset > bounds.endOffset) bounds = await log.boundsOf(WEBHOOKS_TOPIC, partition);
     refuseOtherLog(store.manifest, bounds);
     await refuseOtherRecords(store.manifest, { log, bounds });
+    await store.take();
     if (topicId !== null && tree.topicId() === null) await tree.addTopicId(topicId);
     await context.letters.catchUp();
     await publishMissing(store.manifest, { partition, context });
+    store.published(store.manifest.nextOffset);
     await store.recover();
     const counts = tree.counts();
     await store.adopt(countsToAdopt(counts, store.manifest));
@@ -77,7 +101,21 @@ export async function openUnder(
     }
     const { window, windowSavedAt } = await warmWindow(store, { partition, known, context });
     const rules = rulesOf({ partition, store, window, moved: () => moved, context });
-    return { lock, store, window, windowSavedAt, rules, tree, partitions, seen, sweepAt: bounds.endOffset };
+    return {
+      lock,
+      store,
+      window,
+      windowSavedAt,
+      rules,
+      tree,
+      partitions,
+      seen,
+      sweepAt: bounds.endOffset,
+      waiting: new Waiting(),
+      settledTo: nextOffset,
+      committedTo: nextOffset,
+      isLetGo: false,
+    };
   } catch (error) {
     store.close();
     throw error;

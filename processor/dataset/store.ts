@@ -3,14 +3,16 @@ import type { FaultPoint } from "../../runtime/fault_point.ts";
 import type { ErasedSubjects, Erasure } from "../record/erasure.ts";
 import type { AdoptedCount, PartitionCount } from "./core/added_partitions.ts";
 import type { DedupWindow, WindowEntries } from "./core/dedup_window.ts";
-import type { CountedLine, LineFigures } from "./core/figures.ts";
+import type { AddedLines } from "./core/added_lines.ts";
+import type { LineFigures } from "./core/figures.ts";
 import type { MinuteCount } from "./core/received.ts";
 import type { RecordMark } from "./core/record_mark.ts";
 
 /**
- * The port of the dataset on disk. Its manifest is the truth: what lies beyond it is no part of the dataset and is cut
- * off at the next opening. After any rejection a `PartitionStore` is good for nothing but `close`: it is opened anew, so
- * that nothing is synced twice on a descriptor that has failed once.
+ * The port of the dataset: on a local disk (`files/`) or on object storage (`objects/`). Its manifest is the truth: what
+ * lies beyond it is no part of the dataset, and goes at the next opening or soon after. After any rejection a
+ * `PartitionStore` is good for nothing but `close`: it is opened anew, so that nothing is synced twice on a descriptor that
+ * has failed once.
  */
 
 /** What the manifest says of one file. */
@@ -81,12 +83,7 @@ export type PartitionManifest = {
 };
 
 /** What a chunk adds to a file. */
-export type FileAddition = {
-  readonly lines: readonly string[];
-  readonly placeholders: Readonly<Record<string, number>>;
-  /** Of each line what is counted of it; undefined where nobody counts. */
-  readonly counted?: readonly CountedLine[];
-};
+export type FileAddition = Pick<AddedLines, "records" | "text" | "placeholders" | "figures">;
 
 /** Where a chunk that was appended and synced leads. */
 export type Advance = {
@@ -117,7 +114,15 @@ export type ErasureTools = {
 
 /** One partition of the dataset, opened under its lock. */
 export interface PartitionStore {
+  /** With everything that {@link advance} was told; what of it is durable lies below {@link durableOffset}. */
   readonly manifest: PartitionManifest;
+  /** Next offset of what is durable: the manifest's own on a disk, and behind it on object storage until it is flushed. */
+  readonly durableOffset: number;
+  /**
+   * From here on nobody else's writing counts. A lock has seen to that on a disk; on object storage it fences off whoever
+   * wrote before, and the manifest is what that one has left.
+   */
+  take(): Promise<void>;
   /** By this partition's own records, and what {@link learn} has brought. */
   readonly erased: ErasedSubjects;
   /** Of what {@link learn} has brought: whose lines {@link sweep} has not looked for yet. */
@@ -135,8 +140,19 @@ export interface PartitionStore {
   append(additions: ReadonlyMap<string, FileAddition>): void;
   /** Makes what was appended durable, with the names of new files and directories. */
   sync(): Promise<void>;
-  /** Makes the appended lines part of the dataset, moves the next offset on and notes the letters; durable. */
+  /**
+   * Makes the appended lines part of the dataset, moves the next offset on and notes the letters; durable on a disk, and on
+   * object storage once {@link durableOffset} says so.
+   */
   advance(to: Advance): Promise<void>;
+  /**
+   * Makes what was advanced to durable: `now` all of it, before it resolves; `due` what is large or old enough, and goes on
+   * with that in the background, so that more can be gathered meanwhile. Rejects, then or at the next call, where it could
+   * not; with a {@link PartitionLostError} where another writer has the partition by now or the dataset is another one.
+   */
+  flush(when: "due" | "now"): Promise<void>;
+  /** The letters of everything below this offset have been published. */
+  published(below: number): void;
   /** Rewrites every touched file without the lines of the erased subjects, remembers them, moves the next offset on. */
   erase(erasure: ErasureHere, tools: ErasureTools): Promise<void>;
   /** Takes in what other partitions' records have erased: nothing of it gives a line any more. */
@@ -152,6 +168,15 @@ export interface PartitionStore {
   close(): void;
 }
 
+/** Another writer has the partition, or a replay has put another dataset in the place of this one: open it anew. */
+export class PartitionLostError extends Error {
+  override name = "PartitionLostError";
+  /** `waitMs`: so long nothing is opened again, so that two who think that they own a partition do not fence each other off. */
+  constructor(message: string, readonly waitMs: number) {
+    super(message);
+  }
+}
+
 /** A lock that ends with its process. */
 export type PartitionLock = { release(): void };
 
@@ -161,8 +186,15 @@ export interface DatasetStore {
   swapWanted(): boolean;
   /** Null where another process has the partition. */
   takePartition(partition: number): PartitionLock | null;
-  /** Reads a partition's manifest from where DATASET_DIR leads now; a new partition begins at `startOffset`. */
-  open(partition: number, startOffset: number): Promise<PartitionStore>;
+  /**
+   * Reads a partition's manifest from where DATASET_DIR leads now, on object storage from the build of `tree` where that is
+   * named; a new partition begins at `startOffset`.
+   */
+  open(
+    partition: number,
+    startOffset: number,
+    options?: { readonly tree?: DatasetTree },
+  ): Promise<PartitionStore>;
   /** What the partitions know together, where DATASET_DIR leads now. */
   tree(): Promise<DatasetTree>;
   /** What the dataset is called; made at the first start. */
@@ -172,6 +204,8 @@ export interface DatasetStore {
 
 /** What one tree knows of its topic, and of the erasures of all its partitions. */
 export interface DatasetTree {
+  /** Looks again, where that costs a question to somebody else, at most every 5 s; what the others answer is of then. */
+  refresh(): Promise<void>;
   /** Ascending. */
   counts(): readonly PartitionCount[];
   /** Durable; where another writer has noted the same count, that one stands. */

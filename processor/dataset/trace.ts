@@ -1,11 +1,12 @@
 import { readLabel } from "../../contract/envelope.ts";
 import { EMAIL_UNSUBSCRIBED, FEATURE_USED, isTold, saysWho } from "../../contract/product_events.ts";
+import type { RecordBatch } from "../../topic/topic.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
 import { PERSON_PREFIX } from "../record/erasure.ts";
 import { isoTime } from "../record/event_time.ts";
-import { namedIn } from "../record/known_id.ts";
+import { namedIn, ownTimeIn } from "../record/known_id.ts";
 import type { Decided } from "./chunk.ts";
-import { TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
+import { isNearTheEnd, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
 
 /** What the dataset writer tells about the newest records of a chunk; see `contract/trace_step.ts`. */
 
@@ -17,20 +18,16 @@ export type TraceOptions = {
   readonly showRaw: boolean;
 };
 
-/** Index of the first record of a chunk whose steps are told, two each: only the newest are. */
-export function reportedFrom(records: number): number {
-  return Math.max(0, records - Math.floor(TRACE_STEPS_PER_CHUNK_MAX / 2));
-}
-
-/** The newest records, whose steps are told. */
-export function tailOf(decided: readonly Decided[]): readonly Decided[] {
-  return decided.slice(reportedFrom(decided.length));
+/** Index of the first record of a batch whose steps are told, two each: only the newest are, and none far from the end. */
+export function toldFrom({ records, ...batch }: RecordBatch): number {
+  if (!isNearTheEnd(batch)) return records.length;
+  return Math.max(0, records.length - Math.floor(TRACE_STEPS_PER_CHUNK_MAX / 2));
 }
 
 /** Before the chunk is written: polled, and what ends there as a repeat or because nothing is made of it. */
-export function polledSteps(tail: readonly Decided[], options: TraceOptions): readonly TraceStep[] {
+export function polledSteps(told: readonly Decided[], options: TraceOptions): readonly TraceStep[] {
   const steps: TraceStep[] = [];
-  for (const { record, decision } of tail) {
+  for (const { record, decision } of told) {
     const position = `${record.partition}:${record.offset}`;
     const polled = polledStep({ record, decision }, options);
     if (polled) steps.push(polled);
@@ -58,30 +55,23 @@ export function ignoredBecause(
 
 /** After the manifest says so: written, with its line's number, or set aside. `recordsBefore` is the file's count without the chunk. */
 export function writtenSteps(
-  decided: readonly Decided[],
+  told: readonly Decided[],
   { at, recordsBefore }: { readonly at: string; readonly recordsBefore: (path: string) => number },
 ): readonly TraceStep[] {
-  const lines = new Map<string, number>();
-  const steps: TraceStep[] = [];
-  const first = reportedFrom(decided.length);
-  decided.forEach(({ record, decision: { id, outcome } }, index) => {
+  return told.flatMap(({ record, decision: { id, outcome }, line }): readonly TraceStep[] => {
     if (outcome.is === "line") {
-      const line = (lines.get(outcome.path) ?? recordsBefore(outcome.path)) + 1;
-      lines.set(outcome.path, line);
-      if (index >= first) {
-        steps.push({ step: "written", id, file: outcome.path, line, prompt: outcome.prompt, at });
-      }
-    } else if (outcome.is === "dead_letter" && index >= first) {
-      const position = `${record.partition}:${record.offset}`;
-      steps.push({ step: "dead_lettered", id, position, reason: outcome.reason, at });
+      const { path, prompt } = outcome;
+      return [{ step: "written", id, file: path, line: recordsBefore(path) + line, prompt, at }];
     }
+    if (outcome.is !== "dead_letter") return [];
+    const position = `${record.partition}:${record.offset}`;
+    return [{ step: "dead_lettered", id, position, reason: outcome.reason, at }];
   });
-  return steps;
 }
 
-/** Of a training event what was parsed; of others what key and headers say. */
+/** Of a training event what was parsed; of others what key and headers say, and their own time. */
 function polledStep(
-  { record, decision }: Decided,
+  { record, decision }: Omit<Decided, "line">,
   options: TraceOptions,
 ): Extract<TraceStep, { step: "polled" }> | null {
   const who = whoIn({ record, decision }, options);
@@ -94,7 +84,7 @@ function polledStep(
     event: who.event,
     distinctId: who.distinctId,
     position: `${record.partition}:${record.offset}`,
-    eventAt: parsed ? isoTime(parsed.time, parsed.envelope.timestamp) : null,
+    eventAt: parsed ? isoTime(parsed.time, parsed.envelope.timestamp) : ownTimeIn(record),
     receivedAt: isoOf(record.timestamp),
     at: options.at,
     ...(options.showRaw && typeof prompt === "string" ? { rawPrompt: prompt } : {}),
@@ -102,7 +92,7 @@ function polledStep(
 }
 
 function whoIn(
-  { record, decision: { outcome, parsed } }: Decided,
+  { record, decision: { outcome, parsed } }: Omit<Decided, "line">,
   { lineId }: TraceOptions,
 ): { readonly event: string; readonly distinctId: string } | null {
   if (outcome.is === "ignored" && outcome.reason === "erased") return null;

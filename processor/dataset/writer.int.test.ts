@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import { systemClock } from "../../runtime/clock.ts";
+import { TRACE_RECORDS_BEHIND_MAX } from "../loop/loop.ts";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DEAD_LETTER_TOPIC, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import { datasetLines } from "../../tests/support/pipeline.ts";
@@ -356,15 +358,35 @@ describe("any way of cutting the topic into chunks", () => {
       });
     });
     const results: string[] = [];
-    for (const cut of [() => 500, () => 1, (n: number) => 1 + (n * 7919) % 17]) {
+    const manifests: number[] = [];
+    // On the slow machine every look at the clock finds that the time for a chunk is over.
+    let ms = 0;
+    const slow = { ...systemClock, monotonic: () => ms += 1_000 };
+    const whole = () => 500;
+    for (
+      const { cut, clock } of [
+        { cut: whole, clock: systemClock },
+        { cut: () => 1, clock: systemClock },
+        { cut: (n: number) => 1 + (n * 7919) % 17, clock: systemClock },
+        { cut: whole, clock: slow },
+      ]
+    ) {
       let n = 0;
+      let written = 0;
       const other = await newLog({
         batchRecords: () => cut(n++),
         gapBefore: ({ offset }: { offset: number }) => offset % 3,
       });
       const directory = await Deno.makeTempDir();
       await publish(other, records);
-      await writeAllOf({ log: other, dataDir: directory, config: { dedupWindow: 40 } });
+      await writeAllOf({
+        log: other,
+        dataDir: directory,
+        config: { dedupWindow: 40 },
+        clock,
+        faultPoint: (name) => written += name === "dataset.manifest" ? 1 : 0,
+      });
+      manifests.push(written);
       results.push(JSON.stringify([
         sums(directory),
         Object.values(readManifests(directory)).map(({ letters: _, ...rest }) => rest),
@@ -374,6 +396,7 @@ describe("any way of cutting the topic into chunks", () => {
     }
     expect(Object.keys(JSON.parse(results[0]!)[0]).length).toBeGreaterThan(10);
     expect(new Set(results).size).toBe(1);
+    expect(manifests[3]).toBeGreaterThan(manifests[0]!);
   });
 });
 
@@ -416,13 +439,13 @@ describe("what the writer tells", () => {
     const event = "generation_failed";
     expect(steps).toEqual([
       { ...polled, id: uuid(1), event, position: "1:0", eventAt },
-      { ...polled, id: uuid(1), event, position: "1:1", eventAt: null },
+      { ...polled, id: uuid(1), event, position: "1:1", eventAt },
       { step: "duplicate", id: uuid(1), position: "1:1" },
       { ...polled, id: uuid(2), event: "feature_used", position: "1:2", eventAt: null },
       { ...polled, id: uuid(3), event, position: "1:3", eventAt },
-      { ...polled, id: uuid(6), event: "signed_up", position: "1:4", eventAt: null },
+      { ...polled, id: uuid(6), event: "signed_up", position: "1:4", eventAt },
       { step: "ignored", id: uuid(6), reason: "other_event" },
-      { ...polled, id: uuid(7), event: "$identify", position: "1:5", eventAt: null },
+      { ...polled, id: uuid(7), event: "$identify", position: "1:5", eventAt },
       { step: "written", id: uuid(1), file, line: 1, prompt: "write to <EMAIL_ADDRESS>" },
       { step: "dead_lettered", id: uuid(3), position: "1:3", reason: "properties.input_prompt is no text" },
     ]);
@@ -440,6 +463,18 @@ describe("what the writer tells", () => {
     const run = await writeAllOf({ log, dataDir });
     expect(run.steps().length).toBeLessThanOrEqual(100);
     expect(run.steps().at(-1)).toMatchObject({ step: "written", line: 300, id: uuid(299) });
+  });
+
+  it("tells no steps of records that so many lie behind that theirs would be the only ones kept", async () => {
+    const distinctId = personIn(1);
+    const count = TRACE_RECORDS_BEHIND_MAX + 300;
+    await publish(log, Array.from({ length: count }, (_, n) => failure(n, { distinctId })));
+    const run = await writeAllOf({ log, dataDir, chunkRecordsMax: 100 });
+    const written = run.steps().flatMap((step) => step.step === "written" ? [step.id] : []);
+    expect(written).not.toContain(uuid(199));
+    expect(written).toContain(uuid(299));
+    expect(written.at(-1)).toBe(uuid(count - 1));
+    expect(run.count("lines")).toBe(count);
   });
 
   it("is ready when every partition is open", async () => {

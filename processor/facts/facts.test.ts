@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { decodeFact, encodeFact, type Fact, isNewer } from "./facts.ts";
+import { encodeFact, isNewer } from "./encode.ts";
+import { decodeFact, type Fact } from "./facts.ts";
 
 const subject = "0123456789abcdef0123456789abcdef";
 const at = Date.UTC(2026, 0, 1, 12, 30);

@@ -30,8 +30,8 @@ export type UnprovenKind = typeof UNPROVEN_KINDS[number];
 
 const time = z.iso.datetime().transform((text) => Date.parse(text));
 const position = z.string().regex(/^\d{1,4}:\d{1,16}$/).transform((text): Position => {
-  const [partition, offset] = text.split(":").map(Number) as [number, number];
-  return { partition, offset };
+  const colon = text.indexOf(":");
+  return { partition: Number(text.slice(0, colon)), offset: Number(text.slice(colon + 1)) };
 });
 const subject = z.string().regex(/^(p-)?[0-9a-f]{32}$/);
 const personSubject = z.string().regex(/^p-[0-9a-f]{32}$/);
@@ -159,24 +159,6 @@ export type FactOutcome =
   | { readonly ok: false; readonly is: "no_fact" | "newer"; readonly reason: string };
 
 const KINDS: ReadonlySet<string> = new Set(factSchema.options.map((option) => option.shape.fact.value));
-const encoder = new TextEncoder();
-
-/** What the log's `publish` takes; facts lie in the topic's one partition. */
-export function encodeFact(fact: Fact) {
-  const wire: Record<string, unknown> = { ...fact };
-  for (const name of ["at", "eventAt", "askedAt", "dueAt", "nextAttemptAt"]) {
-    if (typeof wire[name] === "number") wire[name] = new Date(wire[name] as number).toISOString();
-  }
-  if ("position" in fact) wire.position = `${fact.position.partition}:${fact.position.offset}`;
-  const key = "subject" in fact ? fact.subject : "mailbox" in fact ? fact.mailbox : fact.fact;
-  return {
-    key: encoder.encode(key ?? fact.fact),
-    value: encoder.encode(JSON.stringify(wire)),
-    headers: {},
-    timestamp: fact.at,
-    partition: 0,
-  };
-}
 
 /**
  * The fact in a record's value, decoded as UTF-8. `no_fact`: something else lies there, every version passes over it. `newer`: a kind that
@@ -196,14 +178,4 @@ export function decodeFact(text: string): FactOutcome {
   const parsed = factSchema.safeParse(json);
   if (parsed.success) return { ok: true, fact: parsed.data };
   return { ok: false, is: "no_fact", reason: z.prettifyError(parsed.error).replaceAll("\n", " ") };
-}
-
-/** True where `a` is the later of two positions in received time; the position decides between equal times. */
-export function isNewer(
-  a: { readonly at: number; readonly position: Position },
-  b: { readonly at: number; readonly position: Position },
-): boolean {
-  if (a.at !== b.at) return a.at > b.at;
-  if (a.position.partition !== b.position.partition) return a.position.partition > b.position.partition;
-  return a.position.offset > b.position.offset;
 }

@@ -1,11 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { DatabaseSync } from "node:sqlite";
+import { createGlancer } from "./core/glance.ts";
 import { readOfferInput } from "./core/product_event.ts";
 import { openViewToWrite } from "./sqlite/schema.ts";
 import { createOfferStoreReader } from "./sqlite/reader.ts";
 import { createOfferStoreWriter } from "./sqlite/writer.ts";
 import { decideChunk, decideEarned, type DecidePorts } from "./chunk_facts.ts";
-import { encodeFact, type Fact } from "../facts/facts.ts";
+import { encodeFact } from "../facts/encode.ts";
+import type { Fact } from "../facts/facts.ts";
 import { hashes, START, uses, webhook } from "./fixtures/run.ts";
 import type { OfferStoreWriter } from "./store.ts";
 import { createPersonHashes } from "./person_hashes.ts";
@@ -121,6 +123,29 @@ describe("settled people", () => {
     ]);
     ports.settled.drop(ports.store.touchedSince(before));
     expect(isSettled(webhook("$pageview", "ada"))).toBe(false);
+  });
+
+  it("are passed over unread once an event that said the same was looked at, until a fact touches them", () => {
+    const glanceAt = createGlancer();
+    const passes = (record: RecordToPublish) => ports.settled.passes(glanceAt(record.value));
+    const readWith = (records: readonly RecordToPublish[]) =>
+      inputs(records).map((input, i) => ({ ...input, glance: glanceAt(records[i]!.value) }));
+    settle();
+    expect(passes(uses(1, "ada", ada)[0]!)).toBe(false);
+    const { facts } = decideChunk(readWith([...uses(1, "ada", ada), webhook("$pageview", "ada")]), ports);
+    expect(facts).toEqual([]);
+    expect([...uses(1, "ada", ada), webhook("$pageview", "ada")].map(passes)).toEqual([true, true]);
+    const news = [
+      webhook("feature_used", "ada", { ...ada, email: "new@example.org" }),
+      webhook("feature_used", "ada", { ...ada, set: "new@example.org" }),
+      webhook("feature_used", "ada", { ...ada, personId: "person-2" }),
+      webhook("feature_used", "ada", { ...ada, properties: { $set: { unsubscribed: true } } }),
+      webhook("email_unsubscribed", "ada", ada),
+      ...uses(1, "bob", ada),
+    ];
+    expect(news.map(passes)).toEqual(news.map(() => false));
+    ports.settled.drop({ persons: [], subjects: [hashes.subject("ada")] });
+    expect(passes(uses(1, "ada", ada)[0]!)).toBe(false);
   });
 
   it("without an offer still count their uses", () => {

@@ -1,7 +1,8 @@
 import { createEmailProofs } from "../../contract/email_proof.ts";
+import { isErasure, readLabel } from "../../contract/envelope.ts";
 import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { TraceStep } from "../../contract/trace_step.ts";
-import type { Consumption, PartitionHandler, RecordBatch } from "../../topic/topic.ts";
+import type { Consumption, PartitionHandler, RecordBatch, TopicRecord } from "../../topic/topic.ts";
 import { besideView, viewIsUpToDate, type ViewWatch } from "./view_watch.ts";
 import { after, type ArmingEvent, decideChunk, decideEarned, type DecidePorts } from "./chunk_facts.ts";
 import { isTracing } from "../../runtime/telemetry/tracing.ts";
@@ -10,13 +11,14 @@ import { consumeGroup, retrying, type Trouble } from "../loop/consume.ts";
 import type { OfferLoopDependencies } from "./policy.ts";
 import type { Fact, FactOf } from "../facts/facts.ts";
 import { recipientOf } from "./core/offer.ts";
+import { createGlancer } from "./core/glance.ts";
 import { notedSteps } from "./core/noted.ts";
 import { type OfferInput, readOfferInput } from "./core/product_event.ts";
-import { publishFacts } from "../facts/topic.ts";
+import { createFactPublisher, publishFacts } from "../facts/topic.ts";
 import { DeadLetterIndex } from "../dead_letters/positions.ts";
 import { type HealthReport, reportHealth } from "../loop/health.ts";
 import { standingOf } from "../loop/standing.ts";
-import { type LoopDependencies, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
+import { isNearTheEnd, type LoopDependencies, TRACE_STEPS_PER_CHUNK_MAX } from "../loop/loop.ts";
 import { createPersonHashes } from "./person_hashes.ts";
 import { createSettledPeople } from "./settled_people.ts";
 import { refuseOtherTopic, rememberTopic } from "./topic_check.ts";
@@ -31,7 +33,7 @@ export type DiscountOffersPorts = LoopDependencies & Pick<DecidePorts, "store" |
   /** Told whenever the partitions of this process change. */
   readonly announce: (partitions: readonly number[]) => void;
   /** A distinct_id as the dataset has it. */
-  readonly lineId: (distinctId: string) => string;
+  readonly lineId: (distinctId: string) => string | Promise<string>;
 };
 
 /** The loop as main starts it. */
@@ -44,6 +46,12 @@ export async function runDiscountOffers(deps: OfferLoopDependencies): Promise<vo
       decideOffers({ ...deps, policy, proofs, store, view, announce }),
   );
 }
+
+/**
+ * Most records of a chunk. However many they are, they cost one state of the view, one publish, one wait for the view
+ * and one commit.
+ */
+const CHUNK_RECORDS_MAX = 2_000;
 
 /** Resolves once `signal` aborts and the chunk in hand is done; rejects with what no retry helps against. */
 export async function decideOffers(ports: DiscountOffersPorts): Promise<void> {
@@ -60,6 +68,7 @@ export async function decideOffers(ports: DiscountOffersPorts): Promise<void> {
     group: DISCOUNT_OFFERS_GROUP,
     handler: createHandler(ports),
     unreadable: new DeadLetterIndex(log).unreadable,
+    batchRecordsMax: CHUNK_RECORDS_MAX,
     clock,
     signal,
     started: (consumption) => void reportMembership(consumption, { ports, health }),
@@ -67,15 +76,21 @@ export async function decideOffers(ports: DiscountOffersPorts): Promise<void> {
   });
 }
 
-/** Between two looks at the membership. */
+/** Between two looks at the membership, and before it is joined for the first time, for which a start waits. */
 const MEMBERSHIP_POLL_MS = 500;
+const JOINING_POLL_MS = 10;
 
-async function reportMembership(
-  consumption: Consumption,
-  { ports: { clock, signal, report }, health }: { ports: DiscountOffersPorts; health: HealthReport },
+/** Tells where the membership stands, until `signal` aborts. */
+export async function reportMembership(
+  consumption: Pick<Consumption, "state">,
+  { ports: { clock, signal, report }, health }: {
+    ports: Pick<DiscountOffersPorts, "clock" | "signal" | "report">;
+    health: HealthReport;
+  },
 ): Promise<void> {
   let reported = "";
   let logged: string | undefined;
+  let hasJoined = false;
   while (!signal.aborted) {
     const state = consumption.state();
     const standing = standingOf(state);
@@ -90,7 +105,8 @@ async function reportMembership(
       }
     }
     reported = now;
-    await clock.wait(MEMBERSHIP_POLL_MS, signal);
+    hasJoined ||= state.is === "joined";
+    await clock.wait(hasJoined ? MEMBERSHIP_POLL_MS : JOINING_POLL_MS, signal);
   }
 }
 
@@ -138,6 +154,8 @@ function createDecider(ports: DiscountOffersPorts) {
     hashes: createPersonHashes(hashes),
     settled: createSettledPeople(),
   };
+  const glanceAt = createGlancer();
+  const publishInTurn = createFactPublisher(log);
   let settledAt = store.end().nextFact;
 
   /** One state of the view for everything that is read inside; people touched since the last look are settled no more. */
@@ -149,28 +167,40 @@ function createDecider(ports: DiscountOffersPorts) {
       return read();
     });
 
+  /** What must be decided. Most records are of settled people, and are passed over without being read whole. */
+  function* unsettled(records: readonly TopicRecord[]): Generator<OfferInput> {
+    for (const record of records) {
+      // What has a source is no live event.
+      const glance = record.headers.source === undefined ? glanceAt(record.value) : null;
+      if (deciding.settled.passes(glance)) continue;
+      const input = readOfferInput(record);
+      yield input.is === "event" ? { ...input, glance } : input;
+    }
+  }
+
   /** `told` gathers what was published. */
-  type Publishing = { readonly signal: AbortSignal; readonly told: Fact[] };
+  type Publishing = { readonly signal: AbortSignal; readonly told: Fact[]; readonly isShown: boolean };
 
   const publish = async (facts: readonly Fact[], { signal, told }: Publishing): Promise<boolean> => {
-    told.push(...facts);
+    for (const fact of facts) told.push(fact);
     report({ kind: "count", counter: "facts", by: facts.length });
-    const end = await publishFacts(log, facts);
+    const end = await publishInTurn(facts);
     faultPoint("offers.published");
     return await view.applied(end, signal);
   };
 
   /** False where `signal` aborted on the way: nothing may be committed. */
-  const decideSection = async (inputs: readonly OfferInput[], publishing: Publishing): Promise<boolean> => {
-    const { facts, arming } = look(() => decideChunk(inputs, deciding));
+  const decideSection = async (records: readonly TopicRecord[], publishing: Publishing): Promise<boolean> => {
+    const { facts, arming, ignored } = look(() => decideChunk(unsettled(records), deciding));
+    if (ignored > 0) report({ kind: "count", counter: "ignored", by: ignored });
     if (facts.length > 0 && !(await publish(facts, publishing))) return false;
     faultPoint("offers.applied");
     const earned = arming.length === 0 ? [] : look(() => decideEarned(arming, deciding));
-    reportCounted(facts, { arming, ports });
+    if (publishing.isShown) look(() => reportCounted(facts, { arming, ports }));
     if (earned.length === 0) return true;
     const isApplied = await publish(earned, publishing);
     faultPoint("offers.earned");
-    reportEarned(earned, { arming, ports });
+    await reportEarned(earned, { arming, ports });
     return isApplied;
   };
 
@@ -185,13 +215,13 @@ function createDecider(ports: DiscountOffersPorts) {
     async decide(batch: RecordBatch, signal: AbortSignal): Promise<boolean> {
       const from = clock.now();
       const told: Fact[] = [];
-      const publishing = { signal, told };
-      const inputs = batch.records.map(readOfferInput);
-      report({ kind: "count", counter: "records", by: inputs.length });
-      const ignored = inputs.filter(({ is }) => is === "ignored").length;
-      if (ignored > 0) report({ kind: "count", counter: "ignored", by: ignored });
-      for (const section of sections(inputs)) if (!(await decideSection(section, publishing))) return false;
-      reportNoted(batch, { facts: told, ports });
+      const isShown = isNearTheEnd(batch);
+      const publishing = { signal, told, isShown };
+      report({ kind: "count", counter: "records", by: batch.records.length });
+      for (const section of sections(batch.records)) {
+        if (!(await decideSection(section, publishing))) return false;
+      }
+      if (isShown) reportNoted(batch, { facts: told, ports });
       if (isTracing) traceFacts(told, { batch, from, to: clock.now() });
       const before = store.notCaughtUp().get(batch.partition);
       if (before !== undefined && batch.nextOffset >= before) await caughtUp(batch.partition, before);
@@ -201,16 +231,15 @@ function createDecider(ports: DiscountOffersPorts) {
 }
 
 /** An erasure ends a section: what comes after it must be looked at with the erased gone from the view. */
-function sections(inputs: readonly OfferInput[]): readonly (readonly OfferInput[])[] {
-  const found: OfferInput[][] = [];
-  let section: OfferInput[] = [];
-  for (const input of inputs) {
-    section.push(input);
-    if (input.is !== "erasure") continue;
-    found.push(section);
-    section = [];
+function sections(records: readonly TopicRecord[]): readonly (readonly TopicRecord[])[] {
+  const found: (readonly TopicRecord[])[] = [];
+  let begin = 0;
+  for (const [i, { headers }] of records.entries()) {
+    if (headers.source === undefined || !isErasure(readLabel(headers))) continue;
+    found.push(records.slice(begin, i + 1));
+    begin = i + 1;
   }
-  if (section.length > 0) found.push(section);
+  if (begin < records.length) found.push(begin === 0 ? records : records.slice(begin));
   return found;
 }
 
@@ -253,24 +282,26 @@ function reportNoted(
 }
 
 /** Tells only of what holds: another processor may have been first. */
-function reportEarned(earned: readonly FactOf<"earned">[], { arming, ports }: Reporting): void {
+async function reportEarned(
+  earned: readonly FactOf<"earned">[],
+  { arming, ports }: Reporting,
+): Promise<void> {
   const { store, clock, report, lineId, policy } = ports;
   const at = new Date(clock.now()).toISOString();
-  const steps = earned.slice(-TRACE_STEPS_PER_CHUNK_MAX).flatMap(
-    ({ subject, position, dueAt }): TraceStep[] => {
-      const offer = store.offerOf(subject);
-      const { event } = arming.find(({ event }) => event.position.offset === position.offset)!;
-      if (offer === null || offer.offer.position.offset !== position.offset) return [];
-      return [{
-        step: "earned",
-        id: event.id,
-        offer: String(offer.offer.id),
-        distinctId: lineId(event.distinctId),
-        dueAt: new Date(dueAt).toISOString(),
-        addressKnown: recipientOf(offer, policy) !== null,
-        at,
-      }];
-    },
-  );
+  const steps: TraceStep[] = [];
+  for (const { subject, position, dueAt } of earned.slice(-TRACE_STEPS_PER_CHUNK_MAX)) {
+    const offer = store.offerOf(subject);
+    const { event } = arming.find(({ event }) => event.position.offset === position.offset)!;
+    if (offer === null || offer.offer.position.offset !== position.offset) continue;
+    steps.push({
+      step: "earned",
+      id: event.id,
+      offer: String(offer.offer.id),
+      distinctId: await lineId(event.distinctId),
+      dueAt: new Date(dueAt).toISOString(),
+      addressKnown: recipientOf(offer, policy) !== null,
+      at,
+    });
+  }
   if (steps.length > 0) report({ kind: "steps", steps });
 }

@@ -1,3 +1,4 @@
+import type { TraceStep } from "../../contract/trace_step.ts";
 import type { FactOf } from "../facts/facts.ts";
 import { isTransient } from "../loop/consume.ts";
 import type { LoopDependencies, LoopMessage } from "../loop/loop.ts";
@@ -10,7 +11,7 @@ import { type AnswerFact, eventAt, recordAt } from "./send_attempt.ts";
 export type MailReportPorts = Pick<LoopDependencies, "log" | "clock" | "report"> & {
   readonly store: Pick<OfferStoreReader, "offerNow">;
   /** A distinct_id as the dataset has it. */
-  readonly lineId: (distinctId: string) => string;
+  readonly lineId: (distinctId: string) => string | Promise<string>;
 };
 
 /** Reports what became of an attempt, with the distinct_id as the dataset has it, read from the raw record by position. */
@@ -21,21 +22,32 @@ export async function reportMail(
 ): Promise<void> {
   const distinctId = await distinctIdOf(fact.offer, ports);
   ports.report(mailLine(fact, { distinctId, messageId }));
-  const nextAttemptAt = fact.fact === "deferred" ? fact.nextAttemptAt : null;
-  ports.report({
-    kind: "steps",
-    steps: [{
-      step: "mail",
-      offer: String(fact.offer),
-      distinctId,
-      outcome: fact.fact,
-      words: fact.fact === "closed" ? fact.reason : fact.words,
-      messageId,
-      nextAttemptAt: nextAttemptAt === null ? null : new Date(nextAttemptAt).toISOString(),
-      at: new Date(ports.clock.now()).toISOString(),
-    }],
-  });
+  ports.report({ kind: "steps", steps: [mailStep(fact, { distinctId, messageId, at: ports.clock.now() })] });
 }
+
+/** The trace's step of what became of an attempt; `at` in milliseconds since 1970. */
+export function mailStep(
+  fact: AnswerFact | FactOf<"closed">,
+  { distinctId, messageId, at }: {
+    readonly distinctId: string | null;
+    readonly messageId: string | null;
+    readonly at: number;
+  },
+): MailStep {
+  const nextAttemptAt = fact.fact === "deferred" ? fact.nextAttemptAt : null;
+  return {
+    step: "mail",
+    offer: String(fact.offer),
+    distinctId,
+    outcome: fact.fact,
+    words: fact.fact === "closed" ? fact.reason : fact.words,
+    messageId,
+    nextAttemptAt: nextAttemptAt === null ? null : new Date(nextAttemptAt).toISOString(),
+    at: new Date(at).toISOString(),
+  };
+}
+
+type MailStep = Extract<TraceStep, { step: "mail" }>;
 
 /** As the log says it: a mail that was not sent is somebody's business, an offer that closed is no trouble. */
 function mailLine(
@@ -67,7 +79,7 @@ async function distinctIdOf(offer: number, ports: MailReportPorts): Promise<stri
   if (position === undefined) return null;
   try {
     const event = await eventAt(position, ports);
-    return event === null ? null : ports.lineId(event.distinctId);
+    return event === null ? null : await ports.lineId(event.distinctId);
   } catch (error) {
     if (isTransient(error)) return null;
     throw error;

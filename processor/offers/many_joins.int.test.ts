@@ -1,6 +1,7 @@
 import { afterEach, expect, it } from "vitest";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
-import { encodeFact, type Fact } from "../facts/facts.ts";
+import { encodeFact } from "../facts/encode.ts";
+import type { Fact } from "../facts/facts.ts";
 import type { RecordToPublish } from "../../topic/topic.ts";
 import { decideChunk, decideEarned, type DecidePorts } from "./chunk_facts.ts";
 import { readOfferInput } from "./core/product_event.ts";

@@ -4,5 +4,6 @@ export { raiseBarrier } from "./barrier.ts";
 export { readAddress } from "./core/mailbox.ts";
 export { writesOptOut } from "./core/product_event.ts";
 export { mailFileName, mailFiles, removeMails } from "./mail/files.ts";
-export { openOfferStatusReader, openOfferStoreReader } from "./sqlite/open.ts";
+export { openOfferStoreReader } from "./sqlite/open.ts";
+export { openOfferStatusReader } from "./sqlite/open_status.ts";
 export type { ListedOffer, OfferStatusReader } from "./sqlite/status_reader.ts";

@@ -25,5 +25,5 @@ export type OfferLoopDependencies = LoopDependencies & {
     readonly identitySecret: string | null;
   };
   /** A distinct_id as the dataset has it, for the trace. */
-  readonly lineId: (distinctId: string) => string;
+  readonly lineId: (distinctId: string) => string | Promise<string>;
 };

@@ -35,6 +35,16 @@ export interface OfferStoreWriter {
   close(): void;
 }
 
+/** What the view holds of a subject, and of the person that it is. */
+export type SubjectHeld = SubjectKnown & {
+  readonly person: PersonHeld;
+  /** When the merge had arrived that the person.id decides which this subject shows later; null where none is open. */
+  readonly mergeAskedSince: number | null;
+};
+
+/** `id`: null where no row speaks of the subject; `uses`: distinct ones of all joined subjects. */
+export type PersonHeld = { readonly id: number | null; readonly uses: number; readonly hasOffer: boolean };
+
 /** The port to the offers' view for loops that decide and send; what it answers is as old as `end()` says. */
 export interface OfferStoreReader {
   end(): ViewEnd;
@@ -42,16 +52,11 @@ export interface OfferStoreReader {
   snapshot<T>(read: () => T): T;
 
   /** For deciding records. */
-  knownOf(subject: string): SubjectKnown;
+  knownOf(subject: string): SubjectHeld;
   /** What records of `subject` have said of it and `other`; null where none has. */
   joinOf(subject: string, other: string): HeldJoin | null;
-  /** When the merge had arrived that the person.id decides which this subject shows later; null where none is open. */
-  mergeAskedSince(subject: string): number | null;
   isSuppressed(mailbox: string): boolean;
-  /** `id`: null where no row speaks of the subject; `uses`: distinct ones of all joined subjects. */
-  personOf(
-    subject: string,
-  ): { readonly id: number | null; readonly uses: number; readonly hasOffer: boolean };
+  personOf(subject: string): PersonHeld;
   erasedAt(subject: string): number | null;
   /** Uses of the person but for those that records of this partition at or above this offset brought. */
   usesBefore(subject: string, position: Position): number;

@@ -31,11 +31,11 @@ export class NewerFactError extends Error {
   readonly code = "newer_fact";
 }
 
-/** Most facts in one transaction. */
-const FACTS_PER_TRANSACTION_MAX = 1_000;
+/** Most facts in one transaction: each writes anew all pages that its facts touch, and hashes lie all over the file. */
+const FACTS_PER_TRANSACTION_MAX = 5_000;
 
 /** The loop as main starts it, with the view in DATA_DIR. */
-export async function runOfferView(deps: OfferLoopDependencies): Promise<void> {
+export async function runOfferView(deps: Omit<OfferLoopDependencies, "lineId">): Promise<void> {
   const store = openOfferStoreWriter(deps.config.dataDir, {
     codeOf: (offer) => offerCode(deps.hashes, offer),
   });
@@ -102,9 +102,11 @@ function endOf({ records, nextOffset }: RecordBatch): ViewEnd {
   };
 }
 
+const decoder = new TextDecoder();
+
 /** Nothing for a record that is no fact: every version passes over it. */
 function toApply({ offset, value }: TopicRecord, { report }: OfferViewPorts): FactToApply[] {
-  const text = new TextDecoder().decode(value);
+  const text = decoder.decode(value);
   const outcome = decodeFact(text);
   if (outcome.ok) return [{ offset, text, fact: outcome.fact }];
   if (outcome.is === "newer") {

@@ -110,6 +110,13 @@ export function eventTime(own: string | null, receivedAt: number): number {
   return ahead > EVENT_TIME_AHEAD_MS_MAX || -ahead > EVENT_TIME_BEHIND_MS_MAX ? received : time;
 }
 
+/** The event's own time in ISO 8601, UTC; null where {@link eventTime} does not believe it. */
+export function ownTime(own: string | null, receivedAt: number): string | null {
+  if (own === null) return null;
+  const time = eventTime(own, receivedAt);
+  return time === parseEventTime(own) ? isoTime(time, own) : null;
+}
+
 /** A record's time; 0 for what another program wrote that is none, such as nanoseconds. */
 export function receivedTime(timestamp: number): number {
   return timestamp >= TIME_MIN && timestamp <= TIME_MAX ? timestamp : 0;

@@ -3,6 +3,7 @@ import { readEnvelope } from "../../contract/envelope.ts";
 import type { KeyedHashes } from "../../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
+import { ownTime } from "./event_time.ts";
 
 /** Whose a record is, as the dataset has it, or why that is not said: `personal`: the distinct_id is personal data itself. */
 export type KnownId = { readonly id: string } | { readonly why: "personal" | "record_gone" };
@@ -22,13 +23,19 @@ export function namedIn(
   return key === null ? null : new TextDecoder().decode(key);
 }
 
+/** The own time of the event in a record, in ISO 8601, UTC; null where it has none that is believed, or is no PostHog event. */
+export function ownTimeIn({ value, timestamp }: Pick<TopicRecord, "value" | "timestamp">): string | null {
+  const read = readEnvelope(value);
+  return read.ok ? ownTime(read.envelope.timestamp, timestamp) : null;
+}
+
 /** Reads the distinct_id of a subject off one of its records, since whoever keeps offers has keyed hashes only. */
 export async function knownId(
   log: TopicLog,
   { position: { partition, offset }, subject, hashes, lineId, signal }: WhoseRecord & {
     readonly hashes: Pick<KeyedHashes, "subject">;
     /** A distinct_id as the dataset has it. */
-    readonly lineId: (distinctId: string) => string;
+    readonly lineId: (distinctId: string) => string | Promise<string>;
     /** Gives up, as if the record were gone. */
     readonly signal?: AbortSignal;
   },
@@ -41,7 +48,7 @@ export async function knownId(
     const distinctId = namedIn(record);
     // The topic may have been made again: then another's record lies there.
     if (distinctId === null || hashes.subject(distinctId) !== subject) continue;
-    const id = lineId(distinctId);
+    const id = await lineId(distinctId);
     return id === distinctId ? { id } : { why: "personal" };
   }
   return { why: "record_gone" };

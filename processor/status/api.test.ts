@@ -19,18 +19,19 @@ const step = (id: string): TraceStep => ({
 
 /** Sources that know nothing, but for what a test gives them. */
 const NO_DATASET: DatasetSources = {
-  page: () => ({
-    records: 0,
-    bytes: 0,
-    files: 0,
-    sanitiserVersion: "1",
-    partitions: [],
-    older: null,
-    newer: null,
-  }),
+  page: () =>
+    Promise.resolve({
+      records: 0,
+      bytes: 0,
+      files: 0,
+      sanitiserVersion: "1",
+      partitions: [],
+      older: null,
+      newer: null,
+    }),
   lines: () => Promise.resolve(null),
   search: () => Promise.resolve(null),
-  file: () => null,
+  file: () => Promise.resolve(null),
   export: async function* () {},
 };
 

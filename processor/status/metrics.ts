@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry } from "../../runtime/telemetry/prometheus.ts";
 import type { Figures, PipelineStatus } from "../../contract/processor_api.ts";
 import type { SettingBreach } from "../../topic/topic.ts";
 import { addLatencies, LATENCY_BOUNDS_MS, type LatencyCounts, NO_LATENCIES } from "../loop/latency.ts";
@@ -21,8 +21,8 @@ export type ProcessorMetrics = {
 export type MetricsNow = {
   /** Null where the log cannot be asked: then nothing is said of what it knows. */
   readonly status: PipelineStatus | null;
-  /** Since records are counted, as the dataset's manifests say. */
-  readonly ever: { readonly records: number; readonly lines: number; readonly duplicates: number };
+  /** Since records are counted, as the dataset's manifests say; null where nobody has been able to ask yet. */
+  readonly ever: { readonly records: number; readonly lines: number; readonly duplicates: number } | null;
   /** Spans in the dataset's lines, by entity. */
   readonly placeholders: Readonly<Record<string, number>>;
   /** Lines by the length of their prompt; each without those below it. */
@@ -147,7 +147,7 @@ export function createProcessorMetrics({ uncaught, breaches }: {
     async text(now) {
       set("uncaught_errors", "main", uncaught());
       for (const name of ["records", "lines", "duplicates"] as const) {
-        set(name, "dataset-writer", now.ever[name]);
+        if (now.ever) set(name, "dataset-writer", now.ever[name]);
       }
       logAvailable.set(now.status === null ? 0 : 1);
       diskFree.set(now.diskFreeBytes ?? NaN);

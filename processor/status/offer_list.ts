@@ -22,7 +22,7 @@ export type OfferListPorts = {
   readonly page: ViewPage;
   readonly log: TopicLog;
   readonly hashes: Pick<KeyedHashes, "subject">;
-  readonly lineId: (distinctId: string) => string;
+  readonly lineId: (distinctId: string) => string | Promise<string>;
   readonly clock: Clock;
 };
 

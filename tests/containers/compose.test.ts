@@ -17,6 +17,7 @@ import { DEFAULT_LIMITS, readIngestConfig, warningsOf } from "../../ingest/confi
 import { readProcessorConfig } from "../../processor/config.ts";
 import { type ComposeService, interpolate, readComposeFile } from "./compose_file.ts";
 import { readDockerfile, stageOf } from "./dockerfile.ts";
+import { v8FlagsOf } from "./v8_flags.ts";
 
 /** Nothing here runs Docker: the file is read as Compose reads it, and each service's own code judges what it is given. */
 const ROOT = resolve(import.meta.dirname!, "../..");
@@ -55,6 +56,10 @@ const USERS: readonly [string, Record<string, string>][] = [
     PUBLIC_URL: "https://shop.example",
     DISCOUNT_WAIT: "10s",
     DISCOUNT_TEXT: "one month for nothing",
+    DATASET_URL: "s3://dataset/teams/a",
+    DATASET_OBJECT_BYTES: "8MiB",
+    DATASET_OBJECT_AGE: "10s",
+    DATASET_COMPRESSION: "zstd",
     POSTHOG_KEY: "phc_own",
     POSTHOG_HOST: "https://eu.i.posthog.com",
     FRESH: "npm",
@@ -105,6 +110,30 @@ describe.each(USERS)("with %s in the user's environment", (_, user) => {
   });
 });
 
+test("the dataset lies in the volume, or where DATASET_URL is set in MinIO's bucket, by MinIO's own keys", () => {
+  expect(readProcessorConfig(environmentOf("processor")).objects).toBeNull();
+  const user = { DATASET_URL: "s3://dataset" };
+  const environment = environmentOf("processor", compose(user));
+  expect(readProcessorConfig(environment).objects).toMatchObject({
+    bucket: "dataset",
+    prefix: "",
+    endpoint: "http://minio:9000",
+    region: "us-east-1",
+    forcePathStyle: true,
+  });
+  const { minio, "minio-bucket": bucket, processor } = plain.services;
+  expect(minio!.environment).toMatchObject({
+    MINIO_ROOT_USER: environment.AWS_ACCESS_KEY_ID,
+    MINIO_ROOT_PASSWORD: environment.AWS_SECRET_ACCESS_KEY,
+  });
+  expect(minio!.ports).toBeUndefined();
+  expect(bucket!.entrypoint).toEqual(["deno", "eval", expect.stringContaining('"/data/dataset"')]);
+  expect(bucket!.volumes).toEqual(minio!.volumes);
+  expect(bucket!.user).toBe(minio!.user);
+  expect([minio!.profiles, bucket!.profiles]).toEqual([["s3"], ["s3"]]);
+  expect(processor!.depends_on!.minio).toEqual({ condition: "service_healthy", required: false });
+});
+
 test("anybody may publish where no secret is set, which is said at the start, and nobody where one is", () => {
   const open = readIngestConfig(environmentOf("ingest"));
   expect(open.anonymous).toBe(true);
@@ -140,10 +169,17 @@ test("every service answers to the name by which the others ask it", () => {
   };
   const asked = everyService.flatMap(([, { environment }]) =>
     Object.values(environment ?? {}).flatMap((value) => /^http:\/\/([a-z-]+):\d+$/.exec(value)?.[1] ?? [])
-  ).filter((host) => host !== "localhost" && host !== "redpanda");
+  ).filter((host) => !["localhost", "redpanda", "minio"].includes(host));
   expect(new Set(asked)).toEqual(new Set(Object.keys(hosts)));
   for (const host of asked) expect(answersTo(host, hosts[host]!), host).toBe(true);
 });
+
+test.each(["ingest", "processor"])(
+  "the memory of %s has the bounds in its container that its task gives it",
+  (service) => {
+    expect(environmentOf(service).DENO_V8_FLAGS).toBe(v8FlagsOf(service));
+  },
+);
 
 test("web knows that there is a secret, and not which", async () => {
   const user = { WEBHOOK_SECRET: "static-secret-of-a-test" };
@@ -184,6 +220,7 @@ test("every address of one service in another's environment is one where it list
     ...Object.fromEntries(OURS.map(({ name, read }) => [name, [read(environmentOf(name)).port]])),
     redpanda: [...kafkaListeners().map(({ port }) => port), 9644],
     mailpit: [1025, 8025],
+    minio: [Number(/--address,:(\d+)/.exec(plain.services.minio!.command!.join())![1])],
   };
   const addresses = everyService.flatMap(([name, { environment }]) =>
     Object.entries(environment ?? {}).flatMap(([variable, value]) =>
@@ -217,7 +254,7 @@ test("PUBLIC_URL leads to the published page", () => {
 
 test("every image has an exact version, and our own are built here", () => {
   for (const [name, { image, build }] of everyService) {
-    if (build === undefined) expect(image, name).toMatch(/:v?\d+\.\d+\.\d+(@|$)/);
+    if (build === undefined) expect(image, name).toMatch(/:(v?\d+\.\d+\.\d+|RELEASE\.[\dTZ-]+)(@|$)/);
     else {
       expect(image, name).toMatch(/^posthog-pipeline\/\w+:local$/);
       expect(build.context, name).toBe(".");
@@ -305,11 +342,15 @@ test("web is healthy only while its page shows its buttons, and says which are m
 });
 
 test("what is waited for exists, and is healthy only where somebody looks after its health", () => {
-  for (const [name, { depends_on, healthcheck }] of everyService) {
-    expect(healthcheck?.test[0], name).toBe("CMD");
-    for (const [other, { condition }] of Object.entries(depends_on ?? {})) {
+  const endsByItself = ({ restart }: ComposeService) => restart === "no";
+  for (const [name, service] of everyService) {
+    if (!endsByItself(service)) expect(service.healthcheck?.test[0], name).toBe("CMD");
+    for (const [other, { condition }] of Object.entries(service.depends_on ?? {})) {
       expect(Object.keys(plain.services), name).toContain(other);
-      expect(["service_healthy", "service_started"], name).toContain(condition);
+      const conditions = endsByItself(plain.services[other]!)
+        ? ["service_completed_successfully"]
+        : ["service_healthy", "service_started"];
+      expect(conditions, name).toContain(condition);
     }
   }
   // A broker that is away must not keep ingest from taking webhooks into its spool.
@@ -318,7 +359,9 @@ test("what is waited for exists, and is healthy only where somebody looks after 
 
 test("commands name programs that exist and that the image copies", () => {
   for (
-    const [name, { command, build }] of everyService.filter(([, { build }]) => build?.target === "services")
+    const [name, { command, build }] of everyService.filter(([, { build, entrypoint }]) =>
+      build?.target === "services" && entrypoint === undefined
+    )
   ) {
     const [path, ...more] = command!;
     expect(more, name).toEqual([]);

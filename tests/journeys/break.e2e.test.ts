@@ -58,14 +58,24 @@ beforeEach((test) => {
   if (noBrowser) test.skip(noBrowser);
 });
 
-/** The proof line's figures by name. */
-async function figures(): Promise<Record<string, number>> {
-  const texts = await page.locator("[data-proof] .figure").allInnerTexts();
-  return Object.fromEntries(texts.map((text) => {
+/** The proof line as it stands at one moment: what the browser still holds back may come at any later one. */
+async function look(): Promise<{ agrees: boolean; text: string; figures: Record<string, number> }> {
+  const { state, text, texts } = await page.locator("[data-proof]").evaluate((proof) => ({
+    state: proof.getAttribute("data-proof"),
+    text: (proof as HTMLElement).innerText,
+    texts: [...proof.querySelectorAll<HTMLElement>(".figure")].map((one) => one.innerText),
+  }));
+  const figures = Object.fromEntries(texts.map((text) => {
     const [, name, figure] = /^(.*) ([\d,]+|–)$/.exec(text)!;
     return [name!, Number(figure!.replaceAll(",", ""))];
   }));
+  return { agrees: state === "agrees", text, figures };
 }
+
+const agreeing = (words: RegExp) => async () => {
+  const now = await look();
+  return now.agrees && words.test(now.text) && now;
+};
 
 /** Both of the product's buttons in turn, in the page itself, so that nothing waits for the test. */
 async function startClicks(): Promise<() => Promise<void>> {
@@ -97,25 +107,26 @@ test.each(
     },
   ] as const,
 )("“$name”, under a click every 200 ms, ends with equal counts", async ({ name, role, stays, words }) => {
-  const proof = page.locator("[data-proof]");
   const thrower = page.getByRole(role, { name, exact: true });
   const state = role === "switch" ? "aria-checked" : "aria-pressed";
-  const before = await figures();
+  const { figures: before } = await until("nothing is on its way", agreeing(/./), LIMIT);
   const stop = await startClicks();
   await thrower.click();
   if (stays) await until("it is on", async () => await thrower.getAttribute(state) === "true", LIMIT);
-  await until("some were sent meanwhile", async () => (await figures()).sent! >= before.sent! + 8, LIMIT);
+  await until(
+    "some were sent meanwhile",
+    async () => (await look()).figures.sent! >= before.sent! + 8,
+    LIMIT,
+  );
   if (stays) await thrower.click();
   await stop();
-  await until("it agrees again", async () => {
-    const text = await proof.innerText();
-    return await proof.getAttribute("data-proof") === "agrees" && words.test(text);
-  }, LIMIT).catch(async (error) => {
-    throw new Error(`${error.message}\n${await proof.innerText()}\n${printed.slice(-1_000)}`);
-  });
-  expect(await proof.innerText()).toMatch(/\b0 lost, 0 doubled\.$/);
-  const after = await figures();
-  const dropped = Number(/(\d+) dropped by PostHog/.exec(await proof.innerText())?.[1] ?? 0);
+  const { text, figures: after } = await until("it agrees again", agreeing(words), LIMIT).catch(
+    async (error) => {
+      throw new Error(`${error.message}\n${(await look()).text}\n${printed.slice(-1_000)}`);
+    },
+  );
+  expect(text).toMatch(/\b0 lost, 0 doubled\.$/);
+  const dropped = Number(/(\d+) dropped by PostHog/.exec(text)?.[1] ?? 0);
   expect(after.sent! - before.sent!).toBe(after.delivered! - before.delivered! + dropped);
   expect(after.durable! - before.durable!).toBe(after.delivered! - before.delivered!);
   for (const [figure, value] of Object.entries(after)) {

@@ -1,7 +1,8 @@
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import { DATASET_WRITER_GROUP, DISCOUNT_OFFERS_GROUP, WEBHOOKS_PARTITIONS } from "../../contract/names.ts";
 import type { GroupLag } from "../../contract/processor_api.ts";
+import { DATASET_PLACES, type DatasetPlace, linesAt, openPlaces } from "../support/dataset_place.ts";
 import { brokerIsOurs, type KafkaBroker, startKafkaBroker, whyNoKafka } from "../support/kafka_broker.ts";
 import {
   datasetLines,
@@ -23,6 +24,12 @@ const SEED = Number(Deno.env.get("SEED") ?? 7);
 
 const why = await whyNoKafka();
 
+/** What becomes of the partitions of a processor that is only stopped. */
+const PAUSES = [
+  "a processor stopped past its session and continued doubles nothing, and its partitions wait for its locks",
+  "a processor stopped past its session and continued doubles nothing, and others write its partitions of a bucket",
+].map((title, i) => ({ title, ...DATASET_PLACES[i]! }));
+
 describe("Several processors on Kafka", () => {
   if (why !== null) {
     test("keep every promise through kills, pauses and outages", (running) => running.skip(why));
@@ -31,6 +38,8 @@ describe("Several processors on Kafka", () => {
   let broker: KafkaBroker;
   let root: string;
   let prefix: string;
+  /** Where the dataset of all of them lies. */
+  let datasetEnv: Readonly<Record<string, string>>;
   const running = new Set<Service>();
 
   beforeAll(async () => {
@@ -40,6 +49,7 @@ describe("Several processors on Kafka", () => {
   beforeEach(async () => {
     root = await Deno.makeTempDir({ prefix: "kafka-journeys-" });
     prefix = `j${crypto.randomUUID()}.`;
+    datasetEnv = { DATASET_DIR: join(root, "shared", "dataset") };
   });
   afterEach(async () => {
     for (const service of running) await service.kill();
@@ -55,7 +65,7 @@ describe("Several processors on Kafka", () => {
     PIPELINE_SECRET: "one secret for all of them",
     DISCOUNT_WAIT: "300ms",
     DATA_DIR: dir(name),
-    DATASET_DIR: join(root, "shared", "dataset"),
+    ...datasetEnv,
     ...more,
   });
   const start = async (kind: "ingest" | "processor", name: string, more: Record<string, string> = {}) => {
@@ -70,6 +80,8 @@ describe("Several processors on Kafka", () => {
   };
   const written = () =>
     datasetLines(join(root, "shared")).map(({ input_prompt }) => input_prompt.replace("prompt ", ""));
+  const uuidsAt = async (place: DatasetPlace) =>
+    (await linesAt(place)).map(({ input_prompt }) => input_prompt.replace("prompt ", ""));
   const readyz = async (service: Service) => {
     const response = await fetch(`${service.url}/readyz`);
     return { status: response.status, body: await response.json() };
@@ -153,41 +165,54 @@ describe("Several processors on Kafka", () => {
     240_000,
   );
 
-  test(
-    "a processor stopped past its session and continued doubles nothing, and its partitions wait for its locks",
-    async () => {
+  for (const { title, isBucket, why } of PAUSES) {
+    test(title, { timeout: 240_000 }, async ({ skip }) => {
+      if (why !== null) return skip(why);
+      const places = await openPlaces({ isBucket });
+      onTestFinished(() => places.stop());
+      const place = places.at(join(root, "shared"));
+      if (isBucket) datasetEnv = place.env;
       const ingest = await start("ingest", "ingest");
-      const [paused, other] = [await start("processor", "a"), await start("processor", "b")];
+      // In a bucket: between the objects of a flush and the commit that would name them.
+      const stopsAt: Record<string, string> = isBucket ? { FAULT_POINT: "dataset.objects_put:5" } : {};
+      const [paused, other] = [await start("processor", "a", stopsAt), await start("processor", "b")];
       await until(
         "both are ready",
         async () => (await readyz(paused)).status === 200 && (await readyz(other)).status === 200,
       );
       const load = traffic(ingest, 20);
-      await until("lines are written", () => written().length > 20);
-      paused.signal("SIGSTOP");
-      await until(
-        "the other one waits for the locks",
-        async () => JSON.stringify((await readyz(other)).body).includes("waiting for lock"),
-        { limitMs: 60_000 },
-      );
+      const count = async () => (await linesAt(place)).length;
+      if (isBucket) {
+        await until("it has stopped", () => paused.errors().includes("fault point"));
+        const arrived = new Set(load.taken);
+        const lacks = async () => arrived.difference(new Set(await uuidsAt(place))).size;
+        await until("the other one has written them", async () => await lacks() === 0, { limitMs: 60_000 });
+      } else {
+        await until("lines are written", async () => await count() > 20);
+        paused.signal("SIGSTOP");
+        await until(
+          "the other one waits for the locks",
+          async () => JSON.stringify((await readyz(other)).body).includes("waiting for lock"),
+          { limitMs: 60_000 },
+        );
+      }
       await useFiveTimes(ingest, "ada");
       paused.signal("SIGCONT");
       await load.stop();
-      await until("every line is there", () => written().length >= load.taken.length, { limitMs: 90_000 });
+      await until("every line is there", async () => await count() >= load.taken.length, { limitMs: 90_000 });
       await until("the mail is sent", async () => (await offerOf(other.url, "ada"))?.state === "offered", {
         limitMs: 60_000,
       });
       await untilCaughtUp(other.url);
-      expect(written().sort()).toEqual(load.taken.sort());
+      expect((await uuidsAt(place)).sort()).toEqual(load.taken.sort());
       expect([...mailFiles(dir("a")), ...mailFiles(dir("b"))]).toHaveLength(1);
       // Whichever it notices first: that no heartbeat went through, or that its requests were not answered.
       expect(paused.errors()).toMatch(
         /no heartbeat went through for \d+ s|Cannot read "posthog.webhooks" in group/,
       );
-      expect(other.errors()).toMatch(/waiting for lock of partition/);
-    },
-    240_000,
-  );
+      if (!isBucket) expect(other.errors()).toMatch(/waiting for lock of partition/);
+    });
+  }
 
   test("offers go on at a processor on another disk, also when the first one's disk is gone", async () => {
     const ingest = await start("ingest", "ingest");

@@ -37,7 +37,7 @@ export class Oracle {
     );
     this.#earning = this.db.prepare("select root, until from earning where offer = ?");
     this.#others = this.db.prepare(
-      `select o.id, o.state from offer o join subject s on s.subject = o.subject
+      `select o.id, o.state from offer o join subject s on s.id = o.subject
        where s.person = (select person from subject where subject = ?)`,
     );
   }

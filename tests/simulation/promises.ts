@@ -186,7 +186,11 @@ function offersWith(simulation: Simulation, subject: string): readonly Offer[] {
 
 function* uses(simulation: Simulation): Generator<string> {
   const kept = new Map<string, { offset: number }>();
-  for (const row of simulation.oracle.db.prepare("select subject, uuid, offset from use").all()) {
+  for (
+    const row of simulation.oracle.db.prepare(
+      "select s.subject, uuid, offset from use u join subject s on s.id = u.subject",
+    ).all()
+  ) {
     const { subject, uuid, offset } = row as { subject: string; uuid: string; offset: number };
     kept.set(`${subject} ${uuid}`, { offset });
   }

@@ -1,4 +1,4 @@
-/// <reference lib="webworker" />
+import { allBroken, runInWorkers, serveSeeds } from "./seed_workers.ts";
 import { brokenPromises } from "./promises.ts";
 import { moodOf, Simulation } from "./simulation.ts";
 import type { Rule, SimulationOptions } from "./terms.ts";
@@ -69,37 +69,16 @@ async function inSimulation<T>(
   }
 }
 
-/** Runs seeds in as many Workers as there are processor cores, at most four. */
+/** As {@link runSeeds}, in Workers. */
 export async function runSeedsInWorkers(asked: SeedsAsked): Promise<SeedsOutcome> {
-  const workers = Math.min(4, navigator.hardwareConcurrency, asked.seeds.length);
-  const outcomes = await Promise.all(
-    Array.from(
-      { length: workers },
-      (_, n) => askWorker({ ...asked, seeds: asked.seeds.filter((_, i) => i % workers === n) }),
-    ),
-  );
+  const outcomes = await runInWorkers<SeedsAsked, SeedsOutcome>(import.meta.url, asked);
   const sum = (of: (outcome: SeedsOutcome) => number) => outcomes.reduce((total, one) => total + of(one), 0);
   return {
     seeds: sum(({ seeds }) => seeds),
     mails: sum(({ mails }) => mails),
     facts: sum(({ facts }) => facts),
-    broken: outcomes.flatMap(({ broken }) => broken).sort((a, b) => a.seed - b.seed),
+    broken: allBroken(outcomes),
   };
 }
 
-function askWorker(asked: SeedsAsked): Promise<SeedsOutcome> {
-  const worker = new Worker(import.meta.url, { type: "module", name: "seeds" });
-  return new Promise<SeedsOutcome>((resolve, reject) => {
-    worker.onmessage = ({ data }: MessageEvent<SeedsOutcome>) => resolve(data);
-    worker.onerror = (event) => {
-      event.preventDefault();
-      reject(new Error(event.message));
-    };
-    worker.postMessage(asked);
-  }).finally(() => worker.terminate());
-}
-
-// The same file is the Worker.
-if (typeof DedicatedWorkerGlobalScope !== "undefined" && self instanceof DedicatedWorkerGlobalScope) {
-  self.onmessage = async ({ data }: MessageEvent<SeedsAsked>) => self.postMessage(await runSeeds(data));
-}
+serveSeeds(runSeeds);

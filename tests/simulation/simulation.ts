@@ -1,6 +1,7 @@
 import { unsubscribeRecord } from "../../contract/unsubscribe_token.ts";
 import type { OfferPolicy } from "../../processor/offers/policy.ts";
-import { encodeFact, type Fact } from "../../processor/facts/facts.ts";
+import { encodeFact } from "../../processor/facts/encode.ts";
+import type { Fact } from "../../processor/facts/facts.ts";
 import { readAddress } from "../../processor/offers/core/mailbox.ts";
 import type { TopicRecord } from "../../topic/topic.ts";
 import { Oracle } from "./oracle.ts";

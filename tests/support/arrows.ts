@@ -5,8 +5,8 @@ export type Arrow = {
   readonly from: string;
   /** A path below the root, or a package's name. */
   readonly to: string;
-  /** `worker`: a module that is named by its URL. */
-  readonly kind: "value" | "type" | "worker";
+  /** `later`: only when that line runs; `worker`: a module that is named by its URL. */
+  readonly kind: "value" | "type" | "later" | "worker";
 };
 
 const ROOT = resolve(import.meta.dirname!, "../..");
@@ -45,6 +45,7 @@ export function arrowsOf(from: string, text: string = textOf(from)): Arrow[] {
     const isOurs = url !== undefined || specifier.startsWith(".");
     const to = isOurs ? relative(ROOT, normalize(join(ROOT, dirname(from), specifier))) : specifier;
     if (url !== undefined) return { from, to, kind: "worker" };
+    if (dynamic !== undefined) return { from, to, kind: "later" };
     return { from, to, kind: type !== undefined || areTypes(names) ? "type" : "value" };
   });
 }

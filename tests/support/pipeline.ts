@@ -1,12 +1,14 @@
 import { join } from "node:path";
 import type { OfferView, PipelineStatus } from "../../contract/processor_api.ts";
-import { DatasetFiles, DatasetReplacedError, openWhole } from "../../processor/dataset/files/reader.ts";
+import { DatasetFiles } from "../../processor/dataset/files/reader.ts";
+import { DatasetReplacedError, pathsOf } from "../../processor/dataset/reading/reader.ts";
 import { killAtFaultPoint, spawnProgram, type TextStream } from "./run_command.ts";
 import { until } from "./until.ts";
 
 /** A service of the pipeline as a real process on a port of its own. */
 export type Service = {
   readonly url: string;
+  readonly pid: number;
   /** Everything it has written to standard error so far. */
   errors(): string;
   /** kill -9; throws with what it wrote where it had ended by itself, so that no crash goes unseen. */
@@ -18,14 +20,22 @@ export type Service = {
 
 export type ServiceName = "ingest" | "processor";
 
-/** Starts a service and waits for the line that says where it listens. `flags` are Deno's own. */
+/**
+ * Starts a service and waits for the line that says where it listens. `flags` are Deno's own, `within` is a command that runs it,
+ * `address` where it is reached if not where it says.
+ */
 export async function startService(
   name: ServiceName,
   env: Record<string, string>,
-  { flags = [] }: { readonly flags?: readonly string[] } = {},
+  { flags = [], within, address }: {
+    readonly flags?: readonly string[];
+    readonly within?: readonly string[];
+    readonly address?: string;
+  } = {},
 ): Promise<Service> {
   const process = spawnProgram(`${name}/main.ts`, {
     flags,
+    within,
     env: { INGEST_PORT: "0", PROCESSOR_PORT: "0", ...env },
   });
   let errors = "";
@@ -34,7 +44,8 @@ export async function startService(
       errors += text;
     }
   })();
-  const url = await firstUrl(process.stdout, () => errors);
+  const said = await firstUrl(process.stdout, () => errors);
+  const url = address === undefined ? said : `http://${address}:${new URL(said).port}`;
   let signalled = false;
   let endedByItself = false;
   const ended = process.status.then(async ({ code }) => {
@@ -58,6 +69,7 @@ export async function startService(
   };
   return {
     url,
+    pid: process.pid,
     errors: () => errors,
     signal,
     kill: async () => void await end("SIGKILL"),
@@ -209,10 +221,11 @@ function readThroughManifests(datasetDir: string): Map<string, string> {
   const texts = new Map<string, string>();
   if (!isThere(join(datasetDir, "_manifest", "dataset.json"))) return texts;
   const files = new DatasetFiles(datasetDir);
-  for (const path of files.paths()) {
-    const opened = openWhole(files, path);
+  for (const path of pathsOf(files)) {
+    const opened = files.openFile(path);
     if (opened === null) continue;
     using file = opened.file;
+    if (opened.size < opened.entry.bytes) throw new Error(`${path} is shorter than its manifest says.`);
     if (opened.entry.bytes === 0) continue; // An intent: nothing of it is written yet.
     const bytes = new Uint8Array(opened.entry.bytes);
     for (let filled = 0; filled < bytes.length;) filled += file.readSync(bytes.subarray(filled))!;

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from "vitest";
+import { type DatasetPlace, type DatasetPlaces, linesAt, openPlaces, whyNoBucket } from "./dataset_place.ts";
 import { type KafkaBroker, startKafkaBroker, whyNoKafka } from "./kafka_broker.ts";
 import {
-  datasetLines,
   offerOf,
   post,
   posthogBody,
@@ -22,8 +22,18 @@ export const LOGS: readonly {
   { name: "Kafka", kafka: true, why: await whyNoKafka() },
 ];
 
+/** The same with the dataset in a directory, and the embedded log with it in a bucket. */
+export const PIPELINES: readonly (typeof LOGS[number] & { readonly isBucket: boolean })[] = [
+  ...LOGS.map((log) => ({ ...log, isBucket: false })),
+  { name: "the embedded log and a bucket", kafka: false, isBucket: true, why: whyNoBucket },
+];
+
 /** The place of the test at hand. */
-export type PipelinePlace = { readonly dataDir: string; readonly env: Record<string, string> };
+export type PipelinePlace = {
+  readonly dataDir: string;
+  readonly env: Record<string, string>;
+  readonly dataset: DatasetPlace;
+};
 
 export type PipelinePerTest = {
   /** Starts a service in this test's place; it is killed after the test. */
@@ -42,22 +52,29 @@ const WORKS_MS_MAX = 60_000;
  * `place` is told before each test.
  */
 export function pipelinePerTest(
-  { kafka, env, place }: {
+  { kafka, isBucket = false, env, place }: {
     /** Or how the suite's own broker is started. */
     readonly kafka: boolean | (() => Promise<KafkaBroker>);
+    /** Where the dataset lies; default: in DATA_DIR. */
+    readonly isBucket?: boolean;
     /** What services are given beside their place. */
     readonly env: Record<string, string>;
     readonly place: (place: PipelinePlace) => void;
   },
 ): PipelinePerTest {
   let broker: KafkaBroker | null = null;
+  let places: DatasetPlaces;
   let here: PipelinePlace;
   const running: Service[] = [];
 
   beforeAll(async () => {
+    places = await openPlaces({ isBucket });
     if (kafka) broker = await (kafka === true ? startKafkaBroker : kafka)();
   });
-  afterAll(() => broker?.stop());
+  afterAll(async () => {
+    await broker?.stop();
+    await places.stop();
+  });
   beforeEach(async () => {
     const dataDir = await Deno.makeTempDir({ prefix: "pipeline-" });
     const log: Record<string, string> = broker === null ? {} : {
@@ -65,7 +82,8 @@ export function pipelinePerTest(
       KAFKA_TOPIC_PREFIX: `t${crypto.randomUUID()}.`,
       KAFKA_SESSION_TIMEOUT: "6s",
     };
-    here = { dataDir, env: { DATA_DIR: dataDir, ...log, ...env } };
+    const dataset = places.at(dataDir);
+    here = { dataDir, dataset, env: { DATA_DIR: dataDir, ...log, ...dataset.env, ...env } };
     place(here);
   });
   afterEach(async () => {
@@ -85,13 +103,13 @@ export function pipelinePerTest(
       return codes;
     },
     async worksFor(person, { ingest, processor }) {
-      const lines = () => datasetLines(here.dataDir).length;
-      const before = lines();
+      const lines = async () => (await linesAt(here.dataset)).length;
+      const before = await lines();
       const use = () =>
         posthogBody({ event: "feature_used", distinctId: person, email: `${person}@example.org` });
       for (let n = 0; n < 5; n++) expect(await post(ingest.url, use())).toBe(200);
       expect(await post(ingest.url, posthogBody({ distinctId: person }))).toBe(200);
-      await until("the line is there", () => lines() === before + 1, { limitMs: WORKS_MS_MAX });
+      await until("the line is there", async () => await lines() === before + 1, { limitMs: WORKS_MS_MAX });
       const isMailed = async () => (await offerOf(processor.url, person))?.state === "offered";
       await until("the mail is sent", isMailed, { limitMs: WORKS_MS_MAX });
       await untilCaughtUp(processor.url);

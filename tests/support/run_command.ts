@@ -49,17 +49,18 @@ async function toItsEnd(child: Deno.ChildProcess, stdin: string | undefined): Pr
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
-/** Starts one of the project's programs; its output is piped. `flags` are Deno's own. */
+/** Starts one of the project's programs; its output is piped. `flags` are Deno's own, `within` is a command that runs it. */
 export function spawnProgram(
   path: string,
-  { args = [], flags = [], env = {}, stdin = "null" }: {
+  { args = [], flags = [], env = {}, stdin = "null", within }: {
     args?: readonly string[];
     flags?: readonly string[];
     env?: Record<string, string>;
     stdin?: "null" | "piped";
+    within?: readonly string[];
   } = {},
 ): Deno.ChildProcess {
-  return spawnDeno(["run", "-A", "--quiet", ...flags, resolve(ROOT, path), ...args], { env, stdin });
+  return spawnDeno(["run", "-A", "--quiet", ...flags, resolve(ROOT, path), ...args], { env, stdin, within });
 }
 
 /** Starts a task of deno.json; see {@link runTask}. Signals reach what it runs; SIGKILL would leave that behind. */
@@ -76,10 +77,15 @@ export function spawnTask(
 
 function spawnDeno(
   args: readonly string[],
-  { env, stdin }: { readonly env: Record<string, string>; readonly stdin: "null" | "piped" },
+  { env, stdin, within = [] }: {
+    readonly env: Record<string, string>;
+    readonly stdin: "null" | "piped";
+    readonly within?: readonly string[];
+  },
 ): Deno.ChildProcess {
-  return new Deno.Command(Deno.execPath(), {
-    args: [...args],
+  const [program, ...rest] = [...within, Deno.execPath(), ...args];
+  return new Deno.Command(program!, {
+    args: rest,
     cwd: ROOT,
     clearEnv: true,
     env: childEnvironment(env),

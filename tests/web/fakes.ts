@@ -24,8 +24,8 @@ import { FEATURE_USED, GENERATION_FAILED, isTold, saysWho } from "../../contract
 import type { Noted, TraceStep } from "../../contract/trace_step.ts";
 import { datasetApi } from "../../processor/dataset/api.ts";
 import { DatasetReadError } from "../../processor/dataset/core/read_error.ts";
-import type { LinesQuery } from "../../processor/dataset/files/lines.ts";
-import type { PageQuery } from "../../processor/dataset/files/listing.ts";
+import type { LinesQuery } from "../../processor/dataset/reading/lines.ts";
+import type { PageQuery } from "../../processor/dataset/reading/listing.ts";
 import { deadLetterApi } from "../../processor/dead_letters/api.ts";
 import { createDeadLettersContext } from "../../processor/dead_letters/fixtures/dead_letters.ts";
 import { createStatusApi, type StatusSources } from "../../processor/status/api.ts";
@@ -443,14 +443,16 @@ export function startFakes(
         offerOf: (id) => Promise.resolve(offers.get(id) ?? null),
         codeIsValid: () => false,
         dataset: datasetApi({
-          page: dataset,
+          page: (query) => Promise.resolve().then(() => dataset(query)),
           lines: (query) => Promise.resolve(linesOf(query)),
           search: (text, from) => {
             searched.push({ text, from });
             return Promise.resolve(searching ?? hitsOf(text));
           },
           file: (path) =>
-            path === FILE && lines.length > 0 ? { bytes: fileBytes().length, blocks: piecesOf() } : null,
+            Promise.resolve(
+              path === FILE && lines.length > 0 ? { bytes: fileBytes().length, blocks: piecesOf() } : null,
+            ),
           export: () => piecesOf(),
         }),
         mails: (query) => Promise.resolve(listMails(query)),

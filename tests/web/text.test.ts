@@ -197,6 +197,15 @@ describe("stations()", () => {
     expect([heldUp(services.status), heldUp(null)]).toEqual([[], []]);
   });
 
+  test("a dataset that nobody can read now is told of as it was known last", () => {
+    const datasetProblem = "Cannot read the dataset in s3://bucket/prefix now: the bucket is away.";
+    expect(heldUp({ ...services.status!, datasetProblem })).toEqual([{
+      tone: "bad",
+      text: `What is said of the dataset is as it was known last: ${datasetProblem}`,
+      command: null,
+    }]);
+  });
+
   test("a partition without a leader shows as such, once for both groups", () => {
     const groups = services.status!.groups.map((one) => ({
       ...one,

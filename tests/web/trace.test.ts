@@ -136,6 +136,28 @@ describe("follow()", () => {
     expect(announcement(again.get("mail m2")!)).toBe("Discount mail sent.");
   });
 
+  test("an offer and a mail that are read from the log are rows at their own times, and marked so", () => {
+    const read = { fromLog: true, distinctId: "u1" } as const;
+    const use: TraceStep = { ...polled, at: at(90), fromLog: true };
+    const later: TraceStep = { ...use, id: "e2", position: "3:42", receivedAt: at(70) };
+    const rows = follow(new Map(), [use, { ...earned, ...read, at: at(1) }, { ...sent, ...read }, later]);
+    expect([...rows.keys()]).toEqual(["e1", "offer 3:41", "mail m1", "e2"]);
+    expect(rows.get("offer 3:41")).toMatchObject({ earnedAt: at(1), fromLog: true });
+    expect(rows.get("mail m1")).toMatchObject({ at: at(60), fromLog: true, distinctId: "u1" });
+  });
+
+  test("an offer and a mail that were seen live stay as they were when they are read from the log", () => {
+    const seen = follow(new Map(), [polled, { ...earned, distinctId: "u1" }, { ...sent, at: at(61) }]);
+    const deferred: TraceStep = { ...sent, outcome: "deferred", words: "451", at: at(59), fromLog: true };
+    const again = [{ ...earned, at: at(1), fromLog: true }, deferred, {
+      ...sent,
+      fromLog: true,
+    }] as TraceStep[];
+    const rows = follow(seen, again);
+    expect([...rows]).toEqual([...seen]);
+    expect(rows.get("offer 3:41")).toMatchObject({ fromLog: false, last: { outcome: "accepted" } });
+  });
+
   test("keeps the time of an end when a processor that has started since tells it once more", () => {
     const live = rowOf([captured, polled, written]);
     const again = { ...polled, at: at(50), fromLog: true } as TraceStep;

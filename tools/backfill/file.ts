@@ -1,7 +1,6 @@
 import { isObject } from "../../contract/envelope.ts";
 import { readLines, utf8Bytes } from "../../runtime/lines.ts";
 import { CommandFailedError, ofFile } from "../command.ts";
-import { parquetSource } from "./parquet.ts";
 import { type BackfillEvent, type BackfillSource, eventOf } from "./sources.ts";
 import { Bytes, CutOffError, DamagedError, gunzip, UNPACKED_AT_ONCE, unzstd } from "./unpack.ts";
 
@@ -40,7 +39,7 @@ export async function fileSource(path: string): Promise<BackfillSource> {
   if (format?.name === "Parquet") {
     await bytes.leave();
     if (size === null) throw cannotRead(path, "Parquet is read from its end. Give a file, no pipe.");
-    return await parquetSource(path);
+    return await (await import("./parquet.ts")).parquetSource(path);
   }
   if (format !== undefined && !("unpack" in format)) {
     throw cannotRead(path, `it is packed by ${format.name}. Unpack it, or pack it by gzip or zstd.`);

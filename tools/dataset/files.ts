@@ -1,5 +1,4 @@
-import { join } from "node:path";
-import { DatasetFiles, openWhole } from "../../processor/dataset/mod.ts";
+import { type DatasetReader, openWhole, pathsOf } from "../../processor/dataset/mod.ts";
 import { type CommandLine, print, printJson, table } from "../command.ts";
 
 /**
@@ -7,15 +6,15 @@ import { type CommandLine, print, printJson, table } from "../command.ts";
  * never meets the half line of a writer at work. The paths lead past DATASET_DIR's link, so that a rebuilt dataset which
  * takes the place meanwhile is never mixed in. Throws `DatasetReadError` where a file is missing or too short.
  */
-export function printFiles(datasetDir: string, { json }: CommandLine): void {
-  const files = new DatasetFiles(datasetDir);
-  const found = files.paths().flatMap((path) => {
-    const opened = openWhole(files, path);
-    if (opened === null) return [];
-    opened.file.close();
+export async function printFiles(dataset: DatasetReader, { json }: CommandLine): Promise<void> {
+  const found = [];
+  for (const path of pathsOf(dataset)) {
+    const opened = await openWhole(dataset, path);
+    if (opened === null) continue;
+    opened.close();
     const { bytes, records } = opened.entry;
-    return records === 0 ? [] : [{ path: join(files.root, path), bytes, records }];
-  });
+    if (records > 0) found.push({ path: dataset.placeOf(path), bytes, records });
+  }
   if (json) return found.forEach((one) => printJson(one));
   if (found.length === 0) return print("No lines in the dataset yet.");
   print(table(["BYTES", "RECORDS", "FILE"], found.map((one) => [one.bytes, one.records, one.path])));

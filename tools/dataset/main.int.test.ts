@@ -1,3 +1,4 @@
+import { added } from "../../processor/dataset/fixtures/added.ts";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { readerSnippet } from "../../contract/dataset_readers.ts";
@@ -22,9 +23,9 @@ const dataset = (...args: string[]) =>
 
 describe("wrong usage", () => {
   test.each([
-    [[], "expected stats, files, schema, verify, cat, or export"],
-    [["count"], "expected stats, files, schema, verify, cat, or export"],
-    [["stats", "x"], "expected stats, files, schema, verify, cat, or export"],
+    [[], "expected stats, files, schema, verify, cat, export, compact, or drop"],
+    [["count"], "expected stats, files, schema, verify, cat, export, compact, or drop"],
+    [["stats", "x"], "expected stats, files, schema, verify, cat, export, compact, or drop"],
     [["cat", "--to", "x"], "--to: it belongs to export"],
     [["stats", "--for", "duckdb"], "--for: it belongs to schema"],
     [["schema"], "expected duckdb, pandas, pyarrow, polars, datasets, spark"],
@@ -183,7 +184,7 @@ describe("dataset cat", () => {
     const [path] = Object.entries(readFiles(dataDir))[0]!;
     const store = await openPartition(dataDir, Number(/p(\d+)-/.exec(path)![1]));
     const lines = [`${"x".repeat(8 * 1024 * 1024)}\n`];
-    const additions = new Map([[path, { lines, placeholders: {} }]]);
+    const additions = new Map([[path, added(lines)]]);
     store.append(additions);
     await store.sync();
     await store.advance({ ...store.manifest, additions, sanitiserVersion: "1" });

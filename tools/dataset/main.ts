@@ -20,12 +20,16 @@ import {
 import { DATASET_READERS, type DatasetReader, readerSnippet } from "../../contract/dataset_readers.ts";
 import { exportDataset, type ExportOptions, type ExportReport, reportPath } from "./export/export.ts";
 import {
-  blocksOf,
-  DatasetFiles,
+  type DatasetPlace,
+  type DatasetReader as Dataset,
   EXPORT_FORMATS,
   type ExportFormat,
+  openCurrent,
+  openReader,
   openWhole,
+  pathsOf,
 } from "../../processor/dataset/mod.ts";
+import { type BucketVerb, inBucket } from "./builds.ts";
 import { printFiles } from "./files.ts";
 import { printStats } from "./stats.ts";
 import { verifyDataset } from "./verify.ts";
@@ -41,14 +45,17 @@ Usage: deno task dataset stats [--json]
        deno task dataset cat
        deno task dataset export --format FORMAT --to DIR [--json]
        deno task dataset export --format chat-jsonl --to DIR [--system TEXT] [--drop-control-tokens] [--json]
+       deno task dataset compact [--json]
+       deno task dataset drop BUILD [--json]
 
   stats     lines, bytes, files and placeholders per event and day
   files     every file with lines, and how many bytes of it are the dataset's: a reader that stops there never meets the
-            half line of a writer at work; with --json one object a line
+            half line of a writer at work; of a bucket the exact list of its objects; with --json one object a line
   schema    a snippet that reads this dataset with every column as what it is; READER is ${
     DATASET_READERS.join(", ")
   }
-  verify    checks every file against its manifest and every line against the format; exit 1 if anything is wrong
+  verify    checks every file against its manifest and every line against the format, of a bucket every object against
+            its commit and every commit against those before it; exit 1 if anything is wrong
   cat       all lines as they are, by event, day and file
   export    writes DIR, which must not be there yet, or be empty:
               parquet     dataset.parquet, typed columns
@@ -56,11 +63,16 @@ Usage: deno task dataset stats [--json]
               hf          a Hugging Face folder: dataset card, train, validation and test by user
             DIR holds data alone; what it is stands beside it in DIR.export.json. By the empty directory _export in it an
             erasure finds and deletes it below DATA_DIR.
+  compact   joins small objects of closed days (UTC) into ones of at most DATASET_OBJECT_BYTES, also while processors
+            write; those that were joined stay an hour for readers that list
+  drop      deletes a build that is not the current one: one that a replay has replaced, or has not ended; without BUILD,
+            or with a name that is none, it says which there are
+            compact and drop are for a dataset in a bucket (DATASET_URL)
   --system TEXT          chat-jsonl: a system message at the head of every conversation
   --drop-control-tokens  chat-jsonl: leaves out texts with control tokens of chat templates, such as <|im_start|>, which
                          are counted and named either way
   --json                 results as JSON
-DATA_DIR or DATASET_DIR say where the dataset is. docs/dataset.md describes its format and the exports.
+DATA_DIR or DATASET_DIR say where the dataset is, or DATASET_URL which bucket. docs/dataset.md describes its format and the exports.
 `,
   options: {
     format: { type: "string" },
@@ -71,24 +83,32 @@ DATA_DIR or DATASET_DIR say where the dataset is. docs/dataset.md describes its 
   },
   async run(line) {
     const verb = verbOf(line);
+    if (verb.is === "compact" || verb.is === "drop") {
+      return await inBucket(verb, { config: readCommandConfig(Deno.env.toObject()), line });
+    }
     // An export has its own way of stopping, as it cleans up behind itself.
     if (verb.is !== "export") {
       line.ifStopped(() => "the dataset is as it was, and what was printed until then stands. Run it again.");
     }
-    const { datasetDir, dataDir } = readCommandConfig(Deno.env.toObject());
-    if (verb.is === "schema") return printSchema(verb.for, { datasetDir, json: line.json });
-    refuseMissing(dirname(datasetDir));
+    const place = readCommandConfig(Deno.env.toObject());
+    const { datasetDir, dataDir } = place;
+    const { objects } = place;
+    if (verb.is === "schema") {
+      const at = objects ? `s3://${objects.bucket}/${objects.prefix}` : datasetDir;
+      return printSchema(verb.for, { place: at, json: line.json });
+    }
+    if (!objects) refuseMissing(dirname(datasetDir));
     switch (verb.is) {
       case "stats":
-        return printStats(datasetDir, line);
+        return await printStats(await openCurrent(place, { waits: true }), line);
       case "files":
-        return printFiles(datasetDir, line);
+        return await printFiles(await openReader(place), line);
       case "verify":
-        return await printVerification(datasetDir, line);
+        return await printVerification(place, line);
       case "cat":
-        return await cat(datasetDir);
+        return await cat(await openReader(place));
       case "export":
-        return await printExport(datasetDir, {
+        return await printExport(await openReader(place), {
           ...verb,
           access: accessOf(verb.to, dataDir),
           json: line.json,
@@ -101,6 +121,7 @@ const PLAIN_VERBS = ["stats", "files", "verify", "cat"] as const;
 
 type Verb =
   | { readonly is: typeof PLAIN_VERBS[number] }
+  | BucketVerb
   | { readonly is: "schema"; readonly for: DatasetReader }
   | ({ readonly is: "export" } & Pick<ExportOptions, "format" | "to" | "chat">);
 
@@ -113,11 +134,12 @@ const OPTIONS = {
 function verbOf({ positionals, values }: CommandLine): Verb {
   const [is, ...rest] = positionals;
   const plain = PLAIN_VERBS.find((one) => one === is);
-  if (rest.length > 0 || (plain === undefined && is !== "schema" && is !== "export")) {
+  const others = ["schema", "export", "compact", "drop"];
+  if (rest.length > (is === "drop" ? 1 : 0) || (plain === undefined && !others.includes(is ?? ""))) {
     throw new UsageError(
       `Cannot read "dataset ${
         positionals.join(" ")
-      }": expected stats, files, schema, verify, cat, or export.`,
+      }": expected stats, files, schema, verify, cat, export, compact, or drop.`,
     );
   }
   for (const [verb, options] of Object.entries(OPTIONS)) {
@@ -126,6 +148,8 @@ function verbOf({ positionals, values }: CommandLine): Verb {
     throw new UsageError(`Cannot run dataset ${is} with --${given}: it belongs to ${verb}.`);
   }
   if (plain !== undefined) return { is: plain };
+  if (is === "compact") return { is };
+  if (is === "drop") return { is, build: rest[0] ?? "" };
   if (is === "schema") return { is, for: choiceOf(values.for, { option: "for", of: DATASET_READERS }) };
   return { is: "export", ...exportOf(values) };
 }
@@ -157,15 +181,15 @@ function choiceOf<T extends string>(
 
 function printSchema(
   reader: DatasetReader,
-  { datasetDir, json }: { readonly datasetDir: string; readonly json: boolean },
+  { place, json }: { readonly place: string; readonly json: boolean },
 ): void {
-  const snippet = readerSnippet(reader, datasetDir);
+  const snippet = readerSnippet(reader, place);
   if (json) printJson({ for: reader, snippet });
   else print(snippet);
 }
 
-async function printVerification(datasetDir: string, { json }: CommandLine): Promise<void> {
-  const verification = await verifyDataset(datasetDir);
+async function printVerification(place: DatasetPlace, { json }: CommandLine): Promise<void> {
+  const verification = await verifyDataset(() => openReader(place));
   const { files, records, bytes, findings, notPartOfTheDataset } = verification;
   if (json) printJson(verification);
   else {
@@ -196,13 +220,12 @@ async function printVerification(datasetDir: string, { json }: CommandLine): Pro
 }
 
 /** Bytes go through as they are, block by block; a terminal is shown JSON that means the same. */
-async function cat(datasetDir: string): Promise<void> {
-  const files = new DatasetFiles(datasetDir);
-  for (const path of files.paths()) {
-    const opened = openWhole(files, path);
+async function cat(dataset: Dataset): Promise<void> {
+  for (const path of pathsOf(dataset)) {
+    const opened = await openWhole(dataset, path);
     if (opened === null) continue;
     const decoder = new TextDecoder();
-    for await (const block of blocksOf(opened.file, opened.entry.bytes)) {
+    for await (const block of opened.blocks()) {
       if (!Deno.stdout.isTerminal()) writeOut(block);
       else writeOut(new TextEncoder().encode(printableJson(decoder.decode(block, { stream: true }))));
     }
@@ -210,11 +233,11 @@ async function cat(datasetDir: string): Promise<void> {
 }
 
 async function printExport(
-  datasetDir: string,
+  dataset: Dataset,
   { json, ...options }: Omit<ExportOptions, "now" | "signal"> & { readonly json: boolean },
 ): Promise<void> {
   const signal = untilStopped("The export was stopped; nothing of it is left.");
-  const report = await exportDataset(datasetDir, { ...options, now: Date.now(), signal });
+  const report = await exportDataset(dataset, { ...options, now: Date.now(), signal });
   if (json) return printJson(report);
   const records = report.files.reduce((sum, file) => sum + file.records, 0);
   print(`Exported ${grouped(records)} records to "${printable(options.to)}".`);

@@ -9,6 +9,7 @@ import { type Python, pythonWith } from "../../tests/support/python.ts";
 import { runProgram } from "../../tests/support/run_command.ts";
 import { EXPORT_FORMATS, type ExportFormat } from "../../processor/dataset/export/copy.ts";
 import { exportDataset } from "./export/export.ts";
+import { DatasetFiles } from "../../processor/dataset/files/reader.ts";
 
 /**
  * What a reader of the docs or the page can paste, pasted into the real tools. The first days hold only null
@@ -80,7 +81,12 @@ beforeAll(async () => {
   );
   for (const format of EXPORT_FORMATS) {
     const { signal } = new AbortController();
-    await exportDataset(join(dataDir, "dataset"), { format, to: exported(format), now: 0, signal });
+    await exportDataset(new DatasetFiles(join(dataDir, "dataset")), {
+      format,
+      to: exported(format),
+      now: 0,
+      signal,
+    });
   }
   const { stdout } = await runProgram("tools/dataset/main.ts", { args: ["cat"], env: { DATA_DIR: dataDir } });
   Deno.writeTextFileSync(join(folder, "training_data.jsonl"), stdout);

@@ -1,12 +1,12 @@
-import { DatasetFiles, listDataset } from "../../processor/dataset/mod.ts";
+import { type CurrentDataset, DatasetView, entriesIn, snapshotsOf } from "../../processor/dataset/mod.ts";
 import { type CommandLine, grouped, print, printable, printJson, table } from "../command.ts";
 
 /** Prints what the manifests say of the dataset; reads no line. A dataset that nobody has begun is an empty one. */
-export function printStats(datasetDir: string, { json }: CommandLine): void {
-  const { records, bytes, files, sanitiserVersion, partitions } = listDataset(datasetDir);
+export async function printStats(dataset: CurrentDataset, { json }: CommandLine): Promise<void> {
+  const { records, bytes, files, sanitiserVersion, partitions } = await new DatasetView(dataset).list();
   const counted = partitions.map(({ paths: _, ...one }) => one);
   if (json) return printJson({ records, bytes, files, sanitiserVersion, partitions: counted });
-  if (records === 0) return print(`No lines in "${printable(datasetDir)}" yet.`);
+  if (records === 0) return print(`No lines in "${printable(dataset.place)}" yet.`);
   const rows = counted.map((
     { event, date, records, bytes, files, placeholders },
   ) => [event, date, records, bytes, files, placeholderText(placeholders)]);
@@ -24,7 +24,7 @@ export function printStats(datasetDir: string, { json }: CommandLine): void {
   print(`placeholders  ${printable(placeholderText(all)) || "none"}`);
   print(
     `sanitisers    ${
-      sanitiserVersionsIn(datasetDir).map(printable).join(", ")
+      (await sanitiserVersionsIn(dataset)).map(printable).join(", ")
     } (this software: ${sanitiserVersion})`,
   );
 }
@@ -35,8 +35,10 @@ function placeholderText(placeholders: Readonly<Record<string, number>>): string
 }
 
 /** Those that wrote a line which is still there. */
-function sanitiserVersionsIn(datasetDir: string): readonly string[] {
-  const files = new DatasetFiles(datasetDir);
-  const entries = files.partitions().flatMap((partition) => Object.values(files.entriesOf(partition)));
+async function sanitiserVersionsIn(dataset: CurrentDataset): Promise<readonly string[]> {
+  const reader = await dataset.now();
+  const entries = reader === null
+    ? []
+    : snapshotsOf(reader).flatMap((snapshot) => Object.values(entriesIn(snapshot)));
   return [...new Set(entries.flatMap((entry) => entry.records > 0 ? entry.sanitiserVersions : []))].sort();
 }

@@ -1,3 +1,4 @@
+import { added } from "../../processor/dataset/fixtures/added.ts";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
@@ -20,6 +21,7 @@ import {
   rebuildBeside,
   writeDataset,
 } from "../../processor/dataset/fixtures/written_dataset.ts";
+import { openReader } from "../../processor/dataset/reading/open.ts";
 
 const PARTITION = 3;
 const PATH = "event=generation_failed/date=2025-11-30/p00003-0000.jsonl";
@@ -28,6 +30,7 @@ const RECORDS = manyRecords().length;
 let dataDir: string;
 let datasetDir: string;
 
+const open = () => openReader({ datasetDir });
 beforeEach(async () => {
   dataDir = await Deno.makeTempDir({ prefix: "dataset-verify-" });
   datasetDir = join(dataDir, "dataset");
@@ -51,14 +54,14 @@ function changeManifest(change: (files: Record<string, { bytes: number; records:
   Deno.writeTextFileSync(at(manifestPath), JSON.stringify(manifest));
 }
 
-const findings = async () => (await verifyDataset(datasetDir)).findings;
+const findings = async () => (await verifyDataset(open)).findings;
 const about = (finding: string, file = PATH) => ({ file, finding, lines: 0, firstLine: null });
 
 describe("a dataset as its writer left it", () => {
   test("has no finding, and what it counts are the lines and bytes on disk", async () => {
     await writeDataset(dataDir);
     const texts = Object.values(readFiles(dataDir));
-    expect(await verifyDataset(datasetDir)).toEqual({
+    expect(await verifyDataset(open)).toEqual({
       files: texts.length,
       records: RECORDS,
       bytes: texts.reduce((sum, text) => sum + new TextEncoder().encode(text).length, 0),
@@ -78,9 +81,9 @@ describe("a dataset as its writer left it", () => {
   });
 
   test("is refused where there is none, so that a mistyped directory is no whole dataset", async () => {
-    await expect(verifyDataset(datasetDir)).rejects.toThrow(/Cannot find a dataset at/);
+    await expect(verifyDataset(open)).rejects.toThrow(/Cannot find a dataset at/);
     Deno.mkdirSync(datasetDir);
-    await expect(verifyDataset(datasetDir)).rejects.toThrow(/Cannot find a dataset at/);
+    await expect(verifyDataset(open)).rejects.toThrow(/Cannot find a dataset at/);
   });
 });
 
@@ -184,7 +187,7 @@ describe("a finding", () => {
     const manifest = JSON.parse(read(manifestPath));
     Deno.writeTextFileSync(at("_manifest/p00003.sealed.json"), JSON.stringify({ files: manifest.files }));
     Deno.writeTextFileSync(at(manifestPath), JSON.stringify({ ...manifest, files: {} }));
-    expect(await verifyDataset(datasetDir)).toMatchObject({ records: RECORDS, findings: [] });
+    expect(await verifyDataset(open)).toMatchObject({ records: RECORDS, findings: [] });
     const text = read(PATH);
     Deno.writeTextFileSync(at(PATH), text.replace("2025-11-30T", "2025-11-29T"));
     expect((await findings()).map((one) => one.finding)).toEqual(["lies under another date than its own"]);
@@ -207,7 +210,7 @@ describe("bytes beyond the manifest", () => {
   test("are no finding, and are told: a writer is at work, or was killed", async () => {
     await writeDataset(dataDir);
     Deno.writeTextFileSync(at(PATH), '{"torn', { append: true });
-    const { findings, notPartOfTheDataset, records } = await verifyDataset(datasetDir);
+    const { findings, notPartOfTheDataset, records } = await verifyDataset(open);
     expect({ findings, notPartOfTheDataset, records }).toEqual({
       findings: [],
       notPartOfTheDataset: [{ file: PATH, bytes: 6 }],
@@ -221,9 +224,9 @@ describe("bytes beyond the manifest", () => {
     const intended = PATH.replace("-30", "-24");
     await store.intend([intended]);
     expect(await findings()).toEqual([]);
-    store.append(new Map([[intended, { lines: ["torn"], placeholders: {} }]]));
+    store.append(new Map([[intended, added(["torn"])]]));
     store.close();
-    expect((await verifyDataset(datasetDir)).notPartOfTheDataset).toEqual([{ file: intended, bytes: 4 }]);
+    expect((await verifyDataset(open)).notPartOfTheDataset).toEqual([{ file: intended, bytes: 4 }]);
   });
 });
 
@@ -266,7 +269,7 @@ describe("beside a writer at work", () => {
     await verifying;
     await writer.stop();
     await log.close();
-    const { records, findings } = await verifyDataset(datasetDir);
+    const { records, findings } = await verifyDataset(open);
     expect({ records, findings }).toEqual({ records: n - Math.floor(n / 3), findings: [] });
   });
 
@@ -297,7 +300,7 @@ describe("beside a writer at work", () => {
   test("the dataset that a rebuild has put in place is the one that is verified", async () => {
     await writeDataset(dataDir);
     const swap = await rebuildBeside(dataDir, [failure(1)]);
-    const verifying = verifyDataset(datasetDir);
+    const verifying = verifyDataset(open);
     swap();
     expect(await verifying).toMatchObject({ records: 1, findings: [] });
   });

@@ -1,14 +1,11 @@
-import { join } from "node:path";
+import { createHash } from "node:crypto";
 import {
-  DatasetFiles,
-  DatasetReadError,
+  DatasetFileError,
+  type DatasetReader,
   DatasetReplacedError,
-  DatasetStateError,
-  inOrder,
   lineBlocksOf,
   lineFault,
-  manifestPath,
-  type OpenedFile,
+  type OpenedLines,
   parseDatasetPath,
 } from "../../processor/dataset/mod.ts";
 
@@ -38,19 +35,22 @@ export type Verification = {
 const ATTEMPTS = 3;
 
 /**
- * Checks every file of every manifest against it, every line against the format, and that there is no file beside. Safe
- * beside live writers. Throws {@link DatasetReadError} where there is no dataset.
+ * Checks every file of every manifest against it, every line against the format, and that there is no file beside; of a
+ * bucket every object against its commit, and the commits. Safe beside live writers. Throws {@link DatasetReadError} where
+ * there is no dataset.
  */
-export async function verifyDataset(datasetDir: string): Promise<Verification> {
+export async function verifyDataset(open: () => Promise<DatasetReader>): Promise<Verification> {
   for (let attempt = 1;; attempt++) {
-    const files = new DatasetFiles(datasetDir);
+    const dataset = await open();
     try {
-      return await new Verifier(files).run();
+      return await new Verifier(dataset).run();
     } catch (error) {
       // A tree that is being removed loses any file at any time.
-      const isGone = error instanceof Deno.errors.NotFound && files.isReplaced();
+      const isGone = error instanceof Deno.errors.NotFound && dataset.isReplaced();
       if (!isGone && !(error instanceof DatasetReplacedError)) throw error;
       if (attempt === ATTEMPTS) throw new DatasetReplacedError();
+    } finally {
+      dataset.close();
     }
   }
 }
@@ -58,84 +58,50 @@ export async function verifyDataset(datasetDir: string): Promise<Verification> {
 class Verifier {
   readonly #sum = { files: 0, records: 0, bytes: 0 };
   readonly #findings: Finding[] = [];
-  readonly #tails: { file: string; bytes: number }[] = [];
-  /** Partitions whose manifest cannot be read: nothing can be said of their files. */
-  readonly #damaged = new Set<number>();
+  readonly #beside: { file: string; bytes: number }[] = [];
 
-  constructor(private readonly files: DatasetFiles) {}
+  constructor(private readonly dataset: DatasetReader) {}
 
   async run(): Promise<Verification> {
-    this.#checkIdentity();
-    // Before the manifests: a writer names a file there before it makes it.
-    const onDisk = filesBelow(this.files.root);
-    const named = new Set(this.#manifestPaths());
-    for (const path of onDisk) this.#checkIsNamed(path, named);
-    for (const path of inOrder([...named])) await this.#checkFile(path);
-    if (this.files.isReplaced()) throw new DatasetReplacedError();
-    return { ...this.#sum, findings: this.#findings, notPartOfTheDataset: this.#tails };
-  }
-
-  #checkIdentity(): void {
-    try {
-      this.files.identity();
-    } catch (error) {
-      this.#find("_manifest/dataset.json", messageOf(error));
-    }
-  }
-
-  #manifestPaths(): readonly string[] {
-    return this.files.partitions().flatMap((partition) => {
-      try {
-        const paths = Object.keys(this.files.entriesOf(partition));
-        for (const path of paths) {
-          if (parseDatasetPath(path)!.partition !== partition) {
-            this.#find(path, `is named by the manifest of partition ${partition}`);
-          }
-        }
-        return paths;
-      } catch (error) {
-        this.#damaged.add(partition);
-        this.#find(manifestPath(partition), messageOf(error));
-        return [];
-      }
-    });
-  }
-
-  #checkIsNamed(path: string, named: ReadonlySet<string>): void {
-    const partition = parseDatasetPath(path)?.partition;
-    if (named.has(path) || (partition !== undefined && this.#damaged.has(partition))) return;
-    this.#find(path, "is named by no manifest");
+    const { paths, findings, beside } = await this.dataset.audit();
+    for (const { file, finding } of findings) this.#find(file, finding);
+    this.#beside.push(...beside);
+    for (const path of paths) await this.#checkFile(path);
+    await this.dataset.refresh();
+    if (this.dataset.isReplaced()) throw new DatasetReplacedError();
+    return { ...this.#sum, findings: this.#findings, notPartOfTheDataset: this.#beside };
   }
 
   async #checkFile(path: string): Promise<void> {
-    let opened: OpenedFile | null;
     try {
-      opened = this.files.open(path);
+      const opened = await this.dataset.open(path);
+      if (opened === null) return;
+      const { size, entry: { bytes, records } } = opened;
+      const { namedBy } = this.dataset;
+      const lines = await this.#checkLines(path, opened);
+      if (size < bytes) this.#find(path, `has ${size} bytes, and its ${namedBy} says ${bytes}`);
+      if (lines !== records) this.#find(path, `has ${lines} lines, and its ${namedBy} says ${records}`);
+      if (size > bytes) this.#beside.push({ file: path, bytes: size - bytes });
+      if (records === 0) return;
+      this.#sum.files++;
+      this.#sum.records += lines;
+      this.#sum.bytes += Math.min(size, bytes);
     } catch (error) {
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
-      return this.#find(path, "is missing");
+      if (!(error instanceof DatasetFileError)) throw error;
+      this.#find(path, error.state);
     }
-    if (opened === null) return;
-    const { size, entry: { bytes, records } } = opened;
-    const lines = await this.#checkLines(path, opened);
-    if (size < bytes) this.#find(path, `has ${size} bytes, and its manifest says ${bytes}`);
-    if (lines !== records) this.#find(path, `has ${lines} lines, and its manifest says ${records}`);
-    if (size > bytes) this.#tails.push({ file: path, bytes: size - bytes });
-    if (records === 0) return;
-    this.#sum.files++;
-    this.#sum.records += lines;
-    this.#sum.bytes += Math.min(size, bytes);
   }
 
-  async #checkLines(path: string, { file, entry }: OpenedFile): Promise<number> {
+  async #checkLines(path: string, opened: OpenedLines): Promise<number> {
     const place = {
       event: path.slice("event=".length, path.indexOf("/")),
       date: parseDatasetPath(path)!.date,
     };
+    const sha = opened.sha256 === null ? null : createHash("sha256");
     const faults = new Map<string, { lines: number; firstLine: number }>();
     let count = 0;
     let rest = 0;
-    for await (const block of lineBlocksOf(file, entry.bytes)) {
+    for await (const block of lineBlocksOf(opened.blocks({ stored: (block) => sha?.update(block) }))) {
       rest = block.rest;
       for (const line of block.lines) {
         count++;
@@ -148,25 +114,13 @@ class Verifier {
     }
     for (const [finding, where] of faults) this.#findings.push({ file: path, finding, ...where });
     if (rest > 0) this.#find(path, "ends within a line");
+    if (sha !== null && sha.digest("hex") !== opened.sha256) {
+      this.#find(path, "holds other bytes than were put there");
+    }
     return count;
   }
 
   #find(file: string, finding: string): void {
     this.#findings.push({ file, finding, lines: 0, firstLine: null });
   }
-}
-
-/** Paths below a tree, but for its `_manifest/`. */
-function filesBelow(root: string, below = ""): readonly string[] {
-  return [...Deno.readDirSync(join(root, below))].flatMap(({ name, isDirectory }) => {
-    const path = below === "" ? name : `${below}/${name}`;
-    if (path === "_manifest") return [];
-    return isDirectory ? filesBelow(root, path) : [path];
-  }).sort();
-}
-
-/** Errors that speak of the dataset's state; any other is no finding. */
-function messageOf(error: unknown): string {
-  if (error instanceof DatasetStateError || error instanceof DatasetReadError) return error.message;
-  throw error;
 }

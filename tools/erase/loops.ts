@@ -1,7 +1,13 @@
 import { systemClock } from "../../runtime/clock.ts";
 import { createKeyedHashes } from "../../contract/keyed_hash.ts";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { DatasetOwner, datasetRoot, readIdentity, readManifest } from "../../processor/dataset/mod.ts";
+import {
+  type Bucket,
+  DatasetOwner,
+  datasetRoot,
+  type StoredDataset,
+  storedTree,
+} from "../../processor/dataset/mod.ts";
 import type { ProcessorConfig } from "../../processor/config.ts";
 import { isTransient } from "../../processor/loop/consume.ts";
 import type { LoopMessage } from "../../processor/loop/loop.ts";
@@ -81,7 +87,8 @@ async function prepareLoops(config: ProcessorConfig, pipelineSecret: string): Pr
     const signal = new AbortController().signal;
     await prepare(config, { log, hashes, signal, starting: { message: null } });
     // On Kafka the dataset may lie on another host: then its writer would only make an empty one here, and stay out.
-    const writes = datasetRoot(config.datasetDir) !== null || await new DatasetOwner(log).current() === null;
+    const writes = config.objects !== null || datasetRoot(config.datasetDir) !== null ||
+      await new DatasetOwner(log).current() === null;
     return [...(writes ? ["dataset-writer"] as const : []), "offer-view", "discount-offers"];
   } finally {
     await log.close();
@@ -102,22 +109,45 @@ function once(action: () => Promise<void>): () => Promise<void> {
 /** Why the dataset does not stand behind these records yet; null once it does, or where nobody has ever written one. */
 export async function datasetBehind(
   log: TopicLog,
-  { config, positions }: { readonly config: ProcessorConfig; readonly positions: readonly RecordPosition[] },
+  { config, bucket, own, positions }: {
+    readonly config: ProcessorConfig;
+    readonly bucket: Bucket | null;
+    /** See {@link Loops}. */
+    readonly own: boolean;
+    readonly positions: readonly RecordPosition[];
+  },
 ): Promise<string | null> {
   const held = await new DatasetOwner(log).current();
-  if (held === null) return null;
+  // This process's own writer names one at its start, which may come late.
+  if (held === null) return own ? `${DATASET_WRITER_GROUP} has not named its dataset yet` : null;
   const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
-  const root = datasetRoot(config.datasetDir);
+  const live = await liveDataset(config, bucket);
   // The manifest is the truth; a dataset on another host shows by its group's offsets alone.
-  const isHere = root !== null && readIdentity(root)?.id === held;
-  const behind = positions.find(({ partition, offset }) => {
-    const written = isHere ? readManifest(root, partition)?.nextOffset ?? 0 : Infinity;
-    return Math.min(committed[partition] ?? 0, written) <= offset;
-  });
+  const isHere = (await live?.identity())?.id === held;
+  const behind = positions.find(({ partition, offset }) => (committed[partition] ?? 0) <= offset) ??
+    (isHere ? await notWritten(live!, positions) : undefined);
   if (!behind) return null;
-  const where = isHere ? "" : `; its dataset is not the one at DATASET_DIR "${config.datasetDir}"`;
+  const place = bucket ? `DATASET_URL "${bucket.place}"` : `DATASET_DIR "${config.datasetDir}"`;
+  const where = isHere ? "" : `; its dataset is not the one at ${place}`;
   return `${DATASET_WRITER_GROUP} has not handled partition ${behind.partition} of ${WEBHOOKS_TOPIC} up to offset ` +
     `${behind.offset + 1}${where}`;
+}
+
+/** The first of the records at which the dataset does not stand yet. */
+async function notWritten(
+  dataset: StoredDataset,
+  positions: readonly RecordPosition[],
+): Promise<RecordPosition | undefined> {
+  for (const position of positions) {
+    if (((await dataset.manifest(position.partition))?.nextOffset ?? 0) <= position.offset) return position;
+  }
+}
+
+/** Null where there is none, or none is here. */
+async function liveDataset(config: ProcessorConfig, bucket: Bucket | null): Promise<StoredDataset | null> {
+  if (bucket) return await bucket.live();
+  const root = datasetRoot(config.datasetDir);
+  return root === null ? null : storedTree(root);
 }
 
 const LOOK_EVERY_MS = 50;

@@ -1,13 +1,12 @@
 import { systemClock } from "../../runtime/clock.ts";
-import type { FaultPoint } from "../../runtime/fault_point.ts";
+import { type FaultPoint, faultPointFrom } from "../../runtime/fault_point.ts";
 import { createKeyedHashes, type KeyedHashes } from "../../contract/keyed_hash.ts";
 import { DISCOUNT_OFFERS_GROUP, WEBHOOKS_TOPIC, writerOf } from "../../contract/names.ts";
 import { ERASE } from "../../contract/product_events.ts";
-import { openDatasetLocks } from "../../processor/dataset/mod.ts";
+import { type Bucket, openBucket, openDatasetLocks } from "../../processor/dataset/mod.ts";
 import { openOfferStatusReader, openOfferStoreReader, raiseBarrier } from "../../processor/offers/mod.ts";
 import { type ProcessorConfig, readCommandConfig } from "../../processor/config.ts";
 import { checkSecret } from "../../processor/facts/identity.ts";
-import { faultPointFrom } from "../../runtime/stop_at_fault_point.ts";
 import { createLogScrubber, type LogScrubber } from "../../topic/sqlite/scrub.ts";
 import type { RecordPosition, TopicLog } from "../../topic/topic.ts";
 import {
@@ -21,6 +20,7 @@ import {
   withLog,
   workAlone,
 } from "../command.ts";
+import { eraseBuilds, unfinishedBuilds } from "./builds.ts";
 import { Finder } from "./finder.ts";
 import { eraseLetters, findLetters } from "./letters.ts";
 import { datasetBehind, type Loops, startLoops, untilNothingIsLeft } from "./loops.ts";
@@ -70,13 +70,17 @@ export again. At the end every file under DATA_DIR is searched; what is kept, an
     refuseMissing(config.dataDir);
     const secret = secretOfServices(config, "erase");
     const hashes = createKeyedHashes(secret);
+    using bucket = config.objects && await openBucket(config.objects, { clock: systemClock });
     if (line.values["dry-run"] === true) {
       line.ifStopped(() => "nothing was changed, as --dry-run changes nothing. Run it again.");
-      return await withLog(config, (log) => printDryRun(log, { person: { given, config, hashes }, line }));
+      return await withLog(
+        config,
+        (log) => printDryRun(log, { person: { given, config, hashes, bucket }, line }),
+      );
     }
     let reached: Reached = "nothing was erased yet";
     line.ifStopped(() => `${reached}. The same command again finishes it.`);
-    const run = { given, config, secret, hashes, scrubs, reach: (next: Reached) => reached = next };
+    const run = { given, config, secret, hashes, bucket, scrubs, reach: (next: Reached) => reached = next };
     const message = { verb: "erase", what: "an erasure" };
     const locks = openDatasetLocks(config.datasetDir);
     const report = await workAlone(locks, message, () => withLog(config, (log) => erase(log, run)));
@@ -84,7 +88,13 @@ export again. At the end every file under DATA_DIR is searched; what is kept, an
   },
 };
 
-type Person = { readonly given: string; readonly config: ProcessorConfig; readonly hashes: KeyedHashes };
+type Person = {
+  readonly given: string;
+  readonly config: ProcessorConfig;
+  readonly hashes: KeyedHashes;
+  /** Where DATASET_URL is set. */
+  readonly bucket: Bucket | null;
+};
 
 function personOf({ positionals }: CommandLine): string {
   const [given, ...rest] = positionals;
@@ -99,10 +109,10 @@ async function printDryRun(
   log: TopicLog,
   { person, line }: { readonly person: Person; readonly line: CommandLine },
 ): Promise<void> {
-  const { given, config, hashes } = person;
+  const { given, config, hashes, bucket } = person;
   await checkSecret(log, hashes);
   const erased = erasedBy(namedSubjects(person), hashes);
-  await refuseUnseen(log, { given, roots: rootsOf(given, hashes.subject), erased, config });
+  await refuseUnseen(log, { given, roots: rootsOf(given, hashes.subject), erased, config, bucket });
   const data = await readPersonalData(log, { erased, given });
   const finder = new Finder(wantedOf({ ...data, prompts: [] }, erased));
   const { sources } = await findLetters(log, { erased, finder, below: () => Infinity });
@@ -114,7 +124,7 @@ async function printDryRun(
     erasedBefore: timeOf(data.erasedBefore),
     newRecords: data.newRecords,
     letters: sources.length,
-    copies: copiesOf(config),
+    copies: [...copiesOf(config), ...await unfinishedBuilds(bucket)],
     behind: lags.reduce((sum, { lag }) => sum + lag, 0),
   }, line);
 }
@@ -152,14 +162,14 @@ function notify(text: string): void {
 
 /** The order is the promise: what lies in the topic is known → named → told to every partition → handled → swept. */
 async function erase(log: TopicLog, run: Run): Promise<EraseReport> {
-  const { given, config, secret, hashes, scrubs, reach } = run;
+  const { given, config, secret, hashes, bucket, scrubs, reach } = run;
   const faultPoint = faultPointFrom(config.faultPoint ?? undefined);
   const loops = await startLoops(config, { pipelineSecret: secret, notify });
   try {
     await checkSecret(log, hashes);
     await untilKnown(log, { config, loops });
     const erased = erasedBy(namedSubjects(run), hashes);
-    await refuseUnseen(log, { given, roots: rootsOf(given, hashes.subject), erased, config });
+    await refuseUnseen(log, { given, roots: rootsOf(given, hashes.subject), erased, config, bucket });
     faultPoint("erasing.named");
     const at = Date.now();
     const positions = await publishEverywhere(log, {
@@ -169,12 +179,23 @@ async function erase(log: TopicLog, run: Run): Promise<EraseReport> {
         faultPoint("erasing.published");
         return published;
       },
-      handled: (positions) => untilHandled(log, { config, loops, positions }),
+      handled: (positions) => untilHandled(log, { config, bucket, loops, positions }),
     });
     await loops.stop();
     reach("dataset and offers hold nothing of this person, and mails, letters or copies still may");
     faultPoint("erasing.handled");
-    return await sweep(log, { given, config, erased, at, positions, scrubs, faultPoint, own: loops.own });
+    return await sweep(log, {
+      given,
+      config,
+      hashes,
+      bucket,
+      erased,
+      at,
+      positions,
+      scrubs,
+      faultPoint,
+      own: loops.own,
+    });
   } finally {
     await loops.stop();
   }
@@ -204,10 +225,16 @@ async function untilOffersKnow(log: TopicLog, { config, loops }: Waiting): Promi
 
 async function untilHandled(
   log: TopicLog,
-  { config, loops, positions }: Waiting & { readonly positions: readonly RecordPosition[] },
+  { config, bucket, loops, positions }: Waiting & {
+    readonly bucket: Bucket | null;
+    readonly positions: readonly RecordPosition[];
+  },
 ): Promise<void> {
   await untilOffersKnow(log, { config, loops });
-  await untilNothingIsLeft(() => datasetBehind(log, { config, positions }), { loops, notify });
+  await untilNothingIsLeft(() => datasetBehind(log, { config, bucket, own: loops.own, positions }), {
+    loops,
+    notify,
+  });
 }
 
 /** One record in every partition, so that whoever reads a partition meets it there. */
@@ -234,9 +261,7 @@ async function publishErasure(
   );
 }
 
-type Sweep = {
-  readonly given: string;
-  readonly config: ProcessorConfig;
+type Sweep = Person & {
   readonly erased: Erased;
   readonly at: number;
   readonly positions: readonly RecordPosition[];
@@ -250,7 +275,7 @@ type Sweep = {
  * what is looked for stands there.
  */
 async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
-  const { given, config, erased, at, scrubs, faultPoint } = options;
+  const { given, config, hashes, bucket, erased, at, scrubs, faultPoint } = options;
   const { dataDir } = config;
   const scrubber = config.log.kind === "embedded" ? createLogScrubber(dataDir, writerOf) : null;
   const offsets = new Map(options.positions.map(({ partition, offset }) => [partition, offset]));
@@ -260,7 +285,11 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
   const data = await withoutSharedPrompts(log, { data: all, erased });
   const finder = new Finder(wantedOf(data, erased));
   const letters = await eraseLetters(log, { erased, finder, below, now: at, scrubber, faultPoint });
-  const removed = [...eraseCopies(config), ...eraseRefused(dataDir, { erased, finder })];
+  const tools = { subject: hashes.subject, faultPoint, heartbeat: () => Promise.resolve() };
+  const builds = bucket
+    ? await eraseBuilds(bucket, { subjects: erased.subjects, at, offsetIn: below, tools })
+    : [];
+  const removed = [...eraseCopies(config), ...builds, ...eraseRefused(dataDir, { erased, finder })];
   const othersMails = await eraseMails(log, { dataDir, erased, finder });
   faultPoint("erasing.swept");
   const topicScrubbed = scrubs && scrubber
@@ -277,6 +306,7 @@ async function sweep(log: TopicLog, options: Sweep): Promise<EraseReport> {
     topicScrubbed: topicScrubbed !== null,
     scrubber,
     othersMails,
+    bucket,
   });
   return {
     log: log.kind,

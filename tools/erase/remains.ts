@@ -5,7 +5,8 @@ import type { ProcessorConfig } from "../../processor/config.ts";
 import { logFileOf } from "../../topic/sqlite/file.ts";
 import type { LogScrubber } from "../../topic/sqlite/scrub.ts";
 import type { TopicLog } from "../../topic/topic.ts";
-import { datasetRoot } from "../../processor/dataset/mod.ts";
+import { type Bucket, datasetRoot } from "../../processor/dataset/mod.ts";
+import { searchBucket } from "./builds.ts";
 import type { Judging, PersonalData } from "./person.ts";
 import { type FileFound, hitsOf, placeOf, searchEverything, type SearchResult } from "./search.ts";
 import { hitsInStandIn } from "./stand_in.ts";
@@ -35,6 +36,7 @@ export type RemainsOptions = Judging & {
   readonly scrubber: LogScrubber | null;
   /** Names of `.eml` files that are other people's. */
   readonly othersMails: readonly string[];
+  readonly bucket: Bucket | null;
 };
 
 /**
@@ -67,6 +69,7 @@ async function searchOnce(options: RemainsOptions): Promise<readonly SearchedPla
   return [
     ...placesIn(dataDir, { result, explained, othersMails: options.othersMails }),
     ...(isInside ? [] : [wholeRoot(root, result)]),
+    ...(options.bucket ? [await wholeBucket(options.bucket, { finder, ids, until: at })] : []),
   ];
 }
 
@@ -111,6 +114,14 @@ function placesIn(
     }
     return { place, ...sums, left, kept };
   }).sort((a, b) => a.place < b.place ? -1 : 1);
+}
+
+async function wholeBucket(
+  bucket: Bucket,
+  search: Parameters<typeof searchBucket>[1],
+): Promise<SearchedPlace> {
+  const { files, bytes, found, others } = await searchBucket(bucket, search);
+  return { place: bucket.place, files, bytes, left: hitsOf(found), kept: others };
 }
 
 /** A dataset that lies outside DATA_DIR. */

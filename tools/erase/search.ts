@@ -191,7 +191,8 @@ function lineAt(file: Deno.FsFile, at: number): string {
   }
 }
 
-function isOthersLine(line: string, { ids, until }: NonNullable<SearchOrder["dataset"]>): boolean {
+/** True for a line that says that it is somebody else's, or came after the erasure. */
+export function isOthersLine(line: string, { ids, until }: NonNullable<SearchOrder["dataset"]>): boolean {
   try {
     const { distinct_id: distinctId, timestamp } = JSON.parse(line);
     return typeof distinctId === "string" && (!ids.includes(distinctId) || Date.parse(timestamp) > until);

@@ -3,7 +3,7 @@ import { isScrubbed } from "../../contract/dead_letter.ts";
 import { type PosthogEnvelope, readEnvelope, readLabel } from "../../contract/envelope.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import type { ProcessorConfig } from "../../processor/config.ts";
-import { datasetRoot } from "../../processor/dataset/mod.ts";
+import { type Bucket, datasetRoot } from "../../processor/dataset/mod.ts";
 import { openOfferStatusReader } from "../../processor/offers/mod.ts";
 import type { TopicLog } from "../../topic/topic.ts";
 import { CommandFailedError, grouped } from "../command.ts";
@@ -11,6 +11,7 @@ import { Finder } from "./finder.ts";
 import { findLetters } from "./letters.ts";
 import { needlesOfName } from "./needles.ts";
 import { addressesIn, type Erased, everyRecord, mailboxesIn, readPersonalData, wantedOf } from "./person.ts";
+import { searchBucket } from "./builds.ts";
 import { searchEverything } from "./search.ts";
 import { refusedOf } from "./spool.ts";
 import { knownInStandIn } from "./stand_in.ts";
@@ -23,6 +24,7 @@ export type SeenOptions = {
   readonly roots: readonly string[];
   readonly erased: Erased;
   readonly config: ProcessorConfig;
+  readonly bucket: Bucket | null;
 };
 
 /**
@@ -64,11 +66,20 @@ function viewKnows(roots: readonly string[], { dataDir, discount }: ProcessorCon
 /** The raw topic may keep its records for less time than the dataset its lines. */
 async function datasetKnows(
   ids: readonly string[],
-  { given, erased, config }: SeenOptions,
+  { given, erased, config, bucket }: SeenOptions,
 ): Promise<boolean> {
+  const inLines = [...ids, given, ...erased.subjects.map((subject) => `person-${subject}`)];
+  if (bucket) {
+    const wanted = { needles: inLines.flatMap((id) => needlesOfName(id, "id")), mailboxes: [] };
+    const { found } = await searchBucket(bucket, {
+      finder: new Finder(wanted),
+      ids: inLines,
+      until: Infinity,
+    });
+    return found.id > 0;
+  }
   const root = datasetRoot(config.datasetDir);
   if (root === null) return false;
-  const inLines = [...ids, given, ...erased.subjects.map((subject) => `person-${subject}`)];
   const { files } = await searchEverything({
     roots: [root],
     wanted: { needles: inLines.flatMap((id) => needlesOfName(id, "id")), mailboxes: [] },

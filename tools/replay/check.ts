@@ -1,5 +1,4 @@
 import { createHash, type Hash } from "node:crypto";
-import { join } from "node:path";
 import { DATASET_WRITER_GROUP, WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import {
   elsewhere,
@@ -14,21 +13,29 @@ import {
   type AdoptedCount,
   type DatasetTree,
   type FileAddition,
-  type FileEntries,
-  findRoot,
+  type FileSizes,
   manifestPath,
   MovedIdsReader,
   parseDatasetPath,
   PartitionBuild,
   type PartitionManifest,
   type PartitionStore,
-  readSnapshot,
-  treeAt,
+  type StoredDataset,
 } from "../../processor/dataset/mod.ts";
-import { FileComparison, type FileDifference, type FileSide, fileSide, lineHash } from "./changes.ts";
+import {
+  type DatasetFilesNow,
+  FileComparison,
+  type FileDifference,
+  type FileSide,
+  grouped,
+  groupOf,
+  hasObjects,
+  lineHash,
+} from "./changes.ts";
+import type { DatasetHome, ReplayDependencies } from "./home.ts";
 import { ReplayLetters } from "./letters.ts";
 import { fromManifest, type LivePartition, rangeOf, refuseMadeAgain } from "./live.ts";
-import { refuseBeyondEnd, type ReplayDependencies } from "./rebuild.ts";
+import { refuseBeyondEnd } from "./rebuild.ts";
 import { addRecords } from "./progress.ts";
 import { firstLook, type PartitionRange, TopicScan } from "./scan.ts";
 import type { ReplayResult } from "./tree.ts";
@@ -37,7 +44,7 @@ import { CommandFailedError } from "../command.ts";
 /**
  * Compares the live dataset with what a replay up to its next offsets gives: SHA-256 of every file. Nothing is written;
  * what the lines of a file add up to is kept until no line can come to it any more, which bounds the memory by the lines
- * of 250,000 offsets of each partition (8 bytes each).
+ * of 250,000 offsets of each partition (8 bytes each). Of a dataset on object storage it is kept to the end: 8 bytes a line.
  */
 
 /** What a check found; the live dataset is as a replay would make it where `differences` is empty. */
@@ -48,21 +55,22 @@ export type CheckResult = ReplayResult & { readonly differences: readonly FileDi
  * CommandFailedError} where there is no dataset, or a manifest is gone.
  */
 export async function checkDataset(deps: ReplayDependencies): Promise<CheckResult> {
-  const { log, datasetDir, progress } = deps;
-  const root = rootToCheck(datasetDir);
+  const { log, home, progress } = deps;
+  const dataset = await datasetToCheck(home);
   const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
-  const snapshot = (await log.bounds(WEBHOOKS_TOPIC)).flatMap(({ partition, startOffset }) => {
-    const { manifest, entries } = readSnapshot(root, partition);
-    if (manifest !== null) return [{ live: fromManifest(manifest, partition), entries }];
+  const bounds = await log.bounds(WEBHOOKS_TOPIC);
+  const snapshot = (await Promise.all(bounds.map(async ({ partition, startOffset }) => {
+    const found = await dataset.snapshot(partition);
+    if (found !== null) return [{ live: fromManifest(found.manifest, partition), files: found.files }];
     // Whoever has committed has written a manifest before.
-    if ((committed[partition] ?? 0) > startOffset) throw lostManifest(root, partition);
+    if ((committed[partition] ?? 0) > startOffset) throw lostManifest(dataset, partition);
     return [];
-  });
-  const tree = treeAt(root);
+  }))).flat();
+  const tree = await dataset.tree();
   const counts = tree.counts();
   const ranges = snapshot.map(({ live }) => rangeOf(live));
   await refuseBeyondEnd(log, ranges);
-  await refuseMadeAgain(root, { log, partitions: snapshot.map(({ live }) => live) });
+  await refuseMadeAgain(dataset, { log, partitions: snapshot.map(({ live }) => live) });
   await refuseDropped(deps, ranges);
   const letters = new ReplayLetters(new DeadLetterIndex(log));
   await letters.catchUp(snapshot.map(({ live }) => live));
@@ -79,14 +87,14 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
   progress.begin("checking", { records });
   const movedIds = new MovedIdsReader(log, deps.dedupWindow);
   const sides = await Promise.all(
-    snapshot.map(async ({ live: { partition, counts: adopted }, entries }, n) => {
+    snapshot.map(async ({ live: { partition, counts: adopted }, files }, n) => {
       const { from, until } = ranges[n]!;
       const own = scan.erasuresIn(partition).reduce<ErasedSubjects>(withErasure, new Map());
       const erased = joinErased(
         joinErased(own, scan.erasedElsewhere(partition)),
         elsewhere(tree.erasedIn(partition)),
       );
-      const store = new SummingStore(root, { entries, erased, from, comparison });
+      const store = new SummingStore({ live: { dataset, files }, erased, from, comparison });
       const build = await PartitionBuild.open(partition, {
         store,
         counts: { counts, adopted },
@@ -115,17 +123,18 @@ export async function checkDataset(deps: ReplayDependencies): Promise<CheckResul
   };
 }
 
-/** Where the live dataset lies. Throws {@link CommandFailedError} where there is none. */
-export function rootToCheck(datasetDir: string): string {
-  const root = findRoot(datasetDir);
-  if (root !== null) return root;
-  throw new CommandFailedError(`Cannot check: there is no dataset at "${datasetDir}".`);
+/** The live dataset. Throws {@link CommandFailedError} where there is none. */
+export async function datasetToCheck(home: DatasetHome): Promise<StoredDataset> {
+  const dataset = await home.live();
+  if (dataset !== null) return dataset;
+  throw new CommandFailedError(`Cannot check: there is no dataset at "${home.place}".`);
 }
 
-function lostManifest(root: string, partition: number): CommandFailedError {
-  const path = join(root, manifestPath(partition));
+function lostManifest({ place }: StoredDataset, partition: number): CommandFailedError {
   return new CommandFailedError(
-    `Cannot confirm the dataset: "${path}" is missing, and the group has written that ` +
+    `Cannot confirm the dataset: "${place}/${
+      manifestPath(partition)
+    }" is missing, and the group has written that ` +
       "partition. Rebuild it with `deno task replay`.",
   );
 }
@@ -147,12 +156,12 @@ async function refuseDropped(
 
 /** Between an erasure's record and its end the live files may or may not have the lines that it takes out. */
 function refuseErasures(
-  snapshot: readonly { readonly live: LivePartition; readonly entries: FileEntries }[],
+  snapshot: readonly { readonly live: LivePartition; readonly files: FileSizes }[],
   { scan, tree }: { readonly scan: TopicScan; readonly tree: DatasetTree },
 ): void {
-  for (const { live: { partition, erasing, nextOffset }, entries } of snapshot) {
+  for (const { live: { partition, erasing, nextOffset }, files } of snapshot) {
     const others = erasedLater(scan.erasedElsewhere(partition), tree.erasedIn(partition));
-    if (others.size > 0 && Object.keys(entries).length > 0) {
+    if (others.size > 0 && Object.keys(files).length > 0) {
       throw new CommandFailedError(
         `Cannot check partition ${partition}: an erasure whose records lie in other partitions only has not come to ` +
           "its end in the dataset. Run the check again once the processor has caught up.",
@@ -176,15 +185,16 @@ class SummingStore implements PartitionStore {
   manifest: PartitionManifest;
   readonly erased: ErasedSubjects;
   readonly unswept = NOBODY;
-  readonly #entries: FileEntries;
+  /** By the path of a file, or by partition, day and event where there are objects: these end where a writer was. */
+  readonly #live: ReadonlyMap<string, FileSide>;
+  readonly #hasObjects: boolean;
   readonly #comparison: FileComparison;
   readonly #open = new Map<string, Sum>();
   readonly #settled = new Set<string>();
 
   constructor(
-    private readonly root: string,
-    { entries, erased, from, comparison }: {
-      readonly entries: FileEntries;
+    { live, erased, from, comparison }: {
+      readonly live: DatasetFilesNow;
       readonly erased: ErasedSubjects;
       readonly from: number;
       readonly comparison: FileComparison;
@@ -192,9 +202,24 @@ class SummingStore implements PartitionStore {
   ) {
     this.manifest = { firstOffset: from, nextOffset: from, files: {}, letters: [] };
     this.erased = erased;
-    this.#entries = entries;
+    this.#hasObjects = hasObjects(live);
+    this.#live = grouped(live, (path) => this.#nameOf(path));
     this.#comparison = comparison;
   }
+
+  get durableOffset(): number {
+    return this.manifest.nextOffset;
+  }
+
+  take(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  published(): void {}
 
   recover(): Promise<void> {
     return Promise.resolve();
@@ -203,7 +228,7 @@ class SummingStore implements PartitionStore {
   /** A chunk holds lines of one file number: those below are complete. */
   async intend(paths: readonly string[]): Promise<void> {
     const [first] = paths;
-    if (first === undefined) return;
+    if (first === undefined || this.#hasObjects) return;
     const { fileNumber } = parseDatasetPath(first)!;
     for (const path of this.#open.keys()) {
       if (parseDatasetPath(path)!.fileNumber < fileNumber) await this.#settle(path);
@@ -215,12 +240,13 @@ class SummingStore implements PartitionStore {
   }
 
   append(additions: ReadonlyMap<string, FileAddition>): void {
-    for (const [path, { lines }] of additions) {
-      let sum = this.#open.get(path);
+    for (const [path, { text }] of additions) {
+      const name = this.#nameOf(path);
+      let sum = this.#open.get(name);
       if (!sum) {
-        this.#open.set(path, sum = { sha: createHash("sha256"), records: 0, lines: new BigUint64Array(64) });
+        this.#open.set(name, sum = { sha: createHash("sha256"), records: 0, lines: new BigUint64Array(64) });
       }
-      for (const line of lines) addLine(sum, line);
+      for (const piece of text) addLines(sum, piece);
     }
   }
 
@@ -258,39 +284,45 @@ class SummingStore implements PartitionStore {
 
   /** Settles what is left, and what only the live dataset has. */
   async finish(): Promise<void> {
-    for (const path of this.#open.keys()) await this.#settle(path);
-    for (const [path, { bytes }] of Object.entries(this.#entries)) {
-      if (bytes > 0 && !this.#settled.has(path)) {
-        await this.#comparison.add(path, { before: this.#live(path), after: null });
+    for (const name of this.#open.keys()) await this.#settle(name);
+    for (const [name, before] of this.#live) {
+      if (before.records > 0 && !this.#settled.has(name)) {
+        await this.#comparison.add(name, { before, after: null });
       }
     }
   }
 
-  async #settle(path: string): Promise<void> {
-    const { sha, records, lines } = this.#open.get(path)!;
-    this.#open.delete(path);
-    this.#settled.add(path);
+  #nameOf(path: string): string {
+    return this.#hasObjects ? groupOf(path) : path;
+  }
+
+  async #settle(name: string): Promise<void> {
+    const { sha, records, lines } = this.#open.get(name)!;
+    this.#open.delete(name);
+    this.#settled.add(name);
     const after: FileSide = {
       records,
       sha256: () => Promise.resolve(sha.digest("hex")),
       lineHashes: () => Promise.resolve(lines.slice(0, records)),
     };
-    await this.#comparison.add(path, { before: this.#live(path), after });
-  }
-
-  #live(path: string): FileSide | null {
-    const entry = this.#entries[path];
-    return entry ? fileSide(join(this.root, path), entry) : null;
+    await this.#comparison.add(name, { before: this.#live.get(name) ?? null, after });
   }
 }
 
-/** With its line feed. */
+/** Whole lines. */
+function addLines(sum: Sum, text: Uint8Array): void {
+  sum.sha.update(text);
+  for (const line of decoder.decode(text).split("\n").slice(0, -1)) addLine(sum, line);
+}
+
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** `line` without its line feed. */
 function addLine(sum: Sum, line: string): void {
-  sum.sha.update(line);
   if (sum.records === sum.lines.length) {
     const lines = new BigUint64Array(sum.lines.length * 2);
     lines.set(sum.lines);
     sum.lines = lines;
   }
-  sum.lines[sum.records++] = lineHash(line.slice(0, -1));
+  sum.lines[sum.records++] = lineHash(line);
 }

@@ -1,14 +1,6 @@
+import type { ReplayDependencies, SwapTiming } from "./home.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import {
-  type DatasetLocks,
-  DatasetOwner,
-  findRoot,
-  manifestPartitions,
-  newTreePath,
-  readIdentity,
-  takeOverDataset,
-} from "../../processor/dataset/mod.ts";
-import { removeIfThere } from "../../runtime/durable_file.ts";
+import { DatasetOwner, type StoredDataset, takeOverDataset } from "../../processor/dataset/mod.ts";
 import { LogSetupError, type TopicLog } from "../../topic/topic.ts";
 import { liveIdentity, type LivePartition, rangeOf, readLive, refuseMadeAgain } from "./live.ts";
 import {
@@ -17,14 +9,12 @@ import {
   newIdentity,
   type Rebuild,
   refuseBeyondEnd,
-  type ReplayDependencies,
   resumeRebuild,
 } from "./rebuild.ts";
-import { filesOf, finishSwap, leadTo, SWAP_TIMING, type SwapTiming, takeAllPartitions } from "./swap.ts";
+import { filesOf, finishSwap, SWAP_TIMING } from "./swap.ts";
 import {
-  findInterrupted,
+  parseState,
   readState,
-  removeState,
   type ReplayParameters,
   type ReplayResult,
   type ReplayState,
@@ -42,8 +32,6 @@ import { CommandFailedError } from "../command.ts";
 export type InPlaceOptions = {
   /** All but the dataset's id, which is found here. */
   readonly parameters: Omit<ReplayParameters, "dataset">;
-  /** The maintenance lock is held. */
-  readonly locks: DatasetLocks;
   readonly timing?: SwapTiming;
   /** Gets the result before the last trace of the replay goes: killed before that, the next one tells it again. */
   readonly onResult: (result: ReplayResult) => void;
@@ -61,18 +49,18 @@ const BUILDS_MAX = 3;
  * three times where something below it changed. Where it rejects before the swap, the live dataset is as it was.
  */
 export async function replayInPlace(deps: ReplayDependencies, options: InPlaceOptions): Promise<void> {
-  const live = findRoot(deps.datasetDir);
+  const live = await deps.home.live();
   if (live !== null && await finishEarlier(live, { deps, options })) return;
   const parameters = { ...options.parameters, dataset: await datasetToReplace(deps, { live, options }) };
   for (let build = 1;; build++) {
-    const rebuild = openRebuild(deps, { live, parameters });
+    const rebuild = await openRebuild(deps, parameters);
     try {
       const state = await buildAndSwap(rebuild, { deps, live, parameters, options });
-      return await finish(rebuild.root, { deps, state, onResult: options.onResult });
+      return await finish(rebuild.dataset, { deps, state, onResult: options.onResult });
     } catch (error) {
       if (!isStale(error) || build === BUILDS_MAX) throw error;
       deps.progress.say(`begins anew: ${error.message}`);
-      removeIfThere(rebuild.root, { recursive: true });
+      await rebuild.dataset.remove();
     } finally {
       rebuild.close();
     }
@@ -81,32 +69,42 @@ export async function replayInPlace(deps: ReplayDependencies, options: InPlaceOp
 
 /** The id that the new dataset keeps; null where it gets a new one. Refuses what would change nothing, or too much. */
 async function datasetToReplace(
-  { log, datasetDir, dedupWindow, progress }: ReplayDependencies,
-  { live, options: { parameters } }: { readonly live: string | null; readonly options: InPlaceOptions },
+  { log, home: { place, windowMayChange }, dedupWindow, progress }: ReplayDependencies,
+  { live, options: { parameters } }: {
+    readonly live: StoredDataset | null;
+    readonly options: InPlaceOptions;
+  },
 ): Promise<string | null> {
-  const own = live === null ? null : liveIdentity(live)?.id ?? null;
+  const identity = live === null ? null : await liveIdentity(live);
+  const own = identity?.id ?? null;
   const held = await ownerOf(log);
   if (parameters.mode === "take-over") {
-    refuseTakeOver(held, { own, datasetDir });
+    refuseTakeOver(held, { own, place });
     progress.say(`takes over from dataset ${held}.`);
     return null;
   }
-  if (own === null) {
+  if (identity === null) {
     throw new CommandFailedError(
       live === null
-        ? `Cannot replay: there is no dataset at "${datasetDir}" to replace. Start the processor, which writes it from ` +
+        ? `Cannot replay: there is no dataset at "${place}" to replace. Start the processor, which writes it from ` +
           "the topic's start; or build one with --to DIR, or with --take-over where another one is written."
-        : `Cannot replay: the name of the dataset in "${live}" is missing or damaged (_manifest/dataset.json). Put ` +
+        : `Cannot replay: the name of the dataset in "${live.place}" is missing or damaged (_manifest/dataset.json). Put ` +
           "that file back from a backup, or build a dataset with a new name with --to DIR.",
     );
   }
   if (held !== null && held !== own) {
     throw new CommandFailedError(
-      `Cannot replay: the group dataset-writer writes dataset ${held}, and the one at "${datasetDir}" is ${own}. Run ` +
+      `Cannot replay: the group dataset-writer writes dataset ${held}, and the one at "${place}" is ${own}. Run ` +
         "this on the host of that dataset, or make this host's the one with --take-over.",
     );
   }
-  const kept = liveIdentity(live!)!.dedupWindow;
+  const kept = identity.dedupWindow;
+  if (kept !== dedupWindow && !windowMayChange) {
+    throw new CommandFailedError(
+      `Cannot replay with DEDUP_WINDOW ${dedupWindow}: the dataset at "${place}" was begun with ${kept}, and keeps that. Set ` +
+        `DEDUP_WINDOW=${kept}, or build one under another prefix with --to.`,
+    );
+  }
   if (kept !== dedupWindow) {
     progress.say(
       `DEDUP_WINDOW becomes ${dedupWindow}, after ${kept}: a processor that runs with ${kept} stops at the swap, and goes ` +
@@ -118,7 +116,7 @@ async function datasetToReplace(
 
 function refuseTakeOver(
   held: string | null,
-  { own, datasetDir }: { readonly own: string | null; readonly datasetDir: string },
+  { own, place }: { readonly own: string | null; readonly place: string },
 ): void {
   if (held === null) {
     throw new CommandFailedError(
@@ -127,7 +125,7 @@ function refuseTakeOver(
   }
   if (held === own) {
     throw new CommandFailedError(
-      `Cannot take over: the dataset at "${datasetDir}" is the one that the group writes already. Rebuild it with ` +
+      `Cannot take over: the dataset at "${place}" is the one that the group writes already. Rebuild it with ` +
         "`deno task replay`.",
     );
   }
@@ -145,13 +143,13 @@ async function ownerOf(log: TopicLog): Promise<string | null> {
 
 /** True where an earlier replay by the same parameters was interrupted after its swap, and is finished now. */
 async function finishEarlier(
-  live: string,
+  live: StoredDataset,
   { deps, options: { parameters, onResult } }: {
     readonly deps: ReplayDependencies;
     readonly options: InPlaceOptions;
   },
 ): Promise<boolean> {
-  const state = readState(live);
+  const state = await readState(live);
   if (!state?.swap) return false;
   const isThisOne = sameParameters(state.parameters, { ...parameters, dataset: state.parameters.dataset });
   deps.progress.say("finishes an interrupted replay: its dataset is in place.");
@@ -160,36 +158,38 @@ async function finishEarlier(
 }
 
 async function finish(
-  root: string,
-  { deps: { log, clock, faultPoint }, state, onResult }: {
+  dataset: StoredDataset,
+  { deps, state, onResult }: {
     readonly deps: ReplayDependencies;
     readonly state: ReplayState;
     readonly onResult: InPlaceOptions["onResult"];
   },
 ): Promise<void> {
+  const { log, clock, faultPoint } = deps;
   if (state.parameters.mode === "take-over") {
-    await takeOverDataset(log, { id: readIdentity(root)!.id, now: clock.now() });
+    await takeOverDataset(log, { id: (await dataset.identity())!.id, now: clock.now() });
     faultPoint("replay.taken_over");
   }
-  onResult(await finishSwap(root, { state, faultPoint }));
-  await removeState(root);
+  onResult(await finishSwap(dataset, { state, deps }));
+  await dataset.removeNote();
   faultPoint("replay.finished");
 }
 
 /** An interrupted build that fits, or a new one that is made once its range is fixed. */
-function openRebuild(
-  deps: ReplayDependencies,
-  { live, parameters }: { readonly live: string | null; readonly parameters: ReplayParameters },
-): Rebuild {
-  const root = findInterrupted(deps.datasetDir, { live, parameters });
-  if (root !== null) return resumeRebuild(deps, { root, state: readState(root)! });
+async function openRebuild(deps: ReplayDependencies, parameters: ReplayParameters): Promise<Rebuild> {
+  const begun = await deps.home.findInterrupted((note) => {
+    const state = parseState(note);
+    return state !== null && sameParameters(state.parameters, parameters);
+  });
+  const state = begun && await readState(begun);
+  if (begun && state) return resumeRebuild(deps, { dataset: begun, state });
   const identity = newIdentity(deps, parameters.dataset ?? crypto.randomUUID());
-  return beginRebuild(deps, { root: newTreePath(deps.datasetDir, identity.createdAt), parameters, identity });
+  return beginRebuild(deps, { dataset: deps.home.beside(identity.createdAt), parameters, identity });
 }
 
 type Swapping = {
   readonly deps: ReplayDependencies;
-  readonly live: string | null;
+  readonly live: StoredDataset | null;
   readonly parameters: ReplayParameters;
   readonly options: InPlaceOptions;
 };
@@ -211,33 +211,33 @@ async function buildAndSwap(rebuild: Rebuild, swapping: Swapping): Promise<Repla
 
 /** Null where not every partition was to be had. */
 async function trySwap(rebuild: Rebuild, swapping: Swapping): Promise<ReplayState | null> {
-  const { deps, live, options: { locks, timing = SWAP_TIMING } } = swapping;
-  const all = await takeAllPartitions(locks, { deps, timing, root: live });
+  const { deps, live, options: { timing = SWAP_TIMING } } = swapping;
+  const all = await deps.home.halt(deps, timing);
   if (!all) return null;
   try {
     deps.faultPoint("replay.locked");
-    if (findRoot(deps.datasetDir) !== live) {
+    if ((await deps.home.live())?.place !== live?.place) {
       throw new CommandFailedError(
-        `Cannot put the new dataset in place: "${deps.datasetDir}" leads elsewhere by now. Run the command again.`,
+        `Cannot put the new dataset in place: "${deps.home.place}" leads elsewhere by now. Run the command again.`,
       );
     }
     const partitions = await goOn(rebuild, { ...swapping, what: "catching up" });
     await rebuild.takeOverFrom(partitions);
     await rebuild.saveSwap({
-      old: live,
-      after: filesOf(rebuild.root)!.files,
+      old: live?.place ?? null,
+      after: (await filesOf(rebuild.dataset))!.files,
       records: rebuild.records,
       deadLetters: rebuild.deadLetters,
       result: null,
     });
     rebuild.close();
     deps.faultPoint("replay.ready");
-    await leadTo(deps.datasetDir, { root: rebuild.root, faultPoint: deps.faultPoint });
+    await deps.home.leadTo(rebuild.dataset, deps);
   } finally {
     all.release();
   }
   deps.faultPoint("replay.released");
-  deps.progress.say(`the new dataset is in place: "${rebuild.root}".`);
+  deps.progress.say(`the new dataset is in place: "${rebuild.dataset.place}".`);
   return rebuild.state;
 }
 
@@ -250,7 +250,7 @@ async function goOn(
   const ranges = partitions.map(rangeOf);
   await refuseBeyondEnd(swapping.deps.log, ranges);
   if (swapping.parameters.mode === "swap") {
-    refuseFewerPartitions(swapping.live!, partitions.length);
+    await refuseFewerPartitions(swapping.live!, partitions.length);
     await refuseMadeAgain(swapping.live!, { log: swapping.deps.log, partitions });
     await refuseLoss(swapping.deps.log, { partitions, rebuild });
   }
@@ -272,7 +272,7 @@ async function refuseLoss(
   const bounds = await log.bounds(WEBHOOKS_TOPIC);
   for (const { partition, firstOffset, nextOffset } of partitions) {
     const { startOffset } = bounds[partition]!;
-    const wanted = rebuild.nextOffsetOf(partition) ?? firstOffset;
+    const wanted = await rebuild.nextOffsetOf(partition) ?? firstOffset;
     if (startOffset <= wanted || wanted >= nextOffset) continue;
     throw new CommandFailedError(
       `Cannot replace the dataset: in partition ${partition} it begins at offset ${firstOffset} and the topic, whose ` +
@@ -282,8 +282,8 @@ async function refuseLoss(
   }
 }
 
-function refuseFewerPartitions(live: string, partitions: number): void {
-  const beyond = manifestPartitions(live).find((partition) => partition >= partitions);
+async function refuseFewerPartitions(live: StoredDataset, partitions: number): Promise<void> {
+  const beyond = (await live.partitions()).find((partition) => partition >= partitions);
   if (beyond === undefined) return;
   throw new CommandFailedError(
     `Cannot replace the dataset: it has a partition ${beyond} and the topic has ${partitions} of them. It is not the log ` +

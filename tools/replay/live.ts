@@ -3,14 +3,12 @@ import {
   type AdoptedCount,
   type DatasetIdentity,
   DatasetStateError,
+  type ManifestNow,
   type PendingLetter,
-  readIdentity,
-  readManifest,
   type RecordMark,
   refuseOtherRecords,
   refuseOtherTopic,
-  type StoredManifest,
-  treeAt,
+  type StoredDataset,
 } from "../../processor/dataset/mod.ts";
 import type { PartitionBounds, TopicLog } from "../../topic/topic.ts";
 
@@ -35,9 +33,9 @@ export type LivePartition = {
 };
 
 /** What the dataset is called; null where its name is missing or damaged. */
-export function liveIdentity(root: string): DatasetIdentity | null {
+export async function liveIdentity(dataset: StoredDataset): Promise<DatasetIdentity | null> {
   try {
-    return readIdentity(root);
+    return await dataset.identity();
   } catch (error) {
     if (error instanceof DatasetStateError) return null;
     throw error;
@@ -50,18 +48,21 @@ export function liveIdentity(root: string): DatasetIdentity | null {
  * Where a manifest is missing or damaged the group's committed offset stands for its next offset: it is committed only
  * when the letters of everything below have been published, so that nothing below is still to be decided.
  */
-export async function readLive(root: string | null, log: TopicLog): Promise<readonly LivePartition[]> {
+export async function readLive(
+  dataset: StoredDataset | null,
+  log: TopicLog,
+): Promise<readonly LivePartition[]> {
   const bounds = await log.bounds(WEBHOOKS_TOPIC);
   const committed = await log.committed(WEBHOOKS_TOPIC, DATASET_WRITER_GROUP);
-  return bounds.map((one) => {
-    const found = root === null ? "missing" : manifestOf(root, one.partition);
+  return await Promise.all(bounds.map(async (one) => {
+    const found = dataset === null ? "missing" : await manifestOf(dataset, one.partition);
     if (typeof found !== "string") return fromManifest(found, one.partition);
     return fromCommitted(committed[one.partition] ?? null, { bounds: one, damaged: found === "damaged" });
-  });
+  }));
 }
 
 /** What a manifest says of its partition. */
-export function fromManifest(manifest: StoredManifest, partition: number): LivePartition {
+export function fromManifest(manifest: ManifestNow, partition: number): LivePartition {
   const { firstOffset, letters, erasing, counts = [], last } = manifest;
   return {
     partition,
@@ -98,12 +99,12 @@ function fromCommitted(
 
 /** Refuses a live dataset that was made from another topic than the one of this log. */
 export async function refuseMadeAgain(
-  root: string,
+  dataset: StoredDataset,
   { log, partitions }: { readonly log: TopicLog; readonly partitions: readonly LivePartition[] },
 ): Promise<void> {
   const bounds = await log.bounds(WEBHOOKS_TOPIC);
   try {
-    await refuseOtherTopic(treeAt(root), log);
+    await refuseOtherTopic(await dataset.tree(), log);
     for (const live of partitions) await refuseOtherRecords(live, { log, bounds: bounds[live.partition]! });
   } catch (error) {
     if (error instanceof DatasetStateError) throw new CommandFailedError(error.message);
@@ -111,9 +112,12 @@ export async function refuseMadeAgain(
   }
 }
 
-function manifestOf(root: string, partition: number): StoredManifest | "missing" | "damaged" {
+async function manifestOf(
+  dataset: StoredDataset,
+  partition: number,
+): Promise<ManifestNow | "missing" | "damaged"> {
   try {
-    return readManifest(root, partition) ?? "missing";
+    return await dataset.manifest(partition) ?? "missing";
   } catch (error) {
     if (error instanceof DatasetStateError) return "damaged";
     throw error;

@@ -5,7 +5,7 @@ import { FACTS_TOPIC, RECORD_BYTES_MAX, WEBHOOKS_TOPIC, writerOf } from "../../c
 import { openDatasetLocks } from "../../processor/dataset/files/locks.ts";
 import { failure, personIn, RECEIVED_AT, use } from "../../processor/dataset/fixtures/records.ts";
 import { hashes, readFiles, readManifests } from "../../processor/dataset/fixtures/run.ts";
-import { encodeFact } from "../../processor/facts/facts.ts";
+import { encodeFact } from "../../processor/facts/encode.ts";
 import { datasetLines } from "../../tests/support/pipeline.ts";
 import { erasePerson, randomFrom } from "../../tests/support/replay_topic.ts";
 import { killAtFaultPoint, runProgram, spawnProgram } from "../../tests/support/run_command.ts";
@@ -747,7 +747,9 @@ describe("The program", () => {
       Deno.readTextFileSync(new URL(one)).includes("new Worker(")
     );
     expect(workers).toEqual([]);
-    expect((await modules("processor/worker_main.ts")).filter((specifier) => mailers.test(specifier))).not
+    expect(
+      (await modules("processor/workers/offer_sender.ts")).filter((specifier) => mailers.test(specifier)),
+    ).not
       .toEqual([]);
   });
 });

@@ -2,15 +2,22 @@ import { dirname, resolve } from "node:path";
 import { accessOf } from "../../runtime/data_dir.ts";
 import { narrowTree } from "../../runtime/durable_file.ts";
 import { systemClock } from "../../runtime/clock.ts";
+import { EnvironmentReader } from "../../runtime/environment.ts";
 import { createKeyedHashes } from "../../contract/keyed_hash.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
-import { openDatasetLocks } from "../../processor/dataset/mod.ts";
+import {
+  type ObjectsConfig,
+  objectsConfig,
+  openBucket,
+  openDatasetLocks,
+  readObjectsUrl,
+} from "../../processor/dataset/mod.ts";
 import { type ProcessorConfig, readCommandConfig } from "../../processor/config.ts";
 import { createLineIds } from "../../processor/record/line_id.ts";
 import { remembering } from "../../runtime/remember.ts";
 import { SANITISER_VERSION } from "../../processor/sanitise/mod.ts";
 import { checkSecret } from "../../processor/facts/identity.ts";
-import { faultPointFrom } from "../../runtime/stop_at_fault_point.ts";
+import { faultPointFrom } from "../../runtime/fault_point.ts";
 import {
   type Command,
   CommandFailedError,
@@ -26,10 +33,12 @@ import {
   withLog,
   workAlone,
 } from "../command.ts";
-import { checkDataset, type CheckResult, rootToCheck } from "./check.ts";
+import { checkDataset, type CheckResult, datasetToCheck } from "./check.ts";
+import { bucketHome, bucketTarget } from "./bucket_home.ts";
+import { directoryHome, directoryTarget } from "./directory_home.ts";
 import { replayInPlace } from "./in_place.ts";
 import { createProgress, type ToldProgress } from "./progress.ts";
-import type { ReplayDependencies } from "./rebuild.ts";
+import type { ReplayDependencies } from "./home.ts";
 import { replayTo } from "./to.ts";
 import type { ReplayParameters, ReplayResult } from "./tree.ts";
 
@@ -43,7 +52,8 @@ Usage: deno task replay [--json]
        deno task replay --check [--json]
        deno task replay --take-over [--json]
 
-  --to DIR         leaves the new dataset in DIR, which is to be empty, and the live one alone; up to the topic's end
+  --to DIR         leaves the new dataset in DIR (or s3://bucket/prefix), which is to be empty, and the live one alone; up
+                   to the topic's end
   --from-time T    only records received at T or later, such as 2025-11-30 or 2025-11-30T16:00:00Z (UTC unless it says)
   --until-time T   only records received before T
   --check          compares the live dataset with a replay by SHA-256 of every file; exit code 1 on any difference
@@ -74,9 +84,8 @@ published once the new dataset is in place.
       await checkSecret(log, hashes);
       const subject = remembering((distinctId) => hashes.subject(distinctId), { entriesMax: SUBJECTS_MAX });
       const progress = progressOnStderr();
-      const deps: ReplayDependencies = {
+      const deps: Omit<ReplayDependencies, "home"> = {
         log,
-        datasetDir: config.datasetDir,
         trainingEvents: new Set(config.trainingEvents),
         dedupWindow: config.dedupWindow,
         subject,
@@ -91,11 +100,28 @@ published once the new dataset is in place.
           ? `${state}. A check changes nothing; run it again.`
           : `${state}. What is not complete is in nobody's use; the same command again goes on from there.`;
       });
-      await replay(wanted, { deps, json: line.json, parameters: parametersOf(config, hashes.fingerprint) });
-      if (wanted.is === "to") narrowTree(wanted.dir, accessOf(wanted.dir, config.dataDir));
+      const parameters = parametersOf(config, hashes.fingerprint);
+      await replay(wanted, { deps, config, json: line.json, parameters });
+      if (wanted.is === "to" && !isUrl(wanted.dir)) {
+        narrowTree(wanted.dir, accessOf(wanted.dir, config.dataDir));
+      }
     });
   },
 };
+
+function isUrl(place: string): boolean {
+  return place.startsWith("s3://");
+}
+
+/** Another place in a bucket, by everything else that the environment says of buckets. */
+function objectsAt(url: string): ObjectsConfig {
+  const place = readObjectsUrl(url);
+  if (typeof place === "string") throw new UsageError(`Cannot read --to "${url}": ${place}.`);
+  const env = new EnvironmentReader(Deno.env.toObject());
+  const config = objectsConfig(env, place);
+  env.finish();
+  return config;
+}
 
 /** Keyed hashes that are kept. */
 const SUBJECTS_MAX = 20_000;
@@ -127,7 +153,7 @@ function readWish({ positionals, values }: CommandLine): Wish {
         "Cannot replay from a time that is not before the other: see --from-time, --until-time.",
       );
     }
-    return { is: "to", dir: resolve(values.to), fromTime, untilTime };
+    return { is: "to", dir: isUrl(values.to) ? values.to : resolve(values.to), fromTime, untilTime };
   }
   if (fromTime !== null || untilTime !== null) {
     throw new UsageError(
@@ -181,15 +207,23 @@ function columnsOr(otherwise: number): number {
 
 async function replay(
   wish: Wish,
-  { deps, json, parameters }: {
-    readonly deps: ReplayDependencies;
+  { deps: others, config, json, parameters }: {
+    readonly deps: Omit<ReplayDependencies, "home">;
+    readonly config: ProcessorConfig;
     readonly json: boolean;
     readonly parameters: Omit<ReplayParameters, "mode" | "dataset" | "fromTime" | "untilTime">;
   },
 ): Promise<void> {
+  const { datasetDir, objects } = config;
+  using bucket = objects && await openBucket(objects, { clock: systemClock });
   // Before the locks, which make their place: a check makes nothing where no dataset is.
-  if (wish.is === "check") rootToCheck(deps.datasetDir);
-  const locks = openDatasetLocks(deps.datasetDir);
+  if (wish.is === "check") {
+    await datasetToCheck(bucket ? bucketHome(bucket) : directoryHome(datasetDir, null));
+  }
+  // Of a bucket they keep two commands of this host apart; hosts are kept apart by what they commit.
+  const locks = openDatasetLocks(datasetDir);
+  const home = bucket ? bucketHome(bucket) : directoryHome(datasetDir, locks);
+  const deps: ReplayDependencies = { ...others, home };
   const onResult = (result: ReplayResult) => printResult(result, json);
   await workAlone(locks, { verb: "replay", what: "a replay" }, async () => {
     switch (wish.is) {
@@ -198,12 +232,16 @@ async function replay(
       case "to": {
         const { dir, fromTime, untilTime } = wish;
         const all = { ...parameters, mode: "to", dataset: null, fromTime, untilTime } as const;
-        return await replayTo(dir, { deps, parameters: all, onResult });
+        if (!isUrl(dir)) {
+          return await replayTo(directoryTarget(dir, datasetDir), { deps, parameters: all, onResult });
+        }
+        using target = await openBucket(objectsAt(dir), { clock: systemClock });
+        return await replayTo(await bucketTarget(target), { deps, parameters: all, onResult });
       }
       case "swap":
       case "take-over": {
         const all = { ...parameters, mode: wish.is, fromTime: null, untilTime: null } as const;
-        return await replayInPlace(deps, { parameters: all, locks, onResult });
+        return await replayInPlace(deps, { parameters: all, onResult });
       }
     }
   });

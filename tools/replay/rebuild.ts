@@ -1,5 +1,3 @@
-import type { Clock } from "../../runtime/clock.ts";
-import type { FaultPoint } from "../../runtime/fault_point.ts";
 import { WEBHOOKS_TOPIC } from "../../contract/names.ts";
 import {
   type BuildContext,
@@ -8,35 +6,21 @@ import {
   type DatasetIdentity,
   DatasetStateError,
   type DatasetTree,
-  findRoot,
   MovedIdsReader,
   PartitionBuild,
-  readManifest,
   rememberAs,
-  treeAt,
+  type StoredDataset,
 } from "../../processor/dataset/mod.ts";
 import { elsewhere, type ErasedSubjects, joinErased } from "../../processor/record/erasure.ts";
 import { DeadLetterIndex } from "../../processor/dead_letters/mod.ts";
 import type { TopicLog, TopicRecord } from "../../topic/topic.ts";
 import { fixedLetters, ReplayLetters } from "./letters.ts";
 import type { LivePartition } from "./live.ts";
-import { addRecords, type Progress } from "./progress.ts";
+import { addRecords } from "./progress.ts";
 import { type ErasureAt, firstLook, type PartitionRange, TopicScan } from "./scan.ts";
-import { makeTree, type ReplayParameters, type ReplayState, saveState } from "./tree.ts";
+import type { ReplayDependencies } from "./home.ts";
+import { encodeState, type ReplayParameters, type ReplayState } from "./tree.ts";
 import { CommandFailedError } from "../command.ts";
-
-/** What every kind of replay works with. It joins no group, commits nothing, and has no mailer. */
-export type ReplayDependencies = {
-  readonly log: TopicLog;
-  readonly datasetDir: string;
-  readonly trainingEvents: ReadonlySet<string>;
-  readonly dedupWindow: number;
-  readonly subject: (distinctId: string) => string;
-  readonly lineId: (distinctId: string) => string;
-  readonly clock: Clock;
-  readonly faultPoint: FaultPoint;
-  readonly progress: Progress;
-};
 
 /** What a build was begun with holds no longer; it has to begin anew. */
 export class StaleBuildError extends Error {
@@ -52,16 +36,16 @@ export function timeFilter(
 }
 
 /**
- * A dataset being rebuilt in a directory of its own, all its partitions. Each {@link fix} takes in, in this order, the
+ * A dataset being rebuilt beside the live one, all its partitions. Each {@link fix} takes in, in this order, the
  * range, the letters and the erasures up to the topic's end; each {@link extend} writes up to there.
  */
 export class Rebuild {
-  readonly root: string;
+  readonly dataset: StoredDataset;
   /** Records in the range. */
   records = 0;
   #lettersInRange = 0;
   #state: ReplayState;
-  /** Of a directory that is still to be made. */
+  /** Of a dataset that is still to be made. */
   #identity: DatasetIdentity | null;
   #isCounted = false;
   /** Letters of a range that never moves. */
@@ -71,17 +55,17 @@ export class Rebuild {
   readonly #builds = new Map<number, PartitionBuild>();
   readonly #context: BuildContext;
 
-  /** @param state What the directory remembers; of a new one: nothing that a first {@link fix} doesn't set. */
+  /** @param state What the dataset's note says; of a new one: nothing that a first {@link fix} doesn't set. */
   constructor(
     private readonly deps: ReplayDependencies,
-    { root, state, identity }: {
-      readonly root: string;
+    { dataset, state, identity }: {
+      readonly dataset: StoredDataset;
       readonly state: ReplayState;
-      /** Of a directory that is still to be made; null where it is there. */
+      /** Of a dataset that is still to be made; null where it is there. */
       readonly identity: DatasetIdentity | null;
     },
   ) {
-    this.root = root;
+    this.dataset = dataset;
     this.#state = state;
     this.#identity = identity;
     this.#letters = new ReplayLetters(new DeadLetterIndex(deps.log));
@@ -113,10 +97,10 @@ export class Rebuild {
   }
 
   /** Up to where a partition is built, in this run or an earlier one; null where nothing has been looked at yet. */
-  nextOffsetOf(partition: number): number | null {
+  async nextOffsetOf(partition: number): Promise<number | null> {
     const known = this.#builds.get(partition)?.nextOffset;
     if (known !== undefined) return known;
-    return this.#identity === null ? readManifest(this.root, partition)?.nextOffset ?? null : null;
+    return this.#identity === null ? (await this.dataset.manifest(partition))?.nextOffset ?? null : null;
   }
 
   /** Offsets that the live dataset has and this one lacks. */
@@ -138,16 +122,16 @@ export class Rebuild {
     await this.#look(ranges);
     if (this.#identity) {
       this.#state = { ...this.#state, ranges: [...ranges], letters };
-      await makeTree(this.root, { identity: this.#identity, state: this.#state });
+      await this.dataset.make({ identity: this.#identity, note: encodeState(this.#state) });
       this.#identity = null;
       this.deps.faultPoint("replay.made");
     }
-    const tree = this.#liveTree();
+    const tree = await this.#liveTree();
     await this.#rememberTopic(tree);
     await this.#open(live, { ranges, tree });
     this.#refuseStale(ranges, { recorded, letters });
     this.#state = { ...this.#state, ranges: [...ranges], letters, swap: null };
-    await saveState(this.root, this.#state);
+    await this.dataset.saveNote(encodeState(this.#state));
     await this.#erase(tree);
     this.deps.faultPoint("replay.fixed");
   }
@@ -181,7 +165,7 @@ export class Rebuild {
   /** Notes what is to be done once the new dataset is in place. */
   async saveSwap(swap: NonNullable<ReplayState["swap"]>): Promise<void> {
     this.#state = { ...this.#state, swap };
-    await saveState(this.root, this.#state);
+    await this.dataset.saveNote(encodeState(this.#state));
   }
 
   get state(): ReplayState {
@@ -210,15 +194,15 @@ export class Rebuild {
     this.#lettersInRange = counted.letters;
   }
 
-  /** The dataset at DATASET_DIR, where this one is made from the same positions. */
-  #liveTree(): DatasetTree | null {
-    const root = this.#state.parameters.mode === "take-over" ? null : findRoot(this.deps.datasetDir);
-    return root === null ? null : treeAt(root);
+  /** The live dataset's, where this one is made from the same positions. */
+  async #liveTree(): Promise<DatasetTree | null> {
+    const live = this.#state.parameters.mode === "take-over" ? null : await this.deps.home.live();
+    return await live?.tree() ?? null;
   }
 
   /** Which topic it was, and how many partitions it has had: as the live dataset has it, else only the first of both. */
   async #rememberTopic(live: DatasetTree | null): Promise<void> {
-    const tree = treeAt(this.root);
+    const tree = await this.dataset.tree();
     const now = await this.deps.log.topicId?.(WEBHOOKS_TOPIC) ?? null;
     const before = tree.topicId();
     if (now !== null && before !== null && now !== before) {
@@ -242,7 +226,7 @@ export class Rebuild {
       const erasures = this.#scan.erasuresIn(partition);
       const elsewhere = this.#elsewhere(partition, tree);
       const opened = { partition, firstOffset: from, erasures, elsewhere, counts, context: this.#context };
-      this.#builds.set(partition, await PartitionBuild.openIn(this.root, opened));
+      this.#builds.set(partition, await PartitionBuild.openIn(this.dataset, opened));
     }
   }
 
@@ -306,25 +290,25 @@ export class Rebuild {
   }
 }
 
-/** Goes on with the build that an interrupted replay has left in this directory. */
+/** Goes on with the build that an interrupted replay has left there. */
 export function resumeRebuild(
   deps: ReplayDependencies,
-  { root, state }: { readonly root: string; readonly state: ReplayState },
+  { dataset, state }: { readonly dataset: StoredDataset; readonly state: ReplayState },
 ): Rebuild {
-  deps.progress.say(`goes on with the interrupted build in "${root}".`);
-  return new Rebuild(deps, { root, state, identity: null });
+  deps.progress.say(`goes on with the interrupted build in "${dataset.place}".`);
+  return new Rebuild(deps, { dataset, state, identity: null });
 }
 
-/** A build whose directory is made once its range is fixed. */
+/** A build that is made once its range is fixed. */
 export function beginRebuild(
   deps: ReplayDependencies,
-  { root, parameters, identity }: {
-    readonly root: string;
+  { dataset, parameters, identity }: {
+    readonly dataset: StoredDataset;
     readonly parameters: ReplayParameters;
     readonly identity: DatasetIdentity;
   },
 ): Rebuild {
-  return new Rebuild(deps, { root, state: { parameters, ranges: [], letters: {}, swap: null }, identity });
+  return new Rebuild(deps, { dataset, state: { parameters, ranges: [], letters: {}, swap: null }, identity });
 }
 
 export function newIdentity({ clock, dedupWindow }: ReplayDependencies, id: string): DatasetIdentity {

@@ -1,12 +1,7 @@
-import { basename, dirname, join } from "node:path";
 import * as z from "zod";
-import { type DatasetIdentity, hasIdentity, saveIdentity } from "../../processor/dataset/mod.ts";
-import { GROUP_READS, PRIVATE, readIfThere, replaceFile, syncDirectory } from "../../runtime/durable_file.ts";
+import type { StoredDataset } from "../../processor/dataset/mod.ts";
 
-/**
- * The directory that a replay builds, and what it remembers there in `_manifest/replay.json` until it is done. A rebuilt
- * dataset lies beside the live one as `dataset.<build>/`; whatever has a `replay.json` is unfinished.
- */
+/** What a replay notes in the dataset that it builds, until it is done: whatever has such a note is unfinished. */
 
 const offset = z.int().min(0);
 /** What the bytes of a rebuilt dataset depend on beside the topic: another value of any of them begins anew. */
@@ -63,15 +58,14 @@ export type ReplayParameters = z.infer<typeof parameters>;
 export type ReplayState = z.infer<typeof state>;
 export type ReplayResult = z.infer<typeof result>;
 
-/** Where an unfinished replay keeps its state in this tree: `_manifest/replay.json`. */
-export function statePath(root: string): string {
-  return join(root, "_manifest", "replay.json");
+/** What an unfinished replay remembers in this dataset; null where there is none, or one that cannot be read. */
+export async function readState(dataset: StoredDataset): Promise<ReplayState | null> {
+  const bytes = await dataset.note();
+  return bytes && parseState(bytes);
 }
 
-/** What an unfinished replay remembers in this directory; null where there is none, or one that cannot be read. */
-export function readState(root: string): ReplayState | null {
-  const bytes = readIfThere(statePath(root));
-  if (!bytes) return null;
+/** Null for anything that is no state of a replay. */
+export function parseState(bytes: Uint8Array): ReplayState | null {
   try {
     return state.parse(JSON.parse(new TextDecoder().decode(bytes)));
   } catch {
@@ -79,15 +73,9 @@ export function readState(root: string): ReplayState | null {
   }
 }
 
-/** Replaces the replay's state; durable once it resolves. */
-export function saveState(root: string, value: ReplayState): Promise<void> {
-  return replaceFile(statePath(root), new TextEncoder().encode(JSON.stringify(value) + "\n"), PRIVATE);
-}
-
-/** Ends a replay in this directory: from here on it is a dataset like any other. */
-export async function removeState(root: string): Promise<void> {
-  Deno.removeSync(statePath(root));
-  await syncDirectory(dirname(statePath(root)));
+/** As it is noted. */
+export function encodeState(value: ReplayState): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value) + "\n");
 }
 
 /**
@@ -100,54 +88,4 @@ export function sameParameters(a: ReplayParameters, b: ReplayParameters): boolea
       [one.fromTime, one.untilTime, [...one.trainingEvents].sort()],
     ]);
   return text(a) === text(b);
-}
-
-/** Makes the directory of a new build; durable. The state comes first: whatever lies there later is known as a replay's. */
-export async function makeTree(
-  root: string,
-  { identity, state }: { readonly identity: DatasetIdentity; readonly state: ReplayState },
-): Promise<void> {
-  Deno.mkdirSync(join(root, "_manifest"), { recursive: true, mode: GROUP_READS.directory });
-  await saveState(root, state);
-  await saveIdentity(root, identity);
-  await syncDirectory(root);
-  await syncDirectory(dirname(root));
-}
-
-/**
- * The build of an interrupted replay with these parameters, beside the dataset; what other replays have left there goes.
- * The caller holds the maintenance lock.
- */
-export function findInterrupted(
-  datasetDir: string,
-  { live, parameters }: { readonly live: string | null; readonly parameters: ReplayParameters },
-): string | null {
-  let found: string | null = null;
-  for (const root of treesBeside(datasetDir)) {
-    if (root === live) continue;
-    const state = readState(root);
-    const resumable = state !== null && sameParameters(state.parameters, parameters) && hasIdentity(root);
-    if (resumable && found === null) found = root;
-    else if (isLeftOver(root)) Deno.removeSync(root, { recursive: true });
-  }
-  return found;
-}
-
-function treesBeside(datasetDir: string): readonly string[] {
-  const beside = Deno.realPathSync(dirname(datasetDir));
-  const begins = `${basename(datasetDir)}.`;
-  return [...Deno.readDirSync(beside)]
-    .filter(({ name, isDirectory }) => isDirectory && name.startsWith(begins))
-    .map(({ name }) => join(beside, name));
-}
-
-const BUILD = /\.\d{8}T\d{6}Z-[0-9a-f]{8}$/;
-
-/**
- * Of a build under our own names that a replay has not ended, or not even begun. Whatever has no `replay.json` is a
- * dataset or somebody's copy of one, whatever has another name was given it by somebody: not ours to remove.
- */
-function isLeftOver(root: string): boolean {
-  const path = statePath(root);
-  return BUILD.test(root) && (readIfThere(path) !== null || readIfThere(`${path}.tmp`) !== null);
 }

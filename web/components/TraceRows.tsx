@@ -55,14 +55,7 @@ export function EventBody({ row, own, slow, lit, ingest }: EventProps) {
           </a>
         </strong>
         <Person id={row.distinctId} own={own} />
-        {row.fromLog && (
-          <span
-            class="quiet small"
-            title="Told by a processor that has started since: times it did not see pass are not known."
-          >
-            read from the log
-          </span>
-        )}
+        {row.fromLog && <FromLog title="times it did not see pass are not known" />}
         <span class="when">{began && <Ago at={began} />}</span>
       </div>
       <div class="way">
@@ -165,6 +158,7 @@ export function OfferRowView({ row, own, offer }: { row: OfferRow; own: boolean;
       <div class="row-head">
         <strong class="mono">discount offer</strong>
         <Person id={row.distinctId} own={own} />
+        {row.fromLog && <FromLog title={FACTS_SAY} />}
         <span class="when">{began && <Ago at={began} />}</span>
       </div>
       <OfferWords text={offerRowText(row, offer, knownAt())} />
@@ -180,6 +174,7 @@ export function MailRowView({ row, own, to }: { row: MailRow; own: boolean; to: 
         <strong class="mono">mail</strong>
         {to !== null && <span class="break" dir="auto">{to}</span>}
         <Person id={row.distinctId} own={own} />
+        {row.fromLog && <FromLog title={FACTS_SAY} />}
         <span class="when">
           sent <Ago at={row.at} />
         </span>
@@ -189,6 +184,16 @@ export function MailRowView({ row, own, to }: { row: MailRow; own: boolean; to: 
         <span class="quiet" dir="auto">{row.words}</span>
       </p>
     </li>
+  );
+}
+
+const FACTS_SAY = "it stands in the topic of facts, with its time";
+
+function FromLog({ title }: { title: string }) {
+  return (
+    <span class="quiet small" title={`Told by a processor that has started since: ${title}.`}>
+      read from the log
+    </span>
   );
 }
 

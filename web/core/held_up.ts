@@ -9,7 +9,7 @@ export type HeldUp = {
   readonly command: string | null;
 };
 
-/** By partition, what cannot be read first; both groups stand at the same place, which is said once. */
+/** By partition, what cannot be read first; both groups stand at the same place, which is said once. Then the dataset. */
 export function heldUp(status: PipelineStatus | null): HeldUp[] {
   const groups = status?.groups ?? [];
   const places = new Map<string, { partition: number; offset: number; reason: string; groups: string[] }>();
@@ -45,5 +45,12 @@ export function heldUp(status: PipelineStatus | null): HeldUp[] {
       "not known. Other partitions go on.",
     command: null,
   }));
-  return [...stands, ...alone, ...waits];
+  const dataset = status?.datasetProblem === undefined ? [] : [
+    {
+      tone: "bad",
+      text: `What is said of the dataset is as it was known last: ${status.datasetProblem}`,
+      command: null,
+    } as const,
+  ];
+  return [...stands, ...alone, ...waits, ...dataset];
 }

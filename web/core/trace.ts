@@ -95,6 +95,8 @@ export type OfferRow = {
   readonly offer: string;
   readonly distinctId: string | null;
   readonly earnedAt: string | null;
+  /** Read from the facts by a processor that has started since; its times are the facts'. */
+  readonly fromLog: boolean;
   readonly last: {
     readonly outcome: "accepted" | "deferred" | "refused" | "unknown" | "closed";
     readonly words: string;
@@ -111,6 +113,8 @@ export type MailRow = {
   readonly messageId: string | null;
   readonly words: string;
   readonly at: string;
+  /** As of an offer. */
+  readonly fromLog: boolean;
 };
 
 /** A row of the trace: an event on its way, a person's offer, or a mail. */
@@ -230,13 +234,16 @@ function grow(rows: Trace, step: Told): TraceRow {
       return row.repeats.includes(step.position) ? row : { ...row, repeats: [...row.repeats, step.position] };
     }
     case "earned": {
-      const row = offerRow(rows, step.offer);
-      return { ...row, distinctId: step.distinctId ?? row.distinctId, earnedAt: step.at };
+      const row = offerRow(rows, step);
+      const earnedAt = step.fromLog ? row.earnedAt ?? step.at : step.at;
+      return { ...row, distinctId: step.distinctId ?? row.distinctId, earnedAt };
     }
     case "mail": {
       const { outcome, words, at } = step;
-      const row = offerRow(rows, step.offer);
-      return { ...row, distinctId: step.distinctId ?? row.distinctId, last: { outcome, words, at } };
+      const row = offerRow(rows, step);
+      const isOlder = step.fromLog && row.last !== null && row.last.at >= at;
+      const last = isOlder ? row.last : { outcome, words, at };
+      return { ...row, distinctId: step.distinctId ?? row.distinctId, last };
     }
     default:
       return step satisfies never;
@@ -320,7 +327,10 @@ function eventRow(rows: Trace, id: string): EventRow {
   };
 }
 
-function offerRow(rows: Trace, offer: string): OfferRow {
+function offerRow(
+  rows: Trace,
+  { offer, fromLog }: Extract<TraceStep, { step: "earned" | "mail" }>,
+): OfferRow {
   const key = `offer ${offer}`;
   const row = rows.get(key);
   if (row?.kind === "offer") return row;
@@ -330,6 +340,7 @@ function offerRow(rows: Trace, offer: string): OfferRow {
     offer,
     distinctId: null,
     earnedAt: null,
+    fromLog: fromLog === true,
     last: null,
   };
 }
@@ -337,11 +348,12 @@ function offerRow(rows: Trace, offer: string): OfferRow {
 /** A mail that is sent once more is another row, unless it is the same message. */
 function mailRow(rows: Trace, step: Extract<TraceStep, { step: "mail" }>): MailRow {
   const { offer, messageId, words, at } = step;
+  const fromLog = step.fromLog === true;
   const key = `mail ${messageId ?? `of ${offer} ${at}`}`;
   const known = rows.get(`offer ${offer}`);
   const distinctId = step.distinctId ?? known?.distinctId ?? null;
   const row = rows.get(key);
-  return row?.kind === "mail" ? row : { kind: "mail", key, offer, distinctId, messageId, words, at };
+  return row?.kind === "mail" ? row : { kind: "mail", key, offer, distinctId, messageId, words, at, fromLog };
 }
 
 /** When a row began, ISO 8601; null while nothing with a time has come. */

@@ -250,9 +250,7 @@ function Announcer({ began }: { began: TraceRow[] }) {
     const rows = [...trace.value.values()];
     const came = rows.filter((row) => !said.current.has(row.key) && endedAt(row) > since.current);
     for (const row of came) said.current.add(row.key);
-    const ended = came.filter((row) =>
-      row.kind !== "event" || !row.fromLog || awaited.current.delete(row.key)
-    );
+    const ended = came.filter((row) => !row.fromLog || awaited.current.delete(row.key));
     for (const row of rows) if (endedAt(row) === -Infinity) awaited.current.add(row.key);
     if (ended.length === 1) text.value = announcement(ended[0]!) ?? "";
     else if (ended.length > 1) text.value = `${ended.length} events arrived.`;

@@ -106,7 +106,7 @@ function decideTraining(
   const timestamp = isoTime(time, envelope.timestamp);
   return {
     is: "line",
-    path: pathOf(record, { event: envelope.event, timestamp }),
+    path: pathOf(record, { event: envelope.event, time, timestamp }),
     line: formatLine({
       timestamp,
       event: envelope.event,
@@ -122,18 +122,20 @@ function decideTraining(
 }
 
 /** The path made last: neighbours mostly share it, and the same text over again need not be hashed to be found. */
-let made = { event: "", day: "", partition: -1, fileNumber: -1, path: "" };
+let made = { event: "", day: NaN, partition: -1, fileNumber: -1, path: "" };
+const DAY_MS = 86_400_000;
 
 function pathOf(
   { partition, offset }: ReadRecord,
-  { event, timestamp }: { readonly event: string; readonly timestamp: string },
+  { event, time, timestamp }: { readonly event: string; readonly time: number; readonly timestamp: string },
 ): string {
   const fileNumber = fileNumberOf(offset);
-  const known = made.partition === partition && made.fileNumber === fileNumber && made.event === event &&
-    timestamp.startsWith(made.day);
+  const day = Math.floor(time / DAY_MS);
+  const known = made.day === day && made.partition === partition && made.fileNumber === fileNumber &&
+    made.event === event;
   if (!known) {
     const path = datasetPath(event, { timestamp, partition, offset });
-    made = { event, day: timestamp.slice(0, 10), partition, fileNumber, path };
+    made = { event, day, partition, fileNumber, path };
   }
   return made.path;
 }

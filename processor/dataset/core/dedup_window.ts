@@ -118,7 +118,8 @@ export class DedupWindow {
     const newest = this.#table[slot]! - 1;
     const repeated = newest >= 0 && this.#occurs(newest, { from: offset - this.size, redrives });
     const place = (this.#head + this.#count) % this.#capacity;
-    this.#ids.set(id, place * 4);
+    // One by one: `set` costs as much as all else here.
+    for (let word = 0; word < 4; word++) this.#ids[place * 4 + word] = id[word]!;
     this.#offsets[place] = offset;
     this.#redrives[place] = redrives;
     this.#previous[place] = newest;

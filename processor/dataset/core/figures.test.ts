@@ -54,5 +54,11 @@ test("figures are the same in whatever pieces the lines are counted", () => {
   for (const cut of [1, 20, 45, 89]) {
     const first = figuresOf(lines.slice(0, cut));
     expect(figuresOf(lines.slice(cut), new FigureCounter(JSON.parse(JSON.stringify(first))))).toEqual(whole);
+    const chunks = [lines.slice(0, cut), lines.slice(cut)].map((some) =>
+      figuresOf(some, new FigureCounter(undefined, Infinity))
+    );
+    const together = new FigureCounter();
+    for (const chunk of chunks) together.addAll(chunk);
+    expect(together.figures()).toEqual(whole);
   }
 });

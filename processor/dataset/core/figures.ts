@@ -35,7 +35,11 @@ export class FigureCounter {
   readonly #promptLengths: number[];
   #other: number;
 
-  constructor({ reasons, otherReasons, promptLengths }: LineFigures = NO_FIGURES) {
+  /** `reasonsMax`: without a bound where what is counted here is to be added to what others have counted. */
+  constructor(
+    { reasons, otherReasons, promptLengths }: LineFigures = NO_FIGURES,
+    private readonly reasonsMax = REASONS_MAX,
+  ) {
     this.#reasons = new Map(reasons);
     this.#other = otherReasons;
     this.#promptLengths = [...promptLengths];
@@ -43,11 +47,20 @@ export class FigureCounter {
 
   add({ reason, promptLength }: CountedLine): void {
     this.#promptLengths[lengthIndex(promptLength)]!++;
-    const key = reason === null ? null : shortReason(reason);
-    const lines = this.#reasons.get(key);
-    if (lines !== undefined) this.#reasons.set(key, lines + 1);
-    else if (key === null || this.#named < REASONS_MAX) this.#reasons.set(key, 1);
-    else this.#other++;
+    this.#addReason(reason === null ? null : shortReason(reason), 1);
+  }
+
+  /** Lines behind those counted here, all reasons of which have been told apart. */
+  addAll({ reasons, promptLengths }: LineFigures): void {
+    promptLengths.forEach((lines, i) => this.#promptLengths[i]! += lines);
+    for (const [reason, lines] of reasons) this.#addReason(reason, lines);
+  }
+
+  #addReason(reason: string | null, more: number): void {
+    const lines = this.#reasons.get(reason);
+    if (lines !== undefined) this.#reasons.set(reason, lines + more);
+    else if (reason === null || this.#named < this.reasonsMax) this.#reasons.set(reason, more);
+    else this.#other += more;
   }
 
   get #named(): number {

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { datasetPath, encodeEventName, parseDatasetPath } from "./path.ts";
+import { datasetPath, directoryOf, encodeEventName, objectPath, parseDatasetPath } from "./path.ts";
 
 const at = { timestamp: "2025-11-30T16:38:21.968Z", partition: 3, offset: 42 };
 
@@ -63,4 +63,44 @@ describe("parseDatasetPath()", () => {
       fileNumber: 12,
     });
   });
+});
+
+describe("the path of an object", () => {
+  const random = "0123456789abcdef";
+  const directory = "event=a%20b/date=2025-11-30";
+  const name = `${directory}/p00003-00000000000000250001-00000000000000000017-${random}.jsonl`;
+
+  it.each([["none", ""], ["gzip", ".gz"], ["zstd", ".zst"]] as const)(
+    "says how it is packed: %s",
+    (compression, suffix) => {
+      const path = objectPath(directory, {
+        partition: 3,
+        firstOffset: 250_001,
+        commit: 17,
+        random,
+        compression,
+      });
+      expect(path).toBe(name + suffix);
+      expect(directoryOf(path)).toBe(directory);
+      expect(parseDatasetPath(path)).toEqual({
+        event: "a b",
+        date: "2025-11-30",
+        partition: 3,
+        fileNumber: 250_001,
+        commit: 17,
+        compression,
+      });
+    },
+  );
+
+  it.each([
+    `${name}.bz2`,
+    name.replace(random, ""),
+    name.replace("17", "x7"),
+    `../${name}`,
+    name.replace("p00003", "p3"),
+  ])(
+    "is not %s",
+    (path) => expect(parseDatasetPath(path)).toBeNull(),
+  );
 });

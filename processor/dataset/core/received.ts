@@ -26,11 +26,14 @@ export function addReceived(
 /** The same of records as they lie in the log, without forgetting any: runs of one minute are one pair. */
 export function receivedOf(records: readonly { readonly timestamp: number }[]): readonly MinuteCount[] {
   const runs: [number, number][] = [];
-  for (const { timestamp } of records) {
-    const minute = Math.floor(timestamp / 60_000);
-    const last = runs.at(-1);
-    if (last !== undefined && last[0] === minute) last[1]++;
-    else runs.push([minute, 1]);
-  }
+  for (const { timestamp } of records) countMinute(runs, timestamp);
   return runs;
+}
+
+/** With one record more. */
+export function countMinute(runs: [minute: number, records: number][], timestamp: number): void {
+  const minute = Math.floor(timestamp / 60_000);
+  const last = runs.at(-1);
+  if (last !== undefined && last[0] === minute) last[1]++;
+  else runs.push([minute, 1]);
 }

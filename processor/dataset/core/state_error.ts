@@ -10,7 +10,8 @@ export class DatasetStateError extends Error {
       | "dataset_window"
       | "dataset_gap"
       | "dataset_other_topic"
-      | "dataset_names_meet",
+      | "dataset_names_meet"
+      | "dataset_replaced",
     message: string,
     options?: ErrorOptions,
   ) {

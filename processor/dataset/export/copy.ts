@@ -1,11 +1,10 @@
 import { DatasetReadError } from "../core/read_error.ts";
 import { parseLine, type StoredLine } from "../core/line_check.ts";
 import { parseDatasetPath } from "../core/path.ts";
-import { type DatasetFiles, lineBlocksOf, LOOK, openWhole } from "../files/reader.ts";
+import { type DatasetReader, lineBlocksOf, LOOK, openWhole, pathsOf } from "../reading/reader.ts";
 import { type ChatOptions, chatSink } from "./chat.ts";
 import type { ExportFacts, ExportOutput, ExportSink } from "./file.ts";
 import { hfSink } from "./hf.ts";
-import { parquetSink } from "./parquet.ts";
 
 /** Every line of the dataset in another format: what the command writes to a disk, and the page hands out. */
 
@@ -13,10 +12,14 @@ export const EXPORT_FORMATS = ["parquet", "chat-jsonl", "hf"] as const;
 export type ExportFormat = typeof EXPORT_FORMATS[number];
 
 /** Takes the lines of one export; `chat` is for `chat-jsonl` alone. */
-export function sinkOf(format: ExportFormat, output: ExportOutput, chat?: ChatOptions): ExportSink {
+export async function sinkOf(
+  format: ExportFormat,
+  output: ExportOutput,
+  chat?: ChatOptions,
+): Promise<ExportSink> {
   switch (format) {
     case "parquet":
-      return parquetSink(output);
+      return (await import("./parquet.ts")).parquetSink(output);
     case "chat-jsonl":
       return chatSink(output, chat);
     case "hf":
@@ -34,7 +37,7 @@ export type Extent = Map<string, number>;
  * @param extent Filled where it is empty; read where it is not.
  */
 export async function* copyLines(
-  files: DatasetFiles,
+  reader: DatasetReader,
   { sink, createdAt, extent = new Map() }: {
     readonly sink: Pick<ExportSink, "add">;
     /** ISO 8601. */
@@ -45,14 +48,14 @@ export async function* copyLines(
   const versions = new Set<string>();
   const events = new Set<string>();
   const dates = new Set<string>();
-  for (const path of extent.size > 0 ? [...extent.keys()] : files.paths()) {
-    const opened = openWhole(files, path);
+  for (const path of extent.size > 0 ? [...extent.keys()] : pathsOf(reader)) {
+    const opened = await openWhole(reader, path);
     if (opened === null) continue;
     for (const version of opened.entry.sanitiserVersions) versions.add(version);
     const bytes = extent.get(path) ?? opened.entry.bytes;
     extent.set(path, bytes);
     let number = 0;
-    for await (const { lines, rest } of lineBlocksOf(opened.file, bytes)) {
+    for await (const { lines, rest } of lineBlocksOf(opened.blocks({ bytes }))) {
       for (const raw of lines) {
         const line = lineOf(raw, { path, number: ++number });
         if (number === 1) events.add(line.event);
@@ -65,7 +68,7 @@ export async function* copyLines(
   }
   const days = [...dates].sort();
   return {
-    datasetId: files.identity().id,
+    datasetId: reader.identity().id,
     createdAt,
     sanitiserVersions: [...versions],
     events: [...events],
@@ -81,13 +84,4 @@ function lineOf(raw: Uint8Array, { path, number }: { path: string; number: numbe
       `Cannot export line ${number} of "${path}": it is no line of a dataset. ${LOOK}`,
     );
   }
-}
-
-/** An erasure that had begun before could end while we read, and nothing would show it afterwards. */
-export function refuseWhileErasing(files: DatasetFiles): void {
-  if (!files.isErasing()) return;
-  throw new DatasetReadError(
-    "Cannot export now: somebody is being erased from the dataset. Try again when that is done; where it was cut short, " +
-      "the processor ends it when it starts.",
-  );
 }

@@ -1,8 +1,16 @@
 import { DatasetReadError } from "../core/read_error.ts";
 import type { DownloadFormat } from "../../../contract/processor_api.ts";
-import { blocksOf, DatasetFiles, DatasetReplacedError, openWhole } from "../files/reader.ts";
+import {
+  type DatasetReader,
+  DatasetReplacedError,
+  erasuresOf,
+  hasPath,
+  openWhole,
+  pathsOf,
+  refuseWhileErasing,
+} from "../reading/reader.ts";
 import type { ChatOptions } from "./chat.ts";
-import { copyLines, type ExportFormat, type Extent, refuseWhileErasing, sinkOf } from "./copy.ts";
+import type { ExportFormat, Extent } from "./copy.ts";
 import type { ExportedFile, ExportOutput } from "./file.ts";
 import { splitOf, SPLITS } from "./hf.ts";
 import { tarEnd, tarHead, tarPadding } from "./tar.ts";
@@ -23,41 +31,41 @@ export type StreamOptions = {
  * somebody was erased meanwhile: such an export breaks off, and is not to be kept.
  */
 export async function* exportStream(
-  datasetDir: string,
+  reader: DatasetReader,
   { format, chat, now }: StreamOptions,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  const files = new DatasetFiles(datasetDir);
-  const erasures = files.erasures();
-  refuseWhileErasing(files);
+  const erasures = erasuresOf(reader);
+  refuseWhileErasing(reader);
   const createdAt = new Date(now).toISOString();
-  if (format === "jsonl") yield* linesAsTheyAre(files);
-  else if (format === "hf") yield* archive(files, { format, createdAt });
-  else yield* oneFile(files, { format, chat, createdAt });
-  if (files.isReplaced()) throw new DatasetReplacedError();
-  refuseErased(files, erasures, "export");
+  if (format === "jsonl") yield* linesAsTheyAre(reader);
+  else if (format === "hf") yield* archive(reader, { format, createdAt });
+  else yield* oneFile(reader, { format, chat, createdAt });
+  await reader.refresh();
+  if (reader.isReplaced()) throw new DatasetReplacedError();
+  refuseErased(reader, erasures, "export");
 }
 
 /**
  * One file, whole; null where the dataset has none of this path. As an export it breaks off before its end where somebody was
  * erased meanwhile, and does not begin where somebody is being erased.
  */
-export function fileStream(
-  files: DatasetFiles,
+export async function fileStream(
+  reader: DatasetReader,
   path: string,
-): { readonly bytes: number; readonly blocks: AsyncGenerator<Uint8Array> } | null {
-  if (!files.has(path)) return null;
-  const erasures = files.erasures();
-  refuseWhileErasing(files);
-  const opened = openWhole(files, path);
+): Promise<{ readonly bytes: number; readonly blocks: AsyncGenerator<Uint8Array> } | null> {
+  if (!hasPath(reader, path)) return null;
+  const erasures = erasuresOf(reader);
+  refuseWhileErasing(reader);
+  const opened = await openWhole(reader, path);
   if (opened === null) return null;
-  const { file, entry: { bytes } } = opened;
-  return { bytes, blocks: unlessErased(blocksOf(file, bytes), { files, erasures, bytes }) };
+  const { entry: { bytes } } = opened;
+  return { bytes, blocks: unlessErased(opened.stored(), { reader, erasures, bytes }) };
 }
 
 async function* unlessErased(
   blocks: AsyncGenerator<Uint8Array>,
-  { files, erasures, bytes }: {
-    readonly files: DatasetFiles;
+  { reader, erasures, bytes }: {
+    readonly reader: DatasetReader;
     readonly erasures: string;
     readonly bytes: number;
   },
@@ -65,24 +73,27 @@ async function* unlessErased(
   let left = bytes;
   for await (const block of blocks) {
     left -= block.length;
-    if (left === 0) refuseErased(files, erasures, "download");
+    if (left === 0) {
+      await reader.refresh();
+      refuseErased(reader, erasures, "download");
+    }
     yield block;
   }
 }
 
-function refuseErased(files: DatasetFiles, before: string, what: "export" | "download"): void {
-  if (files.erasures() === before) return;
+function refuseErased(reader: DatasetReader, before: string, what: "export" | "download"): void {
+  if (erasuresOf(reader) === before) return;
   throw new DatasetReadError(
     `Cannot end this ${what}: somebody was erased while it was made. Begin it again.`,
   );
 }
 
-async function* linesAsTheyAre(files: DatasetFiles): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  for (const path of files.paths()) {
-    const opened = openWhole(files, path);
+async function* linesAsTheyAre(reader: DatasetReader): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  for (const path of pathsOf(reader)) {
+    const opened = await openWhole(reader, path);
     if (opened === null) continue;
     // A block is good until the next one, and what is sent may wait.
-    for await (const block of blocksOf(opened.file, opened.entry.bytes)) yield block.slice();
+    for await (const block of opened.blocks()) yield block.slice();
   }
 }
 
@@ -93,12 +104,13 @@ type CopyOptions = {
 };
 
 async function* oneFile(
-  files: DatasetFiles,
+  reader: DatasetReader,
   { format, chat, createdAt }: CopyOptions,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const { copyLines, sinkOf } = await import("./copy.ts");
   const made: Uint8Array<ArrayBuffer>[] = [];
-  const sink = sinkOf(format, takingInto(made), chat);
-  const copying = copyLines(files, { sink, createdAt });
+  const sink = await sinkOf(format, takingInto(made), chat);
+  const copying = copyLines(reader, { sink, createdAt });
   let step = await copying.next();
   try {
     for (; !step.done; step = await copying.next()) yield* made.splice(0);
@@ -120,11 +132,12 @@ function takingInto(made: Uint8Array<ArrayBuffer>[]): ExportOutput {
  * and then once for each split: the same lines, whatever has been written since.
  */
 async function* archive(
-  files: DatasetFiles,
+  reader: DatasetReader,
   { format, createdAt }: CopyOptions,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const { copyLines, sinkOf } = await import("./copy.ts");
   const extent: Extent = new Map();
-  const { card, written } = yield* measure(files, { format, createdAt, extent });
+  const { card, written } = yield* measure(reader, { format, createdAt, extent });
   const mtime = Date.parse(createdAt);
   yield tarHead({ path: "README.md", bytes: card.length, mtime });
   yield card;
@@ -133,11 +146,11 @@ async function* archive(
     const shards = written.filter(({ path }) => path.startsWith(`data/${split}-`));
     if (shards.length === 0) continue;
     const made: Uint8Array<ArrayBuffer>[] = [];
-    const sink = sinkOf(format, inArchive(made, { shards, mtime }));
+    const sink = await sinkOf(format, inArchive(made, { shards, mtime }));
     const ofSplit: Pick<typeof sink, "add"> = {
       add: (line, raw) => splitOf(line.distinct_id) === split && sink.add(line, raw),
     };
-    const copying = copyLines(files, { sink: ofSplit, createdAt, extent });
+    const copying = copyLines(reader, { sink: ofSplit, createdAt, extent });
     let step = await copying.next();
     try {
       for (; !step.done; step = await copying.next()) yield* made.splice(0);
@@ -155,18 +168,19 @@ async function* archive(
  * whoever sends them sees a reader who has left.
  */
 async function* measure(
-  files: DatasetFiles,
+  reader: DatasetReader,
   { format, createdAt, extent }: CopyOptions & { readonly extent: Extent },
 ): AsyncGenerator<
   Uint8Array<ArrayBuffer>,
   { readonly card: Uint8Array<ArrayBuffer>; readonly written: readonly ExportedFile[] }
 > {
+  const { copyLines, sinkOf } = await import("./copy.ts");
   const card: Uint8Array<ArrayBuffer>[] = [];
   const nowhere = { write: () => {}, finish: () => {}, close: () => {} };
-  const sink = sinkOf(format, {
+  const sink = await sinkOf(format, {
     open: (path) => path === "README.md" ? takingInto(card).open(path) : nowhere,
   });
-  const copying = copyLines(files, { sink, createdAt, extent });
+  const copying = copyLines(reader, { sink, createdAt, extent });
   let step = await copying.next();
   try {
     for (; !step.done; step = await copying.next()) yield new Uint8Array();

@@ -1,9 +1,13 @@
+import { added } from "../fixtures/added.ts";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { systemClock } from "../../../runtime/clock.ts";
 import type { DatasetStore, FileAddition, PartitionStore } from "../store.ts";
 import { DedupWindow } from "../core/dedup_window.ts";
-import { listDataset, openJsonlDataset, tailDataset } from "./dataset.ts";
+import { FileLines } from "../reading/lines.ts";
+import { DatasetView } from "../reading/listing.ts";
+import { openJsonlDataset } from "./dataset.ts";
+import { CurrentFiles } from "./reader.ts";
 
 const PATH = "event=generation_failed/date=2025-11-30/p00003-0000.jsonl";
 const OTHER = "event=generation_failed/date=2025-12-01/p00003-0000.jsonl";
@@ -40,9 +44,10 @@ function line(text: string): string {
 }
 
 function additions(files: Record<string, readonly string[]>): ReadonlyMap<string, FileAddition> {
-  return new Map(
-    Object.entries(files).map(([path, lines]) => [path, { lines, placeholders: { EMAIL_ADDRESS: 1 } }]),
-  );
+  // One placeholder, whatever the number of lines.
+  const some = (lines: readonly string[]) =>
+    added(lines, { placeholders: (index) => index === 0 ? ["EMAIL_ADDRESS"] : [] });
+  return new Map(Object.entries(files).map(([path, lines]) => [path, some(lines)]));
 }
 
 async function write(store: PartitionStore, { nextOffset, files }: {
@@ -258,10 +263,14 @@ describe("the dedup window's cache", () => {
   });
 });
 
-describe("listDataset() and tailDataset()", () => {
-  it("are empty before the first start", () => {
-    expect(listDataset(datasetDir)).toMatchObject({ records: 0, files: 0, partitions: [] });
-    expect(tailDataset(datasetDir, { file: PATH, lines: 5 })).toBeNull();
+describe("the listing and the last lines", () => {
+  const listDataset = () => new DatasetView(new CurrentFiles(datasetDir)).list();
+  const lastLines = (file: string, lines: number) =>
+    new FileLines(new CurrentFiles(datasetDir)).page({ file, lines, before: null, around: null });
+
+  it("are empty before the first start", async () => {
+    expect(await listDataset()).toMatchObject({ records: 0, files: 0, partitions: [] });
+    expect(await lastLines(PATH, 5)).toBeNull();
   });
 
   it("count by event and date, sealed files too, and show nothing beyond the manifest", async () => {
@@ -269,7 +278,7 @@ describe("listDataset() and tailDataset()", () => {
     await write(store, { nextOffset: 2, files: { [PATH]: [line("a"), line("b")], [OTHER]: [line("c")] } });
     await write(store, { nextOffset: 250_001, files: { [NEXT]: [line("d")] } });
     store.append(additions({ [NEXT]: [line("not yet")] }));
-    const listing = listDataset(datasetDir);
+    const listing = await listDataset();
     const bytes = (...texts: string[]) => texts.join("").length;
     expect(listing).toMatchObject({ records: 4, files: 3, bytes: bytes(...["a", "b", "c", "d"].map(line)) });
     expect(listing.partitions.map(({ date, records, files, paths, placeholders }) => ({
@@ -282,7 +291,7 @@ describe("listDataset() and tailDataset()", () => {
       { date: "2025-11-30", records: 2, files: 1, paths: [PATH], placeholders: { EMAIL_ADDRESS: 1 } },
       { date: "2025-12-01", records: 2, files: 2, paths: [OTHER, NEXT], placeholders: { EMAIL_ADDRESS: 2 } },
     ]);
-    expect(tailDataset(datasetDir, { file: NEXT, lines: 5 })).toEqual({
+    expect(await lastLines(NEXT, 5)).toEqual({
       file: NEXT,
       records: 1,
       bytes: bytes(line("d")),
@@ -296,7 +305,7 @@ describe("listDataset() and tailDataset()", () => {
     const lines = Array.from({ length: 300 }, (_, n) => line(`${n} ${"ü".repeat(n * 5)}`));
     await write(store, { nextOffset: 300, files: { [PATH]: lines } });
     for (const count of [1, 7, 250, 1000]) {
-      const tail = tailDataset(datasetDir, { file: PATH, lines: count })!;
+      const tail = (await lastLines(PATH, count))!;
       expect(tail.lines).toEqual(lines.slice(-count).map((one) => one.trimEnd()));
       expect(tail.firstLine).toBe(Math.max(1, 301 - count));
     }
@@ -304,7 +313,7 @@ describe("listDataset() and tailDataset()", () => {
 
   it("cut a line that nobody reads to its end: strangers decide how long a prompt is", async () => {
     await write(await openPartition(), { nextOffset: 1, files: { [PATH]: [line("x".repeat(1_000_000))] } });
-    const [shown] = tailDataset(datasetDir, { file: PATH, lines: 5 })!.lines;
+    const [shown] = (await lastLines(PATH, 5))!.lines;
     expect([shown!.length, shown!.at(-1)]).toEqual([4_001, "…"]);
   });
 
@@ -325,6 +334,6 @@ describe("listDataset() and tailDataset()", () => {
         "__proto__",
         "",
       ]
-    ) expect(tailDataset(datasetDir, { file, lines: 5 })).toBeNull();
+    ) expect(await lastLines(file, 5)).toBeNull();
   });
 });

@@ -11,8 +11,6 @@ import { GROUP_READS, ifThere, narrow, syncDirectory } from "../../../runtime/du
 import { JsonlPartition } from "./partition.ts";
 import { treeAt } from "./topic_memory.ts";
 
-export { DatasetView, listDataset, tailDataset } from "./listing.ts";
-
 /**
  * The dataset as JSON Lines on a local disk. DATASET_DIR is a link to `dataset.<build>/` beside it, made at the first
  * start, so that a rebuilt dataset takes its place by one rename; locks lie in `$DATASET_DIR.locks/`.

@@ -1,6 +1,5 @@
 import { Buffer } from "node:buffer";
 import { dirname, join } from "node:path";
-import { isObject, orNull } from "../../../contract/envelope.ts";
 import type { FaultPoint } from "../../../runtime/fault_point.ts";
 import type { FileEntries, FileEntry } from "../store.ts";
 import {
@@ -10,8 +9,10 @@ import {
   syncDirectory,
   writeAll,
 } from "../../../runtime/durable_file.ts";
-import { type CountedLine, FigureCounter } from "../core/figures.ts";
-import { lineBlocksOf } from "./reader.ts";
+import { FigureCounter } from "../core/figures.ts";
+import { countedOf, isTheirs, subtractPlaceholders, type Theirs } from "../core/line_filter.ts";
+import { lineBlocksOf } from "../reading/reader.ts";
+import { blocksOf } from "./reader.ts";
 
 /**
  * Rewrites files of the dataset without some persons' lines. Other people's lines stay as they are, byte for byte.
@@ -21,16 +22,13 @@ import { lineBlocksOf } from "./reader.ts";
  */
 
 const LINE_FEED = new Uint8Array([10]);
-const TIMESTAMP_KEY = `{"timestamp":"`;
-const DISTINCT_ID_KEY = new TextEncoder().encode(`,"distinct_id":`);
 
 /** What a rewriting of files without the erased people's lines needs. */
 export type Rewrite = {
   readonly root: string;
   /** Where the rewritten files wait. */
   readonly directory: string;
-  /** True for a line's distinct_id and time, in milliseconds since 1970, of someone who was erased. */
-  theirs(distinctId: string, time: () => number): boolean;
+  readonly theirs: Theirs;
   heartbeat(): Promise<void>;
   readonly faultPoint: FaultPoint;
 };
@@ -78,7 +76,7 @@ function temporaryOf(directory: string, place: number): string {
 
 async function holdsTheirs(path: string, entry: FileEntry, rewrite: Rewrite): Promise<boolean> {
   for await (const lines of linesOf(path, { entry, rewrite })) {
-    if (lines.some((line) => isTheirs(line, rewrite))) return true;
+    if (lines.some((line) => isTheirs(line, rewrite.theirs))) return true;
   }
   return false;
 }
@@ -100,7 +98,7 @@ async function copyWithout(
     for await (const lines of linesOf(path, { entry, rewrite })) {
       const kept: Uint8Array[] = [];
       for (const line of lines) {
-        if (isTheirs(line, rewrite)) subtractPlaceholders(placeholders, line);
+        if (isTheirs(line, rewrite.theirs)) subtractPlaceholders(placeholders, line);
         else {
           kept.push(line);
           figures.add(countedOf(line));
@@ -119,57 +117,6 @@ async function copyWithout(
   return { bytes, records, placeholders, sanitiserVersions, figures: figures.figures() };
 }
 
-/**
- * Counted anew, so that no reason is left that only the erased had, and those come up that stood behind it. A line that is none
- * of ours does not stop an erasure.
- */
-function countedOf(line: Uint8Array): CountedLine {
-  const fields = orNull((): unknown => JSON.parse(new TextDecoder().decode(line)));
-  const { failure_reason: reason, input_prompt: prompt } = isObject(fields) ? fields : {};
-  return {
-    reason: typeof reason === "string" ? reason : null,
-    promptLength: typeof prompt === "string" ? prompt.length : 0,
-  };
-}
-
-function isTheirs(line: Uint8Array, { theirs }: Rewrite): boolean {
-  return theirs(distinctIdOf(line), () => timeOf(line));
-}
-
-/** The first field of a line, which has no other form. */
-function timeOf(line: Uint8Array): number {
-  const text = new TextDecoder().decode(line.subarray(TIMESTAMP_KEY.length, TIMESTAMP_KEY.length + 40));
-  return Date.parse(text.slice(0, text.indexOf('"')));
-}
-
-/** The last field of a line, read without parsing the rest: `"` in any field before it is escaped. */
-function distinctIdOf(line: Uint8Array): string {
-  const at = lastIndexOf(line, DISTINCT_ID_KEY) + DISTINCT_ID_KEY.length;
-  return JSON.parse(new TextDecoder().decode(line.subarray(at, -1)));
-}
-
-function lastIndexOf(line: Uint8Array, wanted: Uint8Array): number {
-  for (let at = line.length - wanted.length; at >= 0; at--) {
-    let same = 0;
-    while (same < wanted.length && line[at + same] === wanted[same]) same++;
-    if (same === wanted.length) return at;
-  }
-  throw new Error("Cannot read a line of the dataset: it has no distinct_id.");
-}
-
-/**
- * Takes a removed line's placeholders off the counts. Counted where they stand as text: a person who typed one
- * themselves is the only way to be off, and a count never falls below 0.
- */
-function subtractPlaceholders(placeholders: Record<string, number>, line: Uint8Array): void {
-  for (const [, entity] of new TextDecoder().decode(line).matchAll(/<([A-Z][A-Z0-9_]{1,40})>/g)) {
-    const left = placeholders[entity!];
-    if (left === undefined) continue;
-    if (left > 1) placeholders[entity!] = left - 1;
-    else delete placeholders[entity!];
-  }
-}
-
 /** The lines of a file, several at a time; a heartbeat after each block of them. */
 async function* linesOf(
   path: string,
@@ -177,7 +124,7 @@ async function* linesOf(
 ): AsyncGenerator<readonly Uint8Array[]> {
   const file = Deno.openSync(join(rewrite.root, path), { read: true });
   // Whatever a line's length: what is not copied here is gone.
-  for await (const { lines } of lineBlocksOf(file, entry.bytes, { lineBytesMax: Infinity })) {
+  for await (const { lines } of lineBlocksOf(blocksOf(file, entry.bytes), { lineBytesMax: Infinity })) {
     yield lines;
     await rewrite.heartbeat();
   }

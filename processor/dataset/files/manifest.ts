@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import * as z from "zod";
 import { type ErasedSubjects } from "../../record/erasure.ts";
+import { adoptedCounts, count, letters, outcomes, received, recordMark } from "../core/manifest_shapes.ts";
 import { parseDatasetPath, partitionPrefix } from "../core/path.ts";
 import { DatasetStateError } from "../core/state_error.ts";
 import { PROMPT_LENGTHS } from "../core/figures.ts";
@@ -37,7 +38,6 @@ export type Erasing = {
   readonly received?: Received | undefined;
 };
 
-const count = z.int().min(0);
 const path = z.string().refine((text) => parseDatasetPath(text) !== null, { error: "is no dataset path" });
 const files = z.record(
   path,
@@ -53,24 +53,11 @@ const files = z.record(
     }).optional(),
   }),
 );
-const outcomes = z.object({
-  from: count,
-  to: count,
-  lines: count,
-  duplicates: count,
-  deadLetters: count,
-  others: count,
-  taken: count.optional(),
-});
-const received = z.object({ from: count, to: count, minutes: z.array(z.tuple([z.int(), count])) });
 const manifest = z.looseObject({
   firstOffset: count,
   nextOffset: count,
   files,
-  letters: z.array(
-    z.object({ offset: count, step: z.enum(["parse", "sanitise", "erase"]), reason: z.string() }),
-  )
-    .default([]),
+  letters: letters.default([]),
   erasing: z.object({
     nextOffset: count,
     files,
@@ -78,8 +65,8 @@ const manifest = z.looseObject({
     received: received.optional(),
   })
     .optional(),
-  counts: z.array(z.object({ count, from: count })).optional(),
-  last: z.object({ offset: count, timestamp: z.int(), sha256: z.string() }).optional(),
+  counts: adoptedCounts.optional(),
+  last: recordMark.optional(),
   outcomes: outcomes.optional(),
   received: received.optional(),
   sealed: z.object({ closed: z.array(count), open: z.array(count) }).optional(),

@@ -1,16 +1,9 @@
+import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { type FaultPoint, noFaultPoint } from "../../../runtime/fault_point.ts";
 import { parseDatasetPath } from "../core/path.ts";
-import {
-  erasedLater,
-  type ErasedSubjects,
-  joinErased,
-  NOBODY,
-  subjectsOf,
-  withErasure,
-} from "../../record/erasure.ts";
+import { erasedLater, type ErasedSubjects, joinErased, NOBODY, withErasure } from "../../record/erasure.ts";
 import { removeIfThere } from "../../../runtime/durable_file.ts";
-import { remembering } from "../../../runtime/remember.ts";
 import type { AdoptedCount } from "../core/added_partitions.ts";
 import type {
   Advance,
@@ -28,17 +21,13 @@ import type {
 import type { DedupWindow } from "../core/dedup_window.ts";
 import { FigureCounter } from "../core/figures.ts";
 import { addReceived, type MinuteCount } from "../core/received.ts";
+import { theirsOf } from "../core/line_filter.ts";
 import { putInPlace, rewriteWithout } from "./erasing.ts";
 import { manifestPaths, readErased, saveErased, saveManifest, type StoredManifest } from "./manifest.ts";
 import { SealedEntries } from "./sealed.ts";
 import { cutBack, JsonlFiles } from "./append.ts";
 import { addOutcomes } from "../chunk.ts";
 import { loadWindowCache, saveWindowCache } from "./window_cache.ts";
-
-/** Distinct ids whose answer is kept while an erasure reads a file: it has many lines of few people. */
-const REMEMBERED_MAX = 100_000;
-
-const ALL_TIMES = { offset: 0, at: Infinity };
 
 /**
  * Entries of a manifest above which they are sealed, beside those of the chunk in hand: about 150 KB, as a chunk's own; those
@@ -83,6 +72,20 @@ export class JsonlPartition implements PartitionStore {
     this.#files = new JsonlFiles(root);
   }
 
+  get durableOffset(): number {
+    return this.manifest.nextOffset;
+  }
+
+  take(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  published(): void {}
+
   async recover(): Promise<void> {
     if (this.manifest.erasing) await this.#finishErasing({ faultPoint: noFaultPoint });
     for (const path of [this.#paths.manifest, this.#paths.erased, this.#paths.window]) {
@@ -118,9 +121,8 @@ export class JsonlPartition implements PartitionStore {
   }
 
   append(additions: ReadonlyMap<string, FileAddition>): void {
-    const encoder = new TextEncoder();
-    for (const [path, { lines }] of additions) {
-      const text = encoder.encode(lines.join(""));
+    for (const [path, addition] of additions) {
+      const text = Buffer.concat(addition.text);
       this.#appended.set(path, this.#files.append(path, { bytes: this.#entry(path).bytes, text }));
     }
   }
@@ -181,23 +183,12 @@ export class JsonlPartition implements PartitionStore {
     { subject, heartbeat, faultPoint }: ErasureTools,
   ): Promise<void> {
     this.#files.close();
-    const gone = new Set(subjects);
-    const swept = erasedLater(this.unswept, new Map(subjects.map((one) => [one, ALL_TIMES])));
-    const untilOf = remembering((distinctId) => {
-      const times = subjectsOf(distinctId, subject).map((one) =>
-        gone.has(one) ? Infinity : swept.get(one)?.at ?? -Infinity
-      );
-      return { at: Math.max(...times) };
-    }, { entriesMax: REMEMBERED_MAX });
     const entries = this.#entries();
     removeIfThere(this.#paths.erasing, { recursive: true });
     const files = await rewriteWithout(entries, {
       root: this.root,
       directory: this.#paths.erasing,
-      theirs: (distinctId, time) => {
-        const { at } = untilOf(distinctId);
-        return at === Infinity || at !== -Infinity && time() <= at;
-      },
+      theirs: theirsOf(subjects, { unswept: this.unswept, subject }),
       heartbeat,
       faultPoint,
     });
@@ -341,10 +332,10 @@ function grown(
   }
   const versions = entry.sanitiserVersions;
   const figures = new FigureCounter(entry.figures);
-  for (const line of addition.counted ?? []) figures.add(line);
+  figures.addAll(addition.figures);
   return {
     bytes,
-    records: entry.records + addition.lines.length,
+    records: entry.records + addition.records,
     placeholders,
     sanitiserVersions: versions.includes(sanitiserVersion) ? versions : [...versions, sanitiserVersion],
     figures: figures.figures(),

@@ -1,8 +1,10 @@
+import { added } from "../fixtures/added.ts";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { failure } from "../fixtures/records.ts";
 import { exists, hashes, readFiles } from "../fixtures/run.ts";
-import { blocksOf, DatasetFiles, DatasetReplacedError, lineBlocksOf } from "./reader.ts";
+import { DatasetFileError, DatasetReplacedError, lineBlocksOf } from "../reading/reader.ts";
+import { blocksOf, DatasetFiles } from "./reader.ts";
 import { openPartition, PERSONS, rebuildBeside, writeDataset } from "../fixtures/written_dataset.ts";
 
 const PARTITION = 3;
@@ -22,7 +24,7 @@ afterEach(async () => {
 
 async function append(path: string, lines: readonly string[]): Promise<void> {
   const store = await openPartition(dataDir, PARTITION);
-  const additions = new Map([[path, { lines, placeholders: {} }]]);
+  const additions = new Map([[path, added(lines)]]);
   await store.intend([path]);
   store.append(additions);
   await store.sync();
@@ -48,10 +50,10 @@ async function erase(person: string): Promise<void> {
 }
 
 async function read(files: DatasetFiles, path: string): Promise<string> {
-  const opened = files.open(path)!;
+  const opened = (await files.open(path))!;
   let text = "";
   const decoder = new TextDecoder();
-  for await (const block of blocksOf(opened.file, opened.entry.bytes)) {
+  for await (const block of opened.blocks()) {
     text += decoder.decode(block, { stream: true });
   }
   return text;
@@ -128,9 +130,9 @@ describe("a file", () => {
     const swap = await rebuildBeside(dataDir, [failure(2)]);
     const files = new DatasetFiles(datasetDir);
     Deno.removeSync(join(datasetDir, PATH));
-    expect(() => files.open(PATH)).toThrow(Deno.errors.NotFound);
+    await expect(files.open(PATH)).rejects.toThrow(DatasetFileError);
     swap();
-    expect(() => files.open(PATH)).toThrow(DatasetReplacedError);
+    await expect(files.open(PATH)).rejects.toThrow(DatasetReplacedError);
     expect(() => files.partitions()).toThrow(DatasetReplacedError);
     expect(() => files.identity()).toThrow(DatasetReplacedError);
   });
@@ -145,7 +147,7 @@ describe("lines", () => {
     Deno.writeTextFileSync(path, lines.map((line) => `${line}\n`).join("") + "beyond");
     const bytes = lines.reduce((sum, line) => sum + line.length + 1, 0);
     const found: string[] = [];
-    for await (const block of lineBlocksOf(Deno.openSync(path), bytes)) {
+    for await (const block of lineBlocksOf(blocksOf(Deno.openSync(path), bytes))) {
       expect(block.rest).toBe(0);
       found.push(...block.lines.map((line) => new TextDecoder().decode(line)));
     }
@@ -156,7 +158,7 @@ describe("lines", () => {
     const path = join(dataDir, "lines");
     Deno.writeTextFileSync(path, "one\ntwo");
     const blocks = [];
-    for await (const { lines, rest } of lineBlocksOf(Deno.openSync(path), 7)) {
+    for await (const { lines, rest } of lineBlocksOf(blocksOf(Deno.openSync(path), 7))) {
       blocks.push([lines.length, rest]);
     }
     expect(blocks).toEqual([[1, 0], [0, 3]]);

@@ -1,102 +1,143 @@
+import { Buffer } from "node:buffer";
 import { join } from "node:path";
-import { hasIdentity, identityPath, manifestPartitions, readErased, readIdentity } from "./manifest.ts";
-import { entriesIn, entryBeforeIn, entryIn, type PartitionSnapshot, SnapshotReader } from "./snapshot.ts";
-import { ifThere } from "../../../runtime/durable_file.ts";
-import { parseDatasetPath } from "../core/path.ts";
+import { ifThere, isThere } from "../../../runtime/durable_file.ts";
+import type { ErasedSubjects } from "../../record/erasure.ts";
+import { datasetPath, parseDatasetPath } from "../core/path.ts";
 import { DatasetReadError } from "../core/read_error.ts";
-import type { DatasetIdentity, FileEntries, FileEntry } from "../store.ts";
+import {
+  type Audit,
+  type CurrentDataset,
+  DatasetFileError,
+  type DatasetReader,
+  DatasetReplacedError,
+  LOOK,
+  missing,
+  type OpenedLines,
+  type RecordOfLine,
+  type SeekableLines,
+} from "../reading/reader.ts";
+import { entryBeforeIn, entryIn, type PartitionSnapshot } from "../reading/snapshot.ts";
+import type { DatasetIdentity, FileEntry } from "../store.ts";
+import { auditFiles } from "./audit.ts";
+import { hasIdentity, identityPath, manifestPartitions, readErased, readIdentity } from "./manifest.ts";
+import { SnapshotReader } from "./snapshot.ts";
 
 /**
- * The dataset's files for a command that reads beside live writers: no lock, and never a byte beyond a manifest.
+ * The dataset's files beside live writers.
  *
  * Writers only append to a file, or put another one in its place (an erasure). So a file is opened first and its
  * manifest read afterwards: while the name still leads to what was opened, the manifest speaks of just these bytes.
  */
-export class DatasetFiles {
-  /** The tree that DATASET_DIR led to when this was made. */
-  readonly root: string;
+export class DatasetFiles implements DatasetReader {
+  readonly namedBy = "manifest";
   readonly #datasetDir: string;
   /** A dataset has many files of one manifest. */
   readonly #snapshots: SnapshotReader;
 
-  /** Throws {@link DatasetReadError} where there is no dataset. */
-  constructor(datasetDir: string) {
-    const root = datasetRoot(datasetDir);
-    if (root === null || !hasIdentity(root)) {
-      fail(
-        `Cannot find a dataset at "${datasetDir}": none has been written there. Set DATA_DIR or DATASET_DIR to where ` +
-          `it is, or start the processor, which makes it.`,
-      );
-    }
+  /**
+   * @param place The tree that DATASET_DIR leads to now. Throws {@link DatasetReadError} where there is no dataset.
+   */
+  constructor(datasetDir: string, readonly place: string = treeOf(datasetDir)) {
     this.#datasetDir = datasetDir;
-    this.root = root;
-    this.#snapshots = new SnapshotReader(root);
+    this.#snapshots = new SnapshotReader(place);
   }
 
-  /** What the dataset is called. Throws `DatasetStateError` where that is damaged. */
+  placeOf(path: string): string {
+    return join(this.place, path);
+  }
+
+  refresh(): Promise<void> {
+    return Promise.resolve();
+  }
+
   identity(): DatasetIdentity {
-    const identity = readIdentity(this.root);
+    const identity = readIdentity(this.place);
     if (identity !== null) return identity;
     if (this.isReplaced()) throw new DatasetReplacedError();
-    fail(`Cannot read "${identityPath(this.root)}": it is missing. ${LOOK}`);
+    throw new DatasetReadError(`Cannot read "${identityPath(this.place)}": it is missing. ${LOOK}`);
   }
 
-  /** True once a replay has put another tree in the place of this one. */
   isReplaced(): boolean {
-    return datasetRoot(this.#datasetDir) !== this.root;
+    return datasetRoot(this.#datasetDir) !== this.place;
   }
 
-  /** Partitions that have a manifest, ascending. */
   partitions(): readonly number[] {
     try {
-      return manifestPartitions(this.root);
+      return manifestPartitions(this.place);
     } catch (error) {
       if (error instanceof Deno.errors.NotFound && this.isReplaced()) throw new DatasetReplacedError();
       throw error;
     }
   }
 
-  /** A text that is another one with every erasure on which a writer begins. */
-  erasures(): string {
-    return JSON.stringify(this.partitions().map((partition) => [...readErased(this.root, partition)]));
+  snapshot(partition: number): PartitionSnapshot {
+    try {
+      return this.#snapshots.read(partition);
+    } catch (error) {
+      // A tree that is being removed loses its files one by one.
+      if (this.isReplaced()) throw new DatasetReplacedError();
+      throw error;
+    }
   }
 
-  /** True where a writer has begun on an erasure and its manifest is not behind it. */
-  isErasing(): boolean {
-    return this.partitions().some((partition) => {
-      const erased = readErased(this.root, partition);
-      const nextOffset = this.#snapshotOf(partition).manifest?.nextOffset ?? 0;
-      return erased.values().some(({ offset }) => offset >= nextOffset);
-    });
+  erasedIn(partition: number): ErasedSubjects {
+    return readErased(this.place, partition);
   }
 
-  /** Every file that the manifests name, by event, date, partition and file number. */
-  paths(): readonly string[] {
-    return inOrder(this.partitions().flatMap((partition) => Object.keys(this.entriesOf(partition))));
+  pathsOf(event: string, record: RecordOfLine): readonly string[] {
+    return [datasetPath(event, record)];
   }
 
-  /** What the manifests of one partition say now, sealed entries too; while an erasure is under way: what it leads to. */
-  entriesOf(partition: number): FileEntries {
-    return entriesIn(this.#snapshotOf(partition));
+  writtenAt(path: string): number {
+    return ifThere(() => Deno.statSync(this.placeOf(path)))?.mtime?.getTime() ?? 0;
   }
 
-  /** Whether the manifests name it. */
-  has(path: string): boolean {
-    const parsed = parseDatasetPath(path);
-    return parsed !== null && entryIn(this.#snapshotOf(parsed.partition), path) !== undefined;
+  // deno-lint-ignore require-await -- what cannot be opened is a rejection
+  async open(path: string): Promise<OpenedLines | null> {
+    const opened = this.openFile(path);
+    if (opened === null) return null;
+    const { file, entry, size } = opened;
+    return {
+      entry,
+      size,
+      sha256: null,
+      blocks: ({ bytes = entry.bytes } = {}) => blocksOf(file, bytes),
+      stored: () => blocksOf(file, entry.bytes),
+      close: () => file.close(),
+    };
   }
+
+  // deno-lint-ignore require-await -- what cannot be opened is a rejection
+  async seekIn(path: string): Promise<SeekableLines | null> {
+    const partition = parseDatasetPath(path)?.partition;
+    if (partition === undefined || entryIn(this.snapshot(partition), path) === undefined) return null;
+    const opened = this.openFile(path);
+    if (opened === null) return null;
+    const { file, entry, size } = opened;
+    return {
+      entry,
+      version: file.statSync().ino ?? 0,
+      // An erasure may be about to put a shorter file here, or has just done it.
+      bytes: Math.min(entry.bytes, size),
+      read: (range) => readRange(file, range),
+      [Symbol.dispose]: () => file.close(),
+    };
+  }
+
+  audit(): Promise<Audit> {
+    return Promise.resolve(auditFiles(this));
+  }
+
+  close(): void {}
 
   /**
-   * A file with what its manifest says of it: the first `entry.bytes` of `file` are the dataset's, unless `size` is
-   * less. Null where the manifest names no bytes of it: a writer is about to make it. The caller closes it.
-   *
-   * Throws {@link DatasetReplacedError} where another tree has taken this one's place, `NotFound` where a file is gone.
+   * As {@link open}: the first `entry.bytes` of `file` are the dataset's, unless `size` is less. The caller closes it.
    */
-  open(path: string): OpenedFile | null {
+  openFile(path: string): OpenedFile | null {
     const { partition } = parseDatasetPath(path)!;
     for (let wasMissing = false;;) {
       const file = this.#openFile(path);
-      const snapshot = this.#snapshotOf(partition);
+      const snapshot = this.snapshot(partition);
       const entry = entryBeforeIn(snapshot, path);
       if (file === null) {
         if (entry === undefined || entry.bytes === 0) return null;
@@ -105,10 +146,10 @@ export class DatasetFiles {
           wasMissing = true;
           continue;
         }
-        throw new Deno.errors.NotFound(`Cannot open "${join(this.root, path)}": it is missing.`);
+        throw new DatasetFileError(this.placeOf(path), "is missing");
       }
       const { size, ino } = file.statSync();
-      const now = ifThere(() => Deno.statSync(join(this.root, path)));
+      const now = ifThere(() => Deno.statSync(this.placeOf(path)));
       if (entry !== undefined && now?.ino === ino) {
         return {
           file,
@@ -120,95 +161,47 @@ export class DatasetFiles {
       file.close();
       if (entry === undefined) {
         if (this.isReplaced()) throw new DatasetReplacedError();
-        fail(`Cannot read "${join(this.root, path)}": its manifest names it no more. Run the command again.`);
+        throw new DatasetReadError(
+          `Cannot read "${this.placeOf(path)}": its manifest names it no more. Run the command again.`,
+        );
       }
     }
   }
 
   #openFile(path: string): Deno.FsFile | null {
-    const file = ifThere(() => Deno.openSync(join(this.root, path), { read: true }));
+    const file = ifThere(() => Deno.openSync(this.placeOf(path), { read: true }));
     if (file === null && this.isReplaced()) throw new DatasetReplacedError();
     return file;
   }
-
-  #snapshotOf(partition: number): PartitionSnapshot {
-    try {
-      return this.#snapshots.read(partition);
-    } catch (error) {
-      // A tree that is being removed loses its files one by one.
-      if (this.isReplaced()) throw new DatasetReplacedError();
-      throw error;
-    }
-  }
 }
 
-/** The dataset as it is at each look, for who looks again and again: what does not change is not read anew. */
-export class CurrentFiles {
+/** The dataset on this disk as it is at each look. */
+export class CurrentFiles implements CurrentDataset {
   #files: DatasetFiles | null = null;
 
-  constructor(private readonly datasetDir: string) {}
+  constructor(readonly place: string) {}
 
-  /** Null where there is no dataset yet. */
-  now(): DatasetFiles | null {
+  // deno-lint-ignore require-await -- what cannot be read is a rejection
+  async now(): Promise<DatasetFiles | null> {
     if (this.#files !== null && !this.#files.isReplaced()) return this.#files;
-    const root = datasetRoot(this.datasetDir);
-    this.#files = root === null || !hasIdentity(root) ? null : new DatasetFiles(this.datasetDir);
+    const root = datasetRoot(this.place);
+    this.#files = root === null || !isThere(join(root, "_manifest"))
+      ? null
+      : new DatasetFiles(this.place, root);
     return this.#files;
   }
 
-  /** As {@link DatasetFiles.paths}; empty where there is no dataset. */
-  paths(): readonly string[] {
-    return this.now()?.paths() ?? [];
+  problem(): null {
+    return null;
   }
 
-  /** As {@link DatasetFiles.open}; null also for what is no path of the dataset. */
-  open(path: string): OpenedFile | null {
-    const files = this.now();
-    return parseDatasetPath(path) !== null && files?.has(path) ? files.open(path) : null;
-  }
+  close(): void {}
 }
 
-/**
- * As {@link DatasetFiles.open}, of a file that has everything its manifest says. Throws {@link DatasetReadError} where it is missing or too short.
- */
-export function openWhole(files: DatasetFiles, path: string): OpenedFile | null {
-  let opened: OpenedFile | null;
-  try {
-    opened = files.open(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) fail(`${error.message} ${LOOK}`);
-    throw error;
-  }
-  if (opened === null) return null;
-  const { file, size, entry: { bytes } } = opened;
-  if (size >= bytes) return opened;
-  file.close();
-  fail(
-    `Cannot read "${join(files.root, path)}": it has ${size} bytes and its manifest says ${bytes}. ${LOOK}`,
-  );
-}
+type OpenedFile = { readonly file: Deno.FsFile; readonly size: number; readonly entry: FileEntry };
 
-/** What to do where the dataset is not as its manifests say. */
-export const LOOK = "See `deno task dataset verify`; `deno task replay` rebuilds the dataset.";
-
-/** What stands at the place of a file, and what its manifest says of it. */
-export type OpenedFile = { readonly file: Deno.FsFile; readonly size: number; readonly entry: FileEntry };
-
-/** A replay has put another tree in the place of the one that was being read. */
-export class DatasetReplacedError extends DatasetReadError {
-  override name = "DatasetReplacedError";
-  constructor() {
-    super(
-      "Cannot go on: another dataset has been put in the place of the one being read. Run the command again.",
-    );
-  }
-}
-
-const EMPTY = new Uint8Array();
 /** Bytes read at once. */
 const BLOCK_BYTES = 1024 * 1024;
-/** Far above what ingest takes (1 MiB), so that a damaged file cannot fill the memory. */
-const LINE_BYTES_MAX = 16 * 1024 * 1024;
 
 /** The first `bytes` of a file, block by block; a block is good until the next one. Closes the file. */
 export async function* blocksOf(file: Deno.FsFile, bytes: number): AsyncGenerator<Uint8Array> {
@@ -225,49 +218,20 @@ export async function* blocksOf(file: Deno.FsFile, bytes: number): AsyncGenerato
   }
 }
 
-/** The lines in the first `bytes` of a file, without their line feeds, several at a time. Closes the file. */
-export async function* lineBlocksOf(
+/** What lies there, less at the file's end. */
+async function readRange(
   file: Deno.FsFile,
-  bytes: number,
-  { lineBytesMax = LINE_BYTES_MAX } = {},
-): AsyncGenerator<LineBlock> {
-  let rest: Uint8Array = EMPTY;
-  for await (const block of blocksOf(file, bytes)) {
-    const whole = new Uint8Array(rest.length + block.length);
-    whole.set(rest);
-    whole.set(block, rest.length);
-    const lines: Uint8Array[] = [];
-    let from = 0;
-    // The carried rest holds no line feed: a line of many blocks is not searched again and again.
-    for (let end = whole.indexOf(10, rest.length); end >= 0; end = whole.indexOf(10, from)) {
-      lines.push(whole.subarray(from, end));
-      from = end + 1;
-    }
-    rest = whole.subarray(from);
-    if (lines.length > 0) yield { lines, rest: 0 };
-    if (rest.length > lineBytesMax) break;
+  { from, bytes }: { from: number; bytes: number },
+): Promise<Buffer> {
+  const block = Buffer.alloc(bytes);
+  file.seekSync(from, Deno.SeekMode.Start);
+  let filled = 0;
+  while (filled < bytes) {
+    const read = await file.read(block.subarray(filled));
+    if (read === null) break;
+    filled += read;
   }
-  if (rest.length > 0) yield { lines: [], rest: rest.length };
-}
-
-/** `rest`: bytes that no line feed ends, or not within `lineBytesMax` (default 16 MiB); then this is the last block. */
-export type LineBlock = { readonly lines: readonly Uint8Array[]; readonly rest: number };
-
-/** Paths by event, date, partition and file number. */
-export function inOrder(paths: readonly string[]): readonly string[] {
-  return paths.map((path) => ({ path, key: sortKey(path) }))
-    .sort((a, b) => a.key < b.key ? -1 : a.key > b.key ? 1 : 0)
-    .map(({ path }) => path);
-}
-
-/** Text that sorts as event, date, partition and file number do. */
-function sortKey(path: string): string {
-  const { date, partition, fileNumber } = parseDatasetPath(path)!;
-  return [
-    path.slice(0, path.indexOf("/")),
-    date,
-    ...[partition, fileNumber].map((n) => String(n).padStart(16, "0")),
-  ].join("\0");
+  return block.subarray(0, filled);
 }
 
 /** Between an erasure's manifest and its rename the old file stands there still; the new one is always shorter. */
@@ -283,6 +247,8 @@ export function datasetRoot(datasetDir: string): string | null {
   return ifThere(() => Deno.realPathSync(datasetDir));
 }
 
-function fail(message: string): never {
-  throw new DatasetReadError(message);
+function treeOf(datasetDir: string): string {
+  const root = datasetRoot(datasetDir);
+  if (root !== null && hasIdentity(root)) return root;
+  throw missing(datasetDir);
 }

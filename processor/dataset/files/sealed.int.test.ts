@@ -1,10 +1,13 @@
+import { added } from "../fixtures/added.ts";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { systemClock } from "../../../runtime/clock.ts";
 import { type FaultPoint, noFaultPoint } from "../../../runtime/fault_point.ts";
 import type { FileAddition, PartitionStore } from "../store.ts";
 import { datasetPath, OFFSETS_PER_FILE } from "../core/path.ts";
-import { DatasetView, openJsonlDataset } from "./dataset.ts";
+import { DatasetView } from "../reading/listing.ts";
+import { openJsonlDataset } from "./dataset.ts";
+import { CurrentFiles } from "./reader.ts";
 import { readEntries } from "./snapshot.ts";
 
 /**
@@ -56,11 +59,13 @@ async function write(
   const additions = new Map<string, FileAddition>(
     days.map((
       day,
-    ) => [pathOf(day, nextOffset - 1), {
-      lines: [line(nextOffset, day)],
-      placeholders: { PERSON: 1 },
-      counted: [{ reason: `reason ${day}`, promptLength: day }],
-    }]),
+    ) => [
+      pathOf(day, nextOffset - 1),
+      added([line(nextOffset, day)], {
+        placeholders: () => ["PERSON"],
+        counted: () => ({ reason: `reason ${day}`, promptLength: day }),
+      }),
+    ]),
   );
   await store.intend([...additions.keys()], faultPoint);
   store.append(additions);
@@ -135,16 +140,13 @@ describe("what a chunk writes to manifests", () => {
     const bytes: number[] = [];
     for (let n = 0; n < 100; n++) {
       const path = pathOf(n, n);
-      const counted = Array.from(
-        { length: 30 },
-        (_, i) => ({ reason: `${i} ${"r".repeat(200)}`, promptLength: 9 }),
-      );
+      const reason = (i: number) => ({ reason: `${i} ${"r".repeat(200)}`, promptLength: 9 });
+      const additions = new Map([[path, added(Array.from({ length: 30 }, () => "\n"), { counted: reason })]]);
       bytes.push(
         await manifestBytes(async () => {
           await store.intend([path]);
-          store.append(new Map([[path, { lines: ["\n"], placeholders: {} }]]));
+          store.append(additions);
           await store.sync();
-          const additions = new Map([[path, { lines: ["\n"], placeholders: {}, counted }]]);
           await store.advance({ nextOffset: n + 1, additions, letters: [], sanitiserVersion: "s1" });
         }),
       );
@@ -335,27 +337,28 @@ describe("an erasure", () => {
 });
 
 describe("DatasetView", () => {
-  const counted = (view: DatasetView) => {
-    const { partitions, ...rest } = view.page({ limit: 500, before: null, after: null });
+  const freshView = () => new DatasetView(new CurrentFiles(datasetDir));
+  const counted = async (view: DatasetView) => {
+    const { partitions, ...rest } = await view.page({ limit: 500, before: null, after: null });
     return { ...rest, rows: partitions.length };
   };
 
   it("pages by date, the newest first, there and back", async () => {
     await doWork(() => false);
-    const view = new DatasetView(datasetDir);
-    const all = view.list().partitions.map(({ date }) => date).reverse();
+    const view = freshView();
+    const all = (await view.list()).partitions.map(({ date }) => date).reverse();
     expect(all).toHaveLength(50);
-    const first = view.page({ limit: 20, before: null, after: null });
-    const second = view.page({ limit: 20, before: first.older, after: null });
-    const third = view.page({ limit: 20, before: second.older, after: null });
+    const first = await view.page({ limit: 20, before: null, after: null });
+    const second = await view.page({ limit: 20, before: first.older, after: null });
+    const third = await view.page({ limit: 20, before: second.older, after: null });
     const dates = [first, second, third].map(({ partitions }) => partitions.map(({ date }) => date));
     expect(dates.flat()).toEqual(all);
     expect([first.newer, third.older]).toEqual([null, null]);
-    const back = view.page({ limit: 20, before: null, after: third.newer });
+    const back = await view.page({ limit: 20, before: null, after: third.newer });
     expect(back).toEqual(second);
-    expect(view.page({ limit: 20, before: null, after: back.newer })).toEqual(first);
-    expect(first).toMatchObject({ files: 150, records: 450, bytes: view.list().bytes });
-    expect(view.page({ limit: 5, before: "0001-01-01/x", after: null }).partitions).toEqual([]);
+    expect(await view.page({ limit: 20, before: null, after: back.newer })).toEqual(first);
+    expect(first).toMatchObject({ files: 150, records: 450, bytes: (await view.list()).bytes });
+    expect((await view.page({ limit: 5, before: "0001-01-01/x", after: null })).partitions).toEqual([]);
   });
 
   it("names the last 24 files of a dataset partition, and counts all", async () => {
@@ -363,7 +366,7 @@ describe("DatasetView", () => {
     for (let range = 0; range < 30; range++) {
       await write(store, { nextOffset: range * OFFSETS_PER_FILE + 1, days: [0] });
     }
-    const [row] = new DatasetView(datasetDir).page({ limit: 1, before: null, after: null }).partitions;
+    const [row] = (await freshView().page({ limit: 1, before: null, after: null })).partitions;
     expect(row).toMatchObject({ files: 30, records: 30 });
     expect(row!.paths).toHaveLength(24);
     expect(row!.paths[0]).toBe(pathOf(0, 29 * OFFSETS_PER_FILE));
@@ -371,17 +374,17 @@ describe("DatasetView", () => {
 
   it("says after every chunk what a fresh look says", async () => {
     const store = await openPartition();
-    const view = new DatasetView(datasetDir);
+    const view = freshView();
     for (const chunk of WORK) {
       await write(store, chunk);
-      expect(view.totals()).toEqual(new DatasetView(datasetDir).totals());
-      expect(counted(view)).toEqual(counted(new DatasetView(datasetDir)));
-      expect(view.figures()).toEqual(new DatasetView(datasetDir).figures());
+      expect(await view.totals()).toEqual(await freshView().totals());
+      expect(await counted(view)).toEqual(await counted(freshView()));
+      expect(await view.figures()).toEqual(await freshView().figures());
     }
-    const { records, bytes, files } = view.list();
-    expect(view.totals()).toEqual({ records, bytes, files });
+    const { records, bytes, files } = await view.list();
+    expect(await view.totals()).toEqual({ records, bytes, files });
     expect(records).toBe(450);
-    const { reasons, otherReasons, promptLengths, uncounted } = view.figures();
+    const { reasons, otherReasons, promptLengths, uncounted } = await view.figures();
     expect(reasons.reduce((sum, { lines }) => sum + lines, otherReasons)).toBe(450);
     expect(promptLengths.reduce((sum, { lines }) => sum + lines, uncounted)).toBe(450);
     expect([reasons.length, uncounted]).toEqual([20, 0]);
@@ -389,20 +392,20 @@ describe("DatasetView", () => {
 
   it("reads no sealed file again while nothing is sealed, and parses no manifest that stayed as it was", async () => {
     await doWork(() => false);
-    const view = new DatasetView(datasetDir);
-    counted(view);
+    const view = freshView();
+    await counted(view);
     const read = vi.spyOn(Deno, "readFileSync");
     const parse = vi.spyOn(JSON, "parse");
     for (let n = 0; n < 10; n++) {
-      counted(view);
-      view.totals();
+      await counted(view);
+      await view.totals();
     }
     expect(read.mock.calls.filter(([path]) => String(path).includes("sealed"))).toEqual([]);
     expect(parse).not.toHaveBeenCalled();
     const store = await openPartition(1_000);
     await write(store, { nextOffset: 3 * OFFSETS_PER_FILE, days: [2] });
     read.mockClear();
-    expect(counted(view)).toMatchObject({ records: 451 });
+    expect(await counted(view)).toMatchObject({ records: 451 });
     expect(read.mock.calls.filter(([path]) => String(path).includes("sealed"))).toEqual([]);
   });
 });

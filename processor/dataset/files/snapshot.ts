@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { ifThere, readIfThere } from "../../../runtime/durable_file.ts";
-import type { FileEntries, FileEntry } from "../store.ts";
+import { entriesIn, type PartitionSnapshot } from "../reading/snapshot.ts";
+import type { FileEntries } from "../store.ts";
 import {
   damaged,
   manifestPartitions,
@@ -9,30 +10,6 @@ import {
   readSealed,
   type StoredManifest,
 } from "./manifest.ts";
-
-/** What the manifest of a partition, its sealed entries and an erasure under way say together at one moment. */
-export type PartitionSnapshot = {
-  readonly partition: number;
-  /** Null where there is none: then nothing of the partition is the dataset's. */
-  readonly manifest: StoredManifest | null;
-  /** Those that the manifest or its erasure names too are of before. The same object while nothing of it has changed. */
-  readonly sealed: FileEntries;
-};
-
-/** Every file. While an erasure puts its files in place: what it leads to. */
-export function entriesIn({ manifest, sealed }: PartitionSnapshot): FileEntries {
-  return { ...sealed, ...manifest?.files, ...manifest?.erasing?.files };
-}
-
-/** What {@link entriesIn} says of one file, without making all of them. */
-export function entryIn({ manifest, sealed }: PartitionSnapshot, path: string): FileEntry | undefined {
-  return manifest?.erasing?.files[path] ?? manifest?.files[path] ?? sealed[path];
-}
-
-/** The same as it was before an erasure that is under way. */
-export function entryBeforeIn({ manifest, sealed }: PartitionSnapshot, path: string): FileEntry | undefined {
-  return manifest?.files[path] ?? sealed[path];
-}
 
 /** Reads the manifests of a tree once and again: parsed anew is only what has been replaced meanwhile. */
 export class SnapshotReader {
@@ -43,7 +20,7 @@ export class SnapshotReader {
   constructor(readonly root: string) {}
 
   /** The same object as before while nothing has changed. Throws `DatasetStateError` where something is damaged. */
-  read(partition: number): PartitionSnapshot {
+  read(partition: number): StoredSnapshot {
     const path = manifestPaths(this.root, partition).manifest;
     for (;;) {
       const bytes = readIfThere(path);
@@ -71,7 +48,7 @@ export class SnapshotReader {
     }
   }
 
-  #keep(partition: number, kept: Kept): PartitionSnapshot {
+  #keep(partition: number, kept: Kept): StoredSnapshot {
     this.#kept.set(partition, kept);
     return kept.snapshot;
   }
@@ -102,8 +79,10 @@ type SealedFile = { readonly id: string; readonly files: FileEntries };
 type Kept = {
   readonly bytes: Uint8Array;
   readonly ids: string;
-  readonly snapshot: PartitionSnapshot & { readonly manifest: StoredManifest };
+  readonly snapshot: StoredSnapshot & { readonly manifest: StoredManifest };
 };
+
+type StoredSnapshot = PartitionSnapshot & { readonly manifest: StoredManifest | null };
 
 /** The earlier first. */
 function sealedPaths(

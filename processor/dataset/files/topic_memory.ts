@@ -27,6 +27,7 @@ export function treeAt(root: string): DatasetTree {
   const directory = join(root, "_manifest");
   const topicPath = join(directory, "topic.json");
   return {
+    refresh: () => Promise.resolve(),
     counts: () => countsIn(directory),
     addCount: (value) => writeOnce(directory, { name: nameOf(value), value }),
     topicId: () => readJson(topicPath, topic)?.id ?? null,

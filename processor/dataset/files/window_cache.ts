@@ -1,41 +1,13 @@
-import { hash } from "node:crypto";
 import type { WindowEntries } from "../core/dedup_window.ts";
+import { decodeWindow, encodeWindow } from "../core/window_encoding.ts";
 import { PRIVATE, readIfThere } from "../../../runtime/durable_file.ts";
-
-/**
- * The dedup window on disk, so that a start need not read the log's last W records. A cache: not synced, checksummed,
- * and where it doesn't fit the log is read.
- *
- * Format (little-endian): magic · W · next offset · number of entries (8 bytes each) · ids (16 bytes each) · offsets
- * (8) · redrives (2) · SHA-256 of all before it.
- */
-const MAGIC = "PHWINDW1";
-const HEADER_BYTES = 32;
-const ENTRY_BYTES = 26;
-const CHECKSUM_BYTES = 32;
 
 /**
  * Replaces the cached window by a rename without fsync: after a crash it may be missing or old, and the log is read.
  */
-export function saveWindowCache(
-  path: string,
-  { size, nextOffset, entries }: {
-    readonly size: number;
-    readonly nextOffset: number;
-    readonly entries: WindowEntries;
-  },
-): void {
-  const { count } = entries;
-  const body = HEADER_BYTES + count * ENTRY_BYTES;
-  const bytes = new Uint8Array(body + CHECKSUM_BYTES);
-  bytes.set(new TextEncoder().encode(MAGIC));
-  bytes.set(bytesOf(new Float64Array([size, nextOffset, count])), 8);
-  bytes.set(bytesOf(entries.ids), HEADER_BYTES);
-  bytes.set(bytesOf(entries.offsets), HEADER_BYTES + count * 16);
-  bytes.set(bytesOf(entries.redrives), HEADER_BYTES + count * 24);
-  bytes.set(hash("sha256", bytes.subarray(0, body), "buffer"), body);
+export function saveWindowCache(path: string, window: Parameters<typeof encodeWindow>[0]): void {
   const temporary = `${path}.tmp`;
-  Deno.writeFileSync(temporary, bytes, PRIVATE);
+  Deno.writeFileSync(temporary, encodeWindow(window), PRIVATE);
   Deno.renameSync(temporary, path);
 }
 
@@ -45,22 +17,5 @@ export function loadWindowCache(
   size: number,
 ): (WindowEntries & { readonly nextOffset: number }) | null {
   const bytes = readIfThere(path);
-  if (!bytes || bytes.length < HEADER_BYTES + CHECKSUM_BYTES) return null;
-  if (new TextDecoder().decode(bytes.subarray(0, 8)) !== MAGIC) return null;
-  const [cachedSize, nextOffset, count] = new Float64Array(bytes.slice(8, HEADER_BYTES).buffer);
-  if (cachedSize !== size || nextOffset === undefined || count === undefined) return null;
-  const body = HEADER_BYTES + count * ENTRY_BYTES;
-  if (bytes.length !== body + CHECKSUM_BYTES) return null;
-  if (!hash("sha256", bytes.subarray(0, body), "buffer").equals(bytes.subarray(body))) return null;
-  return {
-    nextOffset,
-    count,
-    ids: new Uint32Array(bytes.slice(HEADER_BYTES, HEADER_BYTES + count * 16).buffer),
-    offsets: new Float64Array(bytes.slice(HEADER_BYTES + count * 16, HEADER_BYTES + count * 24).buffer),
-    redrives: new Uint16Array(bytes.slice(HEADER_BYTES + count * 24, body).buffer),
-  };
-}
-
-function bytesOf(array: Uint32Array | Float64Array | Uint16Array): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+  return bytes && decodeWindow(bytes, size);
 }

@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { readAddress, readRecipient } from "./mailbox.ts";
 
@@ -105,4 +106,20 @@ describe("what no public mail server takes", () => {
     expect(readRecipient(text)).toEqual(readAddress(text));
     expect(readRecipient(text)).not.toBeNull();
   });
+});
+
+it("reads a domain as the URL parser does, also where that one is not asked", () => {
+  const label = fc.string({ unit: fc.constantFrom(..."abx09-A"), minLength: 1, maxLength: 6 });
+  const domains = fc.array(fc.oneof(label, fc.constantFrom("xn--mnchen-3ya", "xn--a", "0x1f", "1", "com")), {
+    minLength: 1,
+    maxLength: 4,
+  }).map((labels) => labels.join("."));
+  fc.assert(
+    fc.property(domains, (domain) => {
+      const url = URL.canParse(`http://${domain}`) ? new URL(`http://${domain}`).hostname : "";
+      const isName = url.split(".").every((label) => /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(label));
+      expect(readAddress(`user@${domain}`)?.deliverable).toBe(isName ? `user@${url}` : undefined);
+    }),
+    { numRuns: 5_000 },
+  );
 });

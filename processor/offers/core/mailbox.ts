@@ -57,8 +57,12 @@ function unquote(local: string): string {
   return /^"[^"\\]+"$/.test(local) ? local.slice(1, -1) : local;
 }
 
+/** What the URL parser, which takes 3 µs, leaves as it is: no capital, no punycode, and no number at the end, as an IP address has. */
+const PLAIN_DOMAIN = /^(?!.*--)([a-z0-9-]+\.)*[a-z][a-z0-9-]*$/;
+
 /** IDN to ASCII by the URL parser, which also maps `。` to a dot; an address literal or a port is no domain here. */
 function asciiDomain(domain: string): string | null {
+  if (PLAIN_DOMAIN.test(domain)) return DOMAIN.test(domain) ? domain : null;
   if (/[/:?#@[\]\\%]/.test(domain) || !URL.canParse(`http://${domain}`)) return null;
   const ascii = new URL(`http://${domain}`).hostname.replace(/\.$/, "");
   return DOMAIN.test(ascii) ? ascii : null;

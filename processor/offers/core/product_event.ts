@@ -19,7 +19,8 @@ import { readRecipient } from "./mailbox.ts";
 
 /** What a record of `posthog.webhooks` means for offers: an input of the offers, parsed once. Still holds plain ids. */
 export type OfferInput =
-  | { readonly is: "event"; readonly event: ProductEvent }
+  /** `glance`: see `processor/offers/core/glance.ts`; missing where nobody took one. */
+  | { readonly is: "event"; readonly event: ProductEvent; readonly glance?: string | null }
   | {
     readonly is: "unsubscribe";
     readonly claims: UnsubscribeClaims;
@@ -153,7 +154,8 @@ function textOf(value: unknown): string | null {
   return typeof value === "string" ? value : null;
 }
 
-const MERGES: Readonly<Record<string, { readonly how: MergeHow; readonly names: string }>> = {
+/** Events that ask for a merge: how, and the property that names the other id. */
+export const MERGES: Readonly<Record<string, { readonly how: MergeHow; readonly names: string }>> = {
   $identify: { how: "identify", names: "$anon_distinct_id" },
   $create_alias: { how: "alias", names: "alias" },
   $merge_dangerously: { how: "dangerous", names: "alias" },

@@ -1,11 +1,5 @@
-import {
-  type Fact,
-  type FactOf,
-  isNewer,
-  type MergeHow,
-  type Position,
-  type UnprovenKind,
-} from "../../facts/facts.ts";
+import { isNewer } from "../../facts/encode.ts";
+import type { Fact, FactOf, MergeHow, Position, UnprovenKind } from "../../facts/facts.ts";
 import { askedAt, decidesMerges, heldBy, type HeldJoin } from "./merge.ts";
 import type { ProductEvent } from "./product_event.ts";
 
@@ -170,7 +164,7 @@ function isOptOutNews(
 }
 
 /** What is known after these facts. */
-export function learn(known: SubjectKnown, facts: readonly Fact[]): SubjectKnown {
+export function learn<Known extends SubjectKnown>(known: Known, facts: readonly Fact[]): Known {
   let next = known;
   for (const fact of facts) {
     if (fact.fact === "counted") next = { ...next, uuids: new Set(next.uuids).add(fact.uuid) };

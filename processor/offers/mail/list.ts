@@ -1,4 +1,3 @@
-import PostalMime from "postal-mime";
 import { join } from "node:path";
 import { ifThere, readIfThere } from "../../../runtime/durable_file.ts";
 import type { MailListing } from "../../../contract/processor_api.ts";
@@ -94,6 +93,7 @@ function messageIdOf(name: string): string {
 async function parse(dir: string, { name, at }: File): Promise<Parsed | null> {
   const bytes = readIfThere(join(dir, name));
   if (bytes === null) return null;
+  const { default: PostalMime } = await import("postal-mime");
   const mail = await PostalMime.parse(bytes);
   const to = mail.to?.map((to) => to.address).join(", ") ?? "";
   const subject = mail.subject ?? "";

@@ -1,4 +1,4 @@
-import nodemailer from "nodemailer";
+import { once } from "../../../runtime/remember.ts";
 import type { OutgoingMail } from "../core/discount_email.ts";
 import type { DkimKey } from "../core/dkim.ts";
 
@@ -12,7 +12,11 @@ export type BuiltMessage = {
 const SIGNATURE = /^DKIM-Signature:/;
 const SIGNATURE_BYTES = 15;
 
-const composer = nodemailer.createTransport({ streamTransport: true, buffer: true, newline: "windows" });
+/** Loaded with the first mail, so that no start waits for it. */
+const composer = once(async () => {
+  const { default: nodemailer } = await import("nodemailer");
+  return nodemailer.createTransport({ streamTransport: true, buffer: true, newline: "windows" });
+});
 
 /**
  * The message is whole and signed before anybody connects, so that the claim at the final dot waits for no signature.
@@ -24,7 +28,7 @@ export async function buildMessage(
   mail: OutgoingMail,
   { now, dkim }: { readonly now: number; readonly dkim: DkimKey | null },
 ): Promise<BuiltMessage> {
-  const { message } = await composer.sendMail({
+  const { message } = await (await composer()).sendMail({
     messageId: mail.messageId,
     date: new Date(now),
     from: { name: mail.from.name, address: mail.from.address },

@@ -1,4 +1,4 @@
-import SMTPConnection from "nodemailer/lib/smtp-connection";
+import type SMTPConnection from "nodemailer/lib/smtp-connection";
 import { Buffer } from "node:buffer";
 import { Readable } from "node:stream";
 import type { Mailer, SendOutcome } from "../mailer.ts";
@@ -28,7 +28,8 @@ export function createSmtpMailer(relay: SmtpRelay, options: SmtpMailerOptions): 
     kind: "smtp",
     async send(mail, claim) {
       const message = await buildMessage(mail, { now: options.now(), dkim: options.dkim ?? null });
-      const connection = new SMTPConnection({
+      const { default: Connection } = await import("nodemailer/lib/smtp-connection");
+      const connection = new Connection({
         host: relay.host,
         port: relay.port,
         secure: relay.implicitTls,

@@ -1,7 +1,8 @@
 import type { DatabaseSync } from "node:sqlite";
-import { isNewer } from "../../facts/facts.ts";
+import { isNewer } from "../../facts/encode.ts";
 import type { Offer } from "../core/offer.ts";
 import { type AddressRow, type OfferRows, readAddressRow } from "./rows.ts";
+import { prepareWrite } from "./statements.ts";
 
 /**
  * Where an offer's mail may go. Whoever learns of an offer that somebody earned must not be able to have it sent to
@@ -14,8 +15,10 @@ import { type AddressRow, type OfferRows, readAddressRow } from "./rows.ts";
  * comes, until an erasure has them made anew.
  */
 export type Destinations = {
-  /** An offer was earned, or an erasure took rows: from nothing. */
-  derive(offer: Offer, person: number): void;
+  /** An offer was earned, of which no row speaks yet. */
+  earned(offer: Offer, person: number): void;
+  /** An erasure took rows, or a join holds no more: from nothing. */
+  deriveAgain(offer: Offer, person: number): void;
   /** A join landed in the table `joined`. */
   joined(
     join: { readonly a: string; readonly b: string; readonly at: number; readonly proven: boolean },
@@ -28,31 +31,37 @@ export type Destinations = {
 };
 
 /** Prepares its statements on the writer's connection. */
-export function createDestinations(db: DatabaseSync, rows: OfferRows): Destinations {
+export function createDestinations(
+  db: DatabaseSync,
+  { rows, idOf }: { readonly rows: OfferRows; readonly idOf: (subject: string) => number },
+): Destinations {
   const sql = {
     offersOf: db.prepare(
       "select p.offer, e.until from party p join earning e on e.offer = p.offer where p.subject = ?",
     ),
-    putEarning: db.prepare("insert or replace into earning values (?, ?, ?)"),
-    removeEarning: db.prepare("delete from earning where offer = ?"),
-    users: db.prepare("select distinct subject from use where person = ?"),
+    putEarning: prepareWrite(db, "insert or replace into earning values (?, ?, ?)"),
+    removeEarning: prepareWrite(db, "delete from earning where offer = ?"),
+    users: db.prepare(
+      `select s.subject from use u join subject s on s.id = u.subject where u.person = ?
+       order by u.partition, u.offset`,
+    ),
     uuids: db.prepare("select uuid from use where subject = ?"),
     lastJoined: db.prepare(
       "select max(at) as at from subject s join joined j on j.a = s.subject where s.person = ? and j.holds = 1",
     ),
     isParty: db.prepare("select 1 from party where offer = ? and subject = ?"),
     putParty: db.prepare("insert or ignore into party values (?, ?)"),
-    removeParty: db.prepare("delete from party where offer = ?"),
+    removeParty: prepareWrite(db, "delete from party where offer = ?"),
     neighbours: db.prepare(
       `select b as subject from joined where a = ?1 and holds = 1 and (at <= ?2 or proven = 1)
-       union select a from joined where b = ?1 and holds = 1 and (at <= ?2 or proven = 1)`,
+       union all select a from joined where b = ?1 and holds = 1 and (at <= ?2 or proven = 1)`,
     ),
     addresses: db.prepare("select * from address where subject = ? and (first_at <= ? or proven = 1)"),
-    put: db.prepare("insert or replace into destination values (?, ?, ?, ?, ?, ?)"),
-    remove: db.prepare("delete from destination where offer = ?"),
+    put: prepareWrite(db, "insert or replace into destination values (?, ?, ?, ?, ?, ?)"),
+    remove: prepareWrite(db, "delete from destination where offer = ?"),
   };
 
-  const offersOf = (subject: string) => sql.offersOf.all(subject) as { offer: number; until: number }[];
+  const offersOf = (subject: number) => sql.offersOf.all(subject) as { offer: number; until: number }[];
 
   const improve = (offer: number, row: AddressRow) => {
     for (const proven of row.proven ? [false, true] : [false]) {
@@ -63,42 +72,52 @@ export function createDestinations(db: DatabaseSync, rows: OfferRows): Destinati
     }
   };
 
-  /** Tells each id that is joined to this one in time, itself first, until it is told no. */
+  /** Tells each id that is joined to this one in time, itself first and none twice, until it is told no. */
   const walk = (from: string, until: number, each: (subject: string) => boolean) => {
-    const left = [from];
-    for (let subject = left.pop(); subject !== undefined; subject = left.pop()) {
+    const found = new Set([from]);
+    for (const subject of found) {
       if (!each(subject)) continue;
-      for (const row of sql.neighbours.all(subject, until)) left.push((row as { subject: string }).subject);
+      for (const row of sql.neighbours.all(subject, until)) found.add((row as { subject: string }).subject);
     }
   };
 
+  /** False where it was one already. */
+  const putParty = (offer: number, until: number, subject: string): boolean => {
+    const id = idOf(subject);
+    if (sql.putParty.run(offer, id).changes === 0) return false;
+    for (const row of sql.addresses.all(id, until)) improve(offer, readAddressRow(row));
+    return true;
+  };
+
   const grow = (offer: number, { until, from }: { until: number; from: string }) =>
-    walk(from, until, (subject) => {
-      if (sql.putParty.run(offer, subject).changes === 0) return false;
-      for (const row of sql.addresses.all(subject, until)) improve(offer, readAddressRow(row));
-      return true;
-    });
+    walk(from, until, (subject) => putParty(offer, until, subject));
 
   /**
    * Whose uses earned it. That need not be who sent the record: of two ids that one join, received later, makes one
-   * person, the record of either may be the one behind which all of this was seen.
+   * person, the record of either may be the one behind which all of this was seen. `party`: who was found on the way, where
+   * these are all.
    */
   const earningOf = ({ subject, earnedAt, uses }: Offer, person: number) => {
     const seen = new Set<string>();
-    const users = sql.users.all(person).map((row) => (row as { subject: string }).subject);
-    for (const root of [subject, ...users]) {
+    function* roots() {
+      yield subject;
+      for (const row of sql.users.all(person)) yield (row as { subject: string }).subject;
+    }
+    for (const root of roots()) {
       const uuids = new Set<string>();
+      const party: string[] = [];
       walk(root, earnedAt, (one) => {
         if (seen.has(one)) return false;
         seen.add(one);
-        for (const row of sql.uuids.all(one)) uuids.add((row as { uuid: string }).uuid);
+        party.push(one);
+        for (const row of sql.uuids.all(idOf(one))) uuids.add((row as { uuid: string }).uuid);
         return true;
       });
-      if (uuids.size >= uses) return { root, until: earnedAt };
+      if (uuids.size >= uses) return { root, until: earnedAt, party };
     }
     // The join that completed the uses came later than the record behind which it was seen.
     const { at } = sql.lastJoined.get(person) as { at: number | null };
-    return { root: subject, until: Math.max(earnedAt, at ?? earnedAt) };
+    return { root: subject, until: Math.max(earnedAt, at ?? earnedAt), party: null };
   };
 
   const remove = (offer: number) => {
@@ -107,17 +126,23 @@ export function createDestinations(db: DatabaseSync, rows: OfferRows): Destinati
     sql.remove.run(offer);
   };
 
+  const earned = (offer: Offer, person: number) => {
+    const { root, until, party } = earningOf(offer, person);
+    sql.putEarning.run(offer.id, root, until);
+    if (party === null) grow(offer.id, { until, from: root });
+    else for (const subject of party) putParty(offer.id, until, subject);
+  };
+
   return {
-    derive(offer, person) {
+    earned,
+    deriveAgain(offer, person) {
       remove(offer.id);
-      const { root, until } = earningOf(offer, person);
-      sql.putEarning.run(offer.id, root, until);
-      grow(offer.id, { until, from: root });
+      earned(offer, person);
     },
     joined({ a, b, at, proven }) {
       for (const [known, other] of [[a, b], [b, a]] as const) {
-        for (const { offer, until } of offersOf(known)) {
-          if (!proven && at > until || sql.isParty.get(offer, other) !== undefined) continue;
+        for (const { offer, until } of offersOf(idOf(known))) {
+          if (!proven && at > until || sql.isParty.get(offer, idOf(other)) !== undefined) continue;
           grow(offer, { until, from: other });
         }
       }
@@ -127,7 +152,7 @@ export function createDestinations(db: DatabaseSync, rows: OfferRows): Destinati
         if (row.proven || row.firstAt <= until) improve(offer, row);
       }
     },
-    hasBoth: (offer, { a, b }) => [a, b].every((one) => sql.isParty.get(offer, one) !== undefined),
+    hasBoth: (offer, { a, b }) => [a, b].every((one) => sql.isParty.get(offer, idOf(one)) !== undefined),
     remove,
   };
 }

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { FactOf, Position } from "../../facts/facts.ts";
 import { type JoinRow, judge, type OtherId, rowOf, update, type Verdict } from "../core/merge.ts";
+import { prepareWrite } from "./statements.ts";
 
 /** Two subjects of a row. */
 type Ends = { readonly a: string; readonly b: string };
@@ -19,8 +20,8 @@ export function createJoins(db: DatabaseSync) {
   const isBefore = "(time, at, partition, offset) < (?4, ?5, ?6, ?7)";
   const sql = {
     row: db.prepare("select * from joined where a = ? and b = ?"),
-    put: db.prepare("insert or replace into joined values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
-    setVerdict: db.prepare("update joined set holds = ?, open = ? where a = ? and b = ?"),
+    put: prepareWrite(db, "insert or replace into joined values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+    setVerdict: prepareWrite(db, "update joined set holds = ?, open = ? where a = ? and b = ?"),
     open: db.prepare("select * from joined where b = ? and open = 1"),
     asked: db.prepare("select * from joined where b = ? and how <> 'person'"),
     isNamedBefore: db.prepare(
@@ -37,7 +38,7 @@ export function createJoins(db: DatabaseSync) {
       `select a, b from joined where a = ?1 and partition = ?2 and offset < ?3
        union select a, b from joined where b = ?1 and partition = ?2 and offset < ?3`,
     ),
-    remove: db.prepare("delete from joined where a = ? and b = ?"),
+    remove: prepareWrite(db, "delete from joined where a = ? and b = ?"),
   };
 
   const otherOf = ({ a, b, time, at, position, arrived }: JoinRow): OtherId => ({

@@ -7,7 +7,8 @@ import {
   OFFER_FILTERS,
   type OfferFilter,
 } from "../../../contract/processor_api.ts";
-import { encodeFact, type Fact } from "../../facts/facts.ts";
+import { encodeFact } from "../../facts/encode.ts";
+import type { Fact } from "../../facts/facts.ts";
 import type { Offer } from "../core/offer.ts";
 import { hashes, START } from "../fixtures/run.ts";
 import { openViewToWrite } from "./schema.ts";

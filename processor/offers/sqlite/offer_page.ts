@@ -1,18 +1,16 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { KeyedHashes } from "../../../contract/keyed_hash.ts";
 import {
-  CLOSED_REASONS,
-  FAILED_REASONS,
   type ListedPerson,
   type OfferFilter,
   type OfferListing,
   type OfferQuery,
-  type OfferState,
   type OfferView,
 } from "../../../contract/processor_api.ts";
 import { decodeFact, type Position } from "../../facts/facts.ts";
 import { PERSON_PREFIX } from "../../record/erasure.ts";
 import type { Offer } from "../core/offer.ts";
+import { type Place, PLACES } from "./places.ts";
 import type { OfferRows } from "./rows.ts";
 
 /** A page of people as the view knows them: whose a record is only the raw topic can say. */
@@ -29,15 +27,6 @@ export type UnnamedPerson = Omit<ListedPerson, "distinctIdWithheld"> & {
 };
 
 type Row = { readonly id: number; readonly touched: number; readonly offer: number | null };
-type Place = { readonly state: OfferState; readonly reason: string | null };
-
-/** Every place that a person can stand at, which is how the index of the list begins. */
-const PLACES: readonly Place[] = [
-  ...(["counting", "waiting", "sending", "offered"] as const).map((state) => ({ state, reason: null })),
-  ...FAILED_REASONS.map((reason) => ({ state: "failed" as const, reason })),
-  ...CLOSED_REASONS.map((reason) => ({ state: "closed" as const, reason })),
-];
-
 /** Where a list goes on: the fact that last touched its last person, and that person's number, the same in every view. */
 const CURSOR = /^(\d{1,15})-(\d{1,15})$/;
 
@@ -177,12 +166,14 @@ function statements(db: DatabaseSync) {
       "select id, touched, offer, state, reason from person where id = ? and state is not null",
     ),
     lastUse: db.prepare(
-      "select subject, partition, offset from use where person = ? order by partition desc, offset desc limit 1",
+      `select (select subject from subject where id = use.subject) as subject, partition, offset from use where person = ?
+       order by partition desc, offset desc limit 1`,
     ),
     // A subject of a person.id begins with "p-", and comes behind those of distinct_ids.
     subject: db.prepare("select subject from subject where person = ? order by subject limit 1"),
     lastRecord: db.prepare(
-      "select partition, offset from timeline where subject = ? and partition is not null order by fact desc limit 1",
+      `select partition, offset from timeline where subject = (select id from subject where subject = ?)
+       and partition is not null order by fact desc limit 1`,
     ),
     fact: db.prepare("select body from timeline where fact = ?"),
   };

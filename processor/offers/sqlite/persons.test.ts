@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Fact } from "../../facts/facts.ts";
-import { encodeFact } from "../../facts/facts.ts";
+import { encodeFact } from "../../facts/encode.ts";
 import { createOfferStoreReader } from "./reader.ts";
 import { openViewToWrite } from "./schema.ts";
 import { createOfferStoreWriter } from "./writer.ts";

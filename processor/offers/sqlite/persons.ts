@@ -1,7 +1,9 @@
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
-import { isNewer, type Position } from "../../facts/facts.ts";
+import { isNewer } from "../../facts/encode.ts";
+import type { Position } from "../../facts/facts.ts";
 import { currentOf, type Offer } from "../core/offer.ts";
 import type { OfferRows } from "./rows.ts";
+import { prepareWrite } from "./statements.ts";
 
 /** What is derived of a person, kept up to date fact by fact. */
 export type Person = {
@@ -24,7 +26,9 @@ export type Person = {
  */
 export function createPersons(db: DatabaseSync, rows: OfferRows) {
   const sql = {
-    putSubject: db.prepare("insert or replace into subject values (?, ?, ?)"),
+    putSubject: prepareWrite(db, "insert into subject values (?, ?, ?, ?)"),
+    lastSubject: db.prepare("select max(id) as id from subject"),
+    moveSubject: prepareWrite(db, "update subject set person = ?, since = ? where id = ?"),
     putPerson: db.prepare("insert into person (touched, size, uses, opted_out) values (?, 0, 0, 0)"),
     person: db.prepare("select * from person where id = ?"),
     newUses: db.prepare(
@@ -32,15 +36,15 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
        and not exists (select 1 from use k where k.person = ? and k.uuid = g.uuid)`,
     ),
     move: [
-      db.prepare("update use set person = ? where person = ?"),
-      db.prepare("update offer set person = ? where person = ?"),
+      prepareWrite(db, "update use set person = ? where person = ?"),
+      prepareWrite(db, "update offer set person = ? where person = ?"),
     ],
-    moveSubjects: db.prepare("update subject set person = ?, since = ? where person = ?"),
+    moveSubjects: prepareWrite(db, "update subject set person = ?, since = ? where person = ?"),
     moveRows: [
-      db.prepare("update use set person = ? where subject = ?"),
-      db.prepare("update offer set person = ? where subject = ?"),
+      prepareWrite(db, "update use set person = ? where subject = ?"),
+      prepareWrite(db, "update offer set person = ? where subject = ?"),
     ],
-    removePerson: db.prepare("delete from person where id = ?"),
+    removePerson: prepareWrite(db, "delete from person where id = ?"),
     neighbours: db.prepare(
       `select b as subject from joined where a = ? and holds = 1
        union select a from joined where b = ? and holds = 1`,
@@ -54,18 +58,24 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
       "select 1 from subject s join opted_out o on o.subject = s.subject where s.person = ? limit 1",
     ),
     newest: db.prepare(
-      `select a.at, a.partition, a.offset, a.mailbox from subject s join address a on a.subject = s.subject
+      `select a.at, a.partition, a.offset, a.mailbox from subject s join address a on a.subject = s.id
        where s.person = ? order by a.at desc, a.partition desc, a.offset desc limit 1`,
     ),
     uses: db.prepare("select count(distinct uuid) as n from use where person = ?"),
     isOptedOut: db.prepare("select 1 from opted_out where subject = ?"),
-    refresh: db.prepare(
+    refresh: prepareWrite(
+      db,
       `update person set touched = ?, size = ?, uses = ?, opted_out = ?, newest_at = ?, newest_partition = ?,
        newest_offset = ?, newest_mailbox = ?, offer = ?, state = ?, reason = ?, partition = ?, due = ?, due_proven = ? where id = ?`,
     ),
   };
-  /** Persons as the facts of this transaction have made them, with the last fact that touched them. */
+  /** Persons as the facts have made them; nobody else writes their rows. */
   const known = new Map<number, Person>();
+  /** A subject's number, and whose it was when it was last asked; it is still who is known by that number. */
+  const bySubject = new Map<string, { readonly id: number; readonly person: Person }>();
+  /** No row of the table is ever removed. Null: to be asked. */
+  let nextSubject: number | null = null;
+  /** The last fact of this transaction that touched a person. */
   const touched = new Map<number, number>();
 
   const make = (fact: number): Person => {
@@ -78,6 +88,28 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
   const get = (id: number): Person => {
     let person = known.get(id);
     if (person === undefined) known.set(id, person = readPerson(sql.person.get(id)));
+    return person;
+  };
+
+  const find = (subject: string): Person | null => {
+    const found = bySubject.get(subject);
+    if (found !== undefined && known.get(found.person.id) === found.person) return found.person;
+    const row = rows.subject(subject);
+    if (row === null) return null;
+    const person = get(row.person);
+    bySubject.set(subject, { id: row.id, person });
+    return person;
+  };
+
+  const idOf = (subject: string): number => (bySubject.get(subject) ?? rows.subject(subject)!).id;
+
+  /** A subject that no row speaks of. */
+  const take = (person: Person, subject: string, fact: number): Person => {
+    person.size++;
+    const id = nextSubject ?? ((sql.lastSubject.get() as { id: number | null }).id ?? 0) + 1;
+    nextSubject = id + 1;
+    sql.putSubject.run(id, subject, person.id, fact);
+    bySubject.set(subject, { id, person });
     return person;
   };
 
@@ -130,11 +162,13 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
   /** Subjects move into a person of their own. */
   const settleIn = (person: Person, subjects: Iterable<string>, fact: number) => {
     for (const subject of subjects) {
-      sql.putSubject.run(subject, person.id, fact);
-      for (const move of sql.moveRows) move.run(person.id, subject);
+      const id = idOf(subject);
       person.size++;
+      sql.moveSubject.run(person.id, fact, id);
+      bySubject.set(subject, { id, person });
+      for (const move of sql.moveRows) move.run(person.id, id);
       person.optedOut ||= sql.isOptedOut.get(subject) !== undefined;
-      const newest = rows.addressOf(subject);
+      const newest = rows.addressOf(id);
       if (newest !== null) addressed(person, newest);
     }
   };
@@ -144,30 +178,35 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
     person.offer = rows.currentOf(person.id)?.id ?? null;
   };
 
+  const ofSubject = (subject: string, fact: number): Person =>
+    find(subject) ?? take(make(fact), subject, fact);
+
+  /** Answers the person that both are from now on. */
+  const merge = (a: Person, b: Person, fact: number): Person => {
+    if (a.id === b.id) return a;
+    const [kept, gone] = a.size >= b.size ? [a, b] : [b, a];
+    kept.uses += (sql.newUses.get(gone.id, kept.id) as { n: number }).n;
+    for (const move of sql.move) move.run(kept.id, gone.id);
+    sql.moveSubjects.run(kept.id, fact, gone.id);
+    kept.size += gone.size;
+    kept.optedOut ||= gone.optedOut;
+    if (gone.newest !== null) addressed(kept, gone.newest);
+    const offers = [kept.offer, gone.offer].flatMap((id) => id === null ? [] : [rows.offer(id)!]);
+    kept.offer = currentOf(offers)?.id ?? null;
+    forget(gone.id);
+    return kept;
+  };
+
   return {
     get,
-    ofSubject(subject: string, fact: number): Person {
-      const id = rows.personOf(subject);
-      if (id !== null) return get(id);
-      const person = make(fact);
-      person.size = 1;
-      sql.putSubject.run(subject, person.id, fact);
-      return person;
-    },
-    /** Answers the person that both are from now on. */
-    merge(a: Person, b: Person, fact: number): Person {
-      if (a.id === b.id) return a;
-      const [kept, gone] = a.size >= b.size ? [a, b] : [b, a];
-      kept.uses += (sql.newUses.get(gone.id, kept.id) as { n: number }).n;
-      for (const move of sql.move) move.run(kept.id, gone.id);
-      sql.moveSubjects.run(kept.id, fact, gone.id);
-      kept.size += gone.size;
-      kept.optedOut ||= gone.optedOut;
-      if (gone.newest !== null) addressed(kept, gone.newest);
-      const offers = [kept.offer, gone.offer].flatMap((id) => id === null ? [] : [rows.offer(id)!]);
-      kept.offer = currentOf(offers)?.id ?? null;
-      forget(gone.id);
-      return kept;
+    ofSubject,
+    /** The number of a subject that a row speaks of. */
+    idOf,
+    /** Two subjects are one person: answers it. One that was not known has nothing to move. */
+    join({ a, b }: { readonly a: string; readonly b: string }, fact: number): Person {
+      const one = find(a) ?? find(b) ?? take(make(fact), a, fact);
+      const [first, second] = [find(a) ?? take(one, a, fact), find(b) ?? take(one, b, fact)];
+      return merge(first, second, fact);
     },
     /** Of two subjects whose join holds no more: the persons that they are now, one where something else joins them. */
     part({ a, b }: { readonly a: string; readonly b: string }, fact: number): readonly Person[] {
@@ -216,12 +255,15 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
     /** Writes the rows, once for all facts of a transaction. */
     refresh(): void {
       for (const [id, fact] of touched) sql.refresh.run(fact, ...columnsOf(get(id)), id);
-      this.forgetAll();
+      touched.clear();
+      if (known.size + bySubject.size > REMEMBERED_MAX) this.forgetAll();
     },
-    /** Also after a transaction that was rolled back: the rows say what holds. */
+    /** After a transaction that was rolled back: the rows say what holds. */
     forgetAll(): void {
       known.clear();
+      bySubject.clear();
       touched.clear();
+      nextSubject = null;
     },
   };
 
@@ -253,6 +295,9 @@ export function createPersons(db: DatabaseSync, rows: OfferRows) {
     return canAct ? current.state.dueAt : null;
   }
 }
+
+/** Persons and subjects that are kept in memory from one transaction to the next: about 10 MB. */
+const REMEMBERED_MAX = 50_000;
 
 /** Neighbours of a subject that are read at once. */
 const NEIGHBOURS_PER_LOOK = 32;

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 import type { Offer, OfferNow } from "../core/offer.ts";
 import type { OfferStoreReader } from "../store.ts";
+import { PLACES } from "./places.ts";
 import { createOfferRows, type Destination } from "./rows.ts";
 import type { UnprovenKind } from "../../facts/facts.ts";
 import { isJudged, type JoinRow } from "../core/merge.ts";
@@ -14,7 +15,16 @@ const NOTHING = {
   isOptedOut: false,
   suppressed: new Set<string>(),
   unproven: new Set<UnprovenKind>(),
+  person: { id: null, uses: 0, hasOffer: false },
+  mergeAskedSince: null,
 };
+
+/** Of the subject's newest address, null where it has none, and of its person. */
+type KnownRow =
+  & Record<"at" | "partition" | "offset" | "proven" | "isOptedOut" | "isSuppressed" | "hasUnproven", number>
+  & Record<"mailbox" | "personMailbox", string | null>
+  & Record<"offer" | "mergeAskedSince", number | null>
+  & { readonly person: number; readonly uses: number; readonly uuids: string };
 
 /** The reading side of the view, for the loops that decide and send. */
 export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
@@ -39,18 +49,24 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
       }
     },
     knownOf(subject) {
-      const person = rows.personOf(subject);
-      if (person === null) return { ...NOTHING, subject, erasedAt: erasedAt(subject) };
-      const address = rows.addressOf(subject);
+      const row = sql.known.get(subject) as KnownRow | undefined;
+      if (row === undefined) return { ...NOTHING, subject, erasedAt: erasedAt(subject) };
+      const { at, partition, offset, mailbox, proven } = row;
       return {
         ...NOTHING,
         subject,
-        uuids: new Set(sql.uuids.all(subject).map((row) => text(row, "uuid"))),
-        address,
-        personMailbox: address === null ? null : rows.summaryOf(person).mailbox,
-        isOptedOut: sql.optedOut.get(subject) !== undefined,
-        suppressed: new Set(address !== null && isSuppressed(address.mailbox) ? [address.mailbox] : []),
-        unproven: new Set(sql.unproven.all(subject).map((row) => text(row, "what") as UnprovenKind)),
+        uuids: row.uuids === NO_UUIDS ? NOTHING.uuids : new Set(JSON.parse(row.uuids)),
+        address: mailbox === null
+          ? null
+          : { at, position: { partition, offset }, mailbox, ...(proven === 1 ? { proven: true } : {}) },
+        personMailbox: mailbox === null ? null : row.personMailbox,
+        isOptedOut: row.isOptedOut === 1,
+        suppressed: new Set(mailbox !== null && row.isSuppressed === 1 ? [mailbox] : []),
+        unproven: row.hasUnproven === 1
+          ? new Set(sql.unproven.all(subject).map((row) => text(row, "what") as UnprovenKind))
+          : NOTHING.unproven,
+        person: { id: row.person, uses: row.uses, hasOffer: row.offer !== null },
+        mergeAskedSince: row.mergeAskedSince,
         erasedAt: erasedAt(subject),
       };
     },
@@ -60,10 +76,6 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
         | undefined;
       if (row === undefined) return null;
       return { isProven: row.proven === 1, isSure: !isJudged(row), time: row.time };
-    },
-    mergeAskedSince(subject) {
-      const { since } = sql.mergeAskedSince.get(subject) as { since: number | null };
-      return since;
     },
     isSuppressed,
     personOf(subject) {
@@ -76,7 +88,9 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
       return row?.n ?? 0;
     },
     touchedSince: (fact) => ({
-      persons: sql.touched.all(fact).map((row) => (row as { id: number }).id),
+      persons: WHEREVER.flatMap(({ state, reason }) =>
+        sql.touched.all(state, reason, fact).map((row) => (row as { id: number }).id)
+      ),
       subjects: sql.moved.all(fact).map((row) => text(row, "subject")),
     }),
     due(partitions, { now, limit, provenOnly }) {
@@ -146,18 +160,32 @@ export function createOfferStoreReader(db: DatabaseSync): OfferStoreReader {
   }
 }
 
+/** Also who has neither used anything nor opted out. */
+const WHEREVER = [...PLACES, { state: null, reason: null }];
+const NO_UUIDS = "[]";
+
 function statements(db: DatabaseSync) {
   return {
-    uuids: db.prepare("select uuid from use where subject = ?"),
-    optedOut: db.prepare("select 1 from opted_out where subject = ?"),
+    // One look for all of it, as every record asks.
+    known: db.prepare(
+      `select a.at, a.partition, a.offset, a.mailbox, a.proven, p.newest_mailbox as personMailbox,
+         p.id as person, p.uses, p.offer,
+         (select json_group_array(uuid) from use u where u.subject = s.id) as uuids,
+         (select min(arrived) from joined j where j.b = s.subject and j.open = 1 and j.person is not null)
+           as mergeAskedSince,
+         exists (select 1 from opted_out o where o.subject = s.subject) as isOptedOut,
+         exists (select 1 from suppressed x where x.mailbox = a.mailbox) as isSuppressed,
+         exists (select 1 from unproven n where n.subject = s.subject) as hasUnproven
+       from subject s join person p on p.id = s.person
+       left join address a on a.subject = s.id and a.mailbox = (
+         select mailbox from address where subject = s.id order by at desc, partition desc, offset desc limit 1)
+       where s.subject = ?`,
+    ),
     suppressed: db.prepare("select 1 from suppressed where mailbox = ?"),
     unproven: db.prepare("select what from unproven where subject = ?"),
     joined: db.prepare("select proven, how, time from joined where a = ? and b = ?"),
-    mergeAskedSince: db.prepare(
-      "select min(arrived) as since from joined where b = ? and open = 1 and person is not null",
-    ),
     person: db.prepare(
-      "select id, uses, offer from subject s join person p on p.id = s.person where s.subject = ?",
+      "select p.id, uses, offer from subject s join person p on p.id = s.person where s.subject = ?",
     ),
     anyErased: db.prepare("select 1 from erased limit 1"),
     erasedAt: db.prepare("select max(at) as at from erased where subject = ?"),
@@ -169,7 +197,7 @@ function statements(db: DatabaseSync) {
            and not (o.partition = ?2 and o.offset >= ?3))
        ) as n from subject s join person p on p.id = s.person where s.subject = ?1`,
     ),
-    touched: db.prepare("select id from person where touched >= ?"),
+    touched: db.prepare("select id from person where state is ? and reason is ? and touched >= ?"),
     moved: db.prepare("select subject from subject where since >= ?"),
     due: db.prepare(
       "select offer, due from person where partition = ? and due is not null and due <= ? order by due limit ?",

@@ -4,6 +4,8 @@ import { currentOf, type MailboxState, type Offer } from "../core/offer.ts";
 
 /** What is derived from the view's rows, the same for its writer and its readers: persons and their offers. */
 export type OfferRows = {
+  /** The number of a subject, and its person; null where no row speaks of it. */
+  subject(subject: string): { readonly id: number; readonly person: number } | null;
   /** Null for a subject that no row speaks of. */
   personOf(subject: string): number | null;
   subjectsOf(person: number): readonly string[];
@@ -12,7 +14,7 @@ export type OfferRows = {
   /** As of the last transaction. */
   summaryOf(person: number): PersonSummary;
   /** The newest of the subject's own. */
-  addressOf(subject: string): AddressRow | null;
+  addressOf(subject: number): AddressRow | null;
   /** Where an offer's mail may go: the newest address, or the newest proven one. */
   destinationOf(offer: number, by: { readonly proven: boolean }): Destination | null;
   mailboxStateOf(mailbox: string, person: number): MailboxState;
@@ -30,7 +32,7 @@ export type PersonSummary = {
 };
 
 export type AddressRow = {
-  readonly subject: string;
+  readonly subject: number;
   readonly at: number;
   readonly position: Position;
   readonly mailbox: string;
@@ -41,7 +43,7 @@ export type AddressRow = {
 export type Destination = { readonly at: number; readonly position: Position; readonly mailbox: string };
 
 type RawAddress = {
-  subject: string;
+  subject: number;
   at: number;
   partition: number;
   offset: number;
@@ -53,8 +55,8 @@ type RawAddress = {
 /** Statements are prepared once per connection: most of a look-up's cost would be parsing SQL. */
 export function createOfferRows(db: DatabaseSync): OfferRows {
   const sql = {
-    person: db.prepare("select person from subject where subject = ?"),
-    subjects: db.prepare("select subject from subject where person = ?"),
+    subject: db.prepare("select id, person from subject where subject = ?"),
+    subjects: db.prepare("select subject from subject where person = ? order by subject"),
     offers: db.prepare("select body from offer where person = ? order by id"),
     summary: db.prepare(
       "select uses, opted_out as optedOut, offer, newest_mailbox as mailbox from person where id = ?",
@@ -71,7 +73,8 @@ export function createOfferRows(db: DatabaseSync): OfferRows {
   };
   const readOffer = (row: unknown): Offer => JSON.parse((row as { body: string }).body);
   const rows: OfferRows = {
-    personOf: (subject) => (sql.person.get(subject) as { person: number } | undefined)?.person ?? null,
+    subject: (subject) => (sql.subject.get(subject) as { id: number; person: number } | undefined) ?? null,
+    personOf: (subject) => rows.subject(subject)?.person ?? null,
     subjectsOf: (person) => sql.subjects.all(person).map((row) => (row as { subject: string }).subject),
     offersOf: (person) => sql.offers.all(person).map(readOffer),
     currentOf: (person) => currentOf(rows.offersOf(person)),

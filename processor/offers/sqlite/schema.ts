@@ -8,12 +8,15 @@ import { makePrivateFile, removeIfThere } from "../../../runtime/durable_file.ts
  */
 
 /** Grows with every change of the schema or the fold: a view that another version made is built again. */
-const VIEW_VERSION = 5;
+const VIEW_VERSION = 6;
 
 /**
  * Rows are kept per subject, with the position of the record that brought them. `person`, every column `person`, `earning`,
  * `party` and `destination` are derived from them, and kept so that what a fact costs does not grow with how many ids its person
  * has. `offer.state` is `unknown` for a failure as `delivery_unknown`. `person.reason`: why it is closed or has failed.
+ *
+ * A subject is a number in the tables that have most rows: `use`, `address`, `party`, `offer` and `timeline`. It keeps it for ever,
+ * and those who come together lie together. Elsewhere it is its hash.
  *
  * `subject.since`: the fact since which it is of this person. `person.newest_*`: the newest address of its subjects.
  * `joined`: see `processor/offers/core/merge.ts`; `holds` and `open` are derived, and a join that PostHog refused stays as a
@@ -25,22 +28,22 @@ create table view (one integer primary key check (one = 1), next_fact integer no
   last_hash text, fingerprint text, topic_id text) strict;
 insert into view values (1, 0, null, null, null, null);
 create table lost (partition integer primary key, before integer not null, caught_up integer not null) strict;
-create table subject (subject text primary key, person integer not null, since integer not null) strict, without rowid;
+create table subject (id integer primary key, subject text not null unique, person integer not null,
+  since integer not null) strict;
 create index subject_person on subject (person);
 create index subject_since on subject (since);
 create table person (id integer primary key, touched integer not null, state text, reason text, size integer not null,
   uses integer not null, opted_out integer not null, newest_at integer, newest_partition integer, newest_offset integer,
   newest_mailbox text, offer integer, partition integer, due integer, due_proven integer) strict;
-create index person_touched on person (touched);
 create index person_state on person (state, reason, touched);
 create index person_counting on person (uses) where state = 'counting';
 create index person_due on person (partition, due) where due is not null;
 create index person_due_proven on person (partition, due_proven) where due_proven is not null;
-create table use (subject text, uuid text, person integer not null, partition integer not null,
+create table use (subject integer, uuid text, person integer not null, partition integer not null,
   offset integer not null, primary key (subject, uuid)) strict, without rowid;
 create index use_person on use (person, uuid);
 create index use_position on use (person, partition, offset);
-create table address (subject text, mailbox text, at integer not null, partition integer not null,
+create table address (subject integer, mailbox text, at integer not null, partition integer not null,
   offset integer not null, first_at integer not null, proven integer not null, primary key (subject, mailbox))
   strict, without rowid;
 create index address_newest on address (subject, at, partition, offset);
@@ -56,7 +59,7 @@ create index joined_names_b on joined (b, time) where how <> 'person';
 create table unproven (subject text, what text, partition integer not null, offset integer not null,
   primary key (subject, what)) strict, without rowid;
 create table earning (offer integer primary key, root text not null, until integer not null) strict;
-create table party (offer integer, subject text, primary key (offer, subject)) strict, without rowid;
+create table party (offer integer, subject integer, primary key (offer, subject)) strict, without rowid;
 create index party_subject on party (subject);
 create table destination (offer integer, proven integer, at integer not null, partition integer not null,
   offset integer not null, mailbox text not null, primary key (offer, proven)) strict, without rowid;
@@ -66,7 +69,7 @@ create table claimed (mailbox text primary key, offer integer not null) strict, 
 create table code (code text primary key) strict, without rowid;
 create table held (fact integer primary key, at integer not null) strict;
 create index held_at on held (at);
-create table offer (id integer primary key, subject text not null, person integer not null, state text not null,
+create table offer (id integer primary key, subject integer not null, person integer not null, state text not null,
   lost integer not null, body text not null) strict;
 create index offer_subject on offer (subject);
 create index offer_person on offer (person);
@@ -78,7 +81,7 @@ create table erasure (fact integer, subject text, primary key (fact, subject)) s
 create index erasure_subject on erasure (subject);
 create table erased_mail (message_id text primary key) strict, without rowid;
 create table outcome (kind text primary key, count integer not null) strict, without rowid;
-create table timeline (fact integer primary key, subject text not null, offer integer, partition integer,
+create table timeline (fact integer primary key, subject integer not null, offer integer, partition integer,
   offset integer, body text not null) strict;
 create index timeline_subject on timeline (subject);
 create index timeline_offer on timeline (offer) where offer is not null;

@@ -233,7 +233,7 @@ function timelineOf(
 function statements(db: DatabaseSync) {
   return {
     timeline: db.prepare(
-      "select t.fact, t.body from subject s join timeline t on t.subject = s.subject where s.person = ? order by t.fact desc limit ?",
+      "select t.fact, t.body from subject s join timeline t on t.subject = s.id where s.person = ? order by t.fact desc limit ?",
     ),
     refused: db.prepare("select 1 from joined where a = ? and b = ? and holds = 0"),
     counts: db.prepare("select state, count(*) as n from person where state is not null group by state"),

@@ -1,12 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
-import {
-  type Fact,
-  type FactOf,
-  isNewer,
-  type OfferFact,
-  type PlacedFact,
-  type Position,
-} from "../../facts/facts.ts";
+import { isNewer } from "../../facts/encode.ts";
+import type { Fact, FactOf, OfferFact, PlacedFact, Position } from "../../facts/facts.ts";
 import { begin, fold, isGone, type Offer, type PersonThen } from "../core/offer.ts";
 import type { FactToApply, OfferStoreWriter, ViewEnd } from "../store.ts";
 import { createDestinations } from "./destinations.ts";
@@ -14,6 +8,7 @@ import { createJoins } from "./joins.ts";
 import { createPersons, type Person } from "./persons.ts";
 import { createOfferRows, readAddressRow } from "./rows.ts";
 import { type OfferStatements, prepareOfferStatements } from "./statements.ts";
+import { createTimeline } from "./timeline.ts";
 
 /** The fold of one offer, and the code that its mail carries. */
 export type OfferStoreOptions = {
@@ -92,8 +87,9 @@ function createView(
   const rows = createOfferRows(db);
   const sql = prepareOfferStatements(db);
   const persons = createPersons(db, rows);
-  const destinations = createDestinations(db, rows);
+  const destinations = createDestinations(db, { rows, idOf: persons.idOf });
   const joins = createJoins(db);
+  const timeline = createTimeline(db);
   /** Of the fact at hand. */
   let text = "";
   /** Most pipelines have erased nobody, and every fact asks. */
@@ -116,7 +112,7 @@ function createView(
   const save = (offer: Offer, person: Person) => {
     sql.putOffer.run(
       offer.id,
-      offer.subject,
+      persons.idOf(offer.subject),
       person.id,
       offer.state.is === "failed" && offer.state.reason === "delivery_unknown" ? "unknown" : offer.state.is,
       rows.isLost(offer) && offer.state.is === "waiting" ? 1 : 0,
@@ -128,7 +124,7 @@ function createView(
   const note = ({ fact, offset }: PlacedFact, about: { subject: string; offer?: number }) => {
     const position = "position" in fact ? fact.position : null;
     const [partition, at] = [position?.partition ?? null, position?.offset ?? null];
-    sql.note.run(offset, about.subject, about.offer ?? null, partition, at, text);
+    timeline.note(offset, persons.idOf(about.subject), about.offer ?? null, partition, at, text);
   };
 
   const applyEarned = (placed: PlacedFact<FactOf<"earned">>) => {
@@ -137,7 +133,7 @@ function createView(
     const offer = begin(placed, personThen(person));
     if (offer === null) return;
     save(offer, person);
-    destinations.derive(offer, person.id);
+    destinations.earned(offer, person.id);
     note(placed, { subject: offer.subject, offer: offer.id });
     persons.touch(person, placed.offset);
   };
@@ -184,13 +180,16 @@ function createView(
     }
     for (const subject of fact.subjects) {
       sql.putErased.run(subject, partition, before, fact.at);
-      for (const row of sql.offersFromBelow.all(subject)) {
+      const id = persons.idOf(subject);
+      for (const row of sql.offersFromBelow.all(id)) {
         const offer: Offer = JSON.parse((row as { body: string }).body);
         if (offer.position.partition === partition && offer.position.offset < before) removeErased(offer);
       }
       for (const end of joins.removeBelow(subject, fact.position)) ends.add(end);
-      for (const remove of sql.removeBelow) remove.run(subject, partition, before);
-      sql.forgetFirst.run(subject, fact.at);
+      for (const remove of sql.removeBelow) remove.run(id, partition, before);
+      timeline.removeBelow(id, fact.position);
+      for (const remove of sql.removeBelowOf) remove.run(subject, partition, before);
+      sql.forgetFirst.run(id, fact.at);
     }
     // What an erased request had refused may be a join of others now.
     for (const end of ends) {
@@ -202,7 +201,7 @@ function createView(
     for (const person of persons.deriveAgain(members, { affected, fact: offset })) {
       for (const offer of rows.offersOf(person.id)) {
         if (isGone(offer, person)) removeOffer(offer.id);
-        else destinations.derive(offer, person.id);
+        else destinations.deriveAgain(offer, person.id);
       }
       persons.offerChanged(person);
       persons.touch(person, offset);
@@ -211,7 +210,7 @@ function createView(
 
   const removeOffer = (id: number) => {
     sql.removeOffer.run(id);
-    sql.removeOfferNotes.run(id);
+    timeline.removeOffer(id);
     destinations.remove(id);
   };
 
@@ -223,10 +222,11 @@ function createView(
   };
 
   const applyCounted = (placed: FactToApply, fact: FactOf<"counted">) => {
-    if (sql.isUse.get(fact.subject, fact.uuid) !== undefined) return;
-    const person = persons.ofSubject(fact.subject, placed.offset);
-    if (sql.isUseOf.get(person.id, fact.uuid) === undefined) person.uses++;
-    sql.putUse.run(fact.subject, fact.uuid, person.id, fact.position.partition, fact.position.offset);
+    const { subject, uuid, position: { partition, offset } } = fact;
+    const person = persons.ofSubject(subject, placed.offset);
+    const isNew = person.size === 1 || sql.isUseOf.get(person.id, uuid) === undefined;
+    if (sql.putUse.run(persons.idOf(subject), uuid, person.id, partition, offset).changes === 0) return;
+    if (isNew) person.uses++;
     note(placed, fact);
     persons.touch(person, placed.offset);
   };
@@ -234,7 +234,9 @@ function createView(
   const applyAddressed = (placed: FactToApply, fact: FactOf<"addressed">) => {
     const { subject, mailbox, at, position: { partition, offset } } = fact;
     sql.putPastAddress.run(subject, mailbox, partition, offset, partition, offset);
-    const known = sql.address.get(subject, mailbox);
+    const person = persons.ofSubject(subject, placed.offset);
+    const id = persons.idOf(subject);
+    const known = sql.address.get(id, mailbox);
     const before = known === undefined ? null : readAddressRow(known);
     const newest = before === null || isNewer(fact, before) ? fact : before;
     const firstAt = Math.min(at, before?.firstAt ?? at);
@@ -242,11 +244,10 @@ function createView(
     if (newest === before && firstAt === before.firstAt && proven === before.proven) return;
     const { position } = newest;
     sql.putAddress.run(
-      ...[subject, mailbox, newest.at, position.partition, position.offset, firstAt, proven ? 1 : 0],
+      ...[id, mailbox, newest.at, position.partition, position.offset, firstAt, proven ? 1 : 0],
     );
-    const person = persons.ofSubject(subject, placed.offset);
     persons.addressed(person, newest);
-    const row = { subject, mailbox, at: newest.at, position, firstAt, ...(proven ? { proven } : {}) };
+    const row = { subject: id, mailbox, at: newest.at, position, firstAt, ...(proven ? { proven } : {}) };
     destinations.addressed(row);
     note(placed, fact);
     persons.touch(person, placed.offset);
@@ -257,10 +258,9 @@ function createView(
     const put = joins.put(fact);
     if (put === null) return;
     const { a, b, at, isProven: proven } = put.row;
+    if (put.holds) persons.touch(persons.join({ a, b }, offset), offset);
+    else for (const subject of [a, b]) persons.touch(persons.ofSubject(subject, offset), offset);
     if (put.isToTell) note(placed, fact);
-    const [one, other] = [persons.ofSubject(a, offset), persons.ofSubject(b, offset)];
-    if (put.holds) persons.touch(persons.merge(one, other, offset), offset);
-    else for (const person of [one, other]) persons.touch(person, offset);
     for (const join of put.refused) part(join, offset);
     if (put.holds) destinations.joined({ a, b, at, proven });
   };
@@ -270,7 +270,7 @@ function createView(
     for (const person of persons.part(join, fact)) {
       for (const offer of rows.offersOf(person.id)) {
         if (isGone(offer, person)) removeOffer(offer.id);
-        else if (destinations.hasBoth(offer.id, join)) destinations.derive(offer, person.id);
+        else if (destinations.hasBoth(offer.id, join)) destinations.deriveAgain(offer, person.id);
       }
       persons.offerChanged(person);
       persons.touch(person, fact);
@@ -296,15 +296,15 @@ function createView(
         if (isVoid(fact)) return;
         const { partition, offset: at } = fact.position;
         if (sql.putUnproven.run(fact.subject, fact.what, partition, at).changes === 0) return;
-        note(placed, fact);
-        return persons.touch(persons.ofSubject(fact.subject, offset), offset);
+        persons.touch(persons.ofSubject(fact.subject, offset), offset);
+        return note(placed, fact);
       }
       case "opted_out": {
         const person = persons.ofSubject(fact.subject, offset);
         sql.putOptedOut.run(fact.subject);
         if (fact.mailbox !== null) sql.suppress.run(fact.mailbox);
         // Once for all ids of a person: there may be many, and as many opt-outs.
-        if (person.optedOut) sql.suppressSubject.run(fact.subject);
+        if (person.optedOut) sql.suppressSubject.run(persons.idOf(fact.subject));
         else sql.suppressPerson.run(person.id);
         person.optedOut = true;
         note(placed, fact);
@@ -327,7 +327,17 @@ function createView(
         return applyToOffer({ fact, offset });
     }
   };
-  return { apply, refresh: () => persons.refresh(), forget: () => persons.forgetAll() };
+  return {
+    apply,
+    refresh() {
+      timeline.write();
+      persons.refresh();
+    },
+    forget() {
+      timeline.forget();
+      persons.forgetAll();
+    },
+  };
 }
 
 const COUNTED_OUTCOMES: ReadonlySet<Fact["fact"]> = new Set(["accepted", "deferred", "refused", "unknown"]);

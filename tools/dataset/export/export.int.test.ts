@@ -1,3 +1,4 @@
+import { added } from "../../../processor/dataset/fixtures/added.ts";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { parse } from "yaml";
@@ -17,6 +18,7 @@ import {
   rebuildBeside,
   writeDataset,
 } from "../../../processor/dataset/fixtures/written_dataset.ts";
+import { DatasetFiles } from "../../../processor/dataset/files/reader.ts";
 
 const NOW = Date.UTC(2025, 11, 2);
 const RECORDS = manyRecords().length;
@@ -33,7 +35,7 @@ beforeEach(async () => {
 afterEach(() => Deno.remove(dataDir, { recursive: true }));
 
 const exportTo = (format: ExportFormat, signal = new AbortController().signal) =>
-  exportDataset(datasetDir, { format, to, now: NOW, signal });
+  exportDataset(new DatasetFiles(datasetDir), { format, to, now: NOW, signal });
 const read = (path: string) => Deno.readTextFileSync(join(to, path));
 const names = (directory: string) => [...Deno.readDirSync(directory)].map(({ name }) => name).sort();
 const rows = (path: string) => read(path).split("\n").slice(0, -1).map((line) => JSON.parse(line));
@@ -361,10 +363,7 @@ describe("the place of an export", () => {
     const [path] = Object.keys(readFiles(dataDir));
     const line = `${Object.values(readFiles(dataDir))[0]!}`;
     const store = await openPartition(dataDir, Number(/p(\d+)-/.exec(path!)![1]));
-    const additions = new Map([[path!, {
-      lines: Array.from({ length: 200_000 }, () => line),
-      placeholders: {},
-    }]]);
+    const additions = new Map([[path!, added(Array.from({ length: 200_000 }, () => line))]]);
     store.append(additions);
     await store.sync();
     await store.advance({ ...store.manifest, additions, sanitiserVersion: "1" });

@@ -16,9 +16,10 @@ import {
   type ChatOptions,
   type ChatReport,
   copyLines,
-  DatasetFiles,
+  type DatasetReader,
   DatasetReplacedError,
   directoryOutput,
+  erasuresOf,
   EXPORT_FORMATS,
   type ExportedFile,
   type ExportFormat,
@@ -76,17 +77,16 @@ export type ExportOptions = {
 };
 
 /** Throws {@link CommandFailedError} with what to do; nothing is left at `to` then. */
-export async function exportDataset(datasetDir: string, options: ExportOptions): Promise<ExportReport> {
-  const files = new DatasetFiles(datasetDir);
-  const to = targetOf(options.to, files.root);
-  const erasures = files.erasures();
-  refuseWhileErasing(files);
+export async function exportDataset(dataset: DatasetReader, options: ExportOptions): Promise<ExportReport> {
+  const to = targetOf(options.to, dataset.place);
+  const erasures = erasuresOf(dataset);
+  refuseWhileErasing(dataset);
   const directory = `${to}.exporting-${randomBytes(4).toString("hex")}`;
   const access = options.access ?? GROUP_READS;
   Deno.mkdirSync(join(directory, EXPORT_MARKER), { recursive: true, mode: access.directory });
   let isReported = false;
   try {
-    const report = await writeExport(files, { ...options, directory });
+    const report = await writeExport(dataset, { ...options, directory });
     narrowTree(directory, access);
     // Another export may have come there meanwhile: its report is its own.
     refuseTaken(options.to, to);
@@ -97,9 +97,10 @@ export async function exportDataset(datasetDir: string, options: ExportOptions):
     });
     putInPlace(directory, to);
     await syncDirectory(dirname(to));
-    if (files.isReplaced() || files.erasures() !== erasures) {
+    await dataset.refresh();
+    if (dataset.isReplaced() || erasuresOf(dataset) !== erasures) {
       removeIfThere(to, { recursive: true });
-      throw files.isReplaced() ? new DatasetReplacedError() : overtaken(to);
+      throw dataset.isReplaced() ? new DatasetReplacedError() : overtaken(to);
     }
     return report;
   } catch (error) {
@@ -112,14 +113,14 @@ export async function exportDataset(datasetDir: string, options: ExportOptions):
 }
 
 async function writeExport(
-  files: DatasetFiles,
+  dataset: DatasetReader,
   { directory, format, chat, now, signal }: ExportOptions & { readonly directory: string },
 ): Promise<ExportReport> {
-  const { id } = files.identity();
+  const { id } = dataset.identity();
   const createdAt = new Date(now).toISOString();
-  const sink = sinkOf(format, directoryOutput(directory), chat);
+  const sink = await sinkOf(format, directoryOutput(directory), chat);
   try {
-    const copying = copyLines(files, { sink, createdAt });
+    const copying = copyLines(dataset, { sink, createdAt });
     let step = await copying.next();
     for (; !step.done; step = await copying.next()) signal.throwIfAborted();
     const facts = step.value;

@@ -8,6 +8,7 @@ import { directoryOutput } from "../../../processor/dataset/export/file.ts";
 import { parquetSink } from "../../../processor/dataset/export/parquet.ts";
 import type { StoredLine } from "../../../processor/dataset/mod.ts";
 import { manyRecords, TEXTS, writeDataset } from "../../../processor/dataset/fixtures/written_dataset.ts";
+import { DatasetFiles } from "../../../processor/dataset/files/reader.ts";
 
 /** The dataset and its exports, read by programs that nobody here wrote. */
 
@@ -21,7 +22,7 @@ beforeAll(async () => {
     text.split("\n").slice(0, -1).map((line) => JSON.parse(line))
   );
   for (const format of ["parquet", "chat-jsonl", "hf"] as const) {
-    await exportDataset(join(dataDir, "dataset"), {
+    await exportDataset(new DatasetFiles(join(dataDir, "dataset")), {
       format,
       to: exported(format),
       now: 0,

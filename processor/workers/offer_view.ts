@@ -1,0 +1,4 @@
+import { runOfferView } from "../offers/view.ts";
+import { serveLoop } from "./run.ts";
+
+serveLoop(runOfferView);
