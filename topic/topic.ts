@@ -124,7 +124,8 @@ export type PartitionHandler = {
    * resolves with `handled` its effects are durable and `nextOffset` of the batch is committed. `pending`: its effects are
    * not durable yet, so nothing is committed for it before {@link Consumption.commit} says so; the next batch comes all the
    * same. `reassign` commits nothing and begins the partition anew with `assigned`. `heartbeat` is called between the
-   * steps of a long batch. A rejection is a bug: it ends the consumption, whose `ended` rejects with it.
+   * steps of a long batch. `signal` aborts when the partition is taken away or the consumption stops: what it waits for
+   * then may never come. A rejection is a bug: it ends the consumption, whose `ended` rejects with it.
    */
   handle(
     batch: RecordBatch,

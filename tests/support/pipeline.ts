@@ -13,7 +13,7 @@ export type Service = {
   errors(): string;
   /** kill -9; throws with what it wrote where it had ended by itself, so that no crash goes unseen. */
   kill(): Promise<void>;
-  /** Ctrl-C; answers its exit code. Throws as `kill` does. */
+  /** Ctrl-C; answers its exit code, which is 0. Throws with what it wrote where it is another one, and as `kill` does. */
   stop(): Promise<number>;
   signal(name: Deno.Signal): void;
 };
@@ -73,7 +73,11 @@ export async function startService(
     errors: () => errors,
     signal,
     kill: async () => void await end("SIGKILL"),
-    stop: () => end("SIGINT"),
+    async stop() {
+      const code = await end("SIGINT");
+      if (code !== 0) throw new Error(`${url} stopped with code ${code}:\n${errors}`);
+      return code;
+    },
   };
 }
 

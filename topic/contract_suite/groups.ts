@@ -301,6 +301,19 @@ export const GROUP_CONTRACT = {
     expect(await c.log.committed(topic, group)).toEqual([positions[3]!.offset + 1]);
   },
 
+  "stopping tells a handler that waits, and what it does not call handled comes again": async (c) => {
+    const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
+    await c.log.publish(topic, numbered(3));
+    const { calls, consumption } = c.consume({ topic, group }, {
+      handle: (_, { signal }) =>
+        new Promise((resolve) => signal.addEventListener("abort", () => resolve("reassign"), { once: true })),
+    });
+    await until("a batch is in hand", () => calls.includes("handle 0"));
+    await consumption.stop();
+    expect(calls).toEqual(["assigned 0", "handle 0", "revoked 0"]);
+    expect(await c.log.committed(topic, group)).toEqual([null]);
+  },
+
   "stopping aborts an assignment that waits, and revokes all the same": async (c) => {
     const [topic, group] = [await c.topic({ partitions: 1 }), c.name("group")];
     await c.log.publish(topic, numbered(3));

@@ -32,6 +32,8 @@ const UNREADABLE_AGAIN_MS = 5_000;
 export class SqliteConsumption implements Consumption {
   readonly ended: Promise<void>;
   readonly #leaving = new AbortController();
+  /** Nobody takes a partition away from the only member but its own stop, and nobody counts beats. */
+  readonly #handling = { signal: this.#leaving.signal, heartbeat: () => Promise.resolve() };
   readonly #owned = new Set<number>();
   /** What cannot be read, by the partition that stands there. */
   readonly #standing = new Map<number, UnreadableRecords>();
@@ -64,8 +66,7 @@ export class SqliteConsumption implements Consumption {
     if (!this.#owned.has(partition) || nextOffset <= (this.#reached.get(partition) ?? -1)) return;
     this.#reached.set(partition, nextOffset);
     this.#due.add(partition);
-    this.#committing ??= this.#commitDue().catch((error) => this.#fail(error))
-      .finally(() => this.#committing = null);
+    this.#committing ??= this.#commitDue();
   }
 
   reassign(partition: number): void {
@@ -192,7 +193,7 @@ export class SqliteConsumption implements Consumption {
           continue;
         }
       }
-      const answer = await this.options.handler.handle(batch, HANDLE_CONTROL);
+      const answer = await this.options.handler.handle(batch, this.#handling);
       if (answer === "reassign") return;
       next = batch.nextOffset;
       if (answer === "handled") await this.#commit(partition.number, next);
@@ -219,10 +220,18 @@ export class SqliteConsumption implements Consumption {
     }));
   }
 
+  /** Never rejects. What comes up while one commit is on its way is committed behind it. */
   async #commitDue(): Promise<void> {
-    for (const partition of this.#due) {
-      this.#due.delete(partition);
-      await this.#commit(partition, this.#reached.get(partition)!);
+    try {
+      for (const partition of this.#due) {
+        this.#due.delete(partition);
+        await this.#commit(partition, this.#reached.get(partition)!);
+      }
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      // With the last look at what is due: a turn later something could have come that nobody commits.
+      this.#committing = null;
     }
   }
 
@@ -269,6 +278,3 @@ async function pauseUnless(signal: AbortSignal, ms: number): Promise<void> {
     signal.addEventListener("abort", wake);
   });
 }
-
-/** Nobody takes a partition away from the only member, so that a batch is never broken off; and nobody counts beats. */
-const HANDLE_CONTROL = { signal: new AbortController().signal, heartbeat: () => Promise.resolve() };
