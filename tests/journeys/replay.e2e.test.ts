@@ -105,7 +105,7 @@ describe.each(PIPELINES)("A replay on $name", ({ kafka, isBucket, why }) => {
     expect(mailFiles(dataDir)).toHaveLength(1);
     expect(status.mails).toMatchObject({ accepted: 1 });
     expect(await replay("--check")).toMatchObject({ code: 0 });
-  });
+  }, LIMIT_MS);
 
   // What a replay leaves in a bucket, `tools/replay/bucket.int.test.ts` has; and a bucket is no one host's.
   if (isBucket) return;

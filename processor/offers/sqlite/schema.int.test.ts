@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { DatabaseSync } from "node:sqlite";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { beginSenderRun } from "../sender_run.ts";
 import { offerViewPath, openViewToRead, openViewToWrite } from "./schema.ts";
 
@@ -14,6 +15,42 @@ describe("the view's file", () => {
     const reader = openViewToRead(path)!;
     expect(reader.prepare("select next_fact from view").get()).toEqual({ next_fact: 0 });
     for (const db of [reader, writer]) db.close();
+  });
+
+  it("has its name once it is whole, so that who looks meanwhile neither fails nor holds up its making", () => {
+    const path = offerViewPath(dataDir);
+    const rename = Deno.renameSync;
+    const seen: unknown[] = [];
+    const spy = vi.spyOn(Deno, "renameSync").mockImplementation((from, to) => {
+      expect(openViewToRead(path)).toBeNull();
+      const whole = openViewToRead(String(from))!;
+      seen.push(
+        to,
+        whole.prepare("select next_fact from view").get(),
+        whole.prepare("pragma journal_mode").get(),
+      );
+      whole.close();
+      rename(from, to);
+    });
+    try {
+      openViewToWrite(path).close();
+    } finally {
+      spy.mockRestore();
+    }
+    expect(seen).toEqual([path, { next_fact: 0 }, { journal_mode: "wal" }]);
+  });
+
+  it("is looked at again later where somebody holds it, and one that is no view at all is an error", () => {
+    const path = offerViewPath(dataDir);
+    openViewToWrite(path).close();
+    const holder = new DatabaseSync(path);
+    holder.exec("pragma journal_mode=DELETE; begin exclusive");
+    expect(openViewToRead(path)).toBeNull();
+    holder.exec("commit");
+    holder.close();
+    Deno.writeTextFileSync(path, "no database, and long enough to be none".repeat(20));
+    expect(() => openViewToRead(path)).toThrow(/not a database/);
+    expect(() => openViewToWrite(path)).toThrow(/not a database/);
   });
 
   it("keeps what it holds, unless another version made it: then it is built again", () => {

@@ -1,6 +1,6 @@
 import { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
-import { makePrivateFile, removeIfThere } from "../../../runtime/durable_file.ts";
+import { isThere, makePrivateFile, removeIfThere } from "../../../runtime/durable_file.ts";
 
 /**
  * The tables of the offer view, and how its file is opened. What they mean is the fold's affair, see
@@ -95,57 +95,76 @@ export function offerViewPath(dataDir: string): string {
 
 /** Opens the view for its one writer; a missing one and one of another version are made new. */
 export function openViewToWrite(path: string): DatabaseSync {
-  const existing = path === ":memory:" ? null : openIfThere(path);
-  if (existing !== null && versionOf(existing) === VIEW_VERSION) return prepareWriter(existing);
-  if (existing !== null) {
-    existing.close();
-    for (const suffix of ["", "-wal", "-shm"]) removeIfThere(path + suffix);
-  }
-  if (path !== ":memory:") makePrivateFile(path);
-  const db = new DatabaseSync(path);
-  const made = prepareWriter(db);
-  made.exec(`begin immediate; ${SCHEMA} commit;`);
-  return made;
+  if (path === ":memory:") return makeTables(openAsWriter(path));
+  const existing = isThere(path) ? openAsWriter(path) : null;
+  if (existing !== null && versionOf(existing) === VIEW_VERSION) return existing;
+  existing?.close();
+  makeView(path);
+  return openAsWriter(path);
 }
 
-/** Opens the view for reading; null while its writer has not made it. */
+/**
+ * A view gets its name once it is whole: who looks for it meanwhile finds none, and holds no lock that its making would
+ * meet. What a crash leaves is made anew.
+ */
+function makeView(path: string): void {
+  const made = `${path}.new`;
+  for (const file of [made, path]) for (const suffix of ["", "-wal", "-shm"]) removeIfThere(file + suffix);
+  makePrivateFile(made);
+  makeTables(openAsWriter(made)).close();
+  Deno.renameSync(made, path);
+}
+
+function makeTables(db: DatabaseSync): DatabaseSync {
+  db.exec(`begin immediate; ${SCHEMA} commit;`);
+  return db;
+}
+
+/** Opens the view for reading; null while its writer has not made it, and where it cannot be looked at just now. */
 export function openViewToRead(path: string): DatabaseSync | null {
-  const db = openIfThere(path, true);
-  if (db === null) return null;
-  if (versionOf(db) === VIEW_VERSION) return db;
-  db.close();
+  if (!isThere(path)) return null;
+  let db: DatabaseSync | null = null;
+  try {
+    db = new DatabaseSync(path, { readOnly: true });
+    // Who has to wait looks again later, and blocks no thread for it.
+    db.exec(`pragma busy_timeout=${OPENING_MS_MAX}`);
+    if (versionOf(db) === VIEW_VERSION) {
+      db.exec(`pragma busy_timeout=${BUSY_MS_MAX}`);
+      return db;
+    }
+    db.close();
+  } catch (error) {
+    db?.close();
+    if (!isBusyOpening(error)) throw error;
+  }
   return null;
 }
 
+/** So long SQLite blocks the thread of who meets a lock, in ms. */
+const BUSY_MS_MAX = 5_000;
+const OPENING_MS_MAX = 20;
 /** The writer's page cache: subjects and uuids are hashes, so that one transaction touches pages all over the file. */
 const WRITER_CACHE_KB_MAX = 32_768;
 /** Pages of 4 kB in the write-ahead log before they move into the file: 16 MB. */
 const WAL_PAGES_MAX = 4_000;
 
-function prepareWriter(db: DatabaseSync): DatabaseSync {
+function openAsWriter(path: string): DatabaseSync {
+  const db = new DatabaseSync(path);
   // NORMAL: what a power cut takes is applied again from the facts. secure_delete: what an erasure takes leaves no bytes.
   db.exec(
-    `pragma journal_mode=WAL; pragma synchronous=NORMAL; pragma secure_delete=ON; pragma busy_timeout=5000;
+    `pragma busy_timeout=${BUSY_MS_MAX}; pragma journal_mode=WAL; pragma synchronous=NORMAL; pragma secure_delete=ON;
      pragma cache_size=${-WRITER_CACHE_KB_MAX}; pragma wal_autocheckpoint=${WAL_PAGES_MAX}`,
   );
   return db;
 }
 
-function openIfThere(path: string, readOnly = false): DatabaseSync | null {
-  try {
-    if (!Deno.statSync(path).isFile) return null;
-    const db = new DatabaseSync(path, { readOnly });
-    db.exec("pragma busy_timeout=5000");
-    return db;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || isBusyOpening(error)) return null;
-    throw error;
-  }
-}
-
-/** The writer is just making the file, its WAL index is not there yet. */
+/** Its writer holds it, or replaces one of another version, whose files go one by one. */
 function isBusyOpening(error: unknown): boolean {
-  return error instanceof Error && /unable to open database file|database is locked/.test(error.message);
+  return error instanceof Error &&
+    /unable to open database file|database is locked|disk I\/O error|attempt to write a readonly database/
+      .test(
+        error.message,
+      );
 }
 
 function versionOf(db: DatabaseSync): number {
