@@ -135,7 +135,7 @@ export function openViewToRead(path: string): DatabaseSync | null {
     db.close();
   } catch (error) {
     db?.close();
-    if (!isBusyOpening(error)) throw error;
+    if (!(error instanceof Error && NOT_NOW.test(error.message))) throw error;
   }
   return null;
 }
@@ -159,13 +159,8 @@ function openAsWriter(path: string): DatabaseSync {
 }
 
 /** Its writer holds it, or replaces one of another version, whose files go one by one. */
-function isBusyOpening(error: unknown): boolean {
-  return error instanceof Error &&
-    /unable to open database file|database is locked|disk I\/O error|attempt to write a readonly database/
-      .test(
-        error.message,
-      );
-}
+const NOT_NOW =
+  /unable to open database file|database is locked|disk I\/O error|attempt to write a readonly database/;
 
 function versionOf(db: DatabaseSync): number {
   return (db.prepare("pragma user_version").get() as { user_version: number }).user_version;
