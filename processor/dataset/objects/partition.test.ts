@@ -76,6 +76,17 @@ const tools = {
   faultPoint: noFaultPoint,
 };
 
+/** Partition 3 of the newest build. */
+const compact = (about: { readonly before: string; readonly objectBytes?: number }) =>
+  compactPartition(memoryStore(bucket), {
+    build: build(),
+    partition: 3,
+    objectBytes: 10_000,
+    compression: "none",
+    clock,
+    ...about,
+  });
+
 /** Appends a commit as somebody beside the writer would. */
 async function append(kind: "fence" | "erase" | "seal" | "lines", more: Record<string, unknown> = {}) {
   const log = new CommitLog(memoryStore(bucket), { build: build(), partition: 3 });
@@ -224,14 +235,7 @@ describe("a commit whose number is taken", () => {
       await write(store, i + 1, { [DAY]: [line(text)] });
       await store.flush("now");
     }
-    const options = {
-      build: build(),
-      partition: 3,
-      objectBytes: 10_000,
-      compression: "none",
-      clock,
-    } as const;
-    const compacted = await compactPartition(memoryStore(bucket), { ...options, before: "2026-01-01" });
+    const compacted = await compact({ before: "2026-01-01" });
     expect(compacted).toMatchObject({ joined: 2, made: 1 });
     await write(store, 3, { [DAY]: [line("c")] });
     await store.flush("now");
@@ -432,14 +436,7 @@ describe("compacted objects", () => {
       await write(store, i + 1, { [DAY]: [line(who, who)] });
       await store.flush("now");
     }
-    const options = {
-      build: build(),
-      partition: 3,
-      objectBytes: 10_000,
-      compression: "none",
-      clock,
-    } as const;
-    await compactPartition(memoryStore(bucket), { ...options, before: "2026-01-01" });
+    await compact({ before: "2026-01-01" });
     return await take();
   }
 
@@ -471,11 +468,8 @@ describe("compacted objects", () => {
       await store.advance({ nextOffset: n, additions, letters: [], sanitiserVersion: n < 3 ? "s1" : "s2" });
       await store.flush("now");
     }
-    const options = { build: build(), partition: 3, compression: "none", clock } as const;
-    const compact = (before: string, objectBytes: number) =>
-      compactPartition(memoryStore(bucket), { ...options, before, objectBytes });
-    expect(await compact("2025-11-30", 10_000)).toMatchObject({ joined: 0, made: 0 });
-    expect(await compact("2025-12-01", 150)).toMatchObject({ joined: 0, made: 0 });
-    expect(await compact("2025-12-01", 10_000)).toMatchObject({ joined: 2, made: 1 });
+    expect(await compact({ before: "2025-11-30" })).toMatchObject({ joined: 0, made: 0 });
+    expect(await compact({ before: "2025-12-01", objectBytes: 150 })).toMatchObject({ joined: 0, made: 0 });
+    expect(await compact({ before: "2025-12-01" })).toMatchObject({ joined: 2, made: 1 });
   });
 });
